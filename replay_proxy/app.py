@@ -1,0 +1,105 @@
+"""The FastAPI application: which paths are data, what else is served, start and stop.
+
+A request under ``/v1/`` or ``/openai/`` goes to the data plane before FastAPI sees it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi import Request as FastAPIRequest
+from fastapi import Response as FastAPIResponse
+from starlette.exceptions import HTTPException
+
+from replay_proxy import __version__
+from replay_proxy.data_plane import DataPlane, Receive, Scope, Send, raw_path
+from replay_proxy.dummy.schemas import (
+    CreateChatCompletionRequest,
+    CreateChatCompletionResponse,
+    CreateChatCompletionStreamResponse,
+    ListModelsResponse,
+)
+from replay_proxy.errors import UnknownPath
+from replay_proxy.modes import Assembly
+from replay_proxy.provenance import error_response
+from replay_proxy.settings import Settings
+
+#: Everything below these is recorded, replayed or synthesised, whatever it is.
+DATA_PATHS = ("/v1/", "/openai/")
+
+
+class ReplayProxy(FastAPI):
+    """The proxy as an ASGI application. Raises ``ReplayProxyError`` if it cannot start."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.assembly = Assembly(settings)
+        self.data_plane = DataPlane(self.assembly.transport)
+        super().__init__(
+            title="replay-proxy",
+            version=__version__,
+            description="A record-and-replay OpenAI proxy with a dummy fallback.",
+            lifespan=self._lifespan,
+            exception_handlers={HTTPException: _in_openai_shape},
+        )
+        self.add_api_route("/healthz", self.health, tags=["control"], summary="Is it running?")
+        self._mode = settings.mode
+        _document(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer data paths at once, and leave the rest to FastAPI."""
+        if scope["type"] == "http" and raw_path(scope).startswith(DATA_PATHS):
+            await self.data_plane(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await self.assembly.aclose()
+
+    async def health(self) -> dict[str, str]:
+        return {"status": "ok", "mode": self._mode}
+
+
+async def _in_openai_shape(request: FastAPIRequest, error: Exception) -> FastAPIResponse:
+    """An unknown path, worded as OpenAI does."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    unknown = UnknownPath(
+        f"Unknown request URL: {request.method} {request.url.path}. This proxy serves "
+        f"{', '.join(path + '…' for path in DATA_PATHS)}, /healthz and /docs; "
+        "set the client's base_url to end in /v1."
+    )
+    unknown.status = status
+    answer = error_response(unknown)
+    assert isinstance(answer.body, bytes)
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return FastAPIResponse(answer.body, answer.status, headers)
+
+
+def _document(app: FastAPI) -> None:
+    """Show the typed models on ``/docs``; the data plane answers these paths before FastAPI."""
+
+    async def chat_completions(body: CreateChatCompletionRequest) -> FastAPIResponse:
+        raise NotImplementedError("the data plane stands in front of this route")
+
+    async def models() -> FastAPIResponse:
+        raise NotImplementedError("the data plane stands in front of this route")
+
+    app.add_api_route(
+        "/v1/chat/completions",
+        chat_completions,
+        methods=["POST"],
+        tags=["dummy"],
+        summary="Create a chat completion",
+        response_model=CreateChatCompletionResponse | CreateChatCompletionStreamResponse,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
+    app.add_api_route(
+        "/v1/models",
+        models,
+        tags=["dummy"],
+        summary="List models",
+        response_model=ListModelsResponse,
+    )

@@ -1,0 +1,73 @@
+"""What a tape is: ``Interaction``, the recorded pair, and ``Cassette``, a named sequence of them.
+
+No storage here; ``store`` implements ``Cassette``, and the parts that record and replay know only
+this page.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from replay_proxy.timeline import Timeline
+from replay_proxy.wire import Headers, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One request and its whole answer.
+
+    ``id`` orders interactions by the arrival of their requests and is unique over all cassettes
+    (``interaction_id``). Headers are those that may be stored.
+    """
+
+    id: int
+    fingerprint: str
+    request: Request
+    status: int
+    headers: Headers
+    body: bytes
+    timeline: Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much a cassette holds: interactions, and distinct fingerprints among them."""
+
+    interactions: int
+    fingerprints: int
+
+
+class Cassette(Protocol):
+    """A named sequence of interactions."""
+
+    @property
+    def name(self) -> str:
+        """The name that a request or the setting ``CASSETTE`` uses."""
+        ...
+
+    async def take(self, fingerprint: str) -> Interaction | None:
+        """The next answer to this fingerprint, or None when there is none.
+
+        The N-th call gets the N-th answer of the newest take that has any, in the order in which
+        the requests arrived; past the last one it repeats. Raises ``StoreError``.
+        """
+        ...
+
+    async def add(self, interaction: Interaction) -> None:
+        """Store an interaction; when this returns it survives the end of the process.
+
+        An interaction with the same ``id`` is replaced. Raises ``StoreError``.
+        """
+        ...
+
+    async def counts(self) -> Counts | None:
+        """How much the cassette holds, or None when it does not exist. Raises ``StoreError``."""
+        ...
+
+
+def interaction_id(arrived_us: int, process_number: int) -> int:
+    """An id that sorts by arrival and is unique without asking anybody.
+
+    The arrival in microseconds since 1970, shifted by 11 bits, plus a number that tells processes
+    apart: 63 bits last until 2112. ``arrived_us`` does not repeat within a process (``Arrivals``).
+    """
+    return arrived_us << 11 | process_number & 0x7FF

@@ -1,0 +1,173 @@
+"""ASGI on one side, ``Transport`` on the other: the path that every request and chunk takes.
+
+Plain ASGI in front of FastAPI: no middleware, no validation and no dependency injection stands
+between a client and its chunks. Which paths lead here is the app's affair.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import quote
+
+from replay_proxy.errors import BodyTooLarge, ReplayProxyError
+from replay_proxy.provenance import error_response
+from replay_proxy.timeline import Arrivals
+from replay_proxy.wire import Request, Response, Transport
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+logger = logging.getLogger("replay_proxy")
+
+#: What one row of a cassette can hold with room to spare; OpenAI takes files of up to 512 MB.
+MAX_BODY_BYTES = 640 * 1024 * 1024
+#: A request that takes longer is watched for a client that leaves; most are over by then.
+WATCH_AFTER_S = 0.05
+
+
+class DataPlane:
+    """An ASGI application that answers every HTTP request from one transport."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._arrivals = Arrivals()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; when its client leaves, stop."""
+        arrived_us = self._arrivals.next_us()
+        departure: _Departure | None = None
+        try:
+            body = await _body(receive)
+            if body is None:
+                return
+            departure = _Departure(receive)
+            request = Request(
+                method=scope["method"],
+                path=raw_path(scope),
+                query=scope["query_string"].decode("latin-1"),
+                headers=tuple(scope["headers"]),
+                body=body,
+                arrived_us=arrived_us,
+            )
+            await _send(await self._answer(request), send)
+        except BodyTooLarge as error:
+            await _send(error_response(error), send)
+        except asyncio.CancelledError:
+            if departure is None or not departure.happened:
+                raise
+            departure.forgive()
+        finally:
+            if departure is not None:
+                departure.close()
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            return await self._transport.handle(request)
+        except ReplayProxyError as error:
+            return error_response(error)
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.path)
+            return error_response(
+                ReplayProxyError("The proxy failed on this request; its log says why.")
+            )
+
+
+def raw_path(scope: Scope) -> str:
+    """The path as it was sent, percent-encoded, without the query."""
+    raw: bytes | None = scope.get("raw_path")
+    return raw.decode("latin-1") if raw else quote(scope["path"])
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The request's whole body, or None when the client left while sending it."""
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        piece = message.get("body", b"")
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_BODY_BYTES:
+            raise BodyTooLarge(
+                f"The request's body is larger than {MAX_BODY_BYTES} bytes, which is all that "
+                "the proxy takes."
+            )
+        if not message.get("more_body", False):
+            return b"".join(pieces) if len(pieces) > 1 else piece
+
+
+async def _send(response: Response, send: Send) -> None:
+    """Send the answer. One that breaks off is left incomplete: the server closes the connection."""
+    _leave_out_server_headers(send)
+    start = {
+        "type": "http.response.start",
+        "status": response.status,
+        "headers": response.headers,
+    }
+    body = response.body
+    if isinstance(body, bytes):
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+        return
+    try:
+        await send(start)
+        async for chunk in body:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except ReplayProxyError as error:
+        logger.warning("An answer broke off, and so does its client's connection: %s", error)
+        return
+    finally:
+        await body.aclose()
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _leave_out_server_headers(send: Send) -> None:
+    """Keep uvicorn from adding a ``date`` and a ``server`` of its own to a recorded answer's.
+
+    uvicorn has a flag for each and no way for an application to ask for it.
+    """
+    cycle = getattr(send, "__self__", None)
+    defaults = getattr(cycle, "default_headers", None)
+    if defaults:
+        cycle.default_headers = [  # type: ignore[union-attr]
+            pair for pair in defaults if pair[0] not in (b"date", b"server")
+        ]
+
+
+class _Departure:
+    """Ends a request's task when its client leaves before the answer is complete.
+
+    Most requests are over before the watch begins, and pay only for a timer.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._watch: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._begin)
+        self.happened = False
+
+    def _begin(self) -> None:
+        self._watch = asyncio.get_running_loop().create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.happened = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def forgive(self) -> None:
+        """Take back the cancellation, which has done its work."""
+        if self._task is not None:
+            self._task.uncancel()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()

@@ -1,0 +1,74 @@
+"""The dummy: answers made up on the spot, and the table of the endpoints that it has.
+
+In here: which function answers which path. Not in here: what an answer says or looks like
+(each endpoint's own file), how bodies are checked (``validation``), how errors are rendered
+and which source an answer is said to have (the app's work).
+
+To add an endpoint, write its file and add its line to ``ENDPOINTS``.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from replay_proxy.dummy.chat_completions import create_chat_completion
+from replay_proxy.dummy.models import list_models, retrieve_model
+from replay_proxy.errors import NotImplementedByDummy
+from replay_proxy.wire import Request, Response
+
+__all__ = ["ENDPOINTS", "Dummy", "Endpoint"]
+
+
+class Endpoint(NamedTuple):
+    """One line of the table.
+
+    ``path`` is what follows the root, with ``{name}`` for a part that varies; ``answer`` gets
+    the request and those parts, percent-decoded. It raises ``InvalidRequest`` for what the
+    API would refuse.
+    """
+
+    method: str
+    path: str
+    answer: Callable[[Request, Mapping[str, str]], Response]
+
+
+#: Every endpoint of the dummy, by the name that the OpenAPI description gives its operation.
+ENDPOINTS = (
+    Endpoint("POST", "/chat/completions", create_chat_completion),
+    Endpoint("GET", "/models", list_models),
+    Endpoint("GET", "/models/{model}", retrieve_model),
+)
+
+# OpenAI's root, then Azure's two: the deployment stands for the model there.
+_ROOT = r"(?:/v1|/openai/v1|/openai/deployments/(?P<deployment>[^/]+))"
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    # A part takes slashes too: model names such as "org/name" arrive unescaped.
+    return re.compile(_ROOT + re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", path))
+
+
+class Dummy:
+    """A ``Transport`` that answers without a network, a key or a recording."""
+
+    def __init__(self) -> None:
+        self._routes = tuple(
+            (endpoint.method, _pattern(endpoint.path), endpoint.answer) for endpoint in ENDPOINTS
+        )
+
+    async def handle(self, request: Request) -> Response:
+        """Answer the request.
+
+        Raises ``NotImplementedByDummy`` for an endpoint that is not in the table, and
+        ``InvalidRequest`` for a request that OpenAI would refuse.
+        """
+        for method, pattern, answer in self._routes:
+            if method == request.method and (match := pattern.fullmatch(request.path)):
+                parts = {name: unquote(part) for name, part in match.groupdict("").items() if part}
+                return answer(request, parts)
+        has = ", ".join(f"{endpoint.method} /v1{endpoint.path}" for endpoint in ENDPOINTS)
+        raise NotImplementedByDummy(
+            f"The dummy has no answer for {request.method} {request.path}: it implements {has}. "
+            "Record this endpoint and replay it instead: a recording needs no dummy."
+        )

@@ -1,0 +1,150 @@
+"""Requests checked, and refused in OpenAI's words.
+
+In here: from bytes to a typed request, and from a fault that pydantic finds to the message,
+``param`` and ``code`` that the API answers with. Not in here: which fields there are
+(``schemas``), the HTTP side of a refusal (the app).
+
+The words are those of api.openai.com as clients report them, for instance in
+https://github.com/continuedev/continue/issues/2461.
+"""
+
+import re
+from typing import TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, from_json
+
+from replay_proxy.errors import InvalidRequest
+
+_Body = TypeVar("_Body", bound=BaseModel)
+
+_NOT_JSON = (
+    "We could not parse the JSON body of your request. (HINT: This likely means you aren't using "
+    "your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was "
+    "not valid JSON. If you have trouble figuring out how to fix this, please contact us through "
+    "our help center at help.openai.com.)"
+)
+
+_EXPECTED = {
+    "string_type": "a string",
+    "int_type": "an integer",
+    "float_type": "a decimal",
+    "bool_type": "a boolean",
+    "list_type": "an array of objects",
+    "dict_type": "an object",
+    "model_type": "an object",
+}
+
+_GOT = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a decimal number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
+
+
+def json_object(body: bytes) -> dict[str, object]:
+    """Read the JSON object in a body.
+
+    Raises ``InvalidRequest`` for anything else: no JSON (``NaN``, lone surrogates and more than
+    200 levels included), or JSON that is no object.
+    """
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidRequest(_NOT_JSON) from error
+    if not isinstance(value, dict):
+        raise InvalidRequest(_NOT_JSON)
+    return cast("dict[str, object]", value)
+
+
+def checked(schema: type[_Body], body: dict[str, object]) -> _Body:
+    """Type a body as its schema does. Raises ``InvalidRequest``, which names the first fault."""
+    try:
+        return schema.model_validate(body)
+    except ValidationError as error:
+        raise _refusal(error.errors(include_url=False)[0]) from error
+
+
+def _refusal(fault: ErrorDetails) -> InvalidRequest:
+    param, value, bounds = _param(fault["loc"]), fault["input"], fault.get("ctx", {})
+
+    def refused(message: str, code: str) -> InvalidRequest:
+        return InvalidRequest(message, param=param, code=code)
+
+    def wrong_type(expected: str) -> InvalidRequest:
+        got = _GOT.get(type(value), "an unsupported value")
+        return refused(
+            f"Invalid type for '{param}': expected {expected}, but got {got} instead.",
+            "invalid_type",
+        )
+
+    match fault["type"]:
+        case "missing":
+            return refused(f"Missing required parameter: '{param}'.", "missing_required_parameter")
+        case "wrong_type":
+            return wrong_type(fault["msg"])
+        case kind if kind in _EXPECTED:
+            return wrong_type(_EXPECTED[kind])
+        case "literal_error":
+            values = re.findall("'[^']*'", bounds["expected"])
+            if not isinstance(value, str):
+                return wrong_type(f"one of {_listed(values, 'or')}")
+            return refused(
+                f"Invalid value: '{value}'. Supported values are: {_listed(values, 'and')}.",
+                "invalid_value",
+            )
+        case "greater_than_equal":
+            kind, limit = _number(bounds["ge"])
+            return refused(
+                f"Invalid '{param}': {kind} below minimum value. "
+                f"Expected a value >= {limit}, but got {value} instead.",
+                f"{kind}_below_min_value",
+            )
+        case "less_than_equal":
+            kind, limit = _number(bounds["le"])
+            return refused(
+                f"Invalid '{param}': {kind} above maximum value. "
+                f"Expected a value <= {limit}, but got {value} instead.",
+                f"{kind}_above_max_value",
+            )
+        case "too_short":
+            return refused(
+                f"Invalid '{param}': empty array. Expected an array with minimum length "
+                f"{bounds['min_length']}, but got an empty array instead.",
+                "empty_array",
+            )
+        case "too_long":
+            return refused(
+                f"Invalid '{param}': array too long. Expected an array with maximum length "
+                f"{bounds['max_length']}, but got an array with length {len(value)} instead.",
+                "array_above_max_length",
+            )
+        case _:
+            return refused(f"Invalid '{param}': {fault['msg']}.", "invalid_value")
+
+
+def _param(path: tuple[int | str, ...]) -> str:
+    """Path to a fault in OpenAI's spelling: ``messages[0].content``."""
+    steps = (
+        f"[{step}]" if isinstance(step, int) else f".{step}"
+        for step in path
+        # The tags of a union: see ``schemas``.
+        if isinstance(step, int) or not step.startswith("<")
+    )
+    return "".join(steps).removeprefix(".")
+
+
+def _number(bound: float) -> tuple[str, str]:
+    """Kind of number that has this bound, and the bound: pydantic types it as the field."""
+    return ("decimal" if isinstance(bound, float) else "integer"), f"{bound:g}"
+
+
+def _listed(values: list[str], conjunction: str) -> str:
+    """Enumerate values: ``'a', 'b', and 'c'``, or ``'a' and 'b'``."""
+    if len(values) < 3:
+        return f" {conjunction} ".join(values)
+    return f"{', '.join(values[:-1])}, {conjunction} {values[-1]}"

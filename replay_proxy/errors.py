@@ -1,0 +1,146 @@
+"""Every error that replay-proxy raises on purpose; rendering them is the app's work.
+
+    ReplayProxyError
+    ├── ConfigurationError          a setting is unknown, wrong or contradicts another: exit 2
+    ├── CassetteMiss                a request that no recording answers: 404
+    ├── RequestError                the client's request cannot be served
+    │   ├── BodyTooLarge            413
+    │   ├── UnknownPath             404
+    │   ├── InvalidRequest          400, as OpenAI words it
+    │   └── NotImplementedByDummy   501
+    ├── StoreError                  an answer could not be read or kept: 500
+    │   ├── CassetteMissing         there is no such cassette
+    │   └── CassetteDamaged         there is a file, and it cannot be trusted
+    └── UpstreamError               the real API gave no whole answer
+        ├── UpstreamUnreachable     502
+        ├── UpstreamTooSlow         504
+        └── UpstreamCut             the answer broke off after its head
+
+A message names the thing, the cause and the remedy.
+"""
+
+
+class ReplayProxyError(Exception):
+    """The root of the tree.
+
+    ``status`` is the HTTP status under which a client sees the error, ``type`` and ``code``
+    the fields of OpenAI's error object, ``retry`` whether asking again could help
+    (``x-should-retry`` tells the OpenAI SDKs, which otherwise retry 408, 409, 429 and >= 500).
+    """
+
+    status: int = 500
+    type: str = "replay_proxy_error"
+    code: str | None = None
+    param: str | None = None
+    retry: bool = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, object] = {}
+
+
+class ConfigurationError(ReplayProxyError):
+    """A setting is unknown, wrong or contradicts another; the process exits with 2."""
+
+    code = "configuration"
+
+
+class CassetteMiss(ReplayProxyError):
+    """No recording answers the request.
+
+    404, since the OpenAI SDKs retry 408, 409, 429 and >= 500. ``code`` is the reason;
+    ``details`` (JSON-ready) stands in the error object beside OpenAI's four fields.
+    """
+
+    status = 404
+    type = "cassette_miss"
+
+    def __init__(self, message: str, *, reason: str, details: dict[str, object]) -> None:
+        super().__init__(message)
+        self.code = reason
+        self.details = details
+
+
+class RequestError(ReplayProxyError):
+    """The client's request cannot be served, and would not be served a second time."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class BodyTooLarge(RequestError):
+    """The request's body is larger than the proxy takes."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class UnknownPath(RequestError):
+    """Nothing is served under this path."""
+
+    status = 404
+    code = "unknown_url"
+
+
+class InvalidRequest(RequestError):
+    """The dummy refuses a malformed request in OpenAI's words."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class NotImplementedByDummy(RequestError):
+    """The dummy has no answer for this endpoint."""
+
+    status = 501
+    code = "not_implemented_by_dummy"
+
+
+class StoreError(ReplayProxyError):
+    """An answer could not be read from, or kept in, a cassette."""
+
+    type = "store_error"
+    code = "store_failed"
+
+
+class CassetteMissing(StoreError):
+    """There is no cassette of this name."""
+
+    code = "no_cassette"
+
+
+class CassetteDamaged(StoreError):
+    """There is a file of this name, and it is no cassette that this version can trust."""
+
+    code = "cassette_damaged"
+
+
+class UpstreamError(ReplayProxyError):
+    """The real API gave no whole answer."""
+
+    type = "upstream_error"
+    retry = True
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection to the real API, or one that ended before an answer began."""
+
+    status = 502
+    code = "upstream_unreachable"
+
+
+class UpstreamTooSlow(UpstreamError):
+    """The real API did not answer within ``UPSTREAM_TIMEOUT_S``."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class UpstreamCut(UpstreamError):
+    """The answer broke off after its head: the client's connection has to break too."""
+
+    status = 502
+    code = "upstream_cut"

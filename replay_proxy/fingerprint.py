@@ -1,0 +1,100 @@
+"""A request's key: equal means the same method, path, query and canonical body.
+
+Pure. One function serves recording and replay. What it does and does not merge was measured on
+5,010 recorded interactions (docs/decisions/0003): key order and white space of JSON differ between
+equal requests, multipart boundaries are random, and nothing else needs to be ignored. No header
+is part of the key.
+"""
+
+import json
+import re
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from replay_proxy.wire import Request, header
+
+#: An integer that orjson may read as a rounded float, so that two different ones would be equal.
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_BOUNDARY = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)
+_PART_NAME = re.compile(rb'(?:^|[;\s])name="?((?:[^"\\]|\\.)*)"?', re.IGNORECASE)
+
+
+def fingerprint(request: Request) -> str:
+    """``v1:`` and the SHA-256, in hex, of the method, path, sorted query and canonical body."""
+    kind, body = canonical_body(request)
+    head = f"{request.method}\0{request.path}\0{_canonical_query(request.query)}\0{kind}\0"
+    digest = sha256(head.encode("latin-1", "backslashreplace"))
+    digest.update(body)
+    return f"v1:{digest.hexdigest()}"
+
+
+def canonical_body(request: Request) -> tuple[str, bytes]:
+    """The kind of the body (``json``, ``multipart`` or ``raw``) and the bytes that stand for it.
+
+    JSON: keys sorted, compact, UTF-8, arrays in order, ``null`` distinct from absent, a top-level
+    ``"stream": false`` equal to none. Multipart: each part's name and content hash, sorted; the
+    boundary and file names are dropped. Anything else, and what claims to be JSON or multipart
+    and cannot be read as such: the raw bytes.
+    """
+    body = request.body
+    if body[:1] in (b"{", b"[") or body[:64].lstrip()[:1] in (b"{", b"["):
+        canonical = _canonical_json(body)
+        if canonical is not None:
+            return "json", canonical
+    content_type = header(request.headers, b"content-type") or b""
+    if content_type.lower().startswith(b"multipart/"):
+        parts = _canonical_multipart(content_type, body)
+        if parts is not None:
+            return "multipart", parts
+    return "raw", body
+
+
+def _canonical_query(query: str) -> str:
+    """The query's fields sorted by name; fields of one name keep their order."""
+    return "&".join(sorted(query.split("&"), key=lambda field: field.partition("=")[0]))
+
+
+def _canonical_json(body: bytes) -> bytes | None:
+    """The body with sorted keys and no white space, or None when it is no JSON."""
+    try:
+        if not _LONG_NUMBER.search(body):
+            return orjson.dumps(
+                _without_stream_false(orjson.loads(body)), option=orjson.OPT_SORT_KEYS
+            )
+    except ValueError:
+        pass  # Stricter than JSON's users: lone surrogates, very deep nesting, NaN.
+    try:
+        value = _without_stream_false(json.loads(body))
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return text.encode("utf-8", "surrogatepass")
+    except (ValueError, RecursionError):
+        return None
+
+
+def _without_stream_false(value: Any) -> Any:
+    if isinstance(value, dict) and value.get("stream", True) is False:
+        del value["stream"]
+    return value
+
+
+def _canonical_multipart(content_type: bytes, body: bytes) -> bytes | None:
+    """One line a part, sorted: its name and its content's hash. None when it cannot be read.
+
+    Source: RFC 2046, section 5.1.1; RFC 7578.
+    """
+    boundary = _BOUNDARY.search(content_type)
+    if not boundary:
+        return None
+    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary[1].strip())
+    if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
+        return None
+    lines = []
+    for piece in pieces[1:-1]:
+        head, separator, content = piece.partition(b"\r\n\r\n")
+        name = _PART_NAME.search(head)
+        if not separator or not name:
+            return None
+        lines.append(name[1] + b"\0" + sha256(content).hexdigest().encode())
+    return b"\n".join(sorted(lines))

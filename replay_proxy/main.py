@@ -1,0 +1,23 @@
+"""The entry for ``uvicorn replay_proxy.main:app``: settings from the environment, or exit 2."""
+
+import multiprocessing
+import sys
+
+from replay_proxy.app import ReplayProxy
+from replay_proxy.errors import ReplayProxyError
+from replay_proxy.settings import load
+
+#: With this status uvicorn's supervisor stops; any other makes it start the worker again, forever.
+_WORKER_STARTUP_FAILURE = 3
+
+
+def _app() -> ReplayProxy:
+    try:
+        return ReplayProxy(load())
+    except ReplayProxyError as error:
+        print(f"replay-proxy does not start: {error}", file=sys.stderr)  # noqa: T201
+        alone = multiprocessing.parent_process() is None
+        raise SystemExit(2 if alone else _WORKER_STARTUP_FAILURE) from None
+
+
+app = _app()

@@ -1,0 +1,104 @@
+"""Replay: ``Player`` answers from a cassette, ``Refuse`` says that it cannot.
+
+A recorded answer is sent as it was: status, headers and the bytes of each chunk; nothing is parsed
+and written again. Neither of them can reach the network.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from replay_proxy.cassette import Cassette, Interaction
+from replay_proxy.errors import CassetteMiss
+from replay_proxy.fingerprint import fingerprint
+from replay_proxy.provenance import Source, error_response, provenance
+from replay_proxy.timeline import Clock, Pacing
+from replay_proxy.wire import Request, Response, Transport, header
+
+#: After so many chunks an instant replay lets other requests run.
+CHUNKS_PER_TURN = 16
+
+
+class Player:
+    """Answers with the recording, and asks ``otherwise`` when there is none."""
+
+    def __init__(
+        self, cassette: Cassette, *, otherwise: Transport, pacing: Pacing, clock: Clock
+    ) -> None:
+        self._cassette = cassette
+        self._otherwise = otherwise
+        self._pacing = pacing
+        self._clock = clock
+
+    async def handle(self, request: Request) -> Response:
+        """The N-th recorded answer to the N-th such request. Raises ``StoreError``."""
+        start_s = self._clock.now_s()
+        key = fingerprint(request)
+        interaction = await self._cassette.take(key)
+        if interaction is None:
+            return await self._otherwise.handle(request)
+        headers = interaction.headers + provenance(Source.CASSETTE, key, interaction.id)
+        if not self._pacing.instant:
+            await self._clock.sleep_until(self._pacing.due_s(start_s, interaction.timeline.head_us))
+            return Response(interaction.status, headers, self._paced(interaction, start_s))
+        if _is_one_piece(interaction):
+            return Response(interaction.status, headers, interaction.body)
+        return Response(interaction.status, headers, _instant(interaction))
+
+    async def _paced(self, interaction: Interaction, start_s: float) -> AsyncGenerator[bytes]:
+        timeline = interaction.timeline
+        for offset_us, chunk in timeline.chunks(interaction.body):
+            await self._clock.sleep_until(self._pacing.due_s(start_s, offset_us))
+            yield chunk
+        await self._clock.sleep_until(self._pacing.due_s(start_s, timeline.total_us))
+
+
+async def _instant(interaction: Interaction) -> AsyncGenerator[bytes]:
+    for number, (_, chunk) in enumerate(interaction.timeline.chunks(interaction.body), 1):
+        if number % CHUNKS_PER_TURN == 0:
+            await asyncio.sleep(0)
+        yield chunk
+
+
+def _is_one_piece(interaction: Interaction) -> bool:
+    """Whether the answer has no chunk boundaries that a client could see."""
+    return (
+        len(interaction.timeline.ends) <= 1
+        or header(interaction.headers, b"content-length") is not None
+    )
+
+
+class Refuse:
+    """Answers every request with a miss: 404 that SDKs do not retry."""
+
+    def __init__(self, cassette: Cassette) -> None:
+        self._cassette = cassette
+
+    async def handle(self, request: Request) -> Response:
+        """The miss, with its reason, as an answer."""
+        key = fingerprint(request)
+        counts = await self._cassette.counts()
+        name = self._cassette.name
+        if counts is None:
+            reason, why = "no_cassette", f"there is no cassette '{name}'"
+        elif counts.interactions == 0:
+            reason, why = "empty_cassette", f"cassette '{name}' is empty"
+        else:
+            reason = "no_match"
+            why = (
+                f"none of the {counts.interactions} recordings in cassette '{name}' "
+                "has the same method, path, query and body"
+            )
+        miss = CassetteMiss(
+            f"No recording for {request.method} {request.path}: {why}. "
+            "Record it with MODE=record, or let misses be recorded with ON_MISS=record.",
+            reason=reason,
+            details={
+                "fingerprint": key,
+                "cassette": name,
+                "counts": {
+                    "interactions": counts.interactions if counts else 0,
+                    "fingerprints": counts.fingerprints if counts else 0,
+                },
+            },
+        )
+        return error_response(miss, provenance(Source.REFUSED, key))

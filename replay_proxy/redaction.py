@@ -1,0 +1,41 @@
+"""What may be stored of a request and of an answer. Pure rules, no I/O.
+
+Request headers are kept from an allow-list, since any header may carry a credential; response
+headers are all kept but those that name an account or carry a session.
+"""
+
+from dataclasses import replace
+
+from replay_proxy.wire import Headers, Request
+
+#: Request headers that explain a recording to its reader and never carry a credential.
+STORED_REQUEST_HEADERS = frozenset(
+    {b"accept", b"content-type", b"content-encoding", b"openai-beta", b"user-agent"}
+)
+
+#: Response headers that name an account, or carry a session or a credential.
+SECRET_RESPONSE_HEADERS = frozenset(
+    {
+        b"api-key",
+        b"authentication-info",
+        b"authorization",
+        b"openai-organization",
+        b"openai-project",
+        b"set-cookie",
+        b"set-cookie2",
+        b"x-api-key",
+    }
+)
+
+
+def stored_request(request: Request) -> Request:
+    """The request with the headers that may be written to a cassette."""
+    return replace(
+        request,
+        headers=tuple(pair for pair in request.headers if pair[0] in STORED_REQUEST_HEADERS),
+    )
+
+
+def stored_response_headers(headers: Headers) -> Headers:
+    """The response headers that may be written to a cassette."""
+    return tuple(pair for pair in headers if pair[0] not in SECRET_RESPONSE_HEADERS)

@@ -1,0 +1,159 @@
+"""The settings: one frozen model, and the only reader of the environment.
+
+Built once at the entry and passed down. A setting that is unknown, wrong or contradicts another
+raises ``ConfigurationError`` with its name and the remedy; nothing starts on a guess.
+"""
+
+import difflib
+import os
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import httpx
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from replay_proxy.errors import ConfigurationError
+
+#: A variable whose name begins so and is not known is a mistake, not somebody else's variable.
+OUR_PREFIXES = ("ON_MISS", "REPLAY_", "UPSTREAM_", "RECORD_")
+CASSETTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+
+
+class Mode(StrEnum):
+    """Where answers come from."""
+
+    RECORD = "record"
+    REPLAY = "replay"
+    DUMMY = "dummy"
+
+
+class OnMiss(StrEnum):
+    """What ``replay`` does with a request that the cassette does not know."""
+
+    FAIL = "fail"
+    DUMMY = "dummy"
+    RECORD = "record"
+
+
+def _http_url(value: str) -> str:
+    url = httpx.URL(value)
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError("it has to be an http:// or https:// URL with a host")
+    if url.query or url.fragment or url.userinfo:
+        raise ValueError("it has to be without user, query and fragment")
+    return value.rstrip("/")
+
+
+def _cassette_name(value: str) -> str:
+    if not CASSETTE_NAME.fullmatch(value):
+        raise ValueError(
+            "a cassette's name is made of letters, digits, '_', '-' and '.', "
+            "does not begin with '.' or '-', and has at most 200 characters"
+        )
+    return value
+
+
+def _directory(value: Path) -> Path:
+    if "://" in str(value) or re.match(r"[a-z+]+:/", str(value)):
+        raise ValueError("it has to be a directory; database URLs are not supported yet")
+    return value
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, from the environment or a ``.env`` file (the former wins)."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    mode: Mode = Field(Mode.REPLAY, description="Where answers come from.")
+    on_miss: OnMiss = Field(
+        OnMiss.FAIL, description="What `replay` does with a request it does not know."
+    )
+    store: Annotated[Path, AfterValidator(_directory)] = Field(
+        Path("cassettes"), description="The directory that holds the cassettes."
+    )
+    cassette: Annotated[str, AfterValidator(_cassette_name)] = Field(
+        "default", description="The cassette that is recorded to and replayed from."
+    )
+    upstream_base_url: Annotated[str, AfterValidator(_http_url)] = Field(
+        "https://api.openai.com/v1",
+        description="The real API; `/v1/…` continues this URL, also on hosts with a path.",
+    )
+    upstream_api_key: SecretStr | None = Field(
+        None,
+        description="Replaces the client's key; without it the client's own is passed through.",
+    )
+    upstream_timeout_s: float = Field(
+        600.0, gt=0, description="Seconds without a byte after which the upstream is too slow."
+    )
+    replay_speed: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="0 replays at once, 1 as recorded, N is N times as fast.",
+    )
+    drain_s: float = Field(
+        5.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds that a recording may go on after its client has left.",
+    )
+    record_errors: Literal["stable", "all"] = Field(
+        "stable",
+        description="`all` also keeps the transient answers: 408, 409, 425, 429 and ≥ 500.",
+    )
+
+    @property
+    def may_reach_upstream(self) -> bool:
+        """Whether any request can be sent to the real API in this mode."""
+        return self.mode is Mode.RECORD or (
+            self.mode is Mode.REPLAY and self.on_miss is OnMiss.RECORD
+        )
+
+    def named(self, field: str) -> bool:
+        """Whether the setting was given, rather than left at its default."""
+        return field in self.model_fields_set
+
+
+def load() -> Settings:
+    """Read the settings from the environment and ``.env``. Raises ``ConfigurationError``."""
+    _refuse_unknown_names()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_explain(item) for item in error.errors())) from None
+    if settings.named("on_miss") and settings.mode is not Mode.REPLAY:
+        raise ConfigurationError(
+            f"ON_MISS={settings.on_miss} contradicts MODE={settings.mode}: "
+            "only MODE=replay can miss. Unset ON_MISS, or set MODE=replay."
+        )
+    return settings
+
+
+def _refuse_unknown_names() -> None:
+    """Catch ``REPLAY_SPED=1``: of a shared environment, only what can be meant for us."""
+    known = [name.upper() for name in Settings.model_fields]
+    for name in sorted({*os.environ, *dotenv_values(".env")}):
+        if name.upper() in known:
+            continue
+        # Short names have innocent neighbours (MODEL is not MODE): only long ones are compared.
+        near = difflib.get_close_matches(
+            name.upper(), [word for word in known if len(word) >= 7], n=1, cutoff=0.85
+        )
+        if near or name.upper().startswith(OUR_PREFIXES):
+            meant = f" Did you mean {near[0]}?" if near else f" Known are: {', '.join(known)}."
+            raise ConfigurationError(f"{name} is not a setting.{meant} Rename or unset it.")
+
+
+def _explain(item: Any) -> str:
+    """One validation error as ``NAME=value: cause``; a secret's value is not repeated."""
+    name = str(item["loc"][0]).upper()
+    value = "" if name == "UPSTREAM_API_KEY" else f"={item['input']}"
+    cause = item["msg"].removeprefix("Value error, ")
+    field = Settings.model_fields[name.lower()]
+    return f"{name}{value} is not valid: {cause}. {name}: {field.description}"

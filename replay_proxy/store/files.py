@@ -1,0 +1,176 @@
+"""SQLite files as cassettes: made whole or not at all, checked before they are trusted.
+
+Everything that knows of SQLite's journal, locking and header is here; what the tables mean is not.
+"""
+
+import os
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+
+from replay_proxy.errors import CassetteDamaged, StoreError
+from replay_proxy.store.tables import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
+
+_MAGIC = b"SQLite format 3\0"
+#: A file up to this size is checked to its last page when it is opened; a larger one is checked
+#: at every read, or starting would take longer the more it holds.
+CHECKED_WHOLE_BYTES = 8 * 1024 * 1024
+_BUSY_MS = 10_000
+
+
+def create(path: Path) -> None:
+    """Make an empty cassette, unless there is one; other processes may be doing the same."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        connection = sqlite3.connect(name)
+        for statement in SCHEMA:
+            connection.execute(statement)
+        connection.close()
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.link(name, path)
+    except FileExistsError:
+        pass  # Another worker was faster, with the same empty cassette.
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"Cassette {path} cannot be created: {error}.") from error
+    finally:
+        os.unlink(name)
+
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """A connection that records. Raises ``CassetteDamaged``, ``StoreError``."""
+    create(path)
+    check_header(path)
+    try:
+        connection = _connect(path, "rw")
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A commit survives the process at once; the file is synced at every checkpoint.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _check(connection, path)
+    except sqlite3.Error as error:
+        raise trouble(path, error) from error
+    return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that can only read. Raises ``CassetteDamaged``, ``StoreError``."""
+    check_header(path)
+    _recover(path)
+    try:
+        connection = _connect(path, "ro")
+        try:
+            _check(connection, path)
+        except sqlite3.OperationalError:
+            # A recorder's file on a read-only disk: nobody can be writing to it.
+            connection.close()
+            if _wal(path).exists():
+                raise
+            connection = _connect(path, "ro&immutable=1")
+            _check(connection, path)
+    except sqlite3.Error as error:
+        raise trouble(path, error) from error
+    return connection
+
+
+def settle(path: Path, *, wait_s: float = 2.0) -> None:
+    """Make one plain file of the cassette, if no other process has it open within ``wait_s``."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            connection = _connect(path, "rw", busy_ms=0)
+            try:
+                mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+            finally:
+                connection.close()
+        except sqlite3.Error:
+            mode = "wal"
+        # Of several workers that stop together only the last can succeed.
+        if mode == "delete" or time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
+
+
+def trouble(path: Path, error: sqlite3.Error) -> StoreError:
+    """SQLite's error in our words."""
+    cause = str(error)
+    if isinstance(error, sqlite3.OperationalError) and "no such" not in cause:
+        return StoreError(
+            f"Cassette {path} cannot be used: {cause}. Check the disk, its free space, and that "
+            "the file can be written by this user."
+        )
+    return damaged(path, cause)
+
+
+def damaged(path: Path, cause: str) -> CassetteDamaged:
+    """The error for a file that cannot be trusted."""
+    return CassetteDamaged(
+        f"Cassette {path} is damaged: {cause}. Restore it (git checkout) or delete it and record "
+        "it again."
+    )
+
+
+def check_header(path: Path) -> None:
+    """Refuse what is no SQLite file, or not all of one. Raises ``CassetteDamaged``."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise StoreError(f"Cassette {path} cannot be read: {error.strerror or error}.") from error
+    if not header.startswith(_MAGIC):
+        what = "it is empty" if size == 0 else "it is no SQLite file"
+        raise damaged(path, what)
+    page_size = int.from_bytes(header[16:18], "big")
+    pages = int.from_bytes(header[28:32], "big")
+    expected = pages * (65536 if page_size == 1 else page_size)
+    if size < expected and not _wal(path).exists():
+        raise damaged(path, f"{size} of {expected} bytes are left")
+
+
+def _connect(path: Path, mode: str, *, busy_ms: int = _BUSY_MS) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=busy_ms / 1000,
+    )
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a database that is not a tape of this version or older, or is damaged."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION_ID:
+        raise CassetteDamaged(
+            f"{path} is a SQLite file, but no cassette of replay-proxy. Name another CASSETTE or "
+            "STORE, or move the file away."
+        )
+    if version > SCHEMA_VERSION:
+        raise CassetteDamaged(
+            f"Cassette {path} has schema version {version}, this replay-proxy knows up to "
+            f"{SCHEMA_VERSION}. Upgrade replay-proxy."
+        )
+    if path.stat().st_size <= CHECKED_WHOLE_BYTES:
+        verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise damaged(path, verdict)
+    connection.execute("SELECT count(*) FROM (SELECT 1 FROM interaction LIMIT 1)").fetchone()
+
+
+def _recover(path: Path) -> None:
+    """Settle a file that a killed recorder left with a journal; leave a running one's alone."""
+    if _wal(path).exists() and os.access(path.parent, os.W_OK):
+        settle(path, wait_s=0)
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")

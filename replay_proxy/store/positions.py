@@ -1,0 +1,97 @@
+"""How often each request has been answered in this replay, shared by the workers of one server.
+
+Only fingerprints with several answers are counted. A server of one process counts in memory; the
+workers that one uvicorn supervisor starts count together in a small database of their own in the
+temporary directory, or each of them would begin with the first answer again.
+"""
+
+import multiprocessing
+import os
+import sqlite3
+import tempfile
+import uuid
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS worker (pid INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS position (
+    cassette TEXT, fingerprint TEXT, answered INTEGER, PRIMARY KEY (cassette, fingerprint)
+) WITHOUT ROWID;
+"""
+_ADVANCE = """
+INSERT INTO position VALUES (?, ?, 1)
+ON CONFLICT DO UPDATE SET answered = answered + 1
+RETURNING answered
+"""
+
+
+class Positions(Protocol):
+    """Counts answers to a fingerprint in a cassette."""
+
+    def advance(self, cassette: str, fingerprint: str) -> int:
+        """How often it was answered before, counting from now on one more."""
+        ...
+
+    def close(self) -> None:
+        """Forget what only this process needs."""
+        ...
+
+
+class OwnPositions:
+    """The positions of a server that is one process."""
+
+    def __init__(self) -> None:
+        self._answered: dict[tuple[str, str], int] = {}
+
+    def advance(self, cassette: str, fingerprint: str) -> int:
+        """How often it was answered before, counting from now on one more."""
+        before = self._answered.get((cassette, fingerprint), 0)
+        self._answered[cassette, fingerprint] = before + 1
+        return before
+
+    def close(self) -> None:
+        """Nothing outlives the process."""
+
+
+class SharedPositions:
+    """The positions of several workers, in a file that the last of them removes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=10)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = OFF")
+        self._connection.executescript(_SCHEMA)
+        self._connection.execute("INSERT OR IGNORE INTO worker VALUES (?)", (os.getpid(),))
+
+    def advance(self, cassette: str, fingerprint: str) -> int:
+        """How often it was answered before, counting from now on one more."""
+        row = self._connection.execute(_ADVANCE, (cassette, fingerprint)).fetchone()
+        return int(row[0]) - 1
+
+    def close(self) -> None:
+        """Leave; the last worker removes the file."""
+        self._connection.execute("DELETE FROM worker WHERE pid = ?", (os.getpid(),))
+        (left,) = self._connection.execute("SELECT count(*) FROM worker").fetchone()
+        self._connection.close()
+        if left == 0:
+            self._path.unlink(missing_ok=True)
+
+
+def run_name() -> str:
+    """The name of this run, the same in all workers that one supervisor has started.
+
+    ``multiprocessing`` gives the children of one parent a random key in common.
+    """
+    if multiprocessing.parent_process() is None:
+        return uuid.uuid4().hex
+    return sha256(multiprocessing.current_process().authkey).hexdigest()[:32]
+
+
+def open_positions() -> Positions:
+    """The positions of this process's server."""
+    if multiprocessing.parent_process() is None:
+        return OwnPositions()
+    return SharedPositions(Path(tempfile.gettempdir()) / f"replay-proxy-{run_name()}.sqlite")

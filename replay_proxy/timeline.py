@@ -1,0 +1,84 @@
+"""Time in an answer: the clock, when its chunks came, and when they are due again.
+
+Units: ``_us`` is whole microseconds counted from the moment the request was sent upstream,
+``_s`` is seconds. No bytes live here, only where each chunk ends.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """A monotonic clock that can be waited on; tests bring one that needs no waiting."""
+
+    def now_s(self) -> float:
+        """Seconds since some fixed moment."""
+        ...
+
+    async def sleep_until(self, deadline_s: float) -> None:
+        """Return at the deadline, or after letting others run when it has passed."""
+        ...
+
+
+class MonotonicClock:
+    """The clock of the running process."""
+
+    def now_s(self) -> float:
+        """Seconds of ``time.monotonic``."""
+        return time.monotonic()
+
+    async def sleep_until(self, deadline_s: float) -> None:
+        """Sleep to an absolute deadline, so that lateness never adds up."""
+        await asyncio.sleep(max(0.0, deadline_s - time.monotonic()))
+
+
+class Arrivals:
+    """Stamps requests with the wall clock so that no two stamps of a process are equal."""
+
+    def __init__(self) -> None:
+        self._last_us = 0
+
+    def next_us(self) -> int:
+        """Microseconds since 1970, more than any stamp before."""
+        self._last_us = max(time.time_ns() // 1000, self._last_us + 1)
+        return self._last_us
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """When an answer's head, chunks and end came, and where each chunk ends in the body.
+
+    ``offsets_us[i]`` is when chunk ``i`` was complete, ``ends[i]`` the position just behind its
+    last byte; both never decrease. ``total_us`` is when the answer was known to be whole.
+    """
+
+    head_us: int
+    offsets_us: tuple[int, ...]
+    ends: tuple[int, ...]
+    total_us: int
+
+    def chunks(self, body: bytes) -> Iterator[tuple[int, bytes]]:
+        """Each chunk's offset and bytes."""
+        start = 0
+        for offset_us, end in zip(self.offsets_us, self.ends, strict=True):
+            yield offset_us, body[start:end]
+            start = end
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """How fast recorded time passes again: 0 is instant, 1 as recorded, N is N times as fast."""
+
+    speed: float
+
+    @property
+    def instant(self) -> bool:
+        """Whether nothing is waited for."""
+        return self.speed == 0
+
+    def due_s(self, start_s: float, offset_us: int) -> float:
+        """When that is due which came ``offset_us`` after a request now sent at ``start_s``."""
+        return start_s + offset_us / 1e6 / self.speed if self.speed else start_s

@@ -1,0 +1,140 @@
+"""The real API, as a ``Transport``: the only module that knows an HTTP client.
+
+It sends a request on as it came (less the hop-by-hop headers), asks for identity encoding,
+follows no redirect, and turns the client library's exceptions into ours. It stores nothing.
+"""
+
+import urllib.request
+from collections.abc import AsyncGenerator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from replay_proxy.chunk_transport import ChunkTransport
+from replay_proxy.errors import UpstreamCut, UpstreamTooSlow, UpstreamUnreachable
+from replay_proxy.timeline import Clock
+from replay_proxy.wire import Headers, Request, Response, end_to_end
+
+#: Set anew for the upstream connection, or meant for the proxy alone.
+NOT_PASSED_ON = frozenset({b"host", b"content-length", b"accept-encoding", b"expect"})
+
+
+class Upstream:
+    """Passes requests to one OpenAI-compatible API, fixed when the process starts.
+
+    ``/v1/…`` continues ``base_url`` (``https://openrouter.ai/api/v1`` + ``/models``), every other
+    path stands verbatim behind its host (Azure's ``/openai/…``). ``api_key`` replaces what the
+    client sent; without one the client's own credentials pass through.
+    Raises ``UpstreamUnreachable``, ``UpstreamTooSlow`` and, from the body, ``UpstreamCut``.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        clock: Clock,
+        api_key: str | None = None,
+        timeout_s: float = 600.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        url = httpx.URL(self._base_url)
+        self._origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        self._api_key = api_key.encode() if api_key else None
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._client = httpx.AsyncClient(
+            transport=transport
+            or ChunkTransport(
+                timeout_s=timeout_s,
+                proxy=_environment_proxy(url),
+                ssl_context=httpx.create_ssl_context(),
+            ),
+            trust_env=False,
+        )
+
+    async def handle(self, request: Request) -> Response:
+        """Send the request; return when the answer's head is here, its body still coming."""
+        sent_s = self._clock.now_s()
+
+        def on_sent() -> None:
+            nonlocal sent_s
+            sent_s = self._clock.now_s()
+
+        outgoing = httpx.Request(
+            request.method,
+            self._url(request),
+            headers=self._headers(request.headers),
+            content=request.body or None,
+            extensions={"on_sent": on_sent},
+        )
+        with self._in_our_words(begun=False):
+            answer = await self._client.send(outgoing, stream=True, follow_redirects=False)
+        return Response(
+            answer.status_code, end_to_end(answer.headers.raw), self._body(answer), sent_s
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection to the API."""
+        await self._client.aclose()
+
+    def _url(self, request: Request) -> str:
+        path = request.path
+        query = f"?{request.query}" if request.query else ""
+        if path.startswith("/v1/"):
+            return f"{self._base_url}{path.removeprefix('/v1')}{query}"
+        return f"{self._origin}{path}{query}"
+
+    def _headers(self, headers: Headers) -> list[tuple[bytes, bytes]]:
+        passed = [
+            (name, value)
+            for name, value in end_to_end(headers)
+            if name not in NOT_PASSED_ON and not name.startswith(b"x-replay-")
+        ]
+        if self._api_key:
+            azure = any(name == b"api-key" for name, _ in passed)
+            passed = [pair for pair in passed if pair[0] not in (b"authorization", b"api-key")]
+            passed.append(
+                (b"api-key", self._api_key)
+                if azure
+                else (b"authorization", b"Bearer " + self._api_key)
+            )
+        passed.append((b"accept-encoding", b"identity"))
+        return passed
+
+    async def _body(self, answer: httpx.Response) -> AsyncGenerator[bytes]:
+        try:
+            with self._in_our_words(begun=True):
+                async for chunk in answer.stream:  # type: ignore[union-attr]
+                    yield chunk
+        finally:
+            await answer.aclose()
+
+    @contextmanager
+    def _in_our_words(self, *, begun: bool) -> Any:
+        """Translate httpx's exceptions; ``begun`` is whether the answer's head was here."""
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            waited = f"nothing came from {self._origin} for {self._timeout_s:g} s"
+            if begun:
+                raise UpstreamCut(f"The answer broke off: {waited}.") from error
+            raise UpstreamTooSlow(
+                f"The upstream is too slow: {waited} (UPSTREAM_TIMEOUT_S)."
+            ) from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            cause = str(error) or type(error).__name__
+            if begun:
+                raise UpstreamCut(f"{self._origin} broke off its answer: {cause}.") from error
+            raise UpstreamUnreachable(
+                f"No answer from the upstream {self._origin}: {cause}. "
+                "Check UPSTREAM_BASE_URL and the network."
+            ) from error
+
+
+def _environment_proxy(url: httpx.URL) -> str | None:
+    """The HTTP proxy that the environment names for the upstream (HTTPS_PROXY, NO_PROXY, …)."""
+    if urllib.request.proxy_bypass(url.host):
+        return None
+    return urllib.request.getproxies().get(url.scheme)

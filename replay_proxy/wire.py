@@ -1,0 +1,102 @@
+"""What passes between the parts: ``Request``, ``Response``, ``Transport``, and the header rules.
+
+Our own types, with bytes inside: no framework's and no HTTP client's object crosses a part's
+border, so each of them can be changed in one file. Nothing in here waits or does I/O.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+#: Header fields in order, with repeats, names in lower case.
+Headers = tuple[tuple[bytes, bytes], ...]
+
+#: RFC 9110, section 7.6.1, and the older names that are still sent.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it arrived.
+
+    ``path`` and ``query`` are raw (percent-encoded, the query without its ``?``).
+    ``arrived_us`` is the wall clock at arrival, in microseconds since 1970, and different for
+    every request of a process: recordings are ordered by it.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    body: bytes
+    arrived_us: int = 0
+
+
+class Chunks(Protocol):
+    """A body that is still coming: chunks as they are due.
+
+    One that ends by raising has broken off. Its consumer closes it when it stops early.
+    """
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None:
+        """Nobody reads any further."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer: a status, headers, and a body that is whole (``bytes``) or still coming.
+
+    ``sent_s`` is when the request left for the upstream, on the process's monotonic clock.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes | Chunks
+    sent_s: float = 0.0
+
+
+class Transport(Protocol):
+    """Everything that answers a request."""
+
+    async def handle(self, request: Request) -> Response:
+        """Answer the request. Raises ``ReplayProxyError`` when there is no answer."""
+        ...
+
+
+def header(headers: Headers, name: bytes) -> bytes | None:
+    """The first value of a header, or None. ``name`` is in lower case."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The headers without those that belong to one connection, names in lower case.
+
+    Dropped are the hop-by-hop fields and every field that ``Connection`` names
+    (RFC 9110, section 7.6.1).
+    """
+    lowered = tuple((name.lower(), value) for name, value in headers)
+    named = {
+        token.strip().lower()
+        for name, value in lowered
+        if name == b"connection"
+        for token in value.split(b",")
+    }
+    return tuple(pair for pair in lowered if pair[0] not in HOP_BY_HOP and pair[0] not in named)
