@@ -60,6 +60,7 @@ class ReplayProxy(FastAPI):
             await self.assembly.aclose()
 
     async def health(self) -> dict[str, str]:
+        """Say that the process serves, and in which mode."""
         return {"status": "ok", "mode": self._mode}
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from replay_proxy.errors import BodyTooLarge, ReplayProxyError
-from replay_proxy.provenance import error_response
+from replay_proxy.fingerprint import fingerprint
+from replay_proxy.provenance import Source, error_response, provenance
 from replay_proxy.timeline import Arrivals
 from replay_proxy.wire import Request, Response, Transport
 
@@ -66,12 +67,11 @@ class DataPlane:
         try:
             return await self._transport.handle(request)
         except ReplayProxyError as error:
-            return error_response(error)
+            refusal = error
         except Exception:
             logger.exception("%s %s failed", request.method, request.path)
-            return error_response(
-                ReplayProxyError("The proxy failed on this request; its log says why.")
-            )
+            refusal = ReplayProxyError("The proxy failed on this request; its log says why.")
+        return error_response(refusal, provenance(Source.REFUSED, fingerprint(request)))
 
 
 def raw_path(scope: Scope) -> str:

@@ -8,6 +8,7 @@ dummy                    Dummy
 """
 
 import os
+from typing import TYPE_CHECKING
 
 from replay_proxy.dummy import Dummy
 from replay_proxy.player import Player, Refuse
@@ -15,8 +16,10 @@ from replay_proxy.recorder import Recorder
 from replay_proxy.settings import Mode, OnMiss, Settings
 from replay_proxy.store import Store
 from replay_proxy.timeline import Clock, MonotonicClock, Pacing
-from replay_proxy.upstream import Upstream
 from replay_proxy.wire import Transport
+
+if TYPE_CHECKING:
+    from replay_proxy.upstream import Upstream
 
 
 class Assembly:
@@ -62,6 +65,9 @@ class Assembly:
         )
 
     def _recording(self, store: Store) -> Recorder:
+        # A strict replay does not even import an HTTP client.
+        from replay_proxy.upstream import Upstream
+
         settings = self._settings
         key = settings.upstream_api_key
         self._upstream = Upstream(

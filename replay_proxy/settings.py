@@ -10,8 +10,8 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-import httpx
 from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,10 +40,10 @@ class OnMiss(StrEnum):
 
 
 def _http_url(value: str) -> str:
-    url = httpx.URL(value)
-    if url.scheme not in ("http", "https") or not url.host:
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname:
         raise ValueError("it has to be an http:// or https:// URL with a host")
-    if url.query or url.fragment or url.userinfo:
+    if url.query or url.fragment or url.username is not None:
         raise ValueError("it has to be without user, query and fragment")
     return value.rstrip("/")
 

@@ -1,8 +1,7 @@
 """The dummy: answers made up on the spot, and the table of the endpoints that it has.
 
 In here: which function answers which path. Not in here: what an answer says or looks like
-(each endpoint's own file), how bodies are checked (``validation``), how errors are rendered
-and which source an answer is said to have (the app's work).
+(each endpoint's own file), how bodies are checked (``validation``), how errors are rendered.
 
 To add an endpoint, write its file and add its line to ``ENDPOINTS``.
 """
@@ -15,7 +14,9 @@ from urllib.parse import unquote
 from replay_proxy.dummy.chat_completions import create_chat_completion
 from replay_proxy.dummy.models import list_models, retrieve_model
 from replay_proxy.errors import NotImplementedByDummy
-from replay_proxy.wire import Request, Response
+from replay_proxy.fingerprint import fingerprint
+from replay_proxy.provenance import Source, provenance
+from replay_proxy.wire import Request, Response, header
 
 __all__ = ["ENDPOINTS", "Dummy", "Endpoint"]
 
@@ -49,6 +50,15 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(_ROOT + re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", path))
 
 
+def _named(answer: Response, request: Request) -> Response:
+    """The answer with its source and, unless it streams, its length."""
+    headers = answer.headers + provenance(Source.DUMMY, fingerprint(request))
+    streams = header(answer.headers, b"content-type") != b"application/json"
+    if isinstance(answer.body, bytes) and not streams:
+        headers += ((b"content-length", str(len(answer.body)).encode()),)
+    return Response(answer.status, headers, answer.body)
+
+
 class Dummy:
     """A ``Transport`` that answers without a network, a key or a recording."""
 
@@ -66,7 +76,7 @@ class Dummy:
         for method, pattern, answer in self._routes:
             if method == request.method and (match := pattern.fullmatch(request.path)):
                 parts = {name: unquote(part) for name, part in match.groupdict("").items() if part}
-                return answer(request, parts)
+                return _named(answer(request, parts), request)
         has = ", ".join(f"{endpoint.method} /v1{endpoint.path}" for endpoint in ENDPOINTS)
         raise NotImplementedByDummy(
             f"The dummy has no answer for {request.method} {request.path}: it implements {has}. "

@@ -1,8 +1,8 @@
 """The typed bodies of the dummy's endpoints, by their names in OpenAI's OpenAPI description.
 
 In here: which fields there are, their types and bounds. Not in here: how a violation is worded
-(``validation``), how an answer is made. The endpoints check requests with these; the documents
-page shows them. Answers are written without them, for speed, and tested against them.
+(``validation``), how an answer is made. The endpoints check requests with these, and /docs shows
+them. Answers are written without them, for speed, and tested against them.
 
 Types are strict, as the API's are (``"2"`` is no integer), and fields that are not named here
 pass. The fields of a request stand in the order in which the API reports faults in them.

@@ -49,8 +49,8 @@ _GOT = {
 def json_object(body: bytes) -> dict[str, object]:
     """Read the JSON object in a body.
 
-    Raises ``InvalidRequest`` for anything else: no JSON (``NaN``, lone surrogates and more than
-    200 levels included), or JSON that is no object.
+    Raises ``InvalidRequest`` for anything else: no JSON (``NaN``, a lone surrogate and a nesting
+    of more than some 200 levels included), or JSON that is no object.
     """
     try:
         value = from_json(body, allow_inf_nan=False)

@@ -1,0 +1,99 @@
+"""How an answer or a request that went through the proxy differs from the recorded one. Pure."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.support.corpus import CONNECTION_LEVEL, Pairs, Record, without
+from tests.support.rawclient import RawAnswer
+from tests.support.script import Received
+
+#: A client adds its own of these, and a proxy may.
+PER_HOP = CONNECTION_LEVEL | {b"host", b"accept-encoding", b"authorization"}
+
+
+def identity(record: Record) -> tuple[str, ...]:
+    """What makes two requests the same, as strictly as JSON allows; boundaries do not count."""
+    parts = urlsplit(record.target)
+    body = record.request_body
+    kind = dict(without(record.request_headers, frozenset())).get(b"content-type", b"")
+    if b"boundary=" in kind:
+        body = body.replace(kind.split(b"boundary=")[1].strip(b'"'), b"")
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        canonical = body.hex()
+    else:
+        if isinstance(parsed, dict) and parsed.get("stream") is False:
+            del parsed["stream"]
+        canonical = json.dumps(parsed, sort_keys=True)
+    query = sorted(parse_qsl(parts.query, keep_blank_values=True))
+    return (record.method, parts.path, repr(query), canonical)
+
+
+def of_answers(
+    record: Record, pieces: Sequence[bytes], headers: Pairs, answer: RawAnswer
+) -> list[str]:
+    """What differs between the recorded answer, cut into ``pieces``, and the received one."""
+    found = []
+    if answer.status != record.status:
+        found.append(f"status: {record.status} sent, {answer.status} received")
+    received = end_to_end(answer.headers)
+    if answer.header(b"x-replay-source") == b"cassette":
+        received = _with_waits(received, headers)
+    if received != headers:
+        found.append(f"headers: {differing(headers, received)}")
+    if answer.body != record.response_body:
+        sent = len(record.response_body)
+        found.append(f"body: {sent} bytes sent, {len(answer.body)} received")
+    elif answer.framing == "chunked" and answer.chunks != list(pieces):
+        found.append(f"chunks: {borders(pieces, answer.chunks)}")
+    if answer.framing != record.framing:
+        found.append(f"framing: {record.framing} sent, {answer.framing} received")
+    if not answer.clean:
+        found.append(f"end: cut ({answer.fault})")
+    return found
+
+
+def of_requests(record: Record, sent: Pairs, received: Received | None) -> list[str]:
+    """What differs between the request that was sent and the one that came out of the proxy."""
+    if received is None:
+        return ["request: upstream did not get it"]
+    found = []
+    if (received.method, received.target) != (record.method, record.target):
+        found.append(f"request: {received.method} {received.target} received")
+    if received.body != record.request_body:
+        found.append(f"request: body of {len(received.body)} bytes received")
+    headers, got = without(sent, PER_HOP), without(received.headers, PER_HOP)
+    if headers != got:
+        found.append(f"request headers: {differing(headers, got)}")
+    return found
+
+
+def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Pairs:
+    """The headers without those of the connection and without the proxy's own."""
+    kept = without(headers, CONNECTION_LEVEL | {b"cache-status"})
+    return tuple(pair for pair in kept if not pair[0].startswith(b"x-replay-"))
+
+
+def _with_waits(received: Pairs, recorded: Pairs) -> Pairs:
+    """An instant replay may answer a recorded wish to wait with 0; that is no difference."""
+    waits = {name: value for name, value in recorded if name in (b"retry-after", b"retry-after-ms")}
+    return tuple(
+        (name, waits.get(name, value) if value == b"0" else value) for name, value in received
+    )
+
+
+def borders(sent: Sequence[bytes], got: Sequence[bytes]) -> str:
+    """How the borders of chunks that hold the same bytes differ."""
+    was, became = ({*accumulate(map(len, chunks))} for chunks in (sent, got))
+    lost, new = len(was - became), len(became - was)
+    return f"{len(sent)} sent, {len(got)} received ({lost} borders lost, {new} new)"
+
+
+def differing(sent: Pairs, got: Pairs) -> str:
+    """How two lists of headers differ."""
+    lost, new = Counter(sent) - Counter(got), Counter(got) - Counter(sent)
+    return f"lost {list(lost)}, new {list(new)}" if lost or new else "order"
