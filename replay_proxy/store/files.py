@@ -96,15 +96,19 @@ def settle(path: Path, *, wait_s: float = 2.0) -> None:
         time.sleep(0.02)
 
 
-def trouble(path: Path, error: sqlite3.Error) -> StoreError:
-    """SQLite's error in our words."""
+def trouble(path: Path, error: Exception) -> StoreError:
+    """An error met while using a cassette, in our words."""
     cause = str(error)
-    if isinstance(error, sqlite3.OperationalError) and "no such" not in cause:
-        return StoreError(
-            f"Cassette {path} cannot be used: {cause}. Check the disk, its free space, and that "
-            "the file can be written by this user."
-        )
-    return damaged(path, cause)
+    broken = isinstance(error, sqlite3.DatabaseError) and (
+        error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        or cause.startswith("no such")
+    )
+    if broken:
+        return damaged(path, cause)
+    return StoreError(
+        f"Cassette {path} cannot be used: {cause}. Check the disk, its free space, and that the "
+        "file can be written by this user."
+    )
 
 
 def damaged(path: Path, cause: str) -> CassetteDamaged:

@@ -54,10 +54,8 @@ class Writer:
                     connection = open_to_write(self._path)
                     take_id = self._begin(connection)
                 self._commit(connection, take_id, jobs)
-            except StoreError as error:
-                _settle(jobs, error)
-            except sqlite3.Error as error:
-                _settle(jobs, trouble(self._path, error))
+            except Exception as error:  # Whatever it is, each caller hears of it, and it goes on.
+                _settle(jobs, self._in_our_words(error))
         if connection is not None:
             connection.close()
 
@@ -79,18 +77,23 @@ class Writer:
         """Commit all jobs at once, or, when that fails, those that can be one by one."""
         try:
             _insert(connection, take_id, jobs)
-        except sqlite3.Error as error:
+        except Exception:
             if len(jobs) == 1:
                 raise
             for job in jobs:
                 try:
                     _insert(connection, take_id, [job])
-                except sqlite3.Error:
-                    _settle([job], trouble(self._path, error))
+                except Exception as error:
+                    _settle([job], self._in_our_words(error))
                 else:
                     _settle([job], None)
         else:
             _settle(jobs, None)
+
+    def _in_our_words(self, error: Exception) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        return trouble(self._path, error)
 
 
 class _Job:

@@ -1,0 +1,142 @@
+"""Kill the recording proxy the moment a client has seen ``[DONE]``, hundreds of times.
+
+    python -m tests.kill --rounds 300
+
+Each round starts a proxy on the same store, lets several clients stream at once, and sends SIGKILL
+from the thread of the client that sees the end of an answer. Afterwards every answer that was seen
+whole has to be replayed with its bytes, and every stored answer has to be whole.
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import sqlite3
+import tempfile
+import threading
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.nursery import Child, Nursery
+from tests.support.rawclient import NoAnswerError, RawClient
+from tests.support.script import JSON, Answer, Received, Step, Wait
+from tests.support.tape import chat, stored
+from tests.support.upstream import Upstream
+
+DONE = b"data: [DONE]\n\n"
+CLIENTS = 4
+
+
+@dataclass
+class Outcome:
+    """What was seen, what is stored, and what is wrong with it."""
+
+    rounds: int = 0
+    seen: list[bytes] = field(default_factory=list)
+    stored: int = 0
+    lost: list[bytes] = field(default_factory=list)
+    torn: list[bytes] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rounds} kills, {len(self.seen)} answers seen whole, {self.stored} stored, "
+            f"{len(self.lost)} lost, {len(self.torn)} half stored"
+        )
+
+
+def steps(body: bytes) -> list[Step]:
+    """What the upstream sends: its length, cuts and pauses depend on the request."""
+    rng = random.Random(hashlib.sha256(body).digest())
+    if not json.loads(body)["stream"]:
+        return [b'{"answer": "' + b"x" * rng.randrange(1, 60_000) + b'"}']
+    events: list[Step] = []
+    for number in range(rng.randrange(1, 12)):
+        events.append(b"data: %d %s\n\n" % (number, b"y" * rng.randrange(1, 2_000)))
+        if rng.random() < 0.3:
+            events.append(Wait(rng.random() / 500))
+    return [*events, DONE, Wait(rng.random() / 50)]
+
+
+def whole(body: bytes) -> bytes:
+    """All bytes of the upstream's answer."""
+    return b"".join(step for step in steps(body) if isinstance(step, bytes))
+
+
+def answer(request: Received) -> Answer:
+    """The upstream's script."""
+    if json.loads(request.body)["stream"]:
+        return Answer(steps=steps(request.body))
+    return Answer(headers=JSON, steps=steps(request.body), framing="length")
+
+
+def torture(directory: Path, rounds: int, *, seed: int = 1) -> Outcome:
+    """Run the rounds on one store and judge what it holds."""
+    rng = random.Random(seed)
+    outcome = Outcome(rounds)
+    with Upstream(answer) as upstream, Nursery() as nursery:
+        for number in range(rounds):
+            child = nursery.start(
+                MODE="record", STORE=str(directory), UPSTREAM_BASE_URL=upstream.base_url
+            )
+            _round(child, number, rng.randrange(1, 12), outcome)
+    for body in outcome.seen:
+        kept = stored(directory, chat(body))
+        if kept is None or kept.body != whole(body):
+            outcome.lost.append(body)
+    with closing(sqlite3.connect(directory / "default.sqlite")) as connection:
+        for request_body, kept_body in connection.execute(
+            "SELECT request_body, body FROM interaction"
+        ):
+            outcome.stored += 1
+            if kept_body != whole(request_body):
+                outcome.torn.append(request_body)
+    return outcome
+
+
+def _round(child: Child, number: int, kill_after: int, outcome: Outcome) -> None:
+    """Stream with several clients until one of them kills the proxy at the end of an answer."""
+    lock = threading.Lock()
+    seen: list[bytes] = []
+
+    def client(name: int) -> None:
+        for call in range(1000):
+            body = json.dumps(
+                {"stream": (name + call) % 4 != 0, "user": f"{number}/{name}/{call}"}
+            ).encode()
+            try:
+                with RawClient(child.base_url) as raw:
+                    got = raw.request("POST", "/v1/chat/completions", body=body, leave_after=DONE)
+            except (NoAnswerError, ConnectionError):
+                return
+            if not got.clean and DONE not in got.body:
+                return
+            with lock:
+                if len(seen) == kill_after:
+                    return
+                seen.append(body)
+                if len(seen) == kill_after:
+                    child.kill()
+                    return
+
+    threads = [threading.Thread(target=client, args=(name,)) for name in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    outcome.seen += seen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        outcome = torture(Path(directory), arguments.rounds, seed=arguments.seed)
+    print(outcome)
+    raise SystemExit(bool(outcome.lost or outcome.torn))
+
+
+if __name__ == "__main__":
+    main()

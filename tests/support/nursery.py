@@ -1,0 +1,102 @@
+"""Proxies that start in milliseconds: a process that has everything imported, and forks.
+
+    with Nursery() as nursery:
+        proxy = nursery.start(MODE="record", STORE=str(store), UPSTREAM_BASE_URL=upstream.base_url)
+        proxy.kill()
+
+Starting a fresh interpreter takes a second or more, which is too much to kill it hundreds of times.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Child:
+    """A proxy on a port of its own."""
+
+    pid: int
+    port: int
+
+    @property
+    def base_url(self) -> str:
+        """What an OpenAI client takes as its ``base_url``."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def kill(self) -> None:
+        """End it with SIGKILL, at this instant."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
+class Nursery:
+    """Starts proxies with the settings that are named and no other."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.nursery"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def start(self, **settings: str) -> Child:
+        """Fork a proxy; it accepts connections when this returns."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(settings) + "\n")
+        self._process.stdin.flush()
+        return Child(**json.loads(self._process.stdout.readline()))
+
+
+def _serve(settings: dict[str, Any]) -> None:
+    import uvicorn
+
+    from replay_proxy.app import ReplayProxy
+    from replay_proxy.settings import Settings
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    print(json.dumps({"pid": os.getpid(), "port": listener.getsockname()[1]}), flush=True)
+    config = uvicorn.Config(
+        ReplayProxy(Settings(**{name.lower(): value for name, value in settings.items()})),
+        log_level="error",
+        access_log=False,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _main() -> None:
+    import replay_proxy.app
+    import replay_proxy.upstream  # noqa: F401 - imported once, for all the forks
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    children = []
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _serve(json.loads(line))
+            os._exit(0)
+        children.append(pid)
+    for pid in children:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,363 @@
+"""Cassettes in SQLite files: what they promise, and what they refuse to be."""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from replay_proxy.cassette import Interaction, interaction_id
+from replay_proxy.errors import CassetteDamaged, CassetteMissing, StoreError
+from replay_proxy.fingerprint import fingerprint
+from replay_proxy.store import Store, files
+from replay_proxy.store.positions import SharedPositions
+from replay_proxy.timeline import Arrivals, Timeline
+from replay_proxy.wire import Request
+
+ARRIVALS = Arrivals()
+HEADERS = ((b"content-type", b"text/event-stream"), (b"x-twice", b"1"), (b"x-twice", b"2"))
+
+
+def interaction(
+    text: bytes = b"hello", *, user: str = "u", arrived_us: int | None = None
+) -> Interaction:
+    arrived_us = arrived_us or ARRIVALS.next_us()
+    request = Request(
+        "POST", "/v1/chat/completions", "a=1", (), b'{"user":"%s"}' % user.encode(), arrived_us
+    )
+    ends = tuple(range(1, len(text) + 1))
+    return Interaction(
+        id=interaction_id(arrived_us, 7),
+        fingerprint=fingerprint(request),
+        request=request,
+        status=200,
+        headers=HEADERS,
+        body=text,
+        timeline=Timeline(5, tuple(10 * end for end in ends), ends, 999),
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    it = Store(tmp_path, writable=True)
+    yield it
+    it.close()
+
+
+def record(directory: Path, *interactions: Interaction) -> Path:
+    """One take of these interactions, settled on disk."""
+    store = Store(directory, writable=True)
+
+    async def add() -> None:
+        for each in interactions:
+            await store.cassette("default").add(each)
+
+    asyncio.run(add())
+    store.close()
+    return directory / "default.sqlite"
+
+
+def replay(directory: Path, key: str, times: int = 1) -> list[Interaction | None]:
+    store = Store(directory, writable=False)
+    try:
+        tape = store.cassette("default")
+        return [asyncio.run(tape.take(key)) for _ in range(times)]
+    finally:
+        store.close()
+
+
+def test_what_was_added_is_taken_as_it_was(tmp_path: Path) -> None:
+    one = interaction(b"\x00\xff\r\n" + "한".encode())
+    record(tmp_path, one)
+    assert replay(tmp_path, one.fingerprint) == [one]
+
+
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    chunks=st.lists(st.binary(max_size=40), max_size=8),
+    headers=st.lists(st.tuples(st.binary(max_size=9), st.binary(max_size=9)), max_size=4),
+)
+def test_any_bytes_in_any_chunks_come_back(
+    tmp_path: Path, chunks: list[bytes], headers: list[tuple[bytes, bytes]]
+) -> None:
+    body = b"".join(chunks)
+    ends = tuple(len(b"".join(chunks[: number + 1])) for number in range(len(chunks)))
+    one = replace(
+        interaction(user=os.urandom(8).hex()),
+        headers=tuple(headers),
+        body=body,
+        timeline=Timeline(1, tuple(range(len(chunks))), ends, 9),
+    )
+    record(tmp_path, one)
+    (back,) = replay(tmp_path, one.fingerprint)
+    assert back == one
+    assert [chunk for _, chunk in back.timeline.chunks(back.body)] == chunks
+
+
+def test_an_answer_can_be_taken_while_it_is_being_recorded(store: Store) -> None:
+    async def scenario() -> None:
+        tape = store.cassette("live")
+        one = interaction()
+        assert await tape.take(one.fingerprint) is None
+        await tape.add(one)
+        assert await tape.take(one.fingerprint) == one
+
+    asyncio.run(scenario())
+
+
+def test_answers_replay_by_arrival_and_the_last_one_repeats(tmp_path: Path) -> None:
+    first, second, third = (interaction(b"%d" % number) for number in range(3))
+    record(tmp_path, third, first, second)
+    taken = replay(tmp_path, first.fingerprint, times=5)
+    assert taken == [first, second, third, third, third]
+
+
+def test_the_newest_take_that_has_a_request_answers_it(tmp_path: Path) -> None:
+    old, other = interaction(b"old"), interaction(b"other", user="other")
+    record(tmp_path, old, other)
+    new = interaction(b"new")
+    record(tmp_path, new)
+    assert replay(tmp_path, new.fingerprint, times=2) == [new, new]
+    assert replay(tmp_path, other.fingerprint) == [other]
+
+
+def test_a_take_is_newer_than_those_before_though_the_clock_went_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(tmp_path, interaction(b"old"))
+    monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000)
+    new = interaction(b"new", arrived_us=17)
+    record(tmp_path, new)
+    assert replay(tmp_path, new.fingerprint) == [new]
+
+
+def test_an_interaction_that_grew_replaces_itself(tmp_path: Path) -> None:
+    one = interaction(b"data: [DONE]\n\n")
+    more = replace(one, body=b"data: [DONE]\n\n: bye\n\n", timeline=Timeline(5, (10,), (21,), 11))
+    record(tmp_path, one, more)
+    assert replay(tmp_path, one.fingerprint, times=2) == [more, more]
+
+
+def test_many_writers_share_commits_and_lose_nothing(store: Store) -> None:
+    everything = [interaction(b"%d" % number, user=str(number)) for number in range(300)]
+
+    async def scenario() -> None:
+        tape = store.cassette("busy")
+        await asyncio.gather(*(tape.add(each) for each in everything))
+        for each in everything:
+            assert await tape.take(each.fingerprint) == each
+
+    asyncio.run(scenario())
+
+
+def test_one_row_that_cannot_be_stored_does_not_take_others_with_it(store: Store) -> None:
+    good = [interaction(b"%d" % number, user=str(number)) for number in range(5)]
+    bad = replace(interaction(user="bad"), id=2**70)  # More than SQLite's integers hold.
+
+    async def scenario() -> None:
+        tape = store.cassette("mixed")
+        adding = [tape.add(each) for each in (*good[:2], bad, *good[2:])]
+        results = await asyncio.gather(*adding, return_exceptions=True)
+        assert [type(result) for result in results].count(type(None)) == 5
+        assert isinstance(results[2], StoreError)
+        for each in good:
+            assert await tape.take(each.fingerprint) == each
+
+    asyncio.run(scenario())
+
+
+def test_a_recorded_cassette_is_one_plain_file_that_opens_read_only(tmp_path: Path) -> None:
+    path = record(tmp_path, one := interaction())
+    assert [each.name for each in tmp_path.iterdir()] == ["default.sqlite"]
+    assert path.read_bytes()[18:20] == b"\x01\x01", "the header says: no write-ahead log"
+    path.chmod(0o444)
+    tmp_path.chmod(0o555)
+    try:
+        assert replay(tmp_path, one.fingerprint) == [one]
+    finally:
+        tmp_path.chmod(0o755)
+    assert [each.name for each in tmp_path.iterdir()] == ["default.sqlite"]
+
+
+def test_a_replay_cannot_write(tmp_path: Path) -> None:
+    record(tmp_path, interaction())
+    store = Store(tmp_path, writable=False)
+    tape = store.cassette("default")
+    with pytest.raises(StoreError, match="reading only"):
+        asyncio.run(tape.add(interaction()))
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        files.open_to_read(tmp_path / "default.sqlite").execute("DELETE FROM interaction")
+    store.close()
+
+
+def test_chunks_are_rows_for_plain_sql(tmp_path: Path) -> None:
+    path = record(tmp_path, interaction(b"abc"), interaction(b"de", user="2"))
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(
+            "SELECT number, offset_us, bytes FROM chunk ORDER BY interaction_id, number"
+        ).fetchall()
+    assert rows == [(0, 10, b"a"), (1, 20, b"b"), (2, 30, b"c"), (0, 10, b"d"), (1, 20, b"e")]
+
+
+def test_an_answer_is_found_by_index_and_never_by_scan(tmp_path: Path) -> None:
+    from replay_proxy.store import tables
+
+    path = record(tmp_path, interaction())
+    with closing(sqlite3.connect(path)) as connection:
+        for sql in (tables.ANSWERS, tables.LAST_ANSWER, tables.READ_INTERACTION):
+            parameters = {"fingerprint": "f", "limit": 1, "n": 0, "id": 1}
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
+            assert plan
+            assert not [step for step in plan if step[3].startswith("SCAN")], plan
+
+
+# --- what is refused ------------------------------------------------------------------------
+
+
+def truncate(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def overwrite_the_middle(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(os.urandom(3000))
+
+
+def other_database(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE interaction (id INTEGER)")
+
+
+def newer_schema(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+
+
+DAMAGE: dict[Callable[[Path], object], str] = {
+    truncate: "is damaged",
+    overwrite_the_middle: "is damaged",
+    other_database: "no cassette of replay-proxy",
+    newer_schema: "schema version 99",
+    lambda path: path.write_bytes(b""): "it is empty",
+    lambda path: path.write_text("{}"): "it is no SQLite file",
+    lambda path: path.write_bytes(path.read_bytes()[:60]): "is damaged",
+}
+
+
+@pytest.mark.parametrize("writable", [True, False])
+@pytest.mark.parametrize(("damage", "words"), DAMAGE.items(), ids=lambda value: str(value)[:30])
+def test_a_damaged_cassette_is_an_error_that_names_it(
+    damage: Callable[[Path], object], words: str, writable: bool, tmp_path: Path
+) -> None:
+    path = record(tmp_path, *(interaction(os.urandom(500), user=str(n)) for n in range(40)))
+    damage(path)
+    store = Store(tmp_path, writable=writable)
+    with pytest.raises(CassetteDamaged, match=words) as caught:
+        store.cassette("default")
+    assert str(path) in str(caught.value)
+    store.close()
+
+
+def test_a_flipped_byte_in_an_answer_is_an_error_and_not_an_answer(tmp_path: Path) -> None:
+    path = record(tmp_path, one := interaction(b"The capital of France is Paris."))
+    path.write_bytes(path.read_bytes().replace(b"is Paris", b"is Qaris"))
+    with pytest.raises(CassetteDamaged, match="checksum"):
+        replay(tmp_path, one.fingerprint)
+
+
+def test_a_large_damaged_cassette_is_noticed_when_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "CHECKED_WHOLE_BYTES", 0)
+    everything = [interaction(os.urandom(3000), user=str(n)) for n in range(40)]
+    path = record(tmp_path, *everything)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 4)
+        file.write(os.urandom(size // 2))
+    wrong = 0
+    for each in everything:
+        try:
+            assert replay(tmp_path, each.fingerprint) == [each]
+        except CassetteDamaged:
+            wrong += 1
+    assert wrong > 10
+
+
+def test_a_full_disk_is_an_error_of_this_answer_and_not_of_the_next(tmp_path: Path) -> None:
+    store = Store(tmp_path, writable=True)
+
+    async def scenario() -> None:
+        tape = store.cassette("default")
+        await tape.add(interaction(b"fits"))
+        with closing(sqlite3.connect(tmp_path / "default.sqlite")) as connection:
+            connection.execute(
+                "CREATE TRIGGER full BEFORE INSERT ON interaction BEGIN "
+                "SELECT RAISE(ABORT, 'database or disk is full'); END"
+            )
+        with pytest.raises(StoreError, match="disk is full"):
+            await tape.add(interaction(b"does not"))
+        with closing(sqlite3.connect(tmp_path / "default.sqlite")) as connection:
+            connection.execute("DROP TRIGGER full")
+        await tape.add(late := interaction(b"fits again", user="late"))
+        assert await tape.take(late.fingerprint) == late
+
+    asyncio.run(scenario())
+    store.close()
+
+
+def test_a_missing_store_or_cassette_is_named_with_what_there_is(tmp_path: Path) -> None:
+    record(tmp_path, interaction())
+    store = Store(tmp_path, writable=False)
+    store.require(None)
+    store.require("default")
+    with pytest.raises(CassetteMissing, match=r"CASSETTE=other .* which has default"):
+        store.require("other")
+    with pytest.raises(CassetteMissing, match="is not a directory"):
+        Store(tmp_path / "nowhere", writable=False).require(None)
+
+
+def test_a_store_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be created"):
+        Store(tmp_path / "file" / "store", writable=True).prepare()
+
+
+def test_a_cassette_that_does_not_exist_is_not_an_empty_one(tmp_path: Path) -> None:
+    store = Store(tmp_path, writable=False)
+    tape = store.cassette("none")
+    assert asyncio.run(tape.take("v1:0")) is None
+    assert asyncio.run(tape.counts()) is None
+    assert list(tmp_path.iterdir()) == []
+    store.close()
+
+
+def test_processes_that_create_one_cassette_at_once_make_one(tmp_path: Path) -> None:
+    path = tmp_path / "default.sqlite"
+    threads = [threading.Thread(target=files.create, args=(path,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [each.name for each in tmp_path.iterdir()] == ["default.sqlite"]
+    files.open_to_read(path).close()
+
+
+def test_shared_positions_count_together_and_leave_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "positions.sqlite"
+    one = SharedPositions(path)
+    assert [one.advance("c", "f"), one.advance("c", "f"), one.advance("c", "g")] == [0, 1, 0]
+    one.close()
+    assert list(tmp_path.iterdir()) == []
