@@ -1,10 +1,8 @@
 """How an answer or a request that went through the proxy differs from the recorded one. Pure."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.corpus import CONNECTION_LEVEL, Pairs, Record, without
 from tests.support.rawclient import RawAnswer
@@ -12,25 +10,6 @@ from tests.support.script import Received
 
 #: A client adds its own of these, and a proxy may.
 PER_HOP = CONNECTION_LEVEL | {b"host", b"accept-encoding", b"authorization"}
-
-
-def identity(record: Record) -> tuple[str, ...]:
-    """What makes two requests the same, as strictly as JSON allows; boundaries do not count."""
-    parts = urlsplit(record.target)
-    body = record.request_body
-    kind = dict(without(record.request_headers, frozenset())).get(b"content-type", b"")
-    if b"boundary=" in kind:
-        body = body.replace(kind.split(b"boundary=")[1].strip(b'"'), b"")
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        canonical = body.hex()
-    else:
-        if isinstance(parsed, dict) and parsed.get("stream") is False:
-            del parsed["stream"]
-        canonical = json.dumps(parsed, sort_keys=True)
-    query = sorted(parse_qsl(parts.query, keep_blank_values=True))
-    return (record.method, parts.path, repr(query), canonical)
 
 
 def of_answers(

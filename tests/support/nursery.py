@@ -7,6 +7,7 @@
 Starting a fresh interpreter takes a second or more, which is too much to kill it hundreds of times.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -92,10 +93,8 @@ def _main() -> None:
             os._exit(0)
         children.append(pid)
     for pid in children:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ class Received:
     target: str
     headers: list[tuple[bytes, bytes]]
     body: bytes
-    #: Body steps handed to the kernel so far.
+    #: Body steps written so far, the one being written included.
     written: int = 0
     #: Set when every step was played and the body was ended as the framing asks.
     finished: threading.Event = field(default_factory=threading.Event)

@@ -178,8 +178,8 @@ async def _play(
     for step in answer.steps:
         match step:
             case bytes():
+                request.written += 1  # before the client can have it
                 await send(b"%x\r\n%b\r\n" % (len(step), step) if _chunked(answer) else step)
-                request.written += 1
             case Wait(seconds):
                 due += seconds
                 await asyncio.sleep(due - loop.time() - _SPIN_S)

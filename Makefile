@@ -1,0 +1,48 @@
+# Everything CI runs, `make` runs. The virtual environment makes itself at the first use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# What `make run` replays when nothing else is named: the shipped cassette, with the dummy fallback.
+MODE ?= replay
+ifeq ($(MODE),replay)
+export CASSETTE ?= demo
+export ON_MISS ?= dummy
+endif
+export MODE
+HOST ?= 127.0.0.1
+PORT ?= 7777
+
+.PHONY: run caller test check fix bench clean
+
+run: $(READY)  ## Serve on port 7777; MODE=record|replay|dummy
+	$(BIN)/replay-proxy serve --host $(HOST) --port $(PORT)
+
+caller: $(READY)  ## Serve the example application on port 8000
+	$(BIN)/uvicorn caller.main:app --port 8000
+
+test: $(READY)  ## Run all tests
+	env -u MODE -u CASSETTE -u ON_MISS $(BIN)/python -m pytest
+
+check: $(READY)  ## Lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: $(READY)  ## Mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## Compare start-up, memory and speed over cassette sizes
+	$(BIN)/python -m benchmarks.size
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $(READY)
