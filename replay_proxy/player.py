@@ -12,10 +12,16 @@ from replay_proxy.errors import CassetteMiss
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.provenance import Source, error_response, provenance
 from replay_proxy.timeline import Clock, Pacing
-from replay_proxy.wire import Request, Response, Transport, header
+from replay_proxy.wire import Headers, Request, Response, Transport, header
 
 #: After so many chunks an instant replay lets other requests run.
 CHUNKS_PER_TURN = 16
+
+#: Headers that ask for a wait, and the names under which an instant replay tells what they were.
+RETRY_AFTER = {
+    b"retry-after": b"x-replay-retry-after",
+    b"retry-after-ms": b"x-replay-retry-after-ms",
+}
 
 
 class Player:
@@ -36,10 +42,12 @@ class Player:
         interaction = await self._cassette.take(key)
         if interaction is None:
             return await self._otherwise.handle(request)
-        headers = interaction.headers + provenance(Source.CASSETTE, key, interaction.id)
+        source = provenance(Source.CASSETTE, key, interaction.id)
         if not self._pacing.instant:
+            headers = interaction.headers + source
             await self._clock.sleep_until(self._pacing.due_s(start_s, interaction.timeline.head_us))
             return Response(interaction.status, headers, self._paced(interaction, start_s))
+        headers = _without_waiting(interaction.headers) + source
         if _is_one_piece(interaction):
             return Response(interaction.status, headers, interaction.body)
         return Response(interaction.status, headers, _instant(interaction))
@@ -57,6 +65,19 @@ async def _instant(interaction: Interaction) -> AsyncGenerator[bytes]:
         if number % CHUNKS_PER_TURN == 0:
             await asyncio.sleep(0)
         yield chunk
+
+
+def _without_waiting(headers: Headers) -> Headers:
+    """The headers of an instant replay: a client that is told to come back later need not wait.
+
+    The recorded value stands in ``x-replay-retry-after``.
+    """
+    if not any(name in RETRY_AFTER for name, _ in headers):
+        return headers
+    recorded = tuple((RETRY_AFTER[name], value) for name, value in headers if name in RETRY_AFTER)
+    return (
+        tuple((name, b"0" if name in RETRY_AFTER else value) for name, value in headers) + recorded
+    )
 
 
 def _is_one_piece(interaction: Interaction) -> bool:

@@ -70,9 +70,12 @@ class Settings(BaseSettings):
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
-    mode: Mode = Field(Mode.REPLAY, description="Where answers come from.")
+    mode: Mode = Field(
+        Mode.REPLAY, description="Where answers come from: `record`, `replay` or `dummy`."
+    )
     on_miss: OnMiss = Field(
-        OnMiss.FAIL, description="What `replay` does with a request it does not know."
+        OnMiss.FAIL,
+        description="What `replay` does with an unknown request: `fail`, `dummy` or `record`.",
     )
     store: Annotated[Path, AfterValidator(_directory)] = Field(
         Path("cassettes"), description="The directory that holds the cassettes."

@@ -41,24 +41,25 @@ def test_any_chunks_survive_the_way(chunks: list[bytes]) -> None:
 
 
 def test_waits_are_deadlines_counted_from_the_request() -> None:
-    steps = [step for n in range(40) for step in (Wait(0.005), b"%d" % n)]
+    count, gap_s = 500, 0.001
+    steps = [step for n in range(count) for step in (Wait(gap_s), b"%d" % n)]
     with always(*steps) as upstream, RawClient(upstream.base_url) as client:
         offsets = client.request("POST", PATH).offsets
-        late = [at - 0.005 * (n + 1) for n, at in enumerate(offsets)]
+        late = [at - gap_s * (n + 1) for n, at in enumerate(offsets)]
         assert min(late) > -0.001, "a chunk came before its time"
-        assert sorted(late)[20] < 0.005, "lateness adds up"
+        assert sorted(late)[count // 2] < 0.005, "lateness adds up"
 
 
 def test_head_and_first_chunk_can_come_apart_or_together() -> None:
     with (
-        always(Wait(0.05), b"x") as early,
-        always(Wait(0.05), Head(), b"x", head=False) as late,
+        always(Wait(0.3), b"x") as early,
+        always(Wait(0.3), Head(), b"x", head=False) as late,
     ):
         with RawClient(early.base_url) as client:
             answer = client.request("GET", PATH)
-            assert answer.head_offset < 0.04 < answer.offsets[0]
+            assert answer.head_offset < 0.29 < answer.offsets[0]
         with RawClient(late.base_url) as client:
-            assert client.request("GET", PATH).head_offset > 0.04
+            assert client.request("GET", PATH).head_offset > 0.29
 
 
 def test_a_gate_holds_the_answer_until_the_test_opens_it() -> None:

@@ -17,6 +17,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Self
 
+from tests.support.servers import clean_environment
+
 
 @dataclass(frozen=True)
 class Child:
@@ -44,6 +46,7 @@ class Nursery:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=clean_environment(),
         )
         return self
 

@@ -24,6 +24,13 @@ _INHERITED = re.compile(r"PATH|HOME|USER|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|COVER
 _RUNNING = re.compile(r"Uvicorn running on http://[^:]+:(\d+)")
 
 
+def clean_environment() -> dict[str, str]:
+    """This process's environment without anything that could be a setting or a key."""
+    env = {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), env.get("PYTHONPATH")]))
+    return env
+
+
 class ProxyDidNotStartError(RuntimeError):
     """The process ended, or was silent for too long, before it listened."""
 
@@ -48,11 +55,7 @@ class Proxy:
         self._cwd = cwd
         self._command = [sys.executable, "-m", "uvicorn", self.app, "--port", "0"]
         self._command += ["--no-access-log", *args]
-        self._env = {k: v for k, v in os.environ.items() if _INHERITED.fullmatch(k)}
-        self._env["PYTHONPATH"] = os.pathsep.join(
-            filter(None, [str(_ROOT), self._env.get("PYTHONPATH")])
-        )
-        self._env |= env
+        self._env = clean_environment() | env
         self._lines: list[str] = []
         self._told = threading.Event()
 
