@@ -14,6 +14,7 @@ endif
 export MODE
 HOST ?= 127.0.0.1
 PORT ?= 7777
+CALLER_PORT ?= 8000
 
 .PHONY: run caller test check fix bench clean
 
@@ -21,7 +22,7 @@ run: $(READY)  ## Serve on port 7777; MODE=record|replay|dummy
 	$(BIN)/replay-proxy serve --host $(HOST) --port $(PORT)
 
 caller: $(READY)  ## Serve the example application on port 8000
-	$(BIN)/uvicorn caller.main:app --port 8000
+	$(BIN)/uvicorn caller.main:app --port $(CALLER_PORT)
 
 test: $(READY)  ## Run all tests
 	env -u MODE -u CASSETTE -u ON_MISS $(BIN)/python -m pytest
