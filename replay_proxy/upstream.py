@@ -20,6 +20,10 @@ from replay_proxy.wire import Headers, Request, Response, end_to_end
 NOT_PASSED_ON = frozenset({b"host", b"content-length", b"accept-encoding", b"expect"})
 
 
+#: Answers whose length is that of a body which does not follow; servers would wait for it.
+BODILESS = frozenset({204, 304})
+
+
 class Upstream:
     """Passes requests to one OpenAI-compatible API, fixed when the process starts.
 
@@ -71,9 +75,10 @@ class Upstream:
         )
         with self._in_our_words(begun=False):
             answer = await self._client.send(outgoing, stream=True, follow_redirects=False)
-        return Response(
-            answer.status_code, end_to_end(answer.headers.raw), self._body(answer), sent_s
-        )
+        headers = end_to_end(answer.headers.raw)
+        if answer.status_code in BODILESS:
+            headers = tuple(pair for pair in headers if pair[0] != b"content-length")
+        return Response(answer.status_code, headers, self._body(answer), sent_s)
 
     async def aclose(self) -> None:
         """Close every connection to the API."""

@@ -226,7 +226,8 @@ def test_redirects_are_passed_on_and_not_followed(nursery: Nursery, store: Path)
 def test_answers_without_a_body_are_stored_before_they_are_seen(
     status: int, nursery: Nursery, store: Path
 ) -> None:
-    with Upstream(lambda _: Answer(status, ((b"x-a", b"1"),))) as upstream:
+    headers = ((b"x-a", b"1"), (b"content-length", b"5"))
+    with Upstream(lambda _: Answer(status, headers)) as upstream:
         proxy = nursery.start(MODE="record", STORE=str(store), UPSTREAM_BASE_URL=upstream.base_url)
         with RawClient(proxy.base_url) as client:  # twice on one connection: no stray bytes
             for _ in range(2):
