@@ -5,11 +5,16 @@ not known here.
 """
 
 import os
+import sqlite3
+import time
 from pathlib import Path
 
 from replay_proxy.errors import CassetteMissing, StoreError
+from replay_proxy.store import tables
 from replay_proxy.store.positions import open_positions, run_name
+from replay_proxy.store.readers import Readers
 from replay_proxy.store.tape import Tape
+from replay_proxy.store.writer import Writer
 
 __all__ = ["Store", "Tape"]
 
@@ -22,22 +27,22 @@ class Store:
 
     def __init__(self, directory: Path, *, writable: bool) -> None:
         self._directory = directory
-        self._writable = writable
         self._run = run_name()
         self._positions = open_positions()
-        self._open: dict[str, Tape] = {}
+        self._readers = Readers()
+        self._writer = Writer(self._begin_take) if writable else None
 
     def cassette(self, name: str) -> Tape:
         """The cassette of this name, which may not exist yet. Raises ``StoreError``."""
-        if name not in self._open:
-            self._open[name] = Tape(
-                name,
-                self._directory / f"{name}.sqlite",
-                run=self._run,
-                positions=self._positions,
-                writable=self._writable,
-            )
-        return self._open[name]
+        tape = Tape(
+            name,
+            self._directory / f"{name}.sqlite",
+            readers=self._readers,
+            writer=self._writer,
+            positions=self._positions,
+        )
+        tape.check()
+        return tape
 
     def prepare(self) -> None:
         """Make the directory. Raises ``StoreError`` when nothing can be recorded there."""
@@ -66,7 +71,18 @@ class Store:
             )
 
     def close(self) -> None:
-        """Close every cassette."""
-        for tape in self._open.values():
-            tape.close()
+        """Finish writing, close every cassette, and leave plain files."""
+        self._readers.close()
+        if self._writer is not None:
+            self._writer.close()
         self._positions.close()
+
+    def _begin_take(self, connection: sqlite3.Connection) -> int:
+        """Join the take of this run, or begin it, newer than every other."""
+        now_us = time.time_ns() // 1000
+        connection.execute("BEGIN IMMEDIATE")
+        newest = connection.execute(tables.NEWEST_TAKE).fetchone()[0] or 0
+        take = {"id": max(now_us << 11, newest + 1), "run": self._run, "started_us": now_us}
+        connection.execute(tables.INSERT_TAKE, take)
+        connection.execute("COMMIT")
+        return int(connection.execute(tables.FIND_TAKE, take).fetchone()[0])

@@ -1,62 +1,66 @@
-"""The thread that writes to one cassette, so that a commit never holds up the event loop.
+"""The thread that writes to every cassette, so that a commit never holds up the event loop.
 
-What arrives while a commit runs shares the next one; a caller goes on when its own row is
-committed. What a row means is not known here.
+What arrives while a commit runs shares the next one of its cassette; a caller goes on when its own
+row is committed. What a row means is not known here.
 """
 
 import asyncio
 import queue
 import sqlite3
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
 from replay_proxy.errors import StoreError
-from replay_proxy.store.files import open_to_write, trouble
+from replay_proxy.store.files import open_to_write, settle, trouble
 from replay_proxy.store.rows import Row
 from replay_proxy.store.tables import PUT_INTERACTION
 
 #: The most rows that share one commit.
 BATCH = 256
+#: The most cassettes that are open at once; the one unused for longest is closed and settled.
+OPEN_CASSETTES = 32
 
 
 class Writer:
     """Writes rows in the order in which they are given.
 
-    ``begin`` is run once on the new connection and returns the id of the take that rows join.
+    ``begin`` is run once on each new connection and returns the id of the take that rows join.
     """
 
-    def __init__(self, path: Path, begin: Callable[[sqlite3.Connection], int]) -> None:
-        self._path = path
+    def __init__(self, begin: Callable[[sqlite3.Connection], int]) -> None:
         self._begin = begin
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"writer of {path.name}")
-        self._thread.daemon = True
+        self._open: OrderedDict[Path, tuple[sqlite3.Connection, int]] = OrderedDict()
+        self._written: set[Path] = set()
+        self._thread = threading.Thread(target=self._run, name="cassette writer", daemon=True)
         self._thread.start()
 
-    async def write(self, make_row: Callable[[int], Row]) -> None:
+    async def write(self, path: Path, make_row: Callable[[int], Row]) -> None:
         """Commit the row that ``make_row`` gives for the take's id. Raises ``StoreError``."""
-        job = _Job(make_row)
+        job = _Job(path, make_row)
         self._queue.put(job)
         await job.done
 
     def close(self) -> None:
-        """Write what is left and end the thread."""
+        """Write what is left, end the thread, and leave plain files."""
         self._queue.put(None)
         self._thread.join()
+        for path in self._written:
+            settle(path)
 
     def _run(self) -> None:
-        connection: sqlite3.Connection | None = None
-        take_id = 0
         while (jobs := self._next_jobs()) is not None:
-            try:
-                if connection is None:
-                    connection = open_to_write(self._path)
-                    take_id = self._begin(connection)
-                self._commit(connection, take_id, jobs)
-            except Exception as error:  # Whatever it is, each caller hears of it, and it goes on.
-                _settle(jobs, self._in_our_words(error))
-        if connection is not None:
+            by_path: dict[Path, list[_Job]] = {}
+            for job in jobs:
+                by_path.setdefault(job.path, []).append(job)
+            for path, group in by_path.items():
+                try:
+                    self._commit(path, group)
+                except Exception as error:  # Whatever it is, each caller hears of it.
+                    _settle(group, _in_our_words(path, error))
+        for connection, _ in self._open.values():
             connection.close()
 
     def _next_jobs(self) -> "list[_Job] | None":
@@ -73,8 +77,26 @@ class Writer:
             jobs.append(job)
         return jobs
 
-    def _commit(self, connection: sqlite3.Connection, take_id: int, jobs: "list[_Job]") -> None:
+    def _connection(self, path: Path) -> tuple[sqlite3.Connection, int]:
+        """The connection to a cassette, and the id of its take."""
+        if path not in self._open:
+            if len(self._open) >= OPEN_CASSETTES:
+                idle, (connection, _) = self._open.popitem(last=False)
+                connection.close()
+                settle(idle, wait_s=0)
+            connection = open_to_write(path)
+            self._written.add(path)
+            try:
+                self._open[path] = connection, self._begin(connection)
+            except BaseException:
+                connection.close()
+                raise
+        self._open.move_to_end(path)
+        return self._open[path]
+
+    def _commit(self, path: Path, jobs: "list[_Job]") -> None:
         """Commit all jobs at once, or, when that fails, those that can be one by one."""
+        connection, take_id = self._connection(path)
         try:
             _insert(connection, take_id, jobs)
         except Exception:
@@ -84,22 +106,18 @@ class Writer:
                 try:
                     _insert(connection, take_id, [job])
                 except Exception as error:
-                    _settle([job], self._in_our_words(error))
+                    _settle([job], _in_our_words(path, error))
                 else:
                     _settle([job], None)
         else:
             _settle(jobs, None)
 
-    def _in_our_words(self, error: Exception) -> StoreError:
-        if isinstance(error, StoreError):
-            return error
-        return trouble(self._path, error)
-
 
 class _Job:
     """A row to be written, and the future that tells when it is."""
 
-    def __init__(self, make_row: Callable[[int], Row]) -> None:
+    def __init__(self, path: Path, make_row: Callable[[int], Row]) -> None:
+        self.path = path
         self.make_row = make_row
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[None] = self.loop.create_future()
@@ -128,3 +146,7 @@ def _insert(connection: sqlite3.Connection, take_id: int, jobs: list[_Job]) -> N
 def _settle(jobs: list[_Job], error: StoreError | None) -> None:
     for job in jobs:
         job.loop.call_soon_threadsafe(job.settle, error)
+
+
+def _in_our_words(path: Path, error: Exception) -> StoreError:
+    return error if isinstance(error, StoreError) else trouble(path, error)

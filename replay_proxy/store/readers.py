@@ -1,0 +1,42 @@
+"""Read-only connections to cassettes, a bounded number of them open at once."""
+
+import sqlite3
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from replay_proxy.store.files import open_to_read, trouble
+
+#: The most cassettes that are open at once; the one unused for longest is closed.
+OPEN_CASSETTES = 64
+
+
+class Readers:
+    """Runs queries on cassettes by their path, on the thread that made it."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[Path, sqlite3.Connection] = OrderedDict()
+
+    def read(
+        self, path: Path, sql: str, parameters: dict[str, Any] | None = None
+    ) -> list[sqlite3.Row]:
+        """All rows, none when there is no file (yet). Raises ``StoreError``."""
+        connection = self._open.get(path)
+        if connection is None:
+            if not path.exists():
+                return []
+            if len(self._open) >= OPEN_CASSETTES:
+                self._open.popitem(last=False)[1].close()
+            connection = open_to_read(path)
+            connection.row_factory = sqlite3.Row
+            self._open[path] = connection
+        self._open.move_to_end(path)
+        try:
+            return connection.execute(sql, parameters or {}).fetchall()
+        except sqlite3.Error as error:
+            raise trouble(path, error) from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in self._open.values():
+            connection.close()
