@@ -12,7 +12,7 @@ from fastapi import Response as FastAPIResponse
 from starlette.exceptions import HTTPException
 
 from replay_proxy import __version__
-from replay_proxy.data_plane import DataPlane, Receive, Scope, Send, raw_path
+from replay_proxy.data_plane import DataPlane, Receive, Scope, Send, raw_path, split_cassette
 from replay_proxy.dummy.schemas import (
     CreateChatCompletionRequest,
     CreateChatCompletionResponse,
@@ -47,7 +47,7 @@ class ReplayProxy(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer data paths at once, and leave the rest to FastAPI."""
-        if scope["type"] == "http" and raw_path(scope).startswith(DATA_PATHS):
+        if scope["type"] == "http" and split_cassette(raw_path(scope))[1].startswith(DATA_PATHS):
             await self.data_plane(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
@@ -69,7 +69,8 @@ async def _in_openai_shape(request: FastAPIRequest, error: Exception) -> FastAPI
     status = error.status_code if isinstance(error, HTTPException) else 500
     unknown = UnknownPath(
         f"Unknown request URL: {request.method} {request.url.path}. This proxy serves "
-        f"{', '.join(path + '…' for path in DATA_PATHS)}, /healthz and /docs; "
+        f"{', '.join(path + '…' for path in DATA_PATHS)}, /cassettes/{{name}}/v1/…, "
+        "/healthz and /docs; "
         "set the client's base_url to end in /v1."
     )
     unknown.status = status

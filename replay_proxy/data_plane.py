@@ -8,13 +8,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from replay_proxy.errors import BodyTooLarge, ReplayProxyError
+from replay_proxy.errors import BodyTooLarge, InvalidRequest, ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.provenance import Source, error_response, provenance
+from replay_proxy.settings import cassette_name
 from replay_proxy.timeline import Arrivals
-from replay_proxy.wire import Request, Response, Transport
+from replay_proxy.wire import Request, Response, Transport, header
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -22,6 +23,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 logger = logging.getLogger("replay_proxy")
 
+#: Below it a path names its cassette.
+CASSETTES = "/cassettes/"
 #: What one row of a cassette can hold with room to spare; OpenAI takes files of up to 512 MB.
 MAX_BODY_BYTES = 640 * 1024 * 1024
 #: A request that takes longer is watched for a client that leaves; most are over by then.
@@ -29,10 +32,14 @@ WATCH_AFTER_S = 0.05
 
 
 class DataPlane:
-    """An ASGI application that answers every HTTP request from one transport."""
+    """An ASGI application that answers every HTTP request from its cassette's transport.
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    ``transport_of`` gives the transport of a cassette, or of the default one for None. A request
+    names its cassette by its path, ``/cassettes/{name}/v1/…``, or in ``x-replay-cassette``.
+    """
+
+    def __init__(self, transport_of: Callable[[str | None], Transport]) -> None:
+        self._transport_of = transport_of
         self._arrivals = Arrivals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,15 +51,16 @@ class DataPlane:
             if body is None:
                 return
             departure = _Departure(receive)
+            cassette, path = split_cassette(raw_path(scope))
             request = Request(
                 method=scope["method"],
-                path=raw_path(scope),
+                path=path,
                 query=scope["query_string"].decode("latin-1"),
                 headers=tuple(scope["headers"]),
                 body=body,
                 arrived_us=arrived_us,
             )
-            await _send(await self._answer(request), send)
+            await _send(await self._answer(cassette, request), send)
         except BodyTooLarge as error:
             await _send(error_response(error), send)
         except asyncio.CancelledError:
@@ -63,9 +71,10 @@ class DataPlane:
             if departure is not None:
                 departure.close()
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, cassette: str | None, request: Request) -> Response:
         try:
-            return await self._transport.handle(request)
+            transport = self._transport_of(_checked(cassette, request))
+            return await transport.handle(request)
         except ReplayProxyError as error:
             refusal = error
         except Exception:
@@ -78,6 +87,29 @@ def raw_path(scope: Scope) -> str:
     """The path as it was sent, percent-encoded, without the query."""
     raw: bytes | None = scope.get("raw_path")
     return raw.decode("latin-1") if raw else quote(scope["path"])
+
+
+def split_cassette(path: str) -> tuple[str | None, str]:
+    """``/cassettes/{name}/v1/…`` as its cassette and the rest; any other path has none."""
+    if not path.startswith(CASSETTES):
+        return None, path
+    name, slash, rest = path.removeprefix(CASSETTES).partition("/")
+    return unquote(name), slash + rest
+
+
+def _checked(cassette: str | None, request: Request) -> str | None:
+    """The cassette that a request names. Raises ``InvalidRequest``."""
+    if cassette is None:
+        named = header(request.headers, b"x-replay-cassette")
+        if named is None:
+            return None
+        cassette = named.decode("latin-1")
+    try:
+        return cassette_name(cassette)
+    except ValueError as error:
+        raise InvalidRequest(
+            f"{cassette!r} names no cassette: {error}.", code="invalid_cassette_name"
+        ) from None
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -7,9 +7,11 @@ replay, ON_MISS=record   Player(cassette, otherwise=Recorder(Upstream, cassette)
 dummy                    Dummy
 """
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
 
+from replay_proxy.cassette import Cassette
 from replay_proxy.dummy import Dummy
 from replay_proxy.player import Player, Refuse
 from replay_proxy.recorder import Recorder
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Assembly:
-    """The transport of one process, and what has to be closed behind it.
+    """The transports of one process, one a cassette, and what has to be closed behind them.
 
     Raises ``StoreError`` when the store does not allow the mode: a strict replay without its
     cassette, a recording without a writable directory, a damaged cassette in any mode.
@@ -32,65 +34,75 @@ class Assembly:
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or MonotonicClock()
-        self._store: Store | None = None
-        self._upstream: Upstream | None = None
-        self._recorder: Recorder | None = None
-        self.transport = self._transport()
+        self._store = None if settings.mode is Mode.DUMMY else _open_store(settings)
+        self._upstream = self._reach() if settings.may_reach_upstream else None
+        self._recorders: list[Recorder] = []
+        self._transports: dict[str, Transport] = {}
+        self.transport()
 
-    def _transport(self) -> Transport:
-        settings = self._settings
-        if settings.mode is Mode.DUMMY:
+    def transport(self, cassette: str | None = None) -> Transport:
+        """What answers requests on a cassette, by default the one that the settings name."""
+        name = cassette or self._settings.cassette
+        if name not in self._transports:
+            self._transports[name] = self._nested(name)
+        return self._transports[name]
+
+    def _nested(self, name: str) -> Transport:
+        if self._store is None:
             return Dummy()
-        self._store = Store(settings.store, writable=settings.may_reach_upstream)
-        if settings.may_reach_upstream:
-            self._store.prepare()
-        else:
-            self._store.require(settings.cassette if settings.named("cassette") else None)
-        cassette = self._store.cassette(settings.cassette)
-        if settings.mode is Mode.RECORD:
-            return self._recording(self._store)
+        cassette = self._store.cassette(name)
+        if self._settings.mode is Mode.RECORD:
+            return self._recorder(cassette)
         otherwise: Transport
-        match settings.on_miss:
+        match self._settings.on_miss:
             case OnMiss.FAIL:
                 otherwise = Refuse(cassette)
             case OnMiss.DUMMY:
                 otherwise = Dummy()
             case OnMiss.RECORD:
-                otherwise = self._recording(self._store)
-        return Player(
-            cassette,
-            otherwise=otherwise,
-            pacing=Pacing(settings.replay_speed),
-            clock=self._clock,
-        )
+                otherwise = self._recorder(cassette)
+        pacing = Pacing(self._settings.replay_speed)
+        return Player(cassette, otherwise=otherwise, pacing=pacing, clock=self._clock)
 
-    def _recording(self, store: Store) -> Recorder:
+    def _recorder(self, cassette: Cassette) -> Recorder:
+        assert self._upstream is not None
+        recorder = Recorder(
+            self._upstream,
+            cassette,
+            clock=self._clock,
+            process_number=os.getpid(),
+            drain_s=self._settings.drain_s,
+            keep_transient=self._settings.record_errors == "all",
+        )
+        self._recorders.append(recorder)
+        return recorder
+
+    def _reach(self) -> "Upstream":
         # A strict replay does not even import an HTTP client.
         from replay_proxy.upstream import Upstream
 
-        settings = self._settings
-        key = settings.upstream_api_key
-        self._upstream = Upstream(
-            settings.upstream_base_url,
+        key = self._settings.upstream_api_key
+        return Upstream(
+            self._settings.upstream_base_url,
             api_key=key.get_secret_value() if key else None,
-            timeout_s=settings.upstream_timeout_s,
+            timeout_s=self._settings.upstream_timeout_s,
             clock=self._clock,
         )
-        self._recorder = Recorder(
-            self._upstream,
-            store.cassette(settings.cassette),
-            clock=self._clock,
-            process_number=os.getpid(),
-            drain_s=settings.drain_s,
-            keep_transient=settings.record_errors == "all",
-        )
-        return self._recorder
 
     async def aclose(self) -> None:
         """Finish what is being recorded and leave each cassette as one plain file."""
-        if self._recorder is not None:
-            await self._recorder.aclose()
+        await asyncio.gather(*(recorder.aclose() for recorder in self._recorders))
         if self._upstream is not None:
             await self._upstream.aclose()
         if self._store is not None:
             self._store.close()
+
+
+def _open_store(settings: Settings) -> Store:
+    """The store, if it allows the mode."""
+    store = Store(settings.store, writable=settings.may_reach_upstream)
+    if settings.may_reach_upstream:
+        store.prepare()
+    else:
+        store.require(settings.cassette if settings.named("cassette") else None)
+    return store

@@ -48,7 +48,8 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _cassette_name(value: str) -> str:
+def cassette_name(value: str) -> str:
+    """The name, if it is one that stays in its store. Raises ``ValueError``."""
     if not CASSETTE_NAME.fullmatch(value):
         raise ValueError(
             "a cassette's name is made of letters, digits, '_', '-' and '.', "
@@ -80,7 +81,7 @@ class Settings(BaseSettings):
     store: Annotated[Path, AfterValidator(_directory)] = Field(
         Path("cassettes"), description="The directory that holds the cassettes."
     )
-    cassette: Annotated[str, AfterValidator(_cassette_name)] = Field(
+    cassette: Annotated[str, AfterValidator(cassette_name)] = Field(
         "default", description="The cassette that is recorded to and replayed from."
     )
     upstream_base_url: Annotated[str, AfterValidator(_http_url)] = Field(

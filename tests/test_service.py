@@ -425,7 +425,7 @@ sys.addaudithook(refuse)
 assembly = Assembly(Settings(mode="replay", on_miss=sys.argv[1], store=sys.argv[2]))
 for path in ("/v1/chat/completions", "/v1/anything"):
     try:
-        asyncio.run(assembly.transport.handle(Request("POST", path, "", (), b"{}")))
+        asyncio.run(assembly.transport().handle(Request("POST", path, "", (), b"{}")))
     except Exception as error:
         print(error)
 asyncio.run(assembly.aclose())
