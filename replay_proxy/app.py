@@ -12,6 +12,7 @@ from fastapi import Response as FastAPIResponse
 from starlette.exceptions import HTTPException
 
 from replay_proxy import __version__
+from replay_proxy.control import control_plane
 from replay_proxy.data_plane import DataPlane, Receive, Scope, Send, raw_path, split_cassette
 from replay_proxy.dummy.schemas import (
     CreateChatCompletionRequest,
@@ -42,6 +43,7 @@ class ReplayProxy(FastAPI):
             exception_handlers={HTTPException: _in_openai_shape},
         )
         self.add_api_route("/healthz", self.health, tags=["control"], summary="Is it running?")
+        self.include_router(control_plane(self.assembly))
         self._mode = settings.mode
         _document(self)
 

@@ -4,6 +4,7 @@ No storage here; ``store`` implements ``Cassette``, and the parts that record an
 this page.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +37,15 @@ class Counts:
     fingerprints: int
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recorded request without its answer."""
+
+    id: int
+    fingerprint: str
+    request: Request
+
+
 class Cassette(Protocol):
     """A named sequence of interactions."""
 
@@ -48,7 +58,8 @@ class Cassette(Protocol):
         """The next answer to this fingerprint, or None when there is none.
 
         The N-th call gets the N-th answer of the newest take that has any, in the order in which
-        the requests arrived; past the last one it repeats. Raises ``StoreError``.
+        the requests arrived; what comes past the last one is the store's setting (``Repeats``).
+        Raises ``StoreError``.
         """
         ...
 
@@ -57,6 +68,30 @@ class Cassette(Protocol):
 
         An interaction with the same ``id`` is replaced. Raises ``StoreError``.
         """
+        ...
+
+    async def answers(self, fingerprint: str) -> int:
+        """How many answers there are to this fingerprint, used or not. Raises ``StoreError``."""
+        ...
+
+    async def near(self, request: Request) -> list[Recorded]:
+        """Recorded requests that are likely to be like this one. Raises ``StoreError``."""
+        ...
+
+    def rewind(self) -> None:
+        """Let the next request get the first answer again."""
+        ...
+
+    async def unused(self, used: Collection[int]) -> list[int]:
+        """The interactions that replay could use, less ``used``. Raises ``StoreError``."""
+        ...
+
+    async def recorded(self, ids: Sequence[int]) -> list[Recorded]:
+        """The requests of these interactions, as far as there are any. Raises ``StoreError``."""
+        ...
+
+    async def body(self, interaction: int) -> bytes:
+        """The answer's body, empty when there is no such interaction. Raises ``StoreError``."""
         ...
 
     async def counts(self) -> Counts | None:

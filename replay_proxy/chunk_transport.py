@@ -25,8 +25,9 @@ REJOIN_S = 0.02
 class ChunkTransport(httpx.AsyncBaseTransport):
     """Sends requests as they are, and streams answers chunk by chunk, undecoded.
 
-    ``request.extensions["on_sent"]`` is called when the request's head has left. No redirect is
-    followed, no cookie kept, no header added but ``host`` and ``content-length``.
+    ``request.extensions``: ``on_sent`` is called when the request's head has left, ``target`` is
+    the path and query to send instead of the URL's. No redirect is followed, no cookie kept, no
+    header added but ``host`` and ``content-length``.
     """
 
     def __init__(self, *, timeout_s: float, proxy: str | None, ssl_context: ssl.SSLContext) -> None:
@@ -57,10 +58,13 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         """Send the request and return as soon as the answer's head is here."""
         if self._session is None:
             self._session = self._open()
+        # httpx normalises a URL (dot segments, quotes): what is sent is what was asked for.
+        target = request.extensions.get("target") or request.url.raw_path.decode("ascii")
+        authority = request.url.netloc.decode("ascii")
         with _in_httpx_words(request):
             answer = await self._session.request(
                 request.method,
-                URL(str(request.url), encoded=True),
+                URL(f"{request.url.scheme}://{authority}{target}", encoded=True),
                 headers=CIMultiDict(
                     (name.decode("latin-1"), value.decode("latin-1"))
                     for name, value in request.headers.raw

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from replay_proxy.cassette import Cassette
 from replay_proxy.dummy import Dummy
+from replay_proxy.journal import Journal, Journaled
 from replay_proxy.player import Player, Refuse
 from replay_proxy.recorder import Recorder
 from replay_proxy.settings import Mode, OnMiss, Settings
@@ -38,14 +39,28 @@ class Assembly:
         self._upstream = self._reach() if settings.may_reach_upstream else None
         self._recorders: list[Recorder] = []
         self._transports: dict[str, Transport] = {}
+        #: The cassette of requests that name none.
+        self.default = settings.cassette
+        self.journal = Journal()
         self.transport()
 
     def transport(self, cassette: str | None = None) -> Transport:
         """What answers requests on a cassette, by default the one that the settings name."""
-        name = cassette or self._settings.cassette
+        name = cassette or self.default
         if name not in self._transports:
-            self._transports[name] = self._nested(name)
+            self._transports[name] = Journaled(self._nested(name), self.journal, name)
         return self._transports[name]
+
+    def cassette(self, name: str) -> Cassette | None:
+        """A cassette, or None in a mode that has none. Raises ``StoreError``."""
+        return self._store.cassette(name) if self._store is not None else None
+
+    def rewind(self, name: str) -> None:
+        """Start a cassette's order over, and its report."""
+        self.journal.entries.pop(name, None)
+        cassette = self.cassette(name)
+        if cassette is not None:
+            cassette.rewind()
 
     def _nested(self, name: str) -> Transport:
         if self._store is None:
@@ -100,7 +115,7 @@ class Assembly:
 
 def _open_store(settings: Settings) -> Store:
     """The store, if it allows the mode."""
-    store = Store(settings.store, writable=settings.may_reach_upstream)
+    store = Store(settings.store, writable=settings.may_reach_upstream, repeats=settings.repeats)
     if settings.may_reach_upstream:
         store.prepare()
     else:

@@ -5,14 +5,17 @@ and written again. Neither of them can reach the network.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 
 from replay_proxy.cassette import Cassette, Interaction
-from replay_proxy.errors import CassetteMiss
 from replay_proxy.fingerprint import fingerprint
+from replay_proxy.miss import explain
 from replay_proxy.provenance import Source, error_response, provenance
 from replay_proxy.timeline import Clock, Pacing
 from replay_proxy.wire import Headers, Request, Response, Transport, header
+
+logger = logging.getLogger("replay_proxy")
 
 #: After so many chunks an instant replay lets other requests run.
 CHUNKS_PER_TURN = 16
@@ -95,31 +98,17 @@ class Refuse:
         self._cassette = cassette
 
     async def handle(self, request: Request) -> Response:
-        """The miss, with its reason, as an answer."""
+        """The miss, explained."""
         key = fingerprint(request)
         counts = await self._cassette.counts()
-        name = self._cassette.name
-        if counts is None:
-            reason, why = "no_cassette", f"there is no cassette '{name}'"
-        elif counts.interactions == 0:
-            reason, why = "empty_cassette", f"cassette '{name}' is empty"
-        else:
-            reason = "no_match"
-            why = (
-                f"none of the {counts.interactions} recordings in cassette '{name}' "
-                "has the same method, path, query and body"
-            )
-        miss = CassetteMiss(
-            f"No recording for {request.method} {request.path}: {why}. "
-            "Record it with MODE=record, or let misses be recorded with ON_MISS=record.",
-            reason=reason,
-            details={
-                "fingerprint": key,
-                "cassette": name,
-                "counts": {
-                    "interactions": counts.interactions if counts else 0,
-                    "fingerprints": counts.fingerprints if counts else 0,
-                },
-            },
+        answers = await self._cassette.answers(key)
+        miss = explain(
+            request,
+            fingerprint=key,
+            cassette=self._cassette.name,
+            counts=counts,
+            answers=answers,
+            candidates=[] if answers else await self._cassette.near(request),
         )
+        logger.warning("%s", miss)
         return error_response(miss, provenance(Source.REFUSED, key))

@@ -4,6 +4,7 @@ Request headers are kept from an allow-list, since any header may carry a creden
 headers are all kept but those that name an account or carry a session.
 """
 
+import re
 from dataclasses import replace
 
 from replay_proxy.wire import Headers, Request
@@ -26,6 +27,17 @@ SECRET_RESPONSE_HEADERS = frozenset(
         b"x-api-key",
     }
 )
+
+
+#: What looks like a key, an organisation, a project or a session wherever it stands.
+_SECRET_TEXT = re.compile(
+    r"\b(?:sk|rk|sess|org|proj|user)[-_][A-Za-z0-9_*-]{8,}|(?i:\bbearer )[\w.~+/-]{8,}=*"
+)
+
+
+def redacted(text: str) -> str:
+    """A text to be shown, with everything that looks like a credential blanked."""
+    return _SECRET_TEXT.sub("[redacted]", text)
 
 
 def stored_request(request: Request) -> Request:

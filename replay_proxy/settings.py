@@ -39,6 +39,17 @@ class OnMiss(StrEnum):
     RECORD = "record"
 
 
+class Repeats(StrEnum):
+    """What a request past the last recorded answer gets."""
+
+    #: The last answer again.
+    LAST = "last"
+    #: The first one, and so on.
+    CYCLE = "cycle"
+    #: None: a miss.
+    FAIL = "fail"
+
+
 def _http_url(value: str) -> str:
     url = urlsplit(value)
     if url.scheme not in ("http", "https") or not url.hostname:
@@ -110,6 +121,12 @@ class Settings(BaseSettings):
     record_errors: Literal["stable", "all"] = Field(
         "stable",
         description="`all` also keeps the transient answers: 408, 409, 425, 429 and ≥ 500.",
+    )
+
+    repeats: Repeats = Field(
+        Repeats.LAST,
+        description="What a request past its last recorded answer gets: "
+        "the `last` one, a new `cycle`, or a miss (`fail`).",
     )
 
     @property

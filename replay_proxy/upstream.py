@@ -42,8 +42,8 @@ class Upstream:
         timeout_s: float = 600.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
-        url = httpx.URL(self._base_url)
+        url = httpx.URL(base_url.rstrip("/"))
+        self._base_path = url.raw_path.decode("ascii").rstrip("/")
         self._origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         self._api_key = api_key.encode() if api_key else None
         self._timeout_s = timeout_s
@@ -66,12 +66,13 @@ class Upstream:
             nonlocal sent_s
             sent_s = self._clock.now_s()
 
+        target = self._target(request)
         outgoing = httpx.Request(
             request.method,
-            self._url(request),
+            f"{self._origin}{target}",
             headers=self._headers(request.headers),
             content=request.body or None,
-            extensions={"on_sent": on_sent},
+            extensions={"on_sent": on_sent, "target": target},
         )
         with self._in_our_words(begun=False):
             answer = await self._client.send(outgoing, stream=True, follow_redirects=False)
@@ -84,12 +85,12 @@ class Upstream:
         """Close every connection to the API."""
         await self._client.aclose()
 
-    def _url(self, request: Request) -> str:
+    def _target(self, request: Request) -> str:
+        """The path and query as they were sent, not a character normalised."""
         path = request.path
-        query = f"?{request.query}" if request.query else ""
         if path.startswith("/v1/"):
-            return f"{self._base_url}{path.removeprefix('/v1')}{query}"
-        return f"{self._origin}{path}{query}"
+            path = self._base_path + path.removeprefix("/v1")
+        return f"{path}?{request.query}" if request.query else path
 
     def _headers(self, headers: Headers) -> list[tuple[bytes, bytes]]:
         passed = [

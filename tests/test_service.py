@@ -114,7 +114,7 @@ def test_a_miss_is_a_404_that_is_not_retried_and_says_what_there_is(
         "no_match",
         "default",
     )
-    assert error["counts"] == {"interactions": 1, "fingerprints": 1}
+    assert error["counts"] == {"interactions": 1, "fingerprints": 1, "answers": 0}
     assert str(error["fingerprint"]).encode() == seen.header(b"x-replay-fingerprint")
 
 
@@ -323,6 +323,7 @@ def test_paths_reach_upstream_as_they_are(nursery: Nursery, store: Path) -> None
     targets = {
         "/v1/models?after=a%20b&limit=2": "/api/v1/models?after=a%20b&limit=2",
         "/v1/files/a%2Fb/content": "/api/v1/files/a%2Fb/content",
+        '/v1/../a/./{b}?q="c"': '/api/v1/../a/./{b}?q="c"',
         "/openai/deployments/d/chat/completions?api-version=2024-06-01": (
             "/openai/deployments/d/chat/completions?api-version=2024-06-01"
         ),

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from replay_proxy.errors import CassetteMissing, StoreError
+from replay_proxy.settings import Repeats
 from replay_proxy.store import tables
 from replay_proxy.store.positions import open_positions, run_name
 from replay_proxy.store.readers import Readers
@@ -25,8 +26,9 @@ class Store:
     ``writable`` is whether any answer can be recorded; without it files are opened read-only.
     """
 
-    def __init__(self, directory: Path, *, writable: bool) -> None:
+    def __init__(self, directory: Path, *, writable: bool, repeats: Repeats = Repeats.LAST) -> None:
         self._directory = directory
+        self._repeats = repeats
         self._run = run_name()
         self._positions = open_positions()
         self._readers = Readers()
@@ -40,6 +42,7 @@ class Store:
             readers=self._readers,
             writer=self._writer,
             positions=self._positions,
+            repeats=self._repeats,
         )
         tape.check()
         return tape

@@ -34,6 +34,10 @@ class Positions(Protocol):
         """How often it was answered before, counting from now on one more."""
         ...
 
+    def rewind(self, cassette: str) -> None:
+        """Begin again with the first answers of a cassette."""
+        ...
+
     def close(self) -> None:
         """Forget what only this process needs."""
         ...
@@ -43,13 +47,18 @@ class OwnPositions:
     """The positions of a server that is one process."""
 
     def __init__(self) -> None:
-        self._answered: dict[tuple[str, str], int] = {}
+        self._answered: dict[str, dict[str, int]] = {}
 
     def advance(self, cassette: str, fingerprint: str) -> int:
         """How often it was answered before, counting from now on one more."""
-        before = self._answered.get((cassette, fingerprint), 0)
-        self._answered[cassette, fingerprint] = before + 1
+        answered = self._answered.setdefault(cassette, {})
+        before = answered.get(fingerprint, 0)
+        answered[fingerprint] = before + 1
         return before
+
+    def rewind(self, cassette: str) -> None:
+        """Begin again with the first answers of a cassette."""
+        self._answered.pop(cassette, None)
 
     def close(self) -> None:
         """Nothing outlives the process."""
@@ -70,6 +79,10 @@ class SharedPositions:
         """How often it was answered before, counting from now on one more."""
         row = self._connection.execute(_ADVANCE, (cassette, fingerprint)).fetchone()
         return int(row[0]) - 1
+
+    def rewind(self, cassette: str) -> None:
+        """Begin again with the first answers of a cassette."""
+        self._connection.execute("DELETE FROM position WHERE cassette = ?", (cassette,))
 
     def close(self) -> None:
         """Leave; the last worker removes the file."""

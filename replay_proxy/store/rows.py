@@ -5,7 +5,8 @@ from typing import Any
 
 import orjson
 
-from replay_proxy.cassette import Interaction
+from replay_proxy.cassette import Interaction, Recorded
+from replay_proxy.nearness import features
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Headers, Request, header
 
@@ -13,7 +14,7 @@ Row = dict[str, Any]
 
 
 def to_row(interaction: Interaction, take_id: int) -> Row:
-    """The row that stores an interaction in a take."""
+    """The row that stores an interaction in a take, with the words that find it."""
     request, timeline = interaction.request, interaction.timeline
     media_type = header(interaction.headers, b"content-type")
     row: Row = {
@@ -38,7 +39,9 @@ def to_row(interaction: Interaction, take_id: int) -> Row:
         "request_body": request.body,
         "body": interaction.body,
     }
-    return row | {"checksum": checksum(row)}
+    row["checksum"] = checksum(row)
+    row["features"] = " ".join(features(request))
+    return row
 
 
 def from_row(row: Row) -> Interaction:
@@ -49,14 +52,7 @@ def from_row(row: Row) -> Interaction:
     return Interaction(
         id=row["id"],
         fingerprint=row["fingerprint"],
-        request=Request(
-            method=row["method"],
-            path=row["path"],
-            query=row["query"],
-            headers=_load_headers(row["request_headers"]),
-            body=row["request_body"],
-            arrived_us=row["arrived_us"],
-        ),
+        request=_request(row),
         status=row["status"],
         headers=_load_headers(row["response_headers"]),
         body=row["body"],
@@ -66,6 +62,22 @@ def from_row(row: Row) -> Interaction:
             ends=tuple(pair[1] for pair in pairs),
             total_us=row["total_us"],
         ),
+    )
+
+
+def to_recorded(row: Row) -> Recorded:
+    """The request of a row."""
+    return Recorded(row["id"], row["fingerprint"], _request(row))
+
+
+def _request(row: Row) -> Request:
+    return Request(
+        method=row["method"],
+        path=row["path"],
+        query=row["query"],
+        headers=_load_headers(row["request_headers"]),
+        body=row["request_body"],
+        arrived_us=row["arrived_us"],
     )
 
 

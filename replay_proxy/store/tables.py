@@ -85,6 +85,13 @@ WINDOW one AS (PARTITION BY i.id ORDER BY c.key)
 """
 
 
+#: Finds requests that are alike by the words of ``nearness.features``; the row id is the
+#: interaction's. Without contents, lengths and positions: an inverted index and nothing else.
+_NEARNESS = """
+CREATE VIRTUAL TABLE nearness USING fts5(features, content='', columnsize=0, detail=none)
+"""
+
+
 def _sql(statement: Any) -> str:
     """The statement as SQLite's text, with ``:name`` parameters."""
     return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
@@ -96,6 +103,7 @@ SCHEMA: tuple[str, ...] = (
     _sql(CreateTable(_interaction)),
     _sql(CreateIndex(_index)),
     _CHUNK_VIEW,
+    _NEARNESS,
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
@@ -103,6 +111,12 @@ SCHEMA: tuple[str, ...] = (
 INSERT_TAKE = _sql(_take.insert().prefix_with("OR IGNORE"))
 FIND_TAKE = _sql(select(_take.c.id).where(_take.c.run == bindparam("run")))
 NEWEST_TAKE = _sql(select(func.max(_take.c.id)))
+#: Runs before the interaction is put: one that replaces itself has its features already.
+PUT_NEARNESS = """
+INSERT INTO nearness (rowid, features) SELECT :id, :features
+WHERE NOT EXISTS (SELECT 1 FROM interaction WHERE id = :id)
+"""
+NEAR = "SELECT rowid FROM nearness WHERE nearness MATCH :feature LIMIT :limit"
 PUT_INTERACTION = _sql(_interaction.insert().prefix_with("OR REPLACE"))
 
 _same = _interaction.c.fingerprint == bindparam("fingerprint")
@@ -117,7 +131,37 @@ ANSWERS = _sql(_answers.limit(bindparam("limit")).offset(bindparam("n")))
 LAST_ANSWER = _sql(
     select(func.max(_interaction.c.id)).where(_same, _interaction.c.take_id == _newest)
 )
+READ_REQUEST = _sql(
+    select(
+        *(
+            _interaction.c[name]
+            for name in (
+                "id",
+                "fingerprint",
+                "arrived_us",
+                "method",
+                "path",
+                "query",
+                "request_headers",
+                "request_body",
+            )
+        )
+    ).where(_interaction.c.id == bindparam("id"))
+)
 READ_INTERACTION = _sql(select(_interaction).where(_interaction.c.id == bindparam("id")))
+COUNT_ANSWERS = _sql(select(func.count()).where(_same, _interaction.c.take_id == _newest))
+_other = _interaction.alias()
+#: Everything that replay can use: of each fingerprint its newest take.
+CURRENT = _sql(
+    select(_interaction.c.id)
+    .where(
+        _interaction.c.take_id
+        == select(func.max(_other.c.take_id))
+        .where(_other.c.fingerprint == _interaction.c.fingerprint)
+        .scalar_subquery()
+    )
+    .order_by(_interaction.c.id)
+)
 COUNT_INTERACTIONS = _sql(
     select(func.count(), func.count(_interaction.c.fingerprint.distinct())).select_from(
         _interaction

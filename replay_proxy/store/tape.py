@@ -4,17 +4,28 @@ Reads are indexed look-ups on the event loop (tens of microseconds); writes go t
 thread. Nothing is loaded ahead, so that size does not matter.
 """
 
+import heapq
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from replay_proxy.cassette import Counts, Interaction
+from replay_proxy.cassette import Counts, Interaction, Recorded
 from replay_proxy.errors import StoreError
+from replay_proxy.nearness import features
+from replay_proxy.settings import Repeats
 from replay_proxy.store import tables
 from replay_proxy.store.files import damaged
 from replay_proxy.store.positions import Positions
 from replay_proxy.store.readers import Readers
-from replay_proxy.store.rows import from_row, to_row
+from replay_proxy.store.rows import from_row, to_recorded, to_row
 from replay_proxy.store.writer import Writer
+from replay_proxy.wire import Request
+
+#: A feature of more requests than this says little; so many of them are looked at.
+COMMON = 400
+#: So many different requests are compared at the most, and so many bytes of them are read.
+CANDIDATES, CANDIDATE_BYTES = 24, 4_000_000
 
 
 class Tape:
@@ -31,12 +42,14 @@ class Tape:
         readers: Readers,
         writer: Writer | None,
         positions: Positions,
+        repeats: Repeats,
     ) -> None:
         self.name = name
         self._path = path
         self._readers = readers
         self._writer = writer
         self._positions = positions
+        self._repeats = repeats
 
     def check(self) -> None:
         """Raise ``StoreError`` if there is a file that cannot be used."""
@@ -49,9 +62,13 @@ class Tape:
         if not first:
             return None
         answer = first[0]
-        if len(first) > 1:
+        if len(first) > 1 or self._repeats is Repeats.FAIL:
             n = self._positions.advance(self.name, fingerprint)
+            if self._repeats is Repeats.CYCLE:
+                n %= await self.answers(fingerprint)
             nth = self._read(tables.ANSWERS, key | {"limit": 1, "n": n})
+            if not nth and self._repeats is Repeats.FAIL:
+                return None
             answer = nth[0] if nth else self._read(tables.LAST_ANSWER, key)[0]
         row = self._read(tables.READ_INTERACTION, {"id": answer[0]})[0]
         try:
@@ -64,6 +81,46 @@ class Tape:
         if self._writer is None:
             raise StoreError(f"Cassette {self._path} is open for reading only.")
         await self._writer.write(self._path, lambda take_id: to_row(interaction, take_id))
+
+    async def answers(self, fingerprint: str) -> int:
+        """How many answers there are; see ``Cassette.answers``."""
+        rows = self._read(tables.COUNT_ANSWERS, {"fingerprint": fingerprint})
+        return int(rows[0][0]) if rows else 0
+
+    async def near(self, request: Request) -> list[Recorded]:
+        """Requests that share the most features, the rarer the more; see ``Cassette.near``."""
+        votes: defaultdict[int, float] = defaultdict(float)
+        for feature in features(request):
+            found = self._read(tables.NEAR, {"feature": f'"{feature}"', "limit": COMMON})
+            for row in found:
+                votes[row[0]] += 1 / len(found)
+        near: dict[str, Recorded] = {}
+        size = 0
+        for number in heapq.nlargest(10 * CANDIDATES, votes, key=votes.__getitem__):
+            recorded = to_recorded(dict(self._read(tables.READ_REQUEST, {"id": number})[0]))
+            size += len(recorded.request.body)
+            near.setdefault(recorded.fingerprint, recorded)
+            if len(near) == CANDIDATES or size > CANDIDATE_BYTES:
+                break
+        return list(near.values())
+
+    def rewind(self) -> None:
+        """Start over; see ``Cassette.rewind``."""
+        self._positions.rewind(self.name)
+
+    async def unused(self, used: Collection[int]) -> list[int]:
+        """What nobody asked for; see ``Cassette.unused``."""
+        return [row[0] for row in self._read(tables.CURRENT) if row[0] not in used]
+
+    async def recorded(self, ids: Sequence[int]) -> list[Recorded]:
+        """The requests of these; see ``Cassette.recorded``."""
+        rows = [self._read(tables.READ_REQUEST, {"id": number}) for number in ids]
+        return [to_recorded(dict(row[0])) for row in rows if row]
+
+    async def body(self, interaction: int) -> bytes:
+        """An answer's body; see ``Cassette.body``."""
+        rows = self._read(tables.READ_INTERACTION, {"id": interaction})
+        return bytes(rows[0]["body"]) if rows else b""
 
     async def counts(self) -> Counts | None:
         """How much there is; see ``Cassette.counts``."""

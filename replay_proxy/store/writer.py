@@ -15,7 +15,7 @@ from pathlib import Path
 from replay_proxy.errors import StoreError
 from replay_proxy.store.files import open_to_write, settle, trouble
 from replay_proxy.store.rows import Row
-from replay_proxy.store.tables import PUT_INTERACTION
+from replay_proxy.store.tables import PUT_INTERACTION, PUT_NEARNESS
 
 #: The most rows that share one commit.
 BATCH = 256
@@ -135,7 +135,9 @@ class _Job:
 def _insert(connection: sqlite3.Connection, take_id: int, jobs: list[_Job]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.executemany(PUT_INTERACTION, [job.make_row(take_id) for job in jobs])
+        rows = [job.make_row(take_id) for job in jobs]
+        connection.executemany(PUT_NEARNESS, rows)
+        connection.executemany(PUT_INTERACTION, rows)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

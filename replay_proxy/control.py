@@ -1,0 +1,47 @@
+"""The control plane's routes: the report, and starting over. FastAPI, and no answer of an API."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query
+
+from replay_proxy.modes import Assembly
+from replay_proxy.report import report
+from replay_proxy.settings import cassette_name
+
+
+def control_plane(assembly: Assembly) -> APIRouter:
+    """The routes under ``/_replay/api``."""
+    router = APIRouter(prefix="/_replay/api", tags=["control"])
+
+    def named(cassette: str | None) -> list[str]:
+        """The cassette asked for, or all that were touched, and the default one."""
+        if cassette is None:
+            return list(dict.fromkeys([assembly.default, *assembly.journal.entries]))
+        try:
+            return [cassette_name(cassette)]
+        except ValueError as error:
+            raise HTTPException(400, f"{cassette!r} names no cassette: {error}.") from None
+
+    @router.get("/report", summary="What was answered, missed, left unused")
+    async def get_report(
+        cassette: str | None = None, max_age_s: Annotated[float | None, Query(ge=0)] = None
+    ) -> dict[str, Any]:
+        """Tell, cassette by cassette, what happened since the start or the last rewind."""
+        return {
+            "cassettes": {
+                name: await report(
+                    assembly.journal.entry(name), assembly.cassette(name), max_age_s=max_age_s
+                )
+                for name in named(cassette)
+            }
+        }
+
+    @router.post("/rewind", summary="Start a cassette over")
+    async def post_rewind(cassette: str | None = None) -> dict[str, Any]:
+        """Let the next request get the first answer again, and empty the report."""
+        names = named(cassette)
+        for name in names:
+            assembly.rewind(name)
+        return {"rewound": names}
+
+    return router

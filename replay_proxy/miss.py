@@ -1,0 +1,197 @@
+"""The explanation of a miss: why, what was asked, what is nearest, how to go on. Pure.
+
+One object says it all: its ``details`` are the JSON of the 404 and of the report, its message is
+what a person reads. It stays small whatever the size of a prompt, and shows no secrets.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from replay_proxy.cassette import Counts, Recorded
+from replay_proxy.errors import CassetteMiss
+from replay_proxy.nearness import ABSENT, Comparison, common_ends, compare
+from replay_proxy.redaction import redacted
+from replay_proxy.wire import Request
+
+#: At most so many recordings are shown, and so many differences of each.
+SHOWN, DIFFERENCES = 3, 10
+#: Below this share of agreement a recording is not worth showing.
+SIMILAR = 0.4
+#: The most characters of a value, and those around a difference in a long text.
+_VALUE_CHARS, _CONTEXT_CHARS = 120, 24
+
+_WHY = {
+    "no_cassette": "there is no cassette '{cassette}'",
+    "empty_cassette": "cassette '{cassette}' is empty",
+    "used_up": "all {answers} recorded answers of cassette '{cassette}' to it are used up",
+    "no_match": "none of the {interactions} recordings in cassette '{cassette}' is the same",
+    "nothing_similar": "none of the {interactions} recordings in cassette '{cassette}' is like it",
+}
+_REMEDY = {
+    "used_up": "Ask less often, record again with as many calls, or set REPEATS=last or cycle.",
+}
+_RECORD = (
+    "Record it with MODE=record and your key, or set ON_MISS=record to keep what is missing; "
+    "ON_MISS=dummy answers without a recording."
+)
+
+
+def explain(
+    request: Request,
+    *,
+    fingerprint: str,
+    cassette: str,
+    counts: Counts | None,
+    answers: int,
+    candidates: Sequence[Recorded],
+) -> CassetteMiss:
+    """The miss of a request.
+
+    ``counts`` is None for a cassette that does not exist, ``answers`` how many answers the
+    cassette has to this very request, ``candidates`` recordings that may be near.
+    """
+    ranked = sorted(
+        ((compare(each.request, request), each) for each in candidates),
+        key=lambda pair: (-pair[0].similarity, pair[1].id),
+    )
+    near = [(found, each) for found, each in ranked if found.similarity >= SIMILAR][:SHOWN]
+    reason = _reason(counts, answers, near)
+    numbers = {
+        "interactions": counts.interactions if counts else 0,
+        "fingerprints": counts.fingerprints if counts else 0,
+        "answers": answers,
+    }
+    nearest = [_near(each, found) for found, each in near] if not answers else []
+    asked = summary(request)
+    remedy = _REMEDY.get(reason, _RECORD)
+    why = _WHY[reason].format(cassette=cassette, **numbers)
+    return CassetteMiss(
+        _message(asked, reason, why, nearest, remedy),
+        reason=reason,
+        details={
+            "fingerprint": fingerprint,
+            "cassette": cassette,
+            "asked": asked,
+            "counts": numbers,
+            "nearest": nearest,
+            "remedy": remedy,
+        },
+    )
+
+
+def summary(request: Request) -> dict[str, str | None]:
+    """What a person knows a request by: method, path, model and last message, shortened."""
+    try:
+        body = orjson.loads(request.body)
+    except ValueError:
+        body = None
+    body = body if isinstance(body, dict) else {}
+    model = body.get("model")
+    asked = body.get("messages", body.get("input", body.get("prompt")))
+    return {
+        "method": request.method,
+        "path": request.path,
+        "model": model if isinstance(model, str) else None,
+        "last_message": _shortened(_last_text(asked)) if asked else None,
+    }
+
+
+def _reason(counts: Counts | None, answers: int, near: Sequence[Any]) -> str:
+    if counts is None:
+        return "no_cassette"
+    if counts.interactions == 0:
+        return "empty_cassette"
+    if answers:
+        return "used_up"
+    return "no_match" if near else "nothing_similar"
+
+
+def _near(recorded: Recorded, found: Comparison) -> dict[str, Any]:
+    """One near recording, JSON-ready."""
+    differences = []
+    for each in found.differences[:DIFFERENCES]:
+        before, now = _both_shown(each.recorded, each.asked)
+        shown: dict[str, Any] = {"path": each.path}
+        shown |= {} if each.recorded is ABSENT else {"recorded": before}
+        shown |= {} if each.asked is ABSENT else {"asked": now}
+        differences.append(shown)
+    paths = [each.path for each in found.differences]
+    ignorable = len(paths) <= DIFFERENCES and all(path.startswith("$") for path in paths)
+    return {
+        "interaction": str(recorded.id),
+        "similarity": round(found.similarity, 4),
+        "differences": differences,
+        "more_differences": max(0, len(paths) - DIFFERENCES),
+        "match_ignore": ",".join(paths) if ignorable else None,
+    }
+
+
+def _message(
+    asked: dict[str, str | None],
+    reason: str,
+    why: str,
+    nearest: Sequence[dict[str, Any]],
+    remedy: str,
+) -> str:
+    said = asked["last_message"]
+    what = ", ".join(filter(None, (asked["model"], said and f'"{said}"')))
+    lines = [
+        f"No recording answers {asked['method']} {asked['path']}"
+        + (f" ({what})" if what else "")
+        + f": {why} [{reason}]."
+    ]
+    for each in nearest:
+        lines.append(f"  {each['similarity']:.1%} the same: interaction {each['interaction']}")
+        for difference in each["differences"]:
+            lines.append(f"    {difference['path']}")
+            lines.append(f"      recorded: {difference.get('recorded', '(absent)')}")
+            lines.append(f"      asked:    {difference.get('asked', '(absent)')}")
+        if each["more_differences"]:
+            lines.append(f"    and {each['more_differences']} more differences")
+        if each["match_ignore"]:
+            lines.append(f"    to ignore this: MATCH_IGNORE={each['match_ignore']}")
+    return "\n".join([*lines, f"  {remedy}"])
+
+
+def _both_shown(recorded: Any, asked: Any) -> tuple[str, str]:
+    """Two values as they are shown; of long texts the part that differs."""
+    if isinstance(recorded, str) and isinstance(asked, str):
+        before, after = common_ends(recorded, asked)
+        start = max(0, before - _CONTEXT_CHARS)
+        return tuple(  # type: ignore[return-value]
+            _shown(
+                ("…" if start else "")
+                + text[start : len(text) - max(0, after - _CONTEXT_CHARS)]
+                + ("…" if after > _CONTEXT_CHARS else "")
+            )
+            for text in (recorded, asked)
+        )
+    return _shown(recorded), _shown(asked)
+
+
+def _shown(value: Any) -> str:
+    """A value as JSON, without secrets, shortened in the middle."""
+    if isinstance(value, str):
+        return json.dumps(_shortened(value), ensure_ascii=False)
+    return _shortened(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def _shortened(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = redacted(text[:4000]) + ("…" if len(text) > 4000 else "")
+    if len(text) > _VALUE_CHARS:
+        half = _VALUE_CHARS // 2
+        text = f"{text[:half]} … {text[-half:]}"
+    return text
+
+
+def _last_text(asked: Any) -> Any:
+    """The last message's text, of messages, input items or a plain prompt."""
+    while isinstance(asked, list) and asked:
+        asked = asked[-1]
+        if isinstance(asked, dict):
+            asked = asked.get("content", asked.get("text", asked.get("output", "")))
+    return asked
