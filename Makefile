@@ -6,12 +6,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # What `make run` replays when nothing else is named: the shipped cassette, with the dummy fallback.
+# A .env file of yours decides for itself.
+ifeq ($(wildcard .env),)
 MODE ?= replay
 ifeq ($(MODE),replay)
 export CASSETTE ?= demo
 export ON_MISS ?= dummy
 endif
 export MODE
+endif
 HOST ?= 127.0.0.1
 PORT ?= 7777
 CALLER_PORT ?= 8000

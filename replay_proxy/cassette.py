@@ -54,8 +54,8 @@ class Cassette(Protocol):
         """The name that a request or the setting ``CASSETTE`` uses."""
         ...
 
-    async def take(self, fingerprint: str) -> Interaction | None:
-        """The next answer to this fingerprint, or None when there is none.
+    async def take(self, key: str) -> Interaction | None:
+        """The next answer to a request with this key (``Rule.key``), or None if there is none.
 
         The N-th call gets the N-th answer of the newest take that has any, in the order in which
         the requests arrived; what comes past the last one is the store's setting (``Repeats``).
@@ -70,8 +70,8 @@ class Cassette(Protocol):
         """
         ...
 
-    async def answers(self, fingerprint: str) -> int:
-        """How many answers there are to this fingerprint, used or not. Raises ``StoreError``."""
+    async def answers(self, key: str) -> int:
+        """How many answers there are to this key, used or not. Raises ``StoreError``."""
         ...
 
     async def near(self, request: Request) -> list[Recorded]:

@@ -7,6 +7,8 @@ Decision 0002 has the measurements. Nothing in here knows of recording.
 """
 
 import asyncio
+import io
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
@@ -20,6 +22,10 @@ from yarl import URL
 
 #: How long the rest of an HTTP chunk is waited for before its beginning is passed on alone.
 REJOIN_S = 0.02
+
+
+#: A request body from this size on is not written at once.
+LARGE_BYTES = 1 << 20
 
 
 class ChunkTransport(httpx.AsyncBaseTransport):
@@ -66,10 +72,9 @@ class ChunkTransport(httpx.AsyncBaseTransport):
                 request.method,
                 URL(f"{request.url.scheme}://{authority}{target}", encoded=True),
                 headers=CIMultiDict(
-                    (name.decode("latin-1"), value.decode("latin-1"))
-                    for name, value in request.headers.raw
+                    (name.decode("latin-1"), _text(value)) for name, value in request.headers.raw
                 ),
-                data=request.content or None,
+                data=_body(request.content),
                 allow_redirects=False,
                 proxy=self._proxy,
                 trace_request_ctx=request.extensions.get("on_sent"),
@@ -90,19 +95,37 @@ class _Chunks(httpx.AsyncByteStream):
     def __init__(self, answer: aiohttp.ClientResponse, request: httpx.Request) -> None:
         self._answer = answer
         self._request = request
+        headers = answer.headers
+        self._chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+        # aiohttp does not tell a reader of everything that ends a connection: broken framing leaves
+        # it waiting, and where the end of the connection ends the body a reset looks like one.
+        connection = answer.connection
+        protocol = connection.protocol if connection is not None else None
+        self._lost = protocol.closed if protocol is not None else None
+        if self._lost is not None:
+            self._lost.add_done_callback(self._connection_lost)
+
+    def _connection_lost(self, lost: asyncio.Future[None]) -> None:
+        content = self._answer.content
+        broken = not lost.cancelled() and lost.exception() is not None
+        if (broken or not content.is_eof()) and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         content = self._answer.content
-        chunked = "chunked" in self._answer.headers.get("transfer-encoding", "").lower()
         with _in_httpx_words(self._request):
             while True:
                 data, ended = await content.readchunk()
-                if chunked and data and not ended:
+                if self._chunked and data and not ended:
                     data = await self._rejoined(data)
                 if data:
                     yield data
                 elif not ended or content.at_eof():
-                    return  # For an answer without a body aiohttp says (b"", True) forever.
+                    # For an answer without a body aiohttp says (b"", True) forever.
+                    await asyncio.sleep(0)  # Let a connection that was reset say so.
+                    if error := content.exception():
+                        raise error
+                    return
 
     async def _rejoined(self, data: bytes) -> bytes:
         """The whole HTTP chunk that begins with ``data``, or what came of it within REJOIN_S."""
@@ -118,6 +141,8 @@ class _Chunks(httpx.AsyncByteStream):
         return b"".join(pieces)
 
     async def aclose(self) -> None:
+        if self._lost is not None:
+            self._lost.remove_done_callback(self._connection_lost)
         # Gives the connection back when the body was read to its end, and drops it otherwise.
         self._answer.close() if not self._answer.content.at_eof() else self._answer.release()
 
@@ -132,16 +157,43 @@ async def _report_sent(
         on_sent()
 
 
+def _body(content: bytes) -> bytes | io.BytesIO | None:
+    """What aiohttp sends: a large body in pieces, so that others get their turn."""
+    return io.BytesIO(content) if len(content) >= LARGE_BYTES else content or None
+
+
+def _text(value: bytes) -> str:
+    """A header's value as aiohttp, which writes UTF-8, sends the same bytes again.
+
+    Bytes that are no UTF-8 cannot be sent with it; they are sent as the characters they stand for
+    in Latin-1.
+    """
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 @contextmanager
 def _in_httpx_words(request: httpx.Request) -> Any:
-    """Translate aiohttp's exceptions into httpx's."""
+    """Translate aiohttp's exceptions into httpx's; their own texts may hold a URL's secrets."""
     try:
         yield
     except aiohttp.ConnectionTimeoutError as error:
-        raise httpx.ConnectTimeout(str(error), request=request) from error
+        raise httpx.ConnectTimeout("no connection in time", request=request) from error
     except (aiohttp.SocketTimeoutError, TimeoutError) as error:
-        raise httpx.ReadTimeout(str(error), request=request) from error
+        raise httpx.ReadTimeout("no byte in time", request=request) from error
     except aiohttp.ClientConnectorError as error:
-        raise httpx.ConnectError(str(error), request=request) from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise httpx.RemoteProtocolError(str(error), request=request) from error
+        raise httpx.ConnectError(_reason(error.os_error), request=request) from error
+    except aiohttp.ClientResponseError as error:
+        raise httpx.RemoteProtocolError(
+            f"{type(error).__name__}, status {error.status}", request=request
+        ) from error
+    except OSError as error:
+        raise httpx.RemoteProtocolError(_reason(error), request=request) from error
+    except (aiohttp.ClientError, ValueError) as error:
+        raise httpx.RemoteProtocolError(type(error).__name__, request=request) from error
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__

@@ -17,8 +17,10 @@ from replay_proxy.wire import Request, header
 
 #: An integer that orjson may read as a rounded float, so that two different ones would be equal.
 _LONG_NUMBER = re.compile(rb"\d{19}")
-_BOUNDARY = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)
-_PART_NAME = re.compile(rb'(?:^|[;\s])name="?((?:[^"\\]|\\.)*)"?', re.IGNORECASE)
+#: So many brackets are read by the standard library whatever the depth of its caller's stack.
+_BRACKETS = 250
+_BOUNDARY = re.compile(rb'boundary=(?:"([^"]+)"|([^\s;,]+))', re.IGNORECASE)
+_PART_NAME = re.compile(rb'(?:^|[;\s])name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))', re.IGNORECASE)
 
 
 def fingerprint(request: Request) -> str:
@@ -39,7 +41,7 @@ def canonical_body(request: Request) -> tuple[str, bytes]:
     and cannot be read as such: the raw bytes.
     """
     body = request.body
-    if body[:1] in (b"{", b"[") or body[:64].lstrip()[:1] in (b"{", b"["):
+    if body[:1] in (b"{", b"[") or body.lstrip()[:1] in (b"{", b"["):
         canonical = _canonical_json(body)
         if canonical is not None:
             return "json", canonical
@@ -59,18 +61,27 @@ def _canonical_query(query: str) -> str:
 def _canonical_json(body: bytes) -> bytes | None:
     """The body with sorted keys and no white space, or None when it is no JSON."""
     try:
-        if not _LONG_NUMBER.search(body):
-            return orjson.dumps(
-                _without_stream_false(orjson.loads(body)), option=orjson.OPT_SORT_KEYS
-            )
+        long = _LONG_NUMBER.search(body)
+        value = json.loads(body, parse_int=_exact) if long else orjson.loads(body)
+        return orjson.dumps(_without_stream_false(value), option=orjson.OPT_SORT_KEYS)
+    except (TypeError, RecursionError):
+        return None  # Nested deeper than orjson writes.
     except ValueError:
-        pass  # Stricter than JSON's users: lone surrogates, very deep nesting, NaN.
+        pass  # orjson is stricter than JSON's users: lone surrogates, NaN.
+    if body.count(b"[") + body.count(b"{") > _BRACKETS:
+        return None  # How deep the standard library reads depends on who calls it.
     try:
         value = _without_stream_false(json.loads(body))
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return text.encode("utf-8", "surrogatepass")
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
+
+
+def _exact(digits: str) -> Any:
+    """An integer; beyond 64 bits as its digits, which orjson would not write otherwise."""
+    value = int(digits)
+    return value if -(2**63) <= value < 2**64 else orjson.Fragment(digits)
 
 
 def _without_stream_false(value: Any) -> Any:
@@ -87,7 +98,7 @@ def _canonical_multipart(content_type: bytes, body: bytes) -> bytes | None:
     boundary = _BOUNDARY.search(content_type)
     if not boundary:
         return None
-    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary[1].strip())
+    pieces = (b"\r\n" + body).split(b"\r\n--" + (boundary[1] or boundary[2]))
     if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
         return None
     lines = []
@@ -96,5 +107,5 @@ def _canonical_multipart(content_type: bytes, body: bytes) -> bytes | None:
         name = _PART_NAME.search(head)
         if not separator or not name:
             return None
-        lines.append(name[1] + b"\0" + sha256(content).hexdigest().encode())
+        lines.append((name[1] or name[2] or b"") + b"\0" + sha256(content).hexdigest().encode())
     return b"\n".join(sorted(lines))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from replay_proxy.cassette import Cassette
 from replay_proxy.dummy import Dummy
 from replay_proxy.journal import Journal, Journaled
+from replay_proxy.matching import Rule
 from replay_proxy.player import Player, Refuse
 from replay_proxy.recorder import Recorder
 from replay_proxy.settings import Mode, OnMiss, Settings
@@ -35,7 +36,8 @@ class Assembly:
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or MonotonicClock()
-        self._store = None if settings.mode is Mode.DUMMY else _open_store(settings)
+        self._rule = Rule(settings.ignored_paths, settings.matched_headers)
+        self._store = None if settings.mode is Mode.DUMMY else _open_store(settings, self._rule)
         self._upstream = self._reach() if settings.may_reach_upstream else None
         self._recorders: list[Recorder] = []
         self._transports: dict[str, Transport] = {}
@@ -71,13 +73,15 @@ class Assembly:
         otherwise: Transport
         match self._settings.on_miss:
             case OnMiss.FAIL:
-                otherwise = Refuse(cassette)
+                otherwise = Refuse(cassette, rule=self._rule)
             case OnMiss.DUMMY:
                 otherwise = Dummy()
             case OnMiss.RECORD:
                 otherwise = self._recorder(cassette)
         pacing = Pacing(self._settings.replay_speed)
-        return Player(cassette, otherwise=otherwise, pacing=pacing, clock=self._clock)
+        return Player(
+            cassette, rule=self._rule, otherwise=otherwise, pacing=pacing, clock=self._clock
+        )
 
     def _recorder(self, cassette: Cassette) -> Recorder:
         assert self._upstream is not None
@@ -113,7 +117,7 @@ class Assembly:
             self._store.close()
 
 
-def _open_store(settings: Settings) -> Store:
+def _open_store(settings: Settings, rule: Rule) -> Store:
     """The store, if it allows the mode."""
     store = Store(settings.store, writable=settings.may_reach_upstream, repeats=settings.repeats)
     if settings.may_reach_upstream:

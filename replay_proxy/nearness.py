@@ -26,6 +26,8 @@ PARTS = 12
 TEXTS, WORDS = 4, 6
 #: Of a long text only its beginning and its end are read for words.
 _READ_CHARS = 20_000
+#: Nesting beyond this is not looked at; JSON schemas stay far below.
+_DEPTH = 100
 _WORD = re.compile(r"\w+")
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
 
@@ -126,13 +128,15 @@ def _rarest_words(text: str) -> list[str]:
     return [f"w{each}" for each in hashed[:WORDS]]
 
 
-def _collect(path: str, value: Any, found: dict[str, Any]) -> None:
-    if isinstance(value, dict) and value:
+def _collect(path: str, value: Any, found: dict[str, Any], depth: int = 0) -> None:
+    if depth > _DEPTH and isinstance(value, dict | list):
+        found[path] = "(deeper than is looked at)"
+    elif isinstance(value, dict) and value:
         for name, each in value.items():
-            _collect(f"{path}{_step(name)}", each, found)
+            _collect(f"{path}{_step(name)}", each, found, depth + 1)
     elif isinstance(value, list) and value:
         for number, each in enumerate(value):
-            _collect(f"{path}[{number}]", each, found)
+            _collect(f"{path}[{number}]", each, found, depth + 1)
     else:
         found[path] = value
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 
 from replay_proxy.cassette import Cassette, Interaction
 from replay_proxy.fingerprint import fingerprint
+from replay_proxy.matching import Rule
 from replay_proxy.miss import explain
 from replay_proxy.provenance import Source, error_response, provenance
 from replay_proxy.timeline import Clock, Pacing
@@ -31,9 +32,16 @@ class Player:
     """Answers with the recording, and asks ``otherwise`` when there is none."""
 
     def __init__(
-        self, cassette: Cassette, *, otherwise: Transport, pacing: Pacing, clock: Clock
+        self,
+        cassette: Cassette,
+        *,
+        rule: Rule,
+        otherwise: Transport,
+        pacing: Pacing,
+        clock: Clock,
     ) -> None:
         self._cassette = cassette
+        self._rule = rule
         self._otherwise = otherwise
         self._pacing = pacing
         self._clock = clock
@@ -41,11 +49,14 @@ class Player:
     async def handle(self, request: Request) -> Response:
         """The N-th recorded answer to the N-th such request. Raises ``StoreError``."""
         start_s = self._clock.now_s()
-        key = fingerprint(request)
+        key = self._rule.key(request)
         interaction = await self._cassette.take(key)
         if interaction is None:
             return await self._otherwise.handle(request)
-        source = provenance(Source.CASSETTE, key, interaction.id)
+        source = (
+            *provenance(Source.CASSETTE, interaction.fingerprint, interaction.id),
+            (b"x-replay-match", self._rule.name.encode()),
+        )
         if not self._pacing.instant:
             headers = interaction.headers + source
             await self._clock.sleep_until(self._pacing.due_s(start_s, interaction.timeline.head_us))
@@ -94,14 +105,15 @@ def _is_one_piece(interaction: Interaction) -> bool:
 class Refuse:
     """Answers every request with a miss: 404 that SDKs do not retry."""
 
-    def __init__(self, cassette: Cassette) -> None:
+    def __init__(self, cassette: Cassette, *, rule: Rule) -> None:
         self._cassette = cassette
+        self._rule = rule
 
     async def handle(self, request: Request) -> Response:
         """The miss, explained."""
         key = fingerprint(request)
         counts = await self._cassette.counts()
-        answers = await self._cassette.answers(key)
+        answers = await self._cassette.answers(self._rule.key(request))
         miss = explain(
             request,
             fingerprint=key,

@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from replay_proxy.cassette import Cassette, Interaction, interaction_id
+from replay_proxy.ending import ending_of, known_length
 from replay_proxy.errors import ReplayProxyError, UpstreamCut
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.provenance import Source, provenance
 from replay_proxy.redaction import stored_request, stored_response_headers
-from replay_proxy.sse import EncodedTerminalEvent, Progress, TerminalEvent
+from replay_proxy.sse import Progress
 from replay_proxy.timeline import Clock, Timeline
-from replay_proxy.wire import Request, Response, Transport, header
+from replay_proxy.wire import Request, Response, Transport
 
 logger = logging.getLogger("replay_proxy")
 
@@ -122,14 +123,14 @@ class _Pump:
             self._end(ReplayProxyError("The proxy failed while recording; its log says why."))
         else:
             self._end(None)
+        finally:
+            self._chunks = []  # The relay, which refers to this, may live for long.
 
     async def _pump(self) -> None:
         answer = await self._recorder.upstream.handle(self._request)
         self._head_us = self._us_since_sent(answer)
-        length = _known_length(self._request, answer)
-        end: TerminalEvent | _Length = (
-            _terminal_event(answer) if length is None else _Length(length)
-        )
+        length = known_length(self._request, answer)
+        end = ending_of(answer, length)
         if length is None:
             self._begin(answer)
         held: list[bytes] = []
@@ -142,8 +143,8 @@ class _Pump:
                 progress = end.feed(chunk)
                 if progress is Progress.ENDING:
                     continue
-                if progress is Progress.ENDED:
-                    await self._keep(answer)
+                if progress is Progress.ENDED and self._kept < 0:
+                    await self._keep(answer)  # What may still follow is added at the end.
                 self._pass_on(answer, held, whole=progress is Progress.ENDED and length is not None)
         await self._keep(answer)
         self._pass_on(answer, held, whole=True)
@@ -203,7 +204,8 @@ class _Pump:
         self._kept = len(self._chunks)
 
     def _headers(self, answer: Response) -> tuple[tuple[bytes, bytes], ...]:
-        return answer.headers + provenance(Source.UPSTREAM, self._fingerprint, self._id)
+        stored_as = self._id if self._recorder.keeps(answer.status) else None
+        return answer.headers + provenance(Source.UPSTREAM, self._fingerprint, stored_as)
 
     def _us_since_sent(self, answer: Response) -> int:
         return int((self._recorder.clock.now_s() - answer.sent_s) * 1e6)
@@ -230,28 +232,3 @@ class _Relay:
     async def aclose(self) -> None:
         """The client reads no further."""
         self._pump.client_left()
-
-
-class _Length:
-    """An answer of known length ends with its last byte."""
-
-    def __init__(self, length: int) -> None:
-        self._missing = length
-
-    def feed(self, chunk: bytes) -> Progress:
-        """ENDED with the last byte."""
-        self._missing -= len(chunk)
-        return Progress.RUNNING if self._missing > 0 else Progress.ENDED
-
-
-def _known_length(request: Request, answer: Response) -> int | None:
-    """How many bytes the client will wait for, or None when only the end of the stream tells."""
-    if request.method == "HEAD" or answer.status in (204, 304):
-        return 0
-    length = header(answer.headers, b"content-length")
-    return int(length) if length is not None else None
-
-
-def _terminal_event(answer: Response) -> TerminalEvent:
-    encoding = (header(answer.headers, b"content-encoding") or b"identity").strip().lower()
-    return TerminalEvent() if encoding == b"identity" else EncodedTerminalEvent()

@@ -29,6 +29,9 @@ SECRET_RESPONSE_HEADERS = frozenset(
 )
 
 
+#: The same by other vendors' names: ``anthropic-organization-id``, ``x-goog-api-key``, …
+_SECRET_NAME = re.compile(rb"(?:^|-)(?:organi[sz]ation|project)(?:-id)?$|api-?key|cookie|secret")
+
 #: What looks like a key, an organisation, a project or a session wherever it stands.
 _SECRET_TEXT = re.compile(
     r"\b(?:sk|rk|sess|org|proj|user)[-_][A-Za-z0-9_*-]{8,}|(?i:\bbearer )[\w.~+/-]{8,}=*"
@@ -50,4 +53,8 @@ def stored_request(request: Request) -> Request:
 
 def stored_response_headers(headers: Headers) -> Headers:
     """The response headers that may be written to a cassette."""
-    return tuple(pair for pair in headers if pair[0] not in SECRET_RESPONSE_HEADERS)
+    return tuple(
+        pair
+        for pair in headers
+        if pair[0] not in SECRET_RESPONSE_HEADERS and not _SECRET_NAME.search(pair[0])
+    )

@@ -5,6 +5,7 @@ raises ``ConfigurationError`` with its name and the remedy; nothing starts on a 
 """
 
 import difflib
+import io
 import os
 import re
 from enum import StrEnum
@@ -18,8 +19,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from replay_proxy.errors import ConfigurationError
 
-#: A variable whose name begins so and is not known is a mistake, not somebody else's variable.
-OUR_PREFIXES = ("ON_MISS", "REPLAY_", "UPSTREAM_", "RECORD_")
+#: How alike an unknown variable's name has to be to a setting's to be taken for a slip (1 is
+#: equal), and how alike if it begins with the same word. Short names have innocent neighbours
+#: (MODEL is not MODE) and are not compared at all.
+SLIP, SLIP_OF_FAMILY = 0.85, 0.75
+SHORT = 7
+#: A variable that begins so is ours, known or not; less what platforms put beside a service of that
+#: name (Kubernetes, container links), and what is about this project rather than for it.
+OURS = re.compile(r"(?:REPLAY_(?!PROXY_)|UPSTREAM_|ON_MISS)")
+OF_PLATFORMS = re.compile(r".*_(?:SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d\w*|NAME|ENV_\w+)")
 CASSETTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
@@ -52,9 +60,10 @@ class Repeats(StrEnum):
 
 def _http_url(value: str) -> str:
     url = urlsplit(value)
-    if url.scheme not in ("http", "https") or not url.hostname:
+    if url.scheme not in ("http", "https") or not url.hostname or re.search(r"\s", value):
         raise ValueError("it has to be an http:// or https:// URL with a host")
-    if url.query or url.fragment or url.username is not None:
+    _ = url.port  # Raises for one that is no number, or too large.
+    if "?" in value or "#" in value or url.username is not None:
         raise ValueError("it has to be without user, query and fragment")
     return value.rstrip("/")
 
@@ -67,6 +76,13 @@ def cassette_name(value: str) -> str:
             "does not begin with '.' or '-', and has at most 200 characters"
         )
     return value
+
+
+def _api_key(value: SecretStr) -> SecretStr:
+    key = value.get_secret_value().strip()
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        raise ValueError("a key is made of visible ASCII characters, without spaces")
+    return SecretStr(key)
 
 
 def _directory(value: Path) -> Path:
@@ -99,12 +115,15 @@ class Settings(BaseSettings):
         "https://api.openai.com/v1",
         description="The real API; `/v1/…` continues this URL, also on hosts with a path.",
     )
-    upstream_api_key: SecretStr | None = Field(
+    upstream_api_key: Annotated[SecretStr, AfterValidator(_api_key)] | None = Field(
         None,
         description="Replaces the client's key; without it the client's own is passed through.",
     )
     upstream_timeout_s: float = Field(
-        600.0, gt=0, description="Seconds without a byte after which the upstream is too slow."
+        600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds without a byte after which the upstream is too slow.",
     )
     replay_speed: float = Field(
         0.0,
@@ -123,11 +142,29 @@ class Settings(BaseSettings):
         description="`all` also keeps the transient answers: 408, 409, 425, 429 and ≥ 500.",
     )
 
+    match_ignore: str = Field(
+        "",
+        description="JSONPaths of the body that do not count, such as "
+        "`$.user,$.messages[*].tool_call_id`.",
+    )
+    match_headers: str = Field(
+        "", description="Names of headers that count too, such as `openai-beta`."
+    )
     repeats: Repeats = Field(
         Repeats.LAST,
         description="What a request past its last recorded answer gets: "
         "the `last` one, a new `cycle`, or a miss (`fail`).",
     )
+
+    @property
+    def ignored_paths(self) -> list[str]:
+        """``MATCH_IGNORE`` as a list; each path begins with ``$``, so commas inside are safe."""
+        return [path for path in re.split(r"\s*,\s*(?=\$)", self.match_ignore.strip()) if path]
+
+    @property
+    def matched_headers(self) -> list[str]:
+        """``MATCH_HEADERS`` as a list."""
+        return [name.strip() for name in self.match_headers.split(",") if name.strip()]
 
     @property
     def may_reach_upstream(self) -> bool:
@@ -143,9 +180,11 @@ class Settings(BaseSettings):
 
 def load() -> Settings:
     """Read the settings from the environment and ``.env``. Raises ``ConfigurationError``."""
-    _refuse_unknown_names()
     try:
+        _refuse_unknown_names()
         settings = Settings()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f".env is not UTF-8: {error}. Save it as UTF-8.") from None
     except ValidationError as error:
         raise ConfigurationError("\n".join(_explain(item) for item in error.errors())) from None
     if settings.named("on_miss") and settings.mode is not Mode.REPLAY:
@@ -157,24 +196,46 @@ def load() -> Settings:
 
 
 def _refuse_unknown_names() -> None:
-    """Catch ``REPLAY_SPED=1``: of a shared environment, only what can be meant for us."""
+    """Catch ``REPLAY_SPED=1``, but not what a shared environment holds for others."""
     known = [name.upper() for name in Settings.model_fields]
-    for name in sorted({*os.environ, *dotenv_values(".env")}):
-        if name.upper() in known:
-            continue
-        # Short names have innocent neighbours (MODEL is not MODE): only long ones are compared.
+    long = [name for name in known if len(name) >= SHORT]
+    for name in sorted({*os.environ, *_dotenv_names()}):
+        upper = name.upper()
+        family = [word for word in long if word.split("_")[0] == upper.split("_")[0]]
         near = difflib.get_close_matches(
-            name.upper(), [word for word in known if len(word) >= 7], n=1, cutoff=0.85
-        )
-        if near or name.upper().startswith(OUR_PREFIXES):
-            meant = f" Did you mean {near[0]}?" if near else f" Known are: {', '.join(known)}."
-            raise ConfigurationError(f"{name} is not a setting.{meant} Rename or unset it.")
+            upper, family, n=1, cutoff=SLIP_OF_FAMILY
+        ) or difflib.get_close_matches(upper, long, n=1, cutoff=SLIP)
+        ours = OURS.match(upper) and not OF_PLATFORMS.fullmatch(upper)
+        if upper in known or not (ours or (near and len(name) >= SHORT - 1)):
+            continue
+        meant = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
+        raise ConfigurationError(f"{name} is not a setting. {meant} Rename or unset it.")
+
+
+def _dotenv_names() -> list[str]:
+    """The names in ``.env``; a line that begins with one of ours and sets nothing is an error."""
+    try:
+        text = Path(".env").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    for line in text.splitlines():
+        first = line.split(maxsplit=1)[:1]
+        if first and first[0].lower() in Settings.model_fields and "=" not in line:
+            raise ConfigurationError(
+                f".env has the line {line!r}, which sets nothing. Write {first[0]}=…"
+            )
+    return list(dotenv_values(stream=io.StringIO(text)))
 
 
 def _explain(item: Any) -> str:
     """One validation error as ``NAME=value: cause``; a secret's value is not repeated."""
     name = str(item["loc"][0]).upper()
-    value = "" if name == "UPSTREAM_API_KEY" else f"={item['input']}"
+    value = "" if name == "UPSTREAM_API_KEY" else f"={_without_secrets(str(item['input']))}"
     cause = item["msg"].removeprefix("Value error, ")
     field = Settings.model_fields[name.lower()]
     return f"{name}{value} is not valid: {cause}. {name}: {field.description}"
+
+
+def _without_secrets(url: str) -> str:
+    """A URL to be shown: a user, a password and a query are left out."""
+    return re.sub(r"(?<=//)[^/]*@", "…@", re.sub(r"\?.*", "…", url, flags=re.DOTALL))

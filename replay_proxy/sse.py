@@ -13,7 +13,7 @@ import zlib
 #: A line that ends a stream for its clients: ``data: [DONE]``, ``event: done``, or the last event
 #: of ``/v1/responses``, by its name or (for clients that read only data) by its type.
 _TERMINAL_LINE = re.compile(
-    rb"(?:\A|[\r\n])(?:"
+    rb"[\r\n](?:"
     rb"data: ?\[DONE\]"
     rb"|event: ?(?:done|response\.(?:completed|incomplete|failed)) *(?=[\r\n]|\Z)"
     rb'|data: ?\{"type": ?"response\.(?:completed|incomplete|failed)"'
@@ -40,7 +40,8 @@ class TerminalEvent:
     """Finds the terminal event in a stream that is fed chunk by chunk, cut anywhere."""
 
     def __init__(self) -> None:
-        self._before = b""
+        #: What precedes the next chunk; a stream begins like a line.
+        self._before = b"\n"
         self._progress = Progress.RUNNING
 
     def feed(self, chunk: bytes) -> Progress:
@@ -48,9 +49,10 @@ class TerminalEvent:
         text = self._before + chunk
         if self._progress is Progress.RUNNING:
             line = _terminal_line(text)
-            if line is None:
+            if line is None or line.end() == len(text):
+                # A line that is not at its end may still become another one.
                 self._before = text[-_LOOKBACK:]
-                return self._progress
+                return Progress.ENDING if line else Progress.RUNNING
             self._progress = Progress.ENDING
             text = text[line.end() :]
         if self._progress is Progress.ENDING and _BLANK_LINE.search(text):
@@ -74,7 +76,7 @@ class EncodedTerminalEvent(TerminalEvent):
                 return super().feed(self._decoder.decompress(chunk))
             except zlib.error:
                 self._readable = False
-        return Progress.RUNNING
+        return self._progress
 
 
 def _terminal_line(text: bytes) -> re.Match[bytes] | None:

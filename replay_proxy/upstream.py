@@ -5,14 +5,19 @@ follows no redirect, and turns the client library's exceptions into ours. It sto
 """
 
 import urllib.request
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
 from replay_proxy.chunk_transport import ChunkTransport
-from replay_proxy.errors import UpstreamCut, UpstreamTooSlow, UpstreamUnreachable
+from replay_proxy.errors import (
+    ConfigurationError,
+    UpstreamCut,
+    UpstreamTooSlow,
+    UpstreamUnreachable,
+)
 from replay_proxy.timeline import Clock
 from replay_proxy.wire import Headers, Request, Response, end_to_end
 
@@ -67,19 +72,28 @@ class Upstream:
             sent_s = self._clock.now_s()
 
         target = self._target(request)
-        outgoing = httpx.Request(
-            request.method,
-            f"{self._origin}{target}",
-            headers=self._headers(request.headers),
-            content=request.body or None,
-            extensions={"on_sent": on_sent, "target": target},
-        )
-        with self._in_our_words(begun=False):
+        with self.in_our_words(begun=False):
+            outgoing = httpx.Request(
+                request.method,
+                f"{self._origin}{target}",
+                headers=self._headers(request.headers),
+                content=request.body or None,
+                extensions={"on_sent": on_sent, "target": target},
+            )
             answer = await self._client.send(outgoing, stream=True, follow_redirects=False)
-        headers = end_to_end(answer.headers.raw)
+        if not 200 <= answer.status_code < 600:
+            await answer.aclose()
+            raise UpstreamUnreachable(
+                f"The upstream {self._origin} answered with status {answer.status_code}, "
+                "which is none that a client can be given."
+            )
+        # Another replay-proxy behind this one names its own source.
+        headers = tuple(
+            pair for pair in end_to_end(answer.headers.raw) if not pair[0].startswith(b"x-replay-")
+        )
         if answer.status_code in BODILESS:
             headers = tuple(pair for pair in headers if pair[0] != b"content-length")
-        return Response(answer.status_code, headers, self._body(answer), sent_s)
+        return Response(answer.status_code, headers, _Body(self, answer), sent_s)
 
     async def aclose(self) -> None:
         """Close every connection to the API."""
@@ -109,16 +123,8 @@ class Upstream:
         passed.append((b"accept-encoding", b"identity"))
         return passed
 
-    async def _body(self, answer: httpx.Response) -> AsyncGenerator[bytes]:
-        try:
-            with self._in_our_words(begun=True):
-                async for chunk in answer.stream:  # type: ignore[union-attr]
-                    yield chunk
-        finally:
-            await answer.aclose()
-
     @contextmanager
-    def _in_our_words(self, *, begun: bool) -> Any:
+    def in_our_words(self, *, begun: bool) -> Any:
         """Translate httpx's exceptions; ``begun`` is whether the answer's head was here."""
         try:
             yield
@@ -139,8 +145,36 @@ class Upstream:
             ) from error
 
 
+class _Body:
+    """The answer's body, chunk by chunk; closing it, read or not, closes its connection."""
+
+    def __init__(self, upstream: Upstream, answer: httpx.Response) -> None:
+        self._upstream = upstream
+        self._answer = answer
+        self._chunks = self._read()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks
+
+    async def aclose(self) -> None:
+        """Read no further."""
+        await self._chunks.aclose()
+        await self._answer.aclose()
+
+    async def _read(self) -> AsyncGenerator[bytes]:
+        with self._upstream.in_our_words(begun=True):
+            async for chunk in self._answer.stream:  # type: ignore[union-attr]
+                yield chunk
+
+
 def _environment_proxy(url: httpx.URL) -> str | None:
     """The HTTP proxy that the environment names for the upstream (HTTPS_PROXY, NO_PROXY, …)."""
     if urllib.request.proxy_bypass(url.host):
         return None
-    return urllib.request.getproxies().get(url.scheme)
+    proxy = urllib.request.getproxies().get(url.scheme)
+    if proxy and not proxy.startswith(("http://", "https://")):
+        name = f"{url.scheme.upper()}_PROXY"
+        raise ConfigurationError(
+            f"{name} is no http:// proxy, and others are not supported. Unset it, or set NO_PROXY."
+        )
+    return proxy

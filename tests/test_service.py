@@ -20,6 +20,8 @@ from tests.support.upstream import Upstream
 
 DONE = b"data: [DONE]\n\n"
 CHAT = "/v1/chat/completions"
+#: A busy machine may be late; never early.
+LATE_S = 0.25
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +71,8 @@ def test_recorded_time_passes_again_at_any_speed(nursery: Nursery, store: Path) 
         seen = ask(proxy)
         proxy.kill()
         assert seen.chunks == [b"data: 1\n\n", b"data: 2\n\n", DONE]
-        planned = [offset * factor for offset in (0.3, 0.4, 0.6)]
-        assert seen.offsets == pytest.approx(planned, abs=0.08), speed
+        for offset, planned in zip(seen.offsets, (0.3, 0.4, 0.6), strict=True):
+            assert planned * factor - 0.01 < offset < planned * factor + LATE_S, speed
 
 
 def test_the_wait_for_an_answer_that_does_not_stream_is_replayed(
@@ -79,7 +81,8 @@ def test_the_wait_for_an_answer_that_does_not_stream_is_replayed(
     late = Answer(headers=JSON, steps=[Wait(0.4), b"{}"], framing="length")
     recorded(nursery, store, late)
     proxy = nursery.start(MODE="replay", STORE=str(store), REPLAY_SPEED="1")
-    assert ask(proxy).offsets == pytest.approx([0.4], abs=0.08)
+    (offset,) = ask(proxy).offsets
+    assert 0.39 < offset < 0.4 + LATE_S
     proxy.kill()
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -213,7 +215,7 @@ def test_an_answer_is_found_by_index_and_never_by_scan(tmp_path: Path) -> None:
 
     path = record(tmp_path, interaction())
     with closing(sqlite3.connect(path)) as connection:
-        for sql in (tables.ANSWERS, tables.LAST_ANSWER, tables.READ_INTERACTION):
+        for sql in (tables.ANSWERS, tables.COUNT_ANSWERS, tables.READ_INTERACTION):
             parameters = {"fingerprint": "f", "limit": 1, "n": 0, "id": 1}
             plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
             assert plan
@@ -251,7 +253,7 @@ DAMAGE: dict[Callable[[Path], object], str] = {
     other_database: "no cassette of replay-proxy",
     newer_schema: "schema version 99",
     lambda path: path.write_bytes(b""): "it is empty",
-    lambda path: path.write_text("{}"): "it is no SQLite file",
+    lambda path: path.write_text("{}" * 1000): "is damaged: file is not a database",
     lambda path: path.write_bytes(path.read_bytes()[:60]): "is damaged",
 }
 
@@ -358,6 +360,100 @@ def test_processes_that_create_one_cassette_at_once_make_one(tmp_path: Path) -> 
 def test_shared_positions_count_together_and_leave_nothing(tmp_path: Path) -> None:
     path = tmp_path / "positions.sqlite"
     one = SharedPositions(path)
+    assert not path.exists(), "most servers never need it"
     assert [one.advance("c", "f"), one.advance("c", "f"), one.advance("c", "g")] == [0, 1, 0]
     one.close()
     assert list(tmp_path.iterdir()) == []
+
+
+# --- several processes on one cassette --------------------------------------------------------
+
+_RECORDER = """
+import asyncio, sys
+from pathlib import Path
+from tests.test_store import interaction
+from replay_proxy.store import Store
+store = Store(Path(sys.argv[1]), writable=True)
+tape = store.cassette("default")
+for line in sys.stdin:
+    if line.startswith("add"):
+        asyncio.run(tape.add(interaction(line.encode(), user=line.strip())))
+    print("done", flush=True)
+store.close()
+print("closed", flush=True)
+"""
+
+
+class Recorder:
+    """Another process that records into the same cassette."""
+
+    def __init__(self, directory: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _RECORDER, str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[1],
+        )
+        self.say("start")
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(line, file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline() == "done\n"
+
+    def end(self, *, kill: bool = False) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        if kill:
+            self.process.kill()
+        else:
+            self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        if kill:
+            self.process.stdin.close()
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+def test_a_recorder_that_ends_takes_nothing_from_another_one(kill: bool, tmp_path: Path) -> None:
+    record(tmp_path, interaction(user="old"))
+    first = Recorder(tmp_path)
+    first.say("add first")
+    second = Recorder(tmp_path)  # Opens it to read while there is a journal, then to write.
+    second.say("add second 0")
+    first.end()
+    for number in range(1, 6):
+        second.say(f"add second {number}")
+    third = Recorder(tmp_path)  # Finds a journal that is in use, and leaves it alone.
+    third.end()
+    second.say("add second 6")
+    second.end(kill=kill)
+    for name in ("first", *(f"second {number}" for number in range(7))):
+        key = interaction(user=f"add {name}").fingerprint
+        assert replay(tmp_path, key) != [None], name
+
+
+def test_a_take_that_could_not_begin_is_begun_by_the_next_answer(tmp_path: Path) -> None:
+    record(tmp_path, interaction(b"old"))
+    store = Store(tmp_path, writable=True)
+    path = tmp_path / "default.sqlite"
+
+    async def scenario() -> Interaction:
+        tape = store.cassette("default")
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(
+                "CREATE TRIGGER full BEFORE INSERT ON take BEGIN "
+                "SELECT RAISE(ABORT, 'database or disk is full'); END"
+            )
+        with pytest.raises(StoreError, match="disk is full"):
+            await tape.add(interaction(b"lost"))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("DROP TRIGGER full")
+        await tape.add(new := interaction(b"new"))
+        return new
+
+    new = asyncio.run(scenario())
+    store.close()
+    assert replay(tmp_path, new.fingerprint) == [new], "the newest take answers"

@@ -194,8 +194,14 @@ def eventually(look: Callable[[], Interaction | None]) -> Interaction | None:
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
-def test_the_recorder_stays_out_of_the_trap(trap: Callable[[Scene], None], right: Scene) -> None:
-    trap(right)
+def test_the_recorder_stays_out_of_the_trap(
+    trap: Callable[[Scene], None], right: Scene, tmp_path: Path
+) -> None:
+    if trap is what_is_seen_is_stored_when_the_process_is_killed:
+        with scene(tmp_path) as it:
+            trap(it)
+    else:
+        trap(right)
 
 
 @pytest.mark.parametrize(
@@ -208,3 +214,34 @@ def test_the_trap_catches_a_wrong_recorder(
 ) -> None:
     with scene(tmp_path, f"tests.support.wrong:{wrong}") as it, pytest.raises(AssertionError):
         trap(it)
+
+
+def test_a_body_that_only_looks_like_a_stream_is_stored_whole_or_not_at_all(right: Scene) -> None:
+    log = Answer(
+        headers=((b"content-type", b"application/octet-stream"),),
+        steps=[b"a log\n" + DONE, b"and more", Wait(0.02), Hangup()],
+    )
+    body = right.ask(log, "a download")
+    with RawClient(right.proxy.base_url) as client:
+        assert not client.request("POST", PATH, body=body).clean
+    assert stored(right.store, chat(body)) is None
+
+
+def test_text_that_talks_of_the_end_is_not_the_end(right: Scene) -> None:
+    for padding in range(70):
+        spoken = b'data: {"text": "it ends with data: [DONE]' + b"." * padding + b'"}\n\n'
+        body = right.ask(Answer(steps=[spoken, spoken, Hangup()]), f"spoken {padding}")
+        with RawClient(right.proxy.base_url) as client:
+            assert not client.request("POST", PATH, body=body).clean
+        assert stored(right.store, chat(body)) is None, padding
+
+
+def test_what_follows_the_end_is_stored_once(right: Scene) -> None:
+    steps: list[Step] = [DONE, *[b": bye %d\n\n" % number for number in range(50)]]
+    body = right.ask(Answer(steps=steps), "much after the end")
+    with RawClient(right.proxy.base_url) as client:
+        seen = client.request("POST", PATH, body=body)
+    assert seen.chunks == steps
+    kept = stored(right.store, chat(body))
+    assert kept is not None
+    assert [chunk for _, chunk in kept.timeline.chunks(kept.body)] == steps

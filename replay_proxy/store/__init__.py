@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from replay_proxy.errors import CassetteMissing, StoreError
+from replay_proxy.matching import Rule
 from replay_proxy.settings import Repeats
 from replay_proxy.store import tables
 from replay_proxy.store.positions import open_positions, run_name
@@ -26,16 +27,27 @@ class Store:
     ``writable`` is whether any answer can be recorded; without it files are opened read-only.
     """
 
-    def __init__(self, directory: Path, *, writable: bool, repeats: Repeats = Repeats.LAST) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        writable: bool,
+        repeats: Repeats = Repeats.LAST,
+        rule: Rule | None = None,
+    ) -> None:
         self._directory = directory
         self._repeats = repeats
+        self._rule = rule or Rule()
         self._run = run_name()
         self._positions = open_positions()
         self._readers = Readers()
+        self._tapes: dict[str, Tape] = {}
         self._writer = Writer(self._begin_take) if writable else None
 
     def cassette(self, name: str) -> Tape:
         """The cassette of this name, which may not exist yet. Raises ``StoreError``."""
+        if name in self._tapes:
+            return self._tapes[name]
         tape = Tape(
             name,
             self._directory / f"{name}.sqlite",
@@ -43,8 +55,10 @@ class Store:
             writer=self._writer,
             positions=self._positions,
             repeats=self._repeats,
+            rule=self._rule,
         )
         tape.check()
+        self._tapes[name] = tape
         return tape
 
     def prepare(self) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 from replay_proxy.errors import CassetteDamaged, StoreError
 from replay_proxy.store.tables import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
 
-_MAGIC = b"SQLite format 3\0"
 #: A file up to this size is checked to its last page when it is opened; a larger one is checked
 #: at every read, or starting would take longer the more it holds.
 CHECKED_WHOLE_BYTES = 8 * 1024 * 1024
 _BUSY_MS = 10_000
+#: SQLite's smallest page, and so its smallest file.
+SMALLEST_BYTES = 512
 
 
 def create(path: Path) -> None:
@@ -46,12 +47,13 @@ def create(path: Path) -> None:
 def open_to_write(path: Path) -> sqlite3.Connection:
     """A connection that records. Raises ``CassetteDamaged``, ``StoreError``."""
     create(path)
-    check_header(path)
+    _refuse_empty(path)
     try:
         connection = _connect(path, "rw")
         connection.execute("PRAGMA journal_mode = WAL")
         # A commit survives the process at once; the file is synced at every checkpoint.
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
         _check(connection, path)
     except sqlite3.Error as error:
         raise trouble(path, error) from error
@@ -60,7 +62,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
 def open_to_read(path: Path) -> sqlite3.Connection:
     """A connection that can only read. Raises ``CassetteDamaged``, ``StoreError``."""
-    check_header(path)
+    _refuse_empty(path)
     _recover(path)
     try:
         connection = _connect(path, "ro")
@@ -70,7 +72,10 @@ def open_to_read(path: Path) -> sqlite3.Connection:
             # A recorder's file on a read-only disk: nobody can be writing to it.
             connection.close()
             if _wal(path).exists():
-                raise
+                raise StoreError(
+                    f"Cassette {path} was left by a recorder that was killed, with {_wal(path)}. "
+                    "Let a process that may write to the directory open it once."
+                ) from None
             connection = _connect(path, "ro&immutable=1")
             _check(connection, path)
     except sqlite3.Error as error:
@@ -119,22 +124,19 @@ def damaged(path: Path, cause: str) -> CassetteDamaged:
     )
 
 
-def check_header(path: Path) -> None:
-    """Refuse what is no SQLite file, or not all of one. Raises ``CassetteDamaged``."""
+def _refuse_empty(path: Path) -> None:
+    """Refuse a file with less than a page, which SQLite takes for a new database.
+
+    By its size only: to open and close a database besides SQLite drops the locks that this process
+    holds on it, and another one would then remove the journal under a living writer
+    (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    """
     try:
-        with path.open("rb") as file:
-            header = file.read(100)
-            size = os.fstat(file.fileno()).st_size
+        size = path.stat().st_size
     except OSError as error:
         raise StoreError(f"Cassette {path} cannot be read: {error.strerror or error}.") from error
-    if not header.startswith(_MAGIC):
-        what = "it is empty" if size == 0 else "it is no SQLite file"
-        raise damaged(path, what)
-    page_size = int.from_bytes(header[16:18], "big")
-    pages = int.from_bytes(header[28:32], "big")
-    expected = pages * (65536 if page_size == 1 else page_size)
-    if size < expected and not _wal(path).exists():
-        raise damaged(path, f"{size} of {expected} bytes are left")
+    if size < SMALLEST_BYTES:
+        raise damaged(path, f"{size} bytes are left of it" if size else "it is empty")
 
 
 def _connect(path: Path, mode: str, *, busy_ms: int = _BUSY_MS) -> sqlite3.Connection:

@@ -65,32 +65,53 @@ class OwnPositions:
 
 
 class SharedPositions:
-    """The positions of several workers, in a file that the last of them removes."""
+    """The positions of several workers, in a file that the last of them removes.
+
+    It is made at the first request that needs it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=10)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = OFF")
-        self._connection.executescript(_SCHEMA)
-        self._connection.execute("INSERT OR IGNORE INTO worker VALUES (?)", (os.getpid(),))
+        self._connection: sqlite3.Connection | None = None
 
     def advance(self, cassette: str, fingerprint: str) -> int:
         """How often it was answered before, counting from now on one more."""
-        row = self._connection.execute(_ADVANCE, (cassette, fingerprint)).fetchone()
+        row = self._open().execute(_ADVANCE, (cassette, fingerprint)).fetchone()
         return int(row[0]) - 1
 
     def rewind(self, cassette: str) -> None:
         """Begin again with the first answers of a cassette."""
-        self._connection.execute("DELETE FROM position WHERE cassette = ?", (cassette,))
+        self._open().execute("DELETE FROM position WHERE cassette = ?", (cassette,))
 
     def close(self) -> None:
         """Leave; the last worker removes the file."""
+        if self._connection is None:
+            return
         self._connection.execute("DELETE FROM worker WHERE pid = ?", (os.getpid(),))
-        (left,) = self._connection.execute("SELECT count(*) FROM worker").fetchone()
+        others = self._connection.execute("SELECT pid FROM worker").fetchall()
         self._connection.close()
-        if left == 0:
+        if not any(_is_alive(pid) for (pid,) in others):
             self._path.unlink(missing_ok=True)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=10)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = OFF")
+            self._connection.executescript(_SCHEMA)
+            self._connection.execute("INSERT OR IGNORE INTO worker VALUES (?)", (os.getpid(),))
+        return self._connection
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process runs; one that was killed has not taken itself off the list."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def run_name() -> str:

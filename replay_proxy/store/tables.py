@@ -128,26 +128,21 @@ _answers = (
 )
 #: Up to ``limit`` answers to a fingerprint in its newest take, from number ``n`` (from 0) on.
 ANSWERS = _sql(_answers.limit(bindparam("limit")).offset(bindparam("n")))
-LAST_ANSWER = _sql(
-    select(func.max(_interaction.c.id)).where(_same, _interaction.c.take_id == _newest)
+#: What tells of a request without its answer.
+REQUEST_COLUMNS = (
+    "id",
+    "take_id",
+    "fingerprint",
+    "arrived_us",
+    "method",
+    "path",
+    "query",
+    "request_headers",
+    "request_body",
 )
-READ_REQUEST = _sql(
-    select(
-        *(
-            _interaction.c[name]
-            for name in (
-                "id",
-                "fingerprint",
-                "arrived_us",
-                "method",
-                "path",
-                "query",
-                "request_headers",
-                "request_body",
-            )
-        )
-    ).where(_interaction.c.id == bindparam("id"))
-)
+_request = select(*(_interaction.c[name] for name in REQUEST_COLUMNS))
+READ_REQUEST = _sql(_request.where(_interaction.c.id == bindparam("id")))
+ALL_REQUESTS = _sql(_request.order_by(_interaction.c.id))
 READ_INTERACTION = _sql(select(_interaction).where(_interaction.c.id == bindparam("id")))
 COUNT_ANSWERS = _sql(select(func.count()).where(_same, _interaction.c.take_id == _newest))
 _other = _interaction.alias()

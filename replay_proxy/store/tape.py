@@ -12,9 +12,11 @@ from typing import Any
 
 from replay_proxy.cassette import Counts, Interaction, Recorded
 from replay_proxy.errors import StoreError
+from replay_proxy.matching import Rule
 from replay_proxy.nearness import features
 from replay_proxy.settings import Repeats
 from replay_proxy.store import tables
+from replay_proxy.store.answers import Answers, ByFingerprint, ByRule
 from replay_proxy.store.files import damaged
 from replay_proxy.store.positions import Positions
 from replay_proxy.store.readers import Readers
@@ -43,6 +45,7 @@ class Tape:
         writer: Writer | None,
         positions: Positions,
         repeats: Repeats,
+        rule: Rule,
     ) -> None:
         self.name = name
         self._path = path
@@ -50,42 +53,43 @@ class Tape:
         self._writer = writer
         self._positions = positions
         self._repeats = repeats
+        self._counted: tuple[int, Counts] | None = None
+        self._answers: Answers = ByFingerprint(path, readers) if rule.exact else ByRule(path, rule)
 
     def check(self) -> None:
         """Raise ``StoreError`` if there is a file that cannot be used."""
         self._read("SELECT 1")
 
-    async def take(self, fingerprint: str) -> Interaction | None:
-        """The next answer to this fingerprint; see ``Cassette.take``."""
-        key: dict[str, Any] = {"fingerprint": fingerprint}
-        first = self._read(tables.ANSWERS, key | {"limit": 2, "n": 0})
+    async def take(self, key: str) -> Interaction | None:
+        """The next answer to this key; see ``Cassette.take``."""
+        first = await self._answers.some(key, 0, 2)
         if not first:
             return None
         answer = first[0]
         if len(first) > 1 or self._repeats is Repeats.FAIL:
-            n = self._positions.advance(self.name, fingerprint)
-            if self._repeats is Repeats.CYCLE:
-                n %= await self.answers(fingerprint)
-            nth = self._read(tables.ANSWERS, key | {"limit": 1, "n": n})
-            if not nth and self._repeats is Repeats.FAIL:
+            n = self._positions.advance(self.name, key)
+            count = await self._answers.count(key) if self._repeats is not Repeats.FAIL else n + 1
+            n = n % count if self._repeats is Repeats.CYCLE else min(n, count - 1)
+            nth = await self._answers.some(key, n, 1)
+            if not nth:
                 return None
-            answer = nth[0] if nth else self._read(tables.LAST_ANSWER, key)[0]
-        row = self._read(tables.READ_INTERACTION, {"id": answer[0]})[0]
+            answer = nth[0]
+        row = self._read(tables.READ_INTERACTION, {"id": answer})[0]
         try:
             return from_row(dict(row))
         except ValueError as error:
-            raise damaged(self._path, f"interaction {answer[0]}: {error}") from error
+            raise damaged(self._path, f"interaction {answer}: {error}") from error
 
     async def add(self, interaction: Interaction) -> None:
         """Commit an interaction; see ``Cassette.add``."""
         if self._writer is None:
             raise StoreError(f"Cassette {self._path} is open for reading only.")
         await self._writer.write(self._path, lambda take_id: to_row(interaction, take_id))
+        self._answers.added(interaction)
 
-    async def answers(self, fingerprint: str) -> int:
+    async def answers(self, key: str) -> int:
         """How many answers there are; see ``Cassette.answers``."""
-        rows = self._read(tables.COUNT_ANSWERS, {"fingerprint": fingerprint})
-        return int(rows[0][0]) if rows else 0
+        return await self._answers.count(key)
 
     async def near(self, request: Request) -> list[Recorded]:
         """Requests that share the most features, the rarer the more; see ``Cassette.near``."""
@@ -110,7 +114,7 @@ class Tape:
 
     async def unused(self, used: Collection[int]) -> list[int]:
         """What nobody asked for; see ``Cassette.unused``."""
-        return [row[0] for row in self._read(tables.CURRENT) if row[0] not in used]
+        return [number for number in await self._answers.current() if number not in used]
 
     async def recorded(self, ids: Sequence[int]) -> list[Recorded]:
         """The requests of these; see ``Cassette.recorded``."""
@@ -124,8 +128,14 @@ class Tape:
 
     async def counts(self) -> Counts | None:
         """How much there is; see ``Cassette.counts``."""
-        rows = self._read(tables.COUNT_INTERACTIONS)
-        return Counts(*rows[0]) if rows else None
+        version = self._read("PRAGMA data_version")
+        if not version:
+            return None
+        # Counting reads a whole index: once, and again when something was committed.
+        if self._counted is None or self._counted[0] != version[0][0]:
+            counts = Counts(*self._read(tables.COUNT_INTERACTIONS)[0])
+            self._counted = version[0][0], counts
+        return self._counted[1]
 
     def _read(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         return self._readers.read(self._path, sql, parameters)

@@ -60,6 +60,7 @@ class Writer:
                     self._commit(path, group)
                 except Exception as error:  # Whatever it is, each caller hears of it.
                     _settle(group, _in_our_words(path, error))
+            del jobs, job, by_path, group  # They hold bodies, and the next wait may be long.
         for connection, _ in self._open.values():
             connection.close()
 
@@ -95,10 +96,12 @@ class Writer:
         return self._open[path]
 
     def _commit(self, path: Path, jobs: "list[_Job]") -> None:
-        """Commit all jobs at once, or, when that fails, those that can be one by one."""
+        """Commit all jobs at once, or, when one of them cannot be, the others one by one."""
         connection, take_id = self._connection(path)
         try:
             _insert(connection, take_id, jobs)
+        except sqlite3.OperationalError:
+            raise  # The disk is full, or another process writes: no job would fare better.
         except Exception:
             if len(jobs) == 1:
                 raise

@@ -1,0 +1,163 @@
+"""How an answer names its source, and how an error is worded on the wire."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replay_proxy import errors
+from replay_proxy.errors import CassetteMiss, InvalidRequest, ReplayProxyError
+from replay_proxy.provenance import Source, error_response, provenance
+from replay_proxy.wire import Headers, Response, header
+
+KEY = "v1:" + "0123456789abcdef" * 4
+
+
+def cache_status(headers: Headers) -> tuple[str, dict[str, str]]:
+    """The cache and the parameters of a ``Cache-Status`` with one member (RFC 9211, RFC 8941)."""
+    text = (header(headers, b"cache-status") or b"").decode("ascii")
+    cache, *parameters = re.split(r";\s*(?=(?:[^\"]*\"[^\"]*\")*[^\"]*$)", text)
+    token = r"[A-Za-z*][!#$%&'*+\-.^_`|~:/\w]*"
+    assert re.fullmatch(token, cache), "the cache is named by a token"
+    found = {}
+    for parameter in parameters:
+        parts = re.fullmatch(rf'([a-z*][a-z0-9_\-.*]*)(?:=({token}|"[ -~]*"))?', parameter)
+        assert parts, f"{parameter} is no parameter"
+        found[parts[1]] = parts[2] or "?1"
+    return cache, found
+
+
+@pytest.mark.parametrize("source", Source)
+@pytest.mark.parametrize("interaction_id", [None, 0, 1, 2**63 - 1])
+def test_every_answer_names_its_source_fingerprint_and_interaction(
+    source: Source, interaction_id: int | None
+) -> None:
+    headers = provenance(source, KEY, interaction_id)
+    named = {
+        b"x-replay-source": source.value.encode(),
+        b"x-replay-fingerprint": KEY.encode(),
+        b"cache-status": header(headers, b"cache-status"),
+    }
+    if interaction_id is not None:
+        named[b"x-replay-interaction"] = str(interaction_id).encode()
+    assert dict(headers) == named
+    assert len(headers) == len(named)
+
+
+def test_the_sources_are_the_four_of_the_design() -> None:
+    assert [str(source) for source in Source] == ["upstream", "cassette", "dummy", "refused"]
+
+
+@pytest.mark.parametrize(
+    ("source", "parameters"),
+    [
+        (Source.UPSTREAM, {"fwd": "miss"}),
+        (Source.CASSETTE, {"hit": "?1"}),
+        (Source.DUMMY, {"detail": "dummy"}),
+        (Source.REFUSED, {"detail": "refused"}),
+    ],
+)
+def test_cache_status_says_the_same_in_the_words_of_rfc_9211(
+    source: Source, parameters: dict[str, str]
+) -> None:
+    assert cache_status(provenance(source, KEY)) == (
+        "replay-proxy",
+        {**parameters, "key": f'"{KEY}"'},
+    )
+
+
+@pytest.mark.parametrize("source", Source)
+def test_header_names_are_in_lower_case_and_values_are_ascii(source: Source) -> None:
+    for name, value in provenance(source, KEY, 7):
+        assert name == name.lower()
+        assert value.isascii()
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+
+def fields(response: Response) -> dict[str, object]:
+    """The error object of an error's answer."""
+    assert isinstance(response.body, bytes)
+    body = json.loads(response.body)
+    assert list(body) == ["error"]
+    return dict(body["error"])
+
+
+EVERY_ERROR = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ReplayProxyError)
+]
+
+
+def made(kind: type[ReplayProxyError]) -> ReplayProxyError:
+    if issubclass(kind, CassetteMiss):
+        return kind("It failed.", reason="no_match", details={})
+    return kind("It failed.")
+
+
+@pytest.mark.parametrize("kind", EVERY_ERROR)
+def test_an_error_has_exactly_the_four_fields_of_openai(kind: type[ReplayProxyError]) -> None:
+    error = made(kind)
+    response = error_response(error)
+    assert list(fields(response)) == ["message", "type", "param", "code"]
+    assert fields(response) == {
+        "message": "It failed.",
+        "type": error.type,
+        "param": None,
+        "code": error.code,
+    }
+    assert response.status == error.status
+
+
+def test_the_details_of_a_miss_stand_beside_the_four_fields() -> None:
+    details: dict[str, object] = {"fingerprint": KEY, "counts": {"interactions": 2}}
+    response = error_response(CassetteMiss("Missed.", reason="no_match", details=details))
+    assert response.status == 404
+    assert fields(response) == {
+        "message": "Missed.",
+        "type": "cassette_miss",
+        "param": None,
+        "code": "no_match",
+        **details,
+    }
+
+
+def test_a_refused_parameter_is_named() -> None:
+    error = InvalidRequest("No.", param="messages", code="invalid_type")
+    assert fields(error_response(error))["param"] == "messages"
+    assert fields(error_response(error))["code"] == "invalid_type"
+
+
+RETRIED = {
+    errors.UpstreamError,
+    errors.UpstreamUnreachable,
+    errors.UpstreamTooSlow,
+    errors.UpstreamCut,
+}
+
+
+@pytest.mark.parametrize("kind", EVERY_ERROR)
+def test_only_what_another_try_could_mend_is_retried(kind: type[ReplayProxyError]) -> None:
+    response = error_response(made(kind))
+    expected = b"true" if kind in RETRIED else b"false"
+    assert [value for name, value in response.headers if name == b"x-should-retry"] == [expected]
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_an_error_is_json_of_the_length_that_it_says(message: str) -> None:
+    response = error_response(ReplayProxyError(message))
+    assert isinstance(response.body, bytes)
+    assert header(response.headers, b"content-type") == b"application/json"
+    assert header(response.headers, b"content-length") == str(len(response.body)).encode()
+    assert fields(response)["message"] == message
+
+
+def test_an_error_names_its_source_when_it_is_told() -> None:
+    source = provenance(Source.REFUSED, KEY)
+    response = error_response(ReplayProxyError("No."), source)
+    assert response.headers[-len(source) :] == source
+    assert header(error_response(ReplayProxyError("No.")).headers, b"x-replay-source") is None

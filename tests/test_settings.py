@@ -1,0 +1,435 @@
+"""What can be set, from where, and what is refused with which words."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr, ValidationError
+
+from replay_proxy.errors import ConfigurationError
+from replay_proxy.settings import Mode, OnMiss, Repeats, Settings, load
+
+DEFAULTS: dict[str, Any] = {
+    "mode": Mode.REPLAY,
+    "on_miss": OnMiss.FAIL,
+    "store": Path("cassettes"),
+    "cassette": "default",
+    "upstream_base_url": "https://api.openai.com/v1",
+    "upstream_api_key": None,
+    "upstream_timeout_s": 600.0,
+    "replay_speed": 0.0,
+    "drain_s": 5.0,
+    "record_errors": "stable",
+    "match_ignore": "",
+    "match_headers": "",
+    "repeats": Repeats.LAST,
+}
+#: Each setting with a value that is not its default, as written and as read.
+EXAMPLES: list[tuple[str, str, Any]] = [
+    ("MODE", "record", Mode.RECORD),
+    ("ON_MISS", "dummy", OnMiss.DUMMY),
+    ("STORE", "tapes/of/mine", Path("tapes/of/mine")),
+    ("CASSETTE", "My_tape-2.1", "My_tape-2.1"),
+    ("UPSTREAM_BASE_URL", "https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1"),
+    ("UPSTREAM_API_KEY", "sk-abc", SecretStr("sk-abc")),
+    ("UPSTREAM_TIMEOUT_S", "2.5", 2.5),
+    ("REPLAY_SPEED", "10", 10.0),
+    ("DRAIN_S", "0", 0.0),
+    ("RECORD_ERRORS", "all", "all"),
+    ("MATCH_IGNORE", "$.user", "$.user"),
+    ("MATCH_HEADERS", "openai-beta", "openai-beta"),
+    ("REPEATS", "cycle", Repeats.CYCLE),
+]
+OURS = ("MODE", "ON_MISS", "STORE", "CASSETTE", "DRAIN", "UPSTREAM_", "REPLAY_", "RECORD_")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty working directory, and no setting of the one who runs the tests."""
+    for name in os.environ:
+        if name.upper().startswith(OURS):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def refusal() -> str:
+    """Why nothing starts."""
+    with pytest.raises(ConfigurationError) as refused:
+        load()
+    return refused.value.message
+
+
+# --- where a setting comes from -----------------------------------------------------------------
+
+
+def test_everything_has_a_default() -> None:
+    assert load().model_dump() == DEFAULTS
+    assert not any(load().named(field) for field in DEFAULTS)
+
+
+def test_every_setting_is_tested_here() -> None:
+    assert {name.lower() for name, _, _ in EXAMPLES} == set(DEFAULTS) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(("name", "written", "read"), EXAMPLES)
+def test_a_setting_is_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, name: str, written: str, read: object
+) -> None:
+    monkeypatch.setenv(name, written)
+    assert load().model_dump() == {**DEFAULTS, name.lower(): read}
+    assert [field for field in DEFAULTS if load().named(field)] == [name.lower()]
+
+
+@pytest.mark.parametrize(("name", "written", "read"), EXAMPLES)
+def test_a_setting_is_read_from_the_env_file(name: str, written: str, read: object) -> None:
+    Path(".env").write_text(f"# mine\nOTHER=1\n{name}={written}\n", "utf-8")
+    assert load().model_dump() == {**DEFAULTS, name.lower(): read}
+    assert [field for field in DEFAULTS if load().named(field)] == [name.lower()]
+
+
+@pytest.mark.parametrize(("name", "written", "read"), EXAMPLES)
+def test_the_environment_wins_over_the_env_file(
+    monkeypatch: pytest.MonkeyPatch, name: str, written: str, read: object
+) -> None:
+    Path(".env").write_text(f"{name}=this is no value\n", "utf-8")
+    monkeypatch.setenv(name, written)
+    assert load().model_dump() == {**DEFAULTS, name.lower(): read}
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in EXAMPLES])
+def test_an_empty_value_is_no_value(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "")
+    assert load().model_dump() == DEFAULTS
+    assert not load().named(name.lower())
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in EXAMPLES])
+def test_an_empty_value_in_the_env_file_is_no_value(name: str) -> None:
+    Path(".env").write_text(f"{name}=\n", "utf-8")
+    assert load().model_dump() == DEFAULTS
+
+
+def test_an_env_file_elsewhere_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("CASSETTE=here\n", "utf-8")
+    Path("below").mkdir()
+    monkeypatch.chdir("below")
+    assert load().cassette == "default"
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load().mode = Mode.RECORD  # type: ignore[misc]
+
+
+def test_the_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTREAM_API_KEY", "sk-never-shown")
+    settings = load()
+    assert settings.upstream_api_key is not None
+    assert settings.upstream_api_key.get_secret_value() == "sk-never-shown"
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert "sk-never-shown" not in shown
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("https://openrouter.ai/api/v1/", "https://openrouter.ai/api/v1"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://[::1]:8080/v1", "http://[::1]:8080/v1"),
+        ("https://me.openai.azure.com", "https://me.openai.azure.com"),
+    ],
+)
+def test_a_base_url_is_any_http_url(
+    monkeypatch: pytest.MonkeyPatch, written: str, read: str
+) -> None:
+    monkeypatch.setenv("UPSTREAM_BASE_URL", written)
+    assert load().upstream_base_url == read
+
+
+# --- names that are no setting ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("REPLAY_SPED", "REPLAY_SPEED"),
+        ("replay_sped", "REPLAY_SPEED"),
+        ("RECORD_ERROR", "RECORD_ERRORS"),
+        ("UPSTREAM_API_KEYS", "UPSTREAM_API_KEY"),
+        ("UPSTREAM_BASEURL", "UPSTREAM_BASE_URL"),
+        ("UPSTREAM_TIMEOUT", "UPSTREAM_TIMEOUT_S"),
+        ("UPSTREM_API_KEY", "UPSTREAM_API_KEY"),
+        ("ON_MISSES", "ON_MISS"),
+        ("ONMISS", "ON_MISS"),
+        ("CASETTE", "CASSETTE"),
+        ("CASSETTES", "CASSETTE"),
+        ("DRAIN_MS", "DRAIN_S"),
+    ],
+)
+@pytest.mark.parametrize("source", ["environment", "env file"])
+def test_a_misspelt_setting_is_refused_with_the_one_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str, source: str
+) -> None:
+    if source == "environment":
+        monkeypatch.setenv(name, "1")
+    else:
+        Path(".env").write_text(f"{name}=1\n", "utf-8")
+    message = refusal()
+    assert f"{name} is not a setting" in message
+    assert f"Did you mean {meant}?" in message
+    assert "unset" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["REPLAY_EVERYTHING", "UPSTREAM_ORGANIZATION", "ON_MISS_CASSETTE", "UPSTREAM_HOST"]
+)
+def test_an_unknown_name_with_a_prefix_of_ours_is_refused_with_those_that_exist(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    message = refusal()
+    assert f"{name} is not a setting" in message
+    assert all(field.upper() in message for field in DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "REPLAY_PROXY_SERVICE_HOST",
+        "REPLAY_PROXY_PORT",
+        "REPLAY_PROXY_PORT_7777_TCP_ADDR",
+        "UPSTREAM_SERVICE_HOST",
+        "UPSTREAM_PORT_80_TCP",
+        "RECORD_VIDEO",
+        "MATCH_ID",
+        "MODEL",
+        "MODES",
+        "MOD",
+        "STORES",
+        "STORAGE",
+        "STORE_ID",
+        "DRAIN",
+        "RECORDS",
+        "REPLAY",
+        "UPSTREAM",
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "CASSANDRA",
+        "PATH_TO_STORE",
+        "MY_MODE",
+        "SNOWFLAKE",
+    ],
+)
+@pytest.mark.parametrize("source", ["environment", "env file"])
+def test_somebody_elses_variable_is_not_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, source: str
+) -> None:
+    if source == "environment":
+        monkeypatch.setenv(name, "1")
+    else:
+        Path(".env").write_text(f"{name}=1\n", "utf-8")
+    assert load().model_dump() == DEFAULTS
+
+
+def test_the_value_of_a_name_that_is_no_setting_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("UPSTREAM_KEY", "sk-never-shown")
+    assert "sk-never-shown" not in refusal()
+
+
+# --- values that are refused --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("MODE", "playback", "'record', 'replay' or 'dummy'"),
+        ("MODE", "Record", "'record', 'replay' or 'dummy'"),
+        ("ON_MISS", "ignore", "'fail', 'dummy' or 'record'"),
+        ("STORE", "postgresql+psycopg://db/tapes", "has to be a directory"),
+        ("STORE", "sqlite:///tapes.db", "has to be a directory"),
+        ("UPSTREAM_BASE_URL", "api.openai.com/v1", "http:// or https:// URL"),
+        ("UPSTREAM_BASE_URL", "ftp://api.openai.com", "http:// or https:// URL"),
+        ("UPSTREAM_BASE_URL", "https://", "with a host"),
+        ("UPSTREAM_BASE_URL", "https://:443/v1", "with a host"),
+        ("UPSTREAM_BASE_URL", "https://h/v1#x", "without user, query and fragment"),
+        ("UPSTREAM_BASE_URL", "https://[::1", "UPSTREAM_BASE_URL"),
+        ("UPSTREAM_TIMEOUT_S", "soon", "valid number"),
+        ("UPSTREAM_TIMEOUT_S", "0", "greater than 0"),
+        ("UPSTREAM_TIMEOUT_S", "-1", "greater than 0"),
+        ("UPSTREAM_TIMEOUT_S", "nan", "Input should be"),
+        ("REPLAY_SPEED", "fast", "valid number"),
+        ("REPLAY_SPEED", "-1", "greater than or equal to 0"),
+        ("REPLAY_SPEED", "inf", "finite"),
+        ("REPLAY_SPEED", "nan", "finite"),
+        ("DRAIN_S", "5s", "valid number"),
+        ("DRAIN_S", "-0.1", "greater than or equal to 0"),
+        ("DRAIN_S", "inf", "finite"),
+        ("RECORD_ERRORS", "none", "'stable' or 'all'"),
+    ],
+)
+@pytest.mark.parametrize("source", ["environment", "env file"])
+def test_a_wrong_value_is_refused_by_name_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, remedy: str, source: str
+) -> None:
+    if source == "environment":
+        monkeypatch.setenv(name, value)
+    else:
+        Path(".env").write_text(f"{name}='{value}'\n", "utf-8")
+    message = refusal()
+    assert message.startswith(f"{name}={value} is not valid")
+    assert remedy in message
+    assert str(Settings.model_fields[name.lower()].description) in message
+
+
+def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MODE", "DRAIN_S", "CASSETTE"):
+        monkeypatch.setenv(name, "/wrong/")
+    message = refusal()
+    assert all(
+        f"{name}=/wrong/ is not valid" in message for name in ("MODE", "DRAIN_S", "CASSETTE")
+    )
+
+
+def test_a_timeout_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No timer can be set to it: every request would fail.
+    monkeypatch.setenv("UPSTREAM_TIMEOUT_S", "inf")
+    assert "UPSTREAM_TIMEOUT_S=inf is not valid" in refusal()
+
+
+@pytest.mark.parametrize(
+    "value", ["http://h:x/v1", "http://h:99999/v1", "http://h\t/v1", "https://h/v1?", "https://h/#"]
+)
+def test_a_base_url_that_nothing_can_be_sent_to_is_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("UPSTREAM_BASE_URL", value)
+    assert "UPSTREAM_BASE_URL" in refusal()
+
+
+@pytest.mark.parametrize("key", ["sk-never-shown\r\nx: y", "sk never-shown", "sk-never-shown\x7f"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("UPSTREAM_API_KEY", key)
+    message = refusal()
+    assert message.startswith("UPSTREAM_API_KEY")
+    assert "never-shown" not in message
+
+
+@pytest.mark.parametrize("written", ["sk-abc\n", " sk-abc\r\n"])
+def test_blanks_around_a_key_are_no_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    monkeypatch.setenv("UPSTREAM_API_KEY", written)
+    assert load().upstream_api_key == SecretStr("sk-abc")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("UPSTREAM_BASE_URL", "https://me:never-shown@h/v1", "without user, query and fragment"),
+        ("UPSTREAM_BASE_URL", "https://h/v1?api-key=never-shown", "without user, query"),
+        ("STORE", "postgresql://me:never-shown@db/tapes", "has to be a directory"),
+    ],
+)
+def test_a_secret_inside_a_refused_url_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, remedy: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    message = refusal()
+    assert message.startswith(name)
+    assert remedy in message
+    assert "never-shown" not in message
+
+
+@pytest.mark.parametrize("mode", [Mode.RECORD, Mode.DUMMY])
+@pytest.mark.parametrize("on_miss", OnMiss)
+def test_only_a_replay_can_miss(
+    monkeypatch: pytest.MonkeyPatch, mode: Mode, on_miss: OnMiss
+) -> None:
+    monkeypatch.setenv("MODE", mode)
+    monkeypatch.setenv("ON_MISS", on_miss)
+    message = refusal()
+    assert f"ON_MISS={on_miss}" in message
+    assert f"MODE={mode}" in message
+    assert "Unset ON_MISS, or set MODE=replay" in message
+
+
+@pytest.mark.parametrize("on_miss", OnMiss)
+def test_a_replay_may_miss_in_every_way(monkeypatch: pytest.MonkeyPatch, on_miss: OnMiss) -> None:
+    monkeypatch.setenv("MODE", "replay")
+    monkeypatch.setenv("ON_MISS", on_miss)
+    assert load().on_miss is on_miss
+
+
+@pytest.mark.parametrize(
+    ("mode", "on_miss", "may"),
+    [
+        (Mode.RECORD, OnMiss.FAIL, True),
+        (Mode.REPLAY, OnMiss.RECORD, True),
+        (Mode.REPLAY, OnMiss.FAIL, False),
+        (Mode.REPLAY, OnMiss.DUMMY, False),
+        (Mode.DUMMY, OnMiss.FAIL, False),
+        (Mode.DUMMY, OnMiss.RECORD, False),
+    ],
+)
+def test_only_what_records_may_reach_the_upstream(mode: Mode, on_miss: OnMiss, may: bool) -> None:
+    assert Settings(mode=mode, on_miss=on_miss).may_reach_upstream is may
+
+
+# --- names of cassettes -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "..",
+        ".",
+        ".hidden",
+        "a/b",
+        "/etc/passwd",
+        "a\\b",
+        "C:x",
+        "-rf",
+        "a b",
+        "a\n",
+        "a\0b",
+        "a?b",
+        "%2e%2e%2fx",
+        "카세트",
+        "x" * 201,
+    ],
+)
+def test_a_name_that_could_leave_the_store_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="a cassette's name is made of letters"):
+        Settings(cassette=name)
+
+
+@pytest.mark.parametrize("name", ["../x", ".hidden", "/abs", "x" * 201])
+def test_a_refused_name_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("CASSETTE", name)
+    assert refusal().startswith(f"CASSETTE={name} is not valid")
+
+
+@pytest.mark.parametrize("name", ["a", "_", "0", "v1.2", "a..b", "test_x-y.z", "x" * 200])
+def test_an_ordinary_name_is_accepted(name: str) -> None:
+    assert Settings(cassette=name).cassette == name
+
+
+@given(st.text(max_size=220) | st.text("./\\ab-_~:\0", max_size=12))
+def test_no_accepted_name_leads_out_of_the_store(name: str) -> None:
+    try:
+        accepted = Settings(cassette=name).cassette
+    except ValidationError:
+        return
+    store = Path("/store")
+    file = Path(os.path.normpath(store / f"{accepted}.sqlite"))
+    assert file.parent == store
+    assert not file.name.startswith(".")
+    assert len(os.fsencode(file.name)) < 255
