@@ -97,6 +97,7 @@ class _Chunks(httpx.AsyncByteStream):
         self._request = request
         headers = answer.headers
         self._chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+        self._framed = self._chunked or "content-length" in headers
         # aiohttp does not tell a reader of everything that ends a connection: broken framing leaves
         # it waiting, and where the end of the connection ends the body a reset looks like one.
         connection = answer.connection
@@ -108,7 +109,8 @@ class _Chunks(httpx.AsyncByteStream):
     def _connection_lost(self, lost: asyncio.Future[None]) -> None:
         content = self._answer.content
         broken = not lost.cancelled() and lost.exception() is not None
-        if (broken or not content.is_eof()) and content.exception() is None:
+        whole = content.is_eof() and (self._framed or not broken)
+        if not whole and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@ is part of the key.
 """
 
 import json
+import math
 import re
 from hashlib import sha256
 from typing import Any
@@ -62,12 +63,10 @@ def _canonical_json(body: bytes) -> bytes | None:
     """The body with sorted keys and no white space, or None when it is no JSON."""
     try:
         long = _LONG_NUMBER.search(body)
-        value = json.loads(body, parse_int=_exact) if long else orjson.loads(body)
+        value = _loads_exactly(body) if long else orjson.loads(body)
         return orjson.dumps(_without_stream_false(value), option=orjson.OPT_SORT_KEYS)
-    except (TypeError, RecursionError):
-        return None  # Nested deeper than orjson writes.
-    except ValueError:
-        pass  # orjson is stricter than JSON's users: lone surrogates, NaN.
+    except (ValueError, TypeError, RecursionError):
+        pass  # orjson is stricter than JSON's users: lone surrogates, NaN, deep nesting.
     if body.count(b"[") + body.count(b"{") > _BRACKETS:
         return None  # How deep the standard library reads depends on who calls it.
     try:
@@ -76,6 +75,18 @@ def _canonical_json(body: bytes) -> bytes | None:
         return text.encode("utf-8", "surrogatepass")
     except ValueError:
         return None
+
+
+def _loads_exactly(body: bytes) -> Any:
+    """As orjson reads it, but for integers beyond 64 bits. Raises ``ValueError``."""
+
+    def finite(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(text)
+        return value
+
+    return json.loads(body, parse_int=_exact, parse_float=finite, parse_constant=finite)
 
 
 def _exact(digits: str) -> Any:

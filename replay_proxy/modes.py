@@ -119,7 +119,12 @@ class Assembly:
 
 def _open_store(settings: Settings, rule: Rule) -> Store:
     """The store, if it allows the mode."""
-    store = Store(settings.store, writable=settings.may_reach_upstream, repeats=settings.repeats)
+    store = Store(
+        settings.store,
+        writable=settings.may_reach_upstream,
+        repeats=settings.repeats,
+        rule=rule,
+    )
     if settings.may_reach_upstream:
         store.prepare()
     else:

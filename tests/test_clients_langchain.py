@@ -134,9 +134,9 @@ def test_the_api_gets_each_request_as_langchain_sent_it(runs: Runs) -> None:
 def test_a_miss_costs_langchain_one_request(runs: Runs) -> None:
     async def ask() -> None:
         async with chat_model() as model:
-            with pytest.raises(openai.NotFoundError, match="No recording for POST"):
+            with pytest.raises(openai.NotFoundError, match="No recording answers POST"):
                 model.invoke(UNKNOWN)
-            with pytest.raises(openai.NotFoundError, match="No recording for POST"):
+            with pytest.raises(openai.NotFoundError, match="No recording answers POST"):
                 await model.ainvoke(UNKNOWN)
 
     with runs.replaying("--access-log") as proxy:

@@ -1,0 +1,204 @@
+"""What counts as the same request: ignored paths, headers that count, repeats."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from replay_proxy.errors import ConfigurationError
+from replay_proxy.fingerprint import fingerprint
+from replay_proxy.matching import Rule
+from replay_proxy.settings import Repeats
+from replay_proxy.store import Store
+from replay_proxy.wire import Request
+from tests.support.nursery import Child, Nursery
+from tests.support.rawclient import RawAnswer, RawClient
+from tests.support.script import JSON, Answer, Received
+from tests.support.upstream import Upstream
+from tests.test_store import interaction, record
+
+CHAT = "/v1/chat/completions"
+
+
+def asked(body: object, *headers: tuple[bytes, bytes]) -> Request:
+    return Request("POST", CHAT, "", headers, json.dumps(body).encode())
+
+
+def test_without_settings_the_key_is_the_fingerprint() -> None:
+    request = asked({"user": "a"}, (b"openai-beta", b"x"))
+    assert Rule().exact
+    assert Rule().key(request) == fingerprint(request)
+
+
+@pytest.mark.parametrize(
+    ("path", "one", "other"),
+    [
+        ("$.user", {"user": "a"}, {"user": "b"}),
+        ("$.user", {"user": "a"}, {}),
+        ("$.metadata.trace_id", {"metadata": {"trace_id": 1}}, {"metadata": {"trace_id": 2}}),
+        (
+            "$.messages[*].tool_call_id",
+            {"messages": [{"tool_call_id": "x"}, {"role": "user"}]},
+            {"messages": [{"tool_call_id": "y"}, {"role": "user"}]},
+        ),
+        ("$['a,b']", {"a,b": 1}, {"a,b": 2}),
+        ("$.list[0]", {"list": [1, 2]}, {"list": [3, 2]}),
+    ],
+)
+def test_an_ignored_path_does_not_count(path: str, one: object, other: object) -> None:
+    assert fingerprint(asked(one)) != fingerprint(asked(other))
+    assert Rule([path]).key(asked(one)) == Rule([path]).key(asked(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"user": "a", "text": "b"}, {"user": "a", "text": "c"}),
+        ({"tools": [{"user": "a"}]}, {"tools": [{"user": "b"}]}),
+        ({"list": [1]}, {"list": [1, 2]}),
+    ],
+)
+def test_everything_else_counts_also_a_member_of_that_name_elsewhere(
+    one: object, other: object
+) -> None:
+    rule = Rule(["$.user", "$.list[0]"])
+    assert rule.key(asked(one)) != rule.key(asked(other))
+
+
+def test_a_header_counts_when_it_is_named() -> None:
+    rule = Rule(headers=["OpenAI-Beta"])
+    keys = {
+        rule.key(asked({}, (b"openai-beta", b"v1"))),
+        rule.key(asked({}, (b"openai-beta", b"v2"))),
+        rule.key(asked({})),
+    }
+    assert len(keys) == 3
+    assert rule.key(asked({}, (b"user-agent", b"a"))) == rule.key(asked({}))
+
+
+@pytest.mark.parametrize("path", ["user", "$.[", "$.a[", "*"])
+def test_what_is_no_jsonpath_is_refused_by_name(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="MATCH_IGNORE has"):
+        Rule([path])
+
+
+@pytest.mark.parametrize("name", ["authorization", "x-tenant"])
+def test_a_header_that_is_never_stored_cannot_be_matched(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"MATCH_HEADERS has '{name}'"):
+        Rule(headers=[name])
+
+
+@pytest.mark.parametrize("body", [b"", b"no JSON", b"[" * 500 + b"]" * 500, b'"text"', b"7"])
+def test_a_body_that_has_no_such_path_keeps_its_key(body: bytes) -> None:
+    request = Request("POST", "/v1/files", "", (), body)
+    assert Rule(["$.user"]).key(request) == fingerprint(request)
+
+
+def taken(directory: Path, rule: Rule, repeats: Repeats, user: str, times: int) -> list[bytes]:
+    store = Store(directory, writable=False, rule=rule, repeats=repeats)
+    try:
+        tape = store.cassette("default")
+        key = rule.key(interaction(user=user).request)
+        answers = [asyncio.run(tape.take(key)) for _ in range(times)]
+        return [answer.body if answer else b"-" for answer in answers]
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("rule", [Rule(), Rule(["$.user"])], ids=["exact", "ignore"])
+@pytest.mark.parametrize(
+    ("repeats", "expected"),
+    [
+        (Repeats.LAST, [b"1", b"2", b"2", b"2", b"2"]),
+        (Repeats.CYCLE, [b"1", b"2", b"1", b"2", b"1"]),
+        (Repeats.FAIL, [b"1", b"2", b"-", b"-", b"-"]),
+    ],
+)
+def test_repeats_decide_what_comes_past_the_last_answer(
+    rule: Rule, repeats: Repeats, expected: list[bytes], tmp_path: Path
+) -> None:
+    record(tmp_path, interaction(b"0"))
+    record(tmp_path, interaction(b"1"), interaction(b"2"))
+    assert taken(tmp_path, rule, repeats, "u", 5) == expected
+
+
+def test_a_single_answer_is_used_up_too(tmp_path: Path) -> None:
+    record(tmp_path, interaction(b"1"))
+    assert taken(tmp_path, Rule(), Repeats.FAIL, "u", 2) == [b"1", b"-"]
+
+
+def test_requests_that_become_the_same_answer_in_order_of_arrival(tmp_path: Path) -> None:
+    record(tmp_path, *(interaction(user.encode(), user=user) for user in "abc"))
+    assert taken(tmp_path, Rule(["$.user"]), Repeats.LAST, "z", 4) == [b"a", b"b", b"c", b"c"]
+
+
+def test_what_is_recorded_meanwhile_is_found_by_the_rule(tmp_path: Path) -> None:
+    record(tmp_path, interaction(b"old", user="a"))
+    rule = Rule(["$.user"])
+    store = Store(tmp_path, writable=True, rule=rule)
+
+    async def scenario() -> None:
+        tape = store.cassette("default")
+        key = rule.key(interaction(user="x").request)
+        first = await tape.take(key)
+        await tape.add(interaction(b"new", user="b"))
+        second = await tape.take(key)
+        assert first is not None
+        assert second is not None
+        assert (first.body, second.body) == (b"old", b"new")
+
+    asyncio.run(scenario())
+    store.close()
+
+
+# --- through the proxy ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as it:
+        yield it
+
+
+def ask(proxy: Child, body: object, *, path: str = CHAT, method: str = "POST") -> RawAnswer:
+    with RawClient(proxy.base_url) as client:
+        return client.request(method, path, body=json.dumps(body).encode())
+
+
+def test_answers_say_which_rule_matched_and_rewind_starts_over(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    calls: list[Received] = []
+
+    def script(request: Received) -> Answer:
+        calls.append(request)
+        return Answer(headers=JSON, steps=[b"%d" % len(calls)], framing="length")
+
+    with Upstream(script) as upstream:
+        proxy = nursery.start(
+            MODE="record", STORE=str(tmp_path), UPSTREAM_BASE_URL=upstream.base_url
+        )
+        for user in ("a", "b"):
+            ask(proxy, {"user": user})
+        proxy.kill()
+
+    proxy = nursery.start(
+        MODE="replay", STORE=str(tmp_path), MATCH_IGNORE="$.user,$.x", REPEATS="fail"
+    )
+    answers = [ask(proxy, {"user": "c"}) for _ in range(3)]
+    assert [answer.body for answer in answers[:2]] == [b"1", b"2"]
+    assert {answer.header(b"x-replay-match") for answer in answers[:2]} == {b"ignore=$.user,$.x"}
+    error = json.loads(answers[2].body)["error"]
+    assert (error["code"], error["counts"]["answers"]) == ("used_up", 2)
+    assert "used up" in error["message"]
+
+    rewound = ask(proxy, None, path="/_replay/api/rewind", method="POST")
+    assert json.loads(rewound.body) == {"rewound": ["default"]}
+    assert ask(proxy, {"user": "d"}).body == b"1"
+    proxy.kill()
+
+    proxy = nursery.start(MODE="replay", STORE=str(tmp_path))
+    assert ask(proxy, {"user": "a"}).header(b"x-replay-match") == b"exact"
+    proxy.kill()

@@ -1,0 +1,150 @@
+"""A miss explains itself: why, what is nearest, which paths differ, how to go on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replay_proxy.cassette import Counts, Recorded
+from replay_proxy.errors import CassetteMiss
+from replay_proxy.miss import explain
+from replay_proxy.nearness import ABSENT, compare, features, leaves
+from replay_proxy.store import Store
+from replay_proxy.wire import Request
+from tests.near import fill, judge, request_of
+from tests.support.corpus import load
+
+DATA = Path(__file__).parent / "data" / "corpus.jsonl"
+
+
+def chat(content: str, **more: object) -> Request:
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": content}], **more}
+    return Request("POST", "/v1/chat/completions", "", (), json.dumps(body).encode())
+
+
+def missed(asked: Request, *recorded: Request, **more: Any) -> CassetteMiss:
+    given: dict[str, Any] = {
+        "fingerprint": "v1:0",
+        "cassette": "c",
+        "counts": Counts(len(recorded), len(recorded)),
+        "answers": 0,
+        "candidates": [Recorded(number, "v1:1", each) for number, each in enumerate(recorded)],
+    }
+    return explain(asked, **given | more)
+
+
+def nearest(miss: CassetteMiss) -> Any:
+    return miss.details["nearest"]
+
+
+def test_each_reason_has_its_code_and_words() -> None:
+    asked = chat("hello there")
+    assert missed(asked, counts=None).code == "no_cassette"
+    assert missed(asked).code == "empty_cassette"
+    assert missed(asked, chat("hello you"), answers=2).code == "used_up"
+    assert missed(asked, chat("hello you")).code == "no_match"
+    alien = Request("GET", "/v1/files", "a=1", (), b"")
+    assert missed(asked, alien).code == "nothing_similar"
+    for miss in (missed(asked, counts=None), missed(asked, alien)):
+        assert "MODE=record" in miss.message
+        assert str(miss.code) in miss.message
+
+
+def test_the_paths_that_differ_can_be_pasted() -> None:
+    miss = missed(
+        chat("What is the capital of Japan?", user="b"),
+        chat("What is the capital of France?", user="a", seed=7),
+    )
+    (near,) = nearest(miss)
+    assert near["match_ignore"] == "$.messages[0].content,$.user,$.seed"
+    assert near["differences"][1] == {"path": "$.user", "recorded": '"a"', "asked": '"b"'}
+    assert near["differences"][2] == {"path": "$.seed", "recorded": "7"}, "absent is no value"
+    assert "MATCH_IGNORE=$.messages[0].content,$.user,$.seed" in miss.message
+    assert "France" in miss.message
+
+
+def test_of_a_long_text_the_part_that_differs_is_shown() -> None:
+    text = "".join(chr(ord("a") + number % 26) for number in range(200_000))
+    asked, recorded = f"{text}NOW{text}", f"{text}THEN{text}"
+    miss = missed(chat(asked), chat(recorded))
+    (difference,) = nearest(miss)[0]["differences"]
+    assert "NOW" in difference["asked"]
+    assert "THEN" in difference["recorded"]
+    assert len(miss.message) < 2_000
+    assert len(json.dumps(miss.details)) < 5_000
+
+
+def test_a_miss_stays_small_whatever_is_asked() -> None:
+    many = {f"field_{number}": "x" * 1000 for number in range(500)}
+    miss = missed(
+        chat("a", **many), chat("b", **dict.fromkeys(many, "x" * 999 + "y")), chat("c"), chat("d")
+    )
+    assert len(miss.message) < 10_000
+    assert nearest(miss)[0]["more_differences"] > 400
+    assert nearest(miss)[0]["match_ignore"] is None
+
+
+def test_prompts_are_shown_without_what_looks_like_a_secret() -> None:
+    secret = "sk-proj-1234567890abcdef"
+    miss = missed(chat(f"my key is {secret} ok"), chat("my key is none ok"))
+    assert secret not in miss.message
+    assert secret not in json.dumps(miss.details)
+    assert "[redacted]" in miss.message
+
+
+def test_the_last_message_is_found_in_every_kind_of_request() -> None:
+    def last(body: object) -> object:
+        request = Request("POST", "/v1/x", "", (), json.dumps(body).encode())
+        asked: Any = missed(request).details["asked"]
+        return asked["last_message"]
+
+    assert last({"messages": [{"content": "a"}, {"content": "b"}]}) == "b"
+    assert last({"messages": [{"content": [{"type": "text", "text": "c"}]}]}) == "c"
+    assert last({"input": "d"}) == "d"
+    assert last({"input": [{"role": "user", "content": [{"text": "e"}]}]}) == "e"
+    assert last({"prompt": ["f", "g"]}) == "g"
+    assert last({}) is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=12,
+)
+
+
+@given(json_values, json_values, st.binary())
+def test_any_two_requests_can_be_compared_and_indexed(one: Any, other: Any, raw: bytes) -> None:
+    bodies = [json.dumps(one).encode(), json.dumps(other).encode(), raw]
+    requests = [Request("POST", "/v1/x", "", (), body) for body in bodies]
+    for request in requests:
+        assert compare(request, request).similarity == 1
+        assert compare(request, request).differences == ()
+        assert features(request) == features(request)
+        for again in requests:
+            found = compare(request, again)
+            assert 0 <= found.similarity <= 1
+            paths = {difference.path for difference in found.differences}
+            old, new = leaves(request), leaves(again)
+            assert paths == {
+                path
+                for path in old.keys() | new.keys()
+                if repr(old.get(path, ABSENT)) != repr(new.get(path, ABSENT))
+            }
+            missed(request, again)
+
+
+def test_the_nearest_recording_of_real_traffic_is_named_with_the_changed_path(
+    tmp_path: Path,
+) -> None:
+    requests = [request_of(record, number) for number, record in enumerate(load(DATA))]
+    store = Store(tmp_path, writable=True)
+    tape = store.cassette("near")
+    fill(tape, requests)
+    outcome = judge(tape, requests, 150, seed=5, brute=30)
+    store.close()
+    assert outcome.first >= 149, outcome.wrong
+    assert outcome.named >= 149, outcome.wrong
+    assert outcome.brute_first >= 27
