@@ -25,8 +25,8 @@ LAYERS = {
     "2 its misses": ("miss",),
     "3 parts": ("upstream", "recorder", "player", "dummy", "store", "journal"),
     "4 composition": ("modes",),
-    "5 faces": ("app", "server", "verdict"),
-    "6 entries": ("cli", "pytest_plugin"),
+    "5 faces": ("app", "server"),
+    "6 entries": ("cli",),
 }
 #: Modules that belong to a part of another name.
 BELONGS_TO = {
@@ -35,7 +35,6 @@ BELONGS_TO = {
     "data_plane": "app",
     "report": "app",
     "main": "cli",
-    "run": "cli",
 }
 #: Everything may use these, their own layer too.
 FOR_ALL = {"errors"}
@@ -62,7 +61,6 @@ ALLOWED = {
     "pydantic": {"settings", "dummy"},
     "pydantic_core": {"dummy"},
     "pydantic_settings": {"settings"},
-    "pytest": {"pytest_plugin"},
     "sqlalchemy": {"store"},
     "sqlite3": {"store"},
     "sqlmodel": {"store"},
@@ -74,7 +72,7 @@ ALLOWED = {
 #: Of these the graph would not see what is imported.
 NOBODY = {"importlib", "imp", "pkgutil", "runpy"}
 #: Besides the settings, those that give an environment to a child process.
-READS_THE_ENVIRONMENT = {"settings", "server", "cli"}
+READS_THE_ENVIRONMENT = {"settings", "server"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 LINES = 250
 

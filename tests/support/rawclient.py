@@ -156,8 +156,8 @@ class RawClient:
         try:
             if self._socket is None:
                 self._socket = self._connected()
-            self._socket.sendall(data)
             self.sent_at = time.perf_counter()
+            self._socket.sendall(data)
             return Incoming(self, self._read_head(bodiless=bodiless))
         except OSError as error:
             self.close()
