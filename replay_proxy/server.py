@@ -52,7 +52,8 @@ class Server:
     def start(self) -> Self:
         """Start the child and return when it answers."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "replay_proxy.cli", "serve", "--port", "0"],
+            # Without -P a module of the user's directory would stand before the library's.
+            [sys.executable, "-P", "-m", "replay_proxy.cli", "serve", "--port", "0"],
             env=os.environ | self._settings,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

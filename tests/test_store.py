@@ -196,8 +196,11 @@ def test_a_replay_cannot_write(tmp_path: Path) -> None:
     tape = store.cassette("default")
     with pytest.raises(StoreError, match="reading only"):
         asyncio.run(tape.add(interaction()))
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        files.open_to_read(tmp_path / "default.sqlite").execute("DELETE FROM interaction")
+    with (
+        closing(files.open_to_read(tmp_path / "default.sqlite")) as connection,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        connection.execute("DELETE FROM interaction")
     store.close()
 
 

@@ -7,6 +7,8 @@ import os
 import sqlite3
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from replay_proxy.errors import CassetteDamaged, StoreError
@@ -28,10 +30,9 @@ def create(path: Path) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
     try:
-        connection = sqlite3.connect(name)
-        for statement in SCHEMA:
-            connection.execute(statement)
-        connection.close()
+        with closing(sqlite3.connect(name)) as connection:
+            for statement in SCHEMA:
+                connection.execute(statement)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)
@@ -49,15 +50,15 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     create(path)
     _refuse_empty(path)
     try:
-        connection = _connect(path, "rw")
-        connection.execute("PRAGMA journal_mode = WAL")
-        # A commit survives the process at once; the file is synced at every checkpoint.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        _check(connection, path)
+        with _closed_on_failure(_connect(path, "rw")) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # A commit survives the process at once; the file is synced at every checkpoint.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _check(connection, path)
+            return connection
     except sqlite3.Error as error:
         raise trouble(path, error) from error
-    return connection
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
@@ -65,22 +66,31 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     _refuse_empty(path)
     _recover(path)
     try:
-        connection = _connect(path, "ro")
         try:
-            _check(connection, path)
+            with _closed_on_failure(_connect(path, "ro")) as connection:
+                _check(connection, path)
+                return connection
         except sqlite3.OperationalError:
             # A recorder's file on a read-only disk: nobody can be writing to it.
-            connection.close()
             if _wal(path).exists():
                 raise StoreError(
                     f"Cassette {path} was left by a recorder that was killed, with {_wal(path)}. "
                     "Let a process that may write to the directory open it once."
                 ) from None
-            connection = _connect(path, "ro&immutable=1")
-            _check(connection, path)
+            with _closed_on_failure(_connect(path, "ro&immutable=1")) as connection:
+                _check(connection, path)
+                return connection
     except sqlite3.Error as error:
         raise trouble(path, error) from error
-    return connection
+
+
+@contextmanager
+def _closed_on_failure(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def settle(path: Path, *, wait_s: float = 2.0) -> None:
