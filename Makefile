@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # What `make run` replays when nothing else is named: the shipped cassette, with the dummy fallback.
-# A .env file of yours decides for itself.
-ifeq ($(wildcard .env),)
+# A .env file that says what to replay decides for itself.
+ifeq ($(shell grep -sE '^(export )?(MODE|CASSETTE|ON_MISS|STORE)=' .env),)
 MODE ?= replay
 ifeq ($(MODE),replay)
 export CASSETTE ?= demo

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi import Request as FastAPIRequest
 from fastapi import Response as FastAPIResponse
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from replay_proxy import __version__
@@ -20,7 +21,7 @@ from replay_proxy.dummy.schemas import (
     CreateChatCompletionStreamResponse,
     ListModelsResponse,
 )
-from replay_proxy.errors import UnknownPath
+from replay_proxy.errors import InvalidRequest, ReplayProxyError, UnknownPath
 from replay_proxy.modes import Assembly
 from replay_proxy.provenance import error_response
 from replay_proxy.settings import Settings
@@ -40,7 +41,9 @@ class ReplayProxy(FastAPI):
             version=__version__,
             description="A record-and-replay OpenAI proxy with a dummy fallback.",
             lifespan=self._lifespan,
-            exception_handlers={HTTPException: _in_openai_shape},
+            exception_handlers=dict.fromkeys(
+                (HTTPException, RequestValidationError, ReplayProxyError), _in_openai_shape
+            ),
         )
         self.add_api_route("/healthz", self.health, tags=["control"], summary="Is it running?")
         self.include_router(control_plane(self.assembly))
@@ -67,19 +70,23 @@ class ReplayProxy(FastAPI):
 
 
 async def _in_openai_shape(request: FastAPIRequest, error: Exception) -> FastAPIResponse:
-    """An unknown path, worded as OpenAI does."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    unknown = UnknownPath(
-        f"Unknown request URL: {request.method} {request.url.path}. This proxy serves "
-        f"{', '.join(path + '…' for path in DATA_PATHS)}, /cassettes/{{name}}/v1/…, "
-        "/healthz and /docs; "
-        "set the client's base_url to end in /v1."
-    )
-    unknown.status = status
-    answer = error_response(unknown)
+    """What FastAPI or the control plane refuses, worded as OpenAI does."""
+    match error:
+        case ReplayProxyError():
+            refusal = error
+        case HTTPException(status_code=404):
+            refusal = UnknownPath(
+                f"Unknown request URL: {request.method} {request.url.path}. This proxy serves "
+                f"{', '.join(path + '…' for path in DATA_PATHS)}, /cassettes/{{name}}/v1/…, "
+                "/_replay/api/…, /healthz and /docs; set the client's base_url to end in /v1."
+            )
+        case _:
+            refusal = InvalidRequest(f"{request.method} {request.url.path}: {error}")
+    answer = error_response(refusal)
     assert isinstance(answer.body, bytes)
     headers = {name.decode(): value.decode() for name, value in answer.headers}
-    return FastAPIResponse(answer.body, answer.status, headers)
+    status = error.status_code if isinstance(error, HTTPException) else answer.status
+    return FastAPIResponse(answer.body, status, headers)
 
 
 def _document(app: FastAPI) -> None:

@@ -1,23 +1,24 @@
-"""The command line: ``replay-proxy serve``. Modes and cassettes are set by the environment."""
+"""The command line: ``replay-proxy serve``, and ``run`` for a command beside a proxy of its own.
+
+Settings come from the environment; ``run`` takes those that differ from run to run as options.
+"""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvicorn
 
 from replay_proxy import __version__
+from replay_proxy.settings import Mode, OnMiss
+from replay_proxy.verdict import seconds
 
 app = typer.Typer(
     help="A record-and-replay OpenAI proxy with a dummy fallback.",
     no_args_is_help=True,
     add_completion=False,
 )
-
-
-@app.callback()
-def _main() -> None:
-    """Keep ``serve`` a command while it is the only one."""
 
 
 @app.command()
@@ -33,6 +34,44 @@ def serve(
     if workers > 1:
         asyncio.run(proxy.assembly.aclose())  # Each worker opens the cassette for itself.
     uvicorn.run("replay_proxy.main:app", host=host, port=port, workers=workers, access_log=False)
+
+
+def _max_age_s(age: str | None) -> int | None:
+    try:
+        return None if age is None else seconds(age)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.") from None
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def run(
+    command: Annotated[
+        list[str], typer.Argument(help="What to run, with its arguments.", show_default=False)
+    ],
+    mode: Annotated[Mode | None, typer.Option(help="Instead of MODE.")] = None,
+    on_miss: Annotated[OnMiss | None, typer.Option(help="Instead of ON_MISS.")] = None,
+    cassette: Annotated[str | None, typer.Option(help="Instead of CASSETTE.")] = None,
+    store: Annotated[str | None, typer.Option(help="Instead of STORE.")] = None,
+    fail_unused: Annotated[
+        bool, typer.Option("--fail-unused", help="Fail when a recording was not asked for.")
+    ] = False,
+    max_age: Annotated[
+        str | None,
+        typer.Option(metavar="AGE", help="Fail when an answer is older: 12h, 30d, 8w."),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the verdict as JSON.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the verdict as JUnit XML.")] = None,
+) -> None:
+    """Run a command whose OpenAI clients reach a proxy of its own, and give a verdict.
+
+    Exits with the command's exit code, or with 1 when the command passed in spite of a miss.
+    """
+    from replay_proxy.run import Run
+
+    options = {"MODE": mode, "ON_MISS": on_miss, "CASSETTE": cassette, "STORE": store}
+    given = {name: str(value) for name, value in options.items() if value is not None}
+    max_age_s = _max_age_s(max_age)
+    raise typer.Exit(Run(command, given, fail_unused, max_age_s, report, junit)())
 
 
 @app.command()

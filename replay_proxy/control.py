@@ -2,8 +2,10 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Query
 
+from replay_proxy.errors import InvalidRequest
+from replay_proxy.journal import Entry
 from replay_proxy.modes import Assembly
 from replay_proxy.report import report
 from replay_proxy.settings import cassette_name
@@ -20,7 +22,9 @@ def control_plane(assembly: Assembly) -> APIRouter:
         try:
             return [cassette_name(cassette)]
         except ValueError as error:
-            raise HTTPException(400, f"{cassette!r} names no cassette: {error}.") from None
+            raise InvalidRequest(
+                f"{cassette!r} names no cassette: {error}.", code="invalid_cassette_name"
+            ) from None
 
     @router.get("/report", summary="What was answered, missed, left unused")
     async def get_report(
@@ -30,7 +34,9 @@ def control_plane(assembly: Assembly) -> APIRouter:
         return {
             "cassettes": {
                 name: await report(
-                    assembly.journal.entry(name), assembly.cassette(name), max_age_s=max_age_s
+                    assembly.journal.entries.get(name, Entry()),
+                    assembly.cassette(name),
+                    max_age_s=max_age_s,
                 )
                 for name in named(cassette)
             }

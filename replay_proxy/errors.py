@@ -1,4 +1,4 @@
-"""Every error that replay-proxy raises on purpose; rendering them is the app's work.
+"""Every error that replay-proxy raises on purpose; ``provenance`` words them for the wire.
 
     ReplayProxyError
     ├── ConfigurationError          a setting is unknown, wrong or contradicts another: exit 2

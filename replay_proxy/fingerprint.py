@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from replay_proxy.wire import Request, header
+from replay_proxy.wire import Request, header, without_keys
 
 #: An integer that orjson may read as a rounded float, so that two different ones would be equal.
 _LONG_NUMBER = re.compile(rb"\d{19}")
@@ -55,8 +55,9 @@ def canonical_body(request: Request) -> tuple[str, bytes]:
 
 
 def _canonical_query(query: str) -> str:
-    """The query's fields sorted by name; fields of one name keep their order."""
-    return "&".join(sorted(query.split("&"), key=lambda field: field.partition("=")[0]))
+    """The query's fields sorted by name, without keys; fields of one name keep their order."""
+    fields = without_keys(query).split("&")
+    return "&".join(sorted(fields, key=lambda field: field.partition("=")[0]))
 
 
 def _canonical_json(body: bytes) -> bytes | None:

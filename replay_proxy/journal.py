@@ -49,7 +49,7 @@ class Journal:
         if source == Source.CASSETTE:
             entry.replayed[_interaction(response)] += 1
         elif source == Source.UPSTREAM:
-            entry.recorded.add(_interaction(response))
+            entry.recorded.add(_interaction(response))  # 0 for one that is not stored.
         elif source == Source.REFUSED:
             _note_miss(entry, response)
 

@@ -6,6 +6,7 @@ what a person reads. It stays small whatever the size of a prompt, and shows no 
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ from replay_proxy.cassette import Counts, Recorded
 from replay_proxy.errors import CassetteMiss
 from replay_proxy.nearness import ABSENT, Comparison, common_ends, compare
 from replay_proxy.redaction import redacted
-from replay_proxy.wire import Request
+from replay_proxy.wire import Request, without_keys
 
 #: At most so many recordings are shown, and so many differences of each.
 SHOWN, DIFFERENCES = 3, 10
@@ -53,6 +54,7 @@ def explain(
     ``counts`` is None for a cassette that does not exist, ``answers`` how many answers the
     cassette has to this very request, ``candidates`` recordings that may be near.
     """
+    request = replace(request, query=without_keys(request.query))
     ranked = sorted(
         ((compare(each.request, request), each) for each in candidates),
         key=lambda pair: (-pair[0].similarity, pair[1].id),

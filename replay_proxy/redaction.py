@@ -7,7 +7,7 @@ headers are all kept but those that name an account or carry a session.
 import re
 from dataclasses import replace
 
-from replay_proxy.wire import Headers, Request
+from replay_proxy.wire import Headers, Request, without_keys
 
 #: Request headers that explain a recording to its reader and never carry a credential.
 STORED_REQUEST_HEADERS = frozenset(
@@ -44,9 +44,10 @@ def redacted(text: str) -> str:
 
 
 def stored_request(request: Request) -> Request:
-    """The request with the headers that may be written to a cassette."""
+    """The request with the headers and the query that may be written to a cassette."""
     return replace(
         request,
+        query=without_keys(request.query),
         headers=tuple(pair for pair in request.headers if pair[0] in STORED_REQUEST_HEADERS),
     )
 

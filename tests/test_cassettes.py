@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,3 +99,69 @@ def test_hundreds_of_cassettes_need_few_open_files(nursery: Nursery, tmp_path: P
         proxy.kill()
     assert replayed == recorded
     assert len(open_files) < 400
+
+
+def get(proxy: Child, path: str) -> tuple[int, dict[str, Any]]:
+    with RawClient(proxy.base_url) as client:
+        answer = client.request("GET", path)
+    return answer.status, json.loads(answer.body)
+
+
+def test_the_report_counts_what_was_answered_and_survives_a_bad_question(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    with counting() as upstream:
+        proxy = nursery.start(
+            MODE="record", STORE=str(tmp_path), UPSTREAM_BASE_URL=upstream.base_url
+        )
+        ask(proxy)
+        ask(proxy, "/v1/embeddings")
+        _, recording = get(proxy, "/_replay/api/report")
+        proxy.kill()
+    entry = recording["cassettes"]["default"]
+    assert (entry["answers"]["upstream"], entry["unused"]) == (2, [])
+
+    (tmp_path / "bad.sqlite").write_text("garbage" * 1000)
+    proxy = nursery.start(MODE="replay", STORE=str(tmp_path))
+    ask(proxy)
+    ask(proxy, "/v1/nothing")
+    ask(proxy, "/v1/nothing")
+    for path, status, code in (
+        ("/_replay/api/report?cassette=bad", 500, "cassette_damaged"),
+        ("/_replay/api/report?cassette=../x", 400, "invalid_cassette_name"),
+        ("/_replay/api/report?max_age_s=-1", 400, None),
+        ("/_replay/api/nothing", 404, "unknown_url"),
+    ):
+        seen, body = get(proxy, path)
+        assert (seen, body["error"]["code"]) == (status, code), path
+        assert body["error"]["message"]
+    status, report = get(proxy, "/_replay/api/report?max_age_s=0")
+    proxy.kill()
+    entry = report["cassettes"]["default"]
+    assert status == 200
+    assert entry["answers"] == {"upstream": 0, "cassette": 1, "dummy": 0, "refused": 2}
+    assert [(miss["asked"]["path"], miss["times"]) for miss in entry["misses"]] == [
+        ("/v1/nothing", 2)
+    ]
+    assert [each["path"] for each in entry["unused"]] == ["/v1/embeddings"]
+    assert [each["path"] for each in entry["expired"]] == [CHAT]
+    assert entry["saved"]["requests"] == 1
+
+
+def test_a_key_in_the_query_is_neither_stored_nor_part_of_the_key(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    with counting() as upstream:
+        proxy = nursery.start(
+            MODE="record", STORE=str(tmp_path), UPSTREAM_BASE_URL=upstream.base_url
+        )
+        ask(proxy, f"{CHAT}?api-version=1&api-key=SECRET-1")
+        assert upstream.requests[0].target.endswith("api-key=SECRET-1")
+        proxy.kill()
+    proxy = nursery.start(MODE="replay", STORE=str(tmp_path))
+    assert ask(proxy, f"{CHAT}?api-key=placeholder&api-version=1").body == b"1"
+    miss = ask(proxy, f"{CHAT}?api-key=SECRET-2&api-version=2")
+    proxy.kill()
+    assert miss.status == 404
+    assert b"SECRET" not in miss.body
+    assert not any(b"SECRET" in path.read_bytes() for path in tmp_path.iterdir())

@@ -25,7 +25,7 @@ LAYERS = {
     "2 its misses": ("miss",),
     "3 parts": ("upstream", "recorder", "player", "dummy", "store", "journal"),
     "4 composition": ("modes",),
-    "5 faces": ("app", "server"),
+    "5 faces": ("app", "server", "verdict"),
     "6 entries": ("cli",),
 }
 #: Modules that belong to a part of another name.
@@ -35,6 +35,7 @@ BELONGS_TO = {
     "data_plane": "app",
     "report": "app",
     "main": "cli",
+    "run": "cli",
 }
 #: Everything may use these, their own layer too.
 FOR_ALL = {"errors"}
@@ -72,7 +73,7 @@ ALLOWED = {
 #: Of these the graph would not see what is imported.
 NOBODY = {"importlib", "imp", "pkgutil", "runpy"}
 #: Besides the settings, those that give an environment to a child process.
-READS_THE_ENVIRONMENT = {"settings", "server"}
+READS_THE_ENVIRONMENT = {"settings", "server", "cli"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 LINES = 250
 
