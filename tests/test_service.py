@@ -89,7 +89,7 @@ def test_the_wait_for_an_answer_that_does_not_stream_is_replayed(
     kept = stored(store, chat(b"{}"))
     assert kept is not None
     planned = kept.timeline.offsets_us[0] / 1e6
-    assert 0.39 < planned
+    assert planned > 0.39
     assert planned - 0.01 < offset < planned + LATE_S
     proxy.kill()
 
