@@ -1,6 +1,6 @@
 """The report: what was answered from a cassette, held against what the cassette holds.
 
-Its JSON is what ``replay-proxy run`` judges by. Nothing is decided here.
+Its JSON is what the pytest plugin and ``replay-proxy run`` judge by. Nothing is decided here.
 """
 
 import time

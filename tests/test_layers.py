@@ -26,7 +26,7 @@ LAYERS = {
     "3 parts": ("upstream", "recorder", "player", "dummy", "store", "journal"),
     "4 composition": ("modes",),
     "5 faces": ("app", "server", "verdict"),
-    "6 entries": ("cli",),
+    "6 entries": ("cli", "pytest_plugin"),
 }
 #: Modules that belong to a part of another name.
 BELONGS_TO = {
@@ -62,6 +62,7 @@ ALLOWED = {
     "pydantic": {"settings", "dummy"},
     "pydantic_core": {"dummy"},
     "pydantic_settings": {"settings"},
+    "pytest": {"pytest_plugin"},
     "sqlalchemy": {"store"},
     "sqlite3": {"store"},
     "sqlmodel": {"store"},

@@ -1,0 +1,243 @@
+"""The pytest plugin: each test gets a cassette, and fails when it asked what that does not hold.
+
+Hooks and fixtures only. Importing this costs a pytest start next to nothing, and nothing is started
+until a test uses the fixture.
+"""
+
+import warnings
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import pytest
+
+from replay_proxy.errors import ReplayProxyError
+from replay_proxy.pytest_plugin.options import OPTIONS, cassette_of, marked, options
+from replay_proxy.pytest_plugin.run import CassetteInUse, Proxies, Run
+from replay_proxy.pytest_plugin.tally import Tally
+
+__all__ = ["CassetteInUse", "Proxies", "UnusedRecordingWarning"]
+
+
+class UnusedRecordingWarning(pytest.PytestWarning):
+    """A cassette holds recordings that nothing asked for."""
+
+
+_NODEID = pytest.StashKey[str]()
+
+
+class _Session:
+    """What the hooks keep in one process."""
+
+    def __init__(self, proxies: Proxies) -> None:
+        self.proxies = proxies
+        self.tally = Tally()
+        self.run: Run | None = None
+
+    def run_of(self, item: pytest.Item) -> Run | None:
+        """The run of this test, if it uses the fixture."""
+        return self.run if self.run is not None and self.run.item is item else None
+
+
+_SESSION = pytest.StashKey[_Session]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register each option for the command line and for the configuration file."""
+    group = parser.getgroup("replay-proxy")
+    for name, words in OPTIONS.items():
+        dest = f"replay_{name.replace('-', '_')}"
+        group.addoption(f"--replay-{name}", dest=dest, metavar=name.upper(), help=words)
+        parser.addini(dest, words)
+    parser.addini("replay_settings", "further settings of the proxy, NAME=value", type="linelist")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options. Raises ``pytest.UsageError``."""
+    config.addinivalue_line("markers", "cassette(name): use this cassette of replay-proxy")
+    chosen = options(config)
+    sent = getattr(config, "workerinput", None)
+    recorded = chosen.recorded() if sent is None else sent["replay_proxy_recorded"]
+    config.stash[_SESSION] = _Session(Proxies(chosen, recorded))
+    config.add_cleanup(config.stash[_SESSION].proxies.stop)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Note the node id before xdist changes it."""
+    item.stash[_NODEID] = item.nodeid
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Note who names which cassette. Raises ``pytest.UsageError``."""
+    tally = config.stash[_SESSION].tally
+    for item in items:
+        try:
+            if cassette := marked(item, nodeid := item.stash.get(_NODEID, item.nodeid)):
+                tally.name(cassette, nodeid)
+        except pytest.UsageError as error:
+            if not hasattr(config, "workerinput"):
+                raise
+            tally.faults.append(str(error))  # What a worker of xdist raises here is lost.
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Note those that another plugin has taken out before: they name their cassettes too."""
+    if items:
+        pytest_collection_modifyitems(items[0].config, items)
+
+
+@pytest.fixture(autouse=True)
+def _marked_cassette(request: pytest.FixtureRequest) -> None:
+    """A test that is marked gets the fixture, and before it makes a client in another one."""
+    if request.node.get_closest_marker("cassette"):
+        request.getfixturevalue("replay_proxy")
+
+
+@pytest.fixture(scope="session")
+def replay_proxy_server(pytestconfig: pytest.Config) -> Proxies:
+    """The proxy, for an application that outlives a test: ``environment(cassette)``."""
+    return pytestconfig.stash[_SESSION].proxies
+
+
+@pytest.fixture
+def replay_proxy(request: pytest.FixtureRequest, replay_proxy_server: Proxies) -> CassetteInUse:
+    """A cassette for this test; ``OPENAI_BASE_URL`` names it until the test is over."""
+    item: pytest.Item = request.node
+    session = item.config.stash[_SESSION]
+    nodeid = item.stash.get(_NODEID, item.nodeid)
+    try:
+        shared = marked(item, nodeid)
+        name = shared or cassette_of(nodeid)
+        if shared:
+            session.tally.add_outside(shared, replay_proxy_server.report(shared))
+        run = Run(item, nodeid, name, replay_proxy_server, shared=bool(shared))
+    except (ReplayProxyError, pytest.UsageError) as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    session.run = run
+    for variable, value in replay_proxy_server.environment(name).items():
+        run.environment.setenv(variable, value)
+    return run.cassette
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test that passed although something was wrong."""
+    outcome = yield
+    run = item.config.stash[_SESSION].run_of(item)
+    if run is not None and run.judge():
+        run.fail()
+    return outcome
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Restore the environment when all else is torn down, and judge what is known only then."""
+    session = item.config.stash[_SESSION]
+    try:
+        outcome = yield
+    finally:
+        if (run := session.run_of(item)) is not None:
+            run.environment.undo()
+            run.judge()
+    if run is not None:
+        if (unused := run.unused()) and session.proxies.options.unused == "warn":
+            item.warn(UnusedRecordingWarning(unused))
+        elif unused and session.proxies.options.unused == "fail":
+            run.text = "\n\n".join(filter(None, (run.text, unused)))
+        if run.text:
+            run.fail()
+    return outcome
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell a test that failed for a reason of its own what was wrong besides."""
+    report = yield
+    session = item.config.stash[_SESSION]
+    run = session.run_of(item)
+    if run is None:
+        return report
+    expected = hasattr(report, "wasxfail")
+    if call.excinfo is not None and call.excinfo.value is not run.failure:
+        text = run.text or run.judge()
+        if text and report.skipped and not expected:
+            report.outcome, report.longrepr = "failed", text
+        elif text:
+            report.sections.append(("replay-proxy", text))
+    run.text, run.failure = "", None
+    if call.when == "call":
+        run.passed = report.passed and not expected
+    if call.when == "teardown":
+        run.passed &= report.passed
+        session.run = None
+        run.close(session.tally)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    """Stop the proxy, and judge what belongs to no single test."""
+    kept = session.config.stash[_SESSION]
+    try:
+        return (yield)
+    finally:
+        try:
+            if kept.run is not None:  # The session was interrupted.
+                kept.run.environment.undo()
+            else:
+                for cassette, report in kept.proxies.leftovers().items():
+                    kept.tally.add_outside(cassette, report)
+        except ReplayProxyError as error:
+            kept.tally.faults.append(error.message)
+        finally:
+            kept.proxies.stop()
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput["replay_proxy"] = kept.tally.sent()
+        else:
+            _judge(session, kept)
+
+
+def _judge(session: pytest.Session, kept: _Session) -> None:
+    config, chosen = session.config, kept.proxies.options
+    if chosen.unused != "ignore":
+        arguments = [config.invocation_params.dir / argument for argument in config.args]
+        whole = all(path.is_dir() for path in arguments) and not config.getoption("lf", False)
+        for text in kept.tally.unused(whole=whole, store=chosen.store):
+            try:
+                if chosen.unused == "warn":
+                    warnings.warn(UnusedRecordingWarning(text), stacklevel=1)
+                else:
+                    kept.tally.faults.append(text)
+            except UnusedRecordingWarning:  # A filter makes an error of it.
+                kept.tally.faults.append(text)
+    passed = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if kept.tally.faults and session.exitstatus in passed:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of xdist what was recorded when the session began."""
+    node.workerinput["replay_proxy_recorded"] = list(node.config.stash[_SESSION].proxies.recorded)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what a worker of xdist has found."""
+    sent = getattr(node, "workeroutput", {}).get("replay_proxy")
+    if sent is not None:
+        node.config.stash[_SESSION].tally.take_in(sent)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what the session fails for beside its tests, and what was asked, in a line."""
+    tally = config.stash[_SESSION].tally
+    if tally.faults:
+        terminalreporter.section("replay-proxy", red=True, bold=True)
+    for text in tally.faults + tally.notes:
+        terminalreporter.write_line(text)
+    if summary := tally.summary():
+        terminalreporter.write_line(summary)
