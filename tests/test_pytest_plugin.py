@@ -5,6 +5,7 @@ API. Other plugins are not loaded, since some of them take seconds to import.
 """
 
 import importlib.metadata
+import io
 import json
 import os
 import re
@@ -14,9 +15,11 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay_proxy import settings
-from replay_proxy.pytest_plugin import CassetteInUse
+from replay_proxy.errors import ReplayProxyError
+from replay_proxy.pytest_plugin import CassetteInUse, Proxies
 from replay_proxy.pytest_plugin.options import CASSETTE_NAME, MODES, OPTIONS, cassette_of, options
 from replay_proxy.pytest_plugin.tally import merged
 from tests.support.script import JSON, Answer, Received
@@ -305,9 +309,11 @@ def test_unused_recordings_warn_on_request(removed: Project) -> None:
         warning = rf"UnusedRecordingWarning: Nothing asked for 1 recording .*\n.*of {capital}\?"
         assert re.search(warning, done.output), done.output
 
-    done = removed.run("-k", "shared", "--replay-unused=warn", "-W", "error")
+    done = removed.run("-k", "two_questions or shared", "--replay-unused=warn", "-W", "error")
     assert done.code == 1
     assert "recording of cassette 'europe':" in done.shown("replay-proxy")
+    shown = done.shown("ERROR at teardown of test_two_questions")
+    assert shown.startswith("\nNothing asked for 1 recording of cassette")
 
 
 def test_unused_recordings_are_ignored_otherwise(removed: Project) -> None:
@@ -571,6 +577,34 @@ def test_the_environment_is_set_for_the_test_and_restored(behaviour: Done) -> No
 def test_a_proxy_that_is_gone_fails_the_test(behaviour: Done) -> None:
     assert behaviour.outcomes["test_it.py::test_zz_the_proxy_dies"] == "FAILED"
     assert behaviour.shown("test_zz_the_proxy_dies").startswith("\nThe proxy does not answer:")
+
+
+class Broken:
+    """A proxy whose control plane answers with this error."""
+
+    port = 1
+    log = "".join(f"line {number}\n" for number in range(99))
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    def call(self, *_: Any, **__: Any) -> Any:
+        raise urllib.error.HTTPError("http://x", 500, "Broken", Message(), io.BytesIO(self.body))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"error": {"message": "Cassette x is damaged."}}', "^Cassette x is damaged.$"),
+        (b"no JSON", "does not answer: HTTP Error 500: Broken. It wrote:\nline 89\n"),
+        (b"[]", "does not answer: HTTP Error 500"),
+    ],
+)
+def test_what_the_proxy_says_of_itself_is_passed_on(body: bytes, words: str) -> None:
+    proxies = Proxies(asked(), ())
+    vars(proxies)["_children"]["replay"] = Broken(body)
+    with pytest.raises(ReplayProxyError, match=words):
+        proxies.rewind("x")
 
 
 # --- names ----------------------------------------------------------------------------------------

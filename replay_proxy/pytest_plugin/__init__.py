@@ -139,9 +139,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
             run.environment.undo()
             run.judge()
     if run is not None:
-        if (unused := run.unused()) and session.proxies.options.unused == "warn":
-            item.warn(UnusedRecordingWarning(unused))
-        elif unused and session.proxies.options.unused == "fail":
+        if (unused := run.unused()) and _fails(unused, session.proxies.options.unused):
             run.text = "\n\n".join(filter(None, (run.text, unused)))
         if run.text:
             run.fail()
@@ -203,17 +201,21 @@ def _judge(session: pytest.Session, kept: _Session) -> None:
     if chosen.unused != "ignore":
         arguments = [config.invocation_params.dir / argument for argument in config.args]
         whole = all(path.is_dir() for path in arguments) and not config.getoption("lf", False)
-        for text in kept.tally.unused(whole=whole, store=chosen.store):
-            try:
-                if chosen.unused == "warn":
-                    warnings.warn(UnusedRecordingWarning(text), stacklevel=1)
-                else:
-                    kept.tally.faults.append(text)
-            except UnusedRecordingWarning:  # A filter makes an error of it.
-                kept.tally.faults.append(text)
+        found = kept.tally.unused(whole=whole, store=chosen.store)
+        kept.tally.faults += [text for text in found if _fails(text, chosen.unused)]
     passed = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     if kept.tally.faults and session.exitstatus in passed:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _fails(unused: str, wish: str) -> bool:
+    """Whether unused recordings fail who left them; a warning that a filter raises does too."""
+    try:
+        if wish == "warn":
+            warnings.warn(UnusedRecordingWarning(unused), stacklevel=2)
+    except UnusedRecordingWarning:
+        return True
+    return wish == "fail"
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -103,9 +103,16 @@ class Proxies:
 
 
 def _call(child: "Server", method: str, path: str, query: dict[str, str | None]) -> Any:
+    import json
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+
     try:
         return child.call(method, path, **query)
-    except OSError as error:
+    except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, HTTPError):
+            with contextlib.suppress(OSError, HTTPException, ValueError, LookupError, TypeError):
+                raise ReplayProxyError(json.load(error)["error"]["message"]) from None
         log = "\n".join(child.log.splitlines()[-LOG_LINES:])
         raise ReplayProxyError(f"The proxy does not answer: {error}. It wrote:\n{log}") from None
 
