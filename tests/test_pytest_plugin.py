@@ -659,7 +659,7 @@ def test_a_usage_error_in_a_worker_is_not_lost(project: Project) -> None:
 class Config:
     """What ``options`` reads of a configuration."""
 
-    rootpath = Path("/root")
+    rootpath = Path("/project")
     invocation_params = pytest.Config.InvocationParams(args=(), plugins=None, dir=Path("/here"))
 
     def __init__(self, typed: dict[str, str], written: dict[str, Any]) -> None:
@@ -701,7 +701,7 @@ def test_the_command_line_beats_the_configuration_file() -> None:
     assert asked().unused == "ignore"
     assert asked(replay_unused="warn", typed={"replay_unused": "fail"}).unused == "fail"
     assert asked(replay_max_age="2h").max_age_s == 7200
-    assert asked(replay_store="tapes").store == Path("/root/tapes")
+    assert asked(replay_store="tapes").store == Path("/project/tapes")
     assert asked(typed={"replay_store": "tapes"}).store == Path("/here/tapes")
     assert asked(replay_on_miss="dummy").on_miss == "dummy"
     assert asked(replay_on_miss="dummy", typed={"replay_mode": "record"}).on_miss == ""
@@ -709,7 +709,7 @@ def test_the_command_line_beats_the_configuration_file() -> None:
     assert made == {
         "MODE": "record",
         "ON_MISS": "",
-        "STORE": "/root/cassettes",
+        "STORE": "/project/cassettes",
         "CASSETTE": "",
         "MATCH_IGNORE": "$.user",
         "REPEATS": "fail",

@@ -875,3 +875,17 @@ def test_an_early_end_of_one_answer_leaves_the_next_one_whole() -> None:
 
     came, _ = on_wire(lambda _: next(answers), scenario)
     assert came == [b"a", b"b"]
+
+
+def test_a_proxys_password_is_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedUpstream(lambda _: Answer(status=407, headers=(), framing="length")) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://user:PXSECRET@127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+
+        async def scenario(upstream: Upstream) -> None:
+            with pytest.raises(UpstreamUnreachable, match="status 407") as caught:
+                await upstream.handle(request())
+            assert "PXSECRET" not in str(caught.value)
+
+        run(scenario, lambda: Upstream("https://api.invalid/v1", clock=MonotonicClock()))
+    assert [each.method for each in proxy.requests] == ["CONNECT"]
