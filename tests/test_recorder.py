@@ -1,0 +1,68 @@
+"""The recorder on its own: what only counting can tell. The traps are in ``test_traps``."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from replay_proxy.cassette import Interaction
+from replay_proxy.recorder import Recorder
+from replay_proxy.store import Tape
+from replay_proxy.timeline import MonotonicClock
+from replay_proxy.wire import Request, Response
+
+DONE = b"data: [DONE]\n\n"
+
+
+class CountingTape(Tape):
+    """Keeps what is added in memory."""
+
+    def __init__(self) -> None:
+        self.added: list[bytes] = []
+
+    async def add(self, interaction: Interaction) -> None:
+        self.added.append(interaction.body)
+
+
+class Api:
+    """Answers every request with a stream of these chunks."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self.chunks = chunks
+
+    async def handle(self, request: Request) -> Response:
+        async def body() -> AsyncGenerator[bytes]:
+            for chunk in self.chunks:
+                yield chunk
+
+        return Response(200, ((b"content-type", b"text/event-stream"),), body())
+
+
+def commits(*chunks: bytes) -> list[bytes]:
+    """What was committed, one after the other, while a client read the answer to its end."""
+    tape = CountingTape()
+
+    async def scenario() -> None:
+        recorder = Recorder(
+            Api(*chunks),
+            tape,
+            clock=MonotonicClock(),
+            process_number=1,
+            drain_s=1.0,
+            keep_transient=False,
+        )
+        answer = await recorder.handle(Request("POST", "/v1/x", "", (), b"{}", 1))
+        assert not isinstance(answer.body, bytes)
+        assert [chunk async for chunk in answer.body] == list(chunks)
+        await recorder.aclose()
+
+    asyncio.run(scenario())
+    return tape.added
+
+
+def test_an_answer_is_committed_once() -> None:
+    assert commits(b"data: 1\n\n", DONE) == [b"data: 1\n\n" + DONE]
+    assert commits(b"data: 1\n\n") == [b"data: 1\n\n"]
+
+
+def test_what_follows_the_end_costs_one_more_commit_however_much_it_is() -> None:
+    more = [b": bye\n\n"] * 100
+    assert commits(DONE, *more) == [DONE, DONE + b"".join(more)]
