@@ -1,4 +1,4 @@
-"""What a tape is: ``Interaction``, the recorded pair, and ``Cassette``, a named sequence of them.
+"""What a tape is: ``Interaction``, the recorded pair; ``Take``, a run; ``Cassette``, the sequence.
 
 No storage here; ``store`` implements ``Cassette``, and the parts that record and replay know only
 this page.
@@ -27,6 +27,15 @@ class Interaction:
     headers: Headers
     body: bytes
     timeline: Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One recording run. ``id`` sorts takes by their beginning, ``run`` is unique."""
+
+    id: int
+    run: str
+    started_us: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,16 @@ import typer
 import uvicorn
 
 from replay_proxy import __version__
+from replay_proxy.errors import ReplayProxyError
 from replay_proxy.settings import Mode, OnMiss
+from replay_proxy.tape_tools.export import export
+from replay_proxy.tape_tools.git import git_merge, git_resolve, git_setup, git_textconv
+from replay_proxy.tape_tools.ls import ls
+from replay_proxy.tape_tools.merge import merge
+from replay_proxy.tape_tools.prune import prune
+from replay_proxy.tape_tools.rename import rename, rm
+from replay_proxy.tape_tools.unused import unused
+from replay_proxy.tape_tools.verify import verify
 from replay_proxy.verdict import seconds
 
 app = typer.Typer(
@@ -74,11 +83,28 @@ def run(
     raise typer.Exit(Run(command, given, fail_unused, max_age_s, report, junit)())
 
 
+for tool in (ls, unused, prune, verify, export, merge, rename, rm):
+    app.command(rich_help_panel="Tape")(tool)
+app.command(rich_help_panel="git")(git_setup)
+app.command(rich_help_panel="git")(git_resolve)
+app.command(hidden=True)(git_textconv)
+app.command(hidden=True)(git_merge)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
 
 
+def main() -> None:
+    """Run the command line; an error of ours is told in its words, and exits with 2."""
+    try:
+        app()
+    except ReplayProxyError as error:
+        typer.echo(f"replay-proxy: {error}", err=True)
+        raise SystemExit(2) from None
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -2,6 +2,7 @@
 
     ReplayProxyError
     ├── ConfigurationError          a setting is unknown, wrong or contradicts another: exit 2
+    ├── ImportRefused               a file tells of no recordings that can be read: exit 2
     ├── CassetteMiss                a request that no recording answers: 404
     ├── RequestError                the client's request cannot be served
     │   ├── BodyTooLarge            413
@@ -44,6 +45,12 @@ class ConfigurationError(ReplayProxyError):
     """A setting is unknown, wrong or contradicts another; the process exits with 2."""
 
     code = "configuration"
+
+
+class ImportRefused(ReplayProxyError):
+    """A file tells of no recordings, or not in a way that can be read; nothing was imported."""
+
+    code = "import_refused"
 
 
 class CassetteMiss(ReplayProxyError):

@@ -6,15 +6,14 @@ not known here.
 
 import os
 import sqlite3
-import time
 from pathlib import Path
 
 from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.matching import Rule
 from replay_proxy.settings import Repeats
-from replay_proxy.store import tables
 from replay_proxy.store.positions import open_positions, run_name
 from replay_proxy.store.readers import Readers
+from replay_proxy.store.takes import join_take
 from replay_proxy.store.tape import Tape
 from replay_proxy.store.writer import Writer
 
@@ -96,10 +95,7 @@ class Store:
 
     def _begin_take(self, connection: sqlite3.Connection) -> int:
         """Join the take of this run, or begin it, newer than every other."""
-        now_us = time.time_ns() // 1000
         connection.execute("BEGIN IMMEDIATE")
-        newest = connection.execute(tables.NEWEST_TAKE).fetchone()[0] or 0
-        take = {"id": max(now_us << 11, newest + 1), "run": self._run, "started_us": now_us}
-        connection.execute(tables.INSERT_TAKE, take)
+        take_id = join_take(connection, self._run)
         connection.execute("COMMIT")
-        return int(connection.execute(tables.FIND_TAKE, take).fetchone()[0])
+        return take_id

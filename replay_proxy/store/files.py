@@ -72,9 +72,9 @@ def open_to_read(path: Path) -> sqlite3.Connection:
                 return connection
         except sqlite3.OperationalError:
             # A recorder's file on a read-only disk: nobody can be writing to it.
-            if _wal(path).exists():
+            if wal(path).exists():
                 raise StoreError(
-                    f"Cassette {path} was left by a recorder that was killed, with {_wal(path)}. "
+                    f"Cassette {path} was left by a recorder that was killed, with {wal(path)}. "
                     "Let a process that may write to the directory open it once."
                 ) from None
             with _closed_on_failure(_connect(path, "ro&immutable=1")) as connection:
@@ -184,9 +184,10 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 def _recover(path: Path) -> None:
     """Settle a file that a killed recorder left with a journal; leave a running one's alone."""
-    if _wal(path).exists() and os.access(path.parent, os.W_OK):
+    if wal(path).exists() and os.access(path.parent, os.W_OK):
         settle(path, wait_s=0)
 
 
-def _wal(path: Path) -> Path:
+def wal(path: Path) -> Path:
+    """The journal that a cassette has while it is recorded."""
     return path.with_name(path.name + "-wal")

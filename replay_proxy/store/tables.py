@@ -108,6 +108,7 @@ SCHEMA: tuple[str, ...] = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
+ALL_TAKES = _sql(select(_take).order_by(_take.c.id))
 INSERT_TAKE = _sql(_take.insert().prefix_with("OR IGNORE"))
 FIND_TAKE = _sql(select(_take.c.id).where(_take.c.run == bindparam("run")))
 NEWEST_TAKE = _sql(select(func.max(_take.c.id)))
@@ -117,6 +118,12 @@ INSERT INTO nearness (rowid, features) SELECT :id, :features
 WHERE NOT EXISTS (SELECT 1 FROM interaction WHERE id = :id)
 """
 NEAR = "SELECT rowid FROM nearness WHERE nearness MATCH :feature LIMIT :limit"
+#: A table without contents has to be told what it forgets.
+DELETE_NEARNESS = """
+INSERT INTO nearness (nearness, rowid, features) VALUES ('delete', :id, :features)
+"""
+DELETE_INTERACTION = _sql(_interaction.delete().where(_interaction.c.id == bindparam("id")))
+DELETE_EMPTY_TAKES = _sql(_take.delete().where(_take.c.id.not_in(select(_interaction.c.take_id))))
 PUT_INTERACTION = _sql(_interaction.insert().prefix_with("OR REPLACE"))
 
 _same = _interaction.c.fingerprint == bindparam("fingerprint")
@@ -156,6 +163,13 @@ CURRENT = _sql(
         .scalar_subquery()
     )
     .order_by(_interaction.c.id)
+)
+ALL_INTERACTIONS = _sql(select(_interaction).order_by(_interaction.c.id))
+#: From the index alone: which answers there are to each fingerprint, take by take.
+ALL_ANSWERS = _sql(
+    select(_interaction.c.fingerprint, _interaction.c.take_id, _interaction.c.id).order_by(
+        _interaction.c.fingerprint, _interaction.c.take_id, _interaction.c.id
+    )
 )
 COUNT_INTERACTIONS = _sql(
     select(func.count(), func.count(_interaction.c.fingerprint.distinct())).select_from(

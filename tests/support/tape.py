@@ -1,17 +1,58 @@
-"""What a cassette holds, read as replay reads it."""
+"""Cassettes made by hand, and what one holds, read as replay reads it."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
-from replay_proxy.cassette import Interaction
+from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.store import Store
-from replay_proxy.wire import Request
+from replay_proxy.store.archive import changing
+from replay_proxy.timeline import Arrivals, Timeline
+from replay_proxy.wire import Headers, Request
+
+ARRIVALS = Arrivals()
+JSON = ((b"content-type", b"application/json"),)
+EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 
 
 def chat(body: bytes) -> Request:
     """A chat request with this body."""
     return Request("POST", "/v1/chat/completions", "", (), body)
+
+
+def recorded(
+    question: str,
+    *chunks: bytes,
+    headers: Headers = JSON,
+    status: int = 200,
+    arrived_us: int | None = None,
+) -> Interaction:
+    """A chat request and its answer, whose chunks came 10 ms apart."""
+    arrived_us = arrived_us or ARRIVALS.next_us()
+    body = b'{"model":"m","messages":[{"role":"user","content":"%s"}]}' % question.encode()
+    request = Request("POST", "/v1/chat/completions", "", JSON, body, arrived_us)
+    ends = [len(b"".join(chunks[: number + 1])) for number in range(len(chunks))]
+    offsets_us = tuple(10_000 * (number + 1) for number in range(len(chunks)))
+    return Interaction(
+        id=interaction_id(arrived_us, 7),
+        fingerprint=fingerprint(request),
+        request=request,
+        status=status,
+        headers=headers,
+        body=b"".join(chunks),
+        timeline=Timeline(5_000, offsets_us, tuple(ends), 10_000 * (len(chunks) + 1)),
+    )
+
+
+def make(path: Path, *takes: Sequence[Interaction]) -> Path:
+    """A cassette of these takes, the oldest first; into one that exists they are added."""
+    for take in takes:
+        with changing(path) as change:
+            number = change.join_take(f"run {take[0].id}")
+            for each in take:
+                change.add(number, each)
+    return path
 
 
 def stored(directory: Path, request: Request, *, cassette: str = "default") -> Interaction | None:

@@ -1,0 +1,94 @@
+"""Credentials that were stored by mistake: what is one, and where it stands. Pure.
+
+Strict where ``redaction`` is broad: a text that is shown may lose a harmless word, but a scan that
+fails a build has to be right. The forms are those that the vendors document and that
+secret scanners look for. A value is never repeated, only its beginning.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from replay_proxy.nearness import leaves
+from replay_proxy.redaction import SECRET_RESPONSE_HEADERS, STORED_REQUEST_HEADERS
+from replay_proxy.wire import Headers, Request, without_keys
+
+_KINDS = {
+    "Anthropic key": r"sk-ant-[A-Za-z0-9_-]{20,}",
+    "OpenRouter key": r"sk-or-v1-[0-9a-f]{40,}",
+    "OpenAI key": r"sk-(?:proj-|svcacct-|admin-|None-)?[A-Za-z0-9]{3}[A-Za-z0-9_-]{17,}",
+    "OpenAI session": r"sess-[A-Za-z0-9]{40}",
+    "Google key": r"AIza[0-9A-Za-z_-]{35}",
+    "Groq key": r"gsk_[A-Za-z0-9]{40,}",
+    "xAI key": r"xai-[A-Za-z0-9]{40,}",
+    "Perplexity key": r"pplx-[A-Za-z0-9]{40,}",
+    "Hugging Face token": r"hf_[A-Za-z0-9]{30,}",
+    "GitHub token": r"gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,}",
+    "AWS access key": r"(?:AKIA|ASIA)[0-9A-Z]{16}",
+    "Slack token": r"xox[abprs]-[A-Za-z0-9-]{20,}",
+    "bearer token": r"[Bb]earer [A-Za-z0-9._~+/-]{20,}",
+    "JSON web token": r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
+    "private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----",
+    "organisation id": r"org-[A-Za-z0-9]{24}",
+    "project id": r"proj_[A-Za-z0-9]{24}",
+}
+_ANY = re.compile(
+    "|".join(
+        rf"(?P<k{number}>(?<![A-Za-z0-9_/+-])(?:{form})(?![A-Za-z0-9_*]))"
+        for number, form in enumerate(_KINDS.values())
+    ).encode()
+)
+_NAMES = tuple(_KINDS)
+_SHOWN = 8
+#: What ends in so few different characters is a mask, such as ``org-xxxx…``.
+_MASK = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A credential: its kind, where it stands, and how it begins."""
+
+    kind: str
+    where: str
+    beginning: str
+
+
+def leaks(request: Request, headers: Headers, body: bytes) -> Iterator[Leak]:
+    """The credentials in a stored request and its answer's headers and body."""
+    if without_keys(request.query) != request.query:
+        yield Leak("credential in the query", "query", "")
+    for side, pairs in (("request", request.headers), ("answer", headers)):
+        for name, value in pairs:
+            where = f"{side} header {name.decode('latin-1')}"
+            if _is_secret(side, name):
+                yield Leak("header that may not be stored", where, "")
+            yield from _found(value, where)
+    yield from _found((request.path + "?" + request.query).encode("latin-1", "replace"), "path")
+    if _ANY.search(request.body):
+        yield from _in_request(request)
+    yield from _found(body, "answer body")
+
+
+def _is_secret(side: str, name: bytes) -> bool:
+    if side == "request":
+        return name not in STORED_REQUEST_HEADERS
+    return name in SECRET_RESPONSE_HEADERS
+
+
+def _in_request(request: Request) -> Iterator[Leak]:
+    """By the path of the leaf; where that does not show it, of the body as it is."""
+    found = [
+        leak
+        for path, value in leaves(request).items()
+        if path.startswith("$") and isinstance(value, str)
+        for leak in _found(value.encode("utf-8", "replace"), f"request body {path}")
+    ]
+    yield from found or _found(request.body, "request body")
+
+
+def _found(text: bytes, where: str) -> Iterator[Leak]:
+    for match in _ANY.finditer(text):
+        if match.lastgroup is None or len(set(match[0][-12:])) <= _MASK:
+            continue
+        kind = _NAMES[int(match.lastgroup[1:])]
+        yield Leak(kind, where, match[0][:_SHOWN].decode("latin-1") + "…")

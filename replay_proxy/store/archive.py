@@ -1,0 +1,161 @@
+"""``Archive``: a cassette at rest, as the tape tools read and change it.
+
+Synchronous, and one interaction at a time, so that memory does not grow with the cassette.
+Recording and replay never come here.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from replay_proxy.cassette import Interaction, Take
+from replay_proxy.errors import CassetteMissing, StoreError
+from replay_proxy.nearness import features
+from replay_proxy.store import tables
+from replay_proxy.store.files import damaged, open_to_read, open_to_write, settle, trouble, wal
+from replay_proxy.store.rows import Row, from_row, to_recorded, to_row
+from replay_proxy.store.takes import join_take
+
+#: A file of which more than this share is free after a deletion is packed.
+_FREE_SHARE = 0.2
+
+
+class Archive:
+    """One state of a cassette: what others commit meanwhile is not seen.
+
+    ``with Archive(path) as archive`` closes it. Raises ``CassetteMissing`` and ``StoreError``, as
+    every method does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise CassetteMissing(f"There is no cassette {path}. Check its name, and STORE.")
+        self.path = path
+        self._connection = open_to_read(path)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("BEGIN")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def takes(self) -> list[Take]:
+        """Every take, the oldest first."""
+        return [Take(**row) for row in self.query(tables.ALL_TAKES)]
+
+    def answers(self) -> dict[str, dict[int, list[int]]]:
+        """The interactions of each fingerprint, in order of arrival, by take, oldest first."""
+        found: dict[str, dict[int, list[int]]] = {}
+        for row in self.query(tables.ALL_ANSWERS):
+            takes = found.setdefault(row["fingerprint"], {})
+            takes.setdefault(row["take_id"], []).append(row["id"])
+        return found
+
+    def rows(self) -> Iterator[Row]:
+        """Every row as it is stored, by arrival; nothing about it is checked."""
+        return (dict(row) for row in self.query(tables.ALL_INTERACTIONS))
+
+    def interactions(self) -> Iterator[tuple[int, Interaction]]:
+        """Every interaction behind the id of its take, by arrival."""
+        return ((row["take_id"], self._whole(row)) for row in self.rows())
+
+    def interaction(self, number: int) -> Interaction | None:
+        """The interaction of this id."""
+        for row in self.query(tables.READ_INTERACTION, {"id": number}):
+            return self._whole(dict(row))
+        return None
+
+    def query(self, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[sqlite3.Row]:
+        """The rows that a statement reads, as they are asked for."""
+        try:
+            yield from self._connection.execute(sql, parameters or {})
+        except sqlite3.Error as error:
+            raise trouble(self.path, error) from error
+
+    def _whole(self, row: Row) -> Interaction:
+        try:
+            return from_row(row)
+        except ValueError as error:
+            raise damaged(self.path, f"interaction {row['id']}: {error}") from error
+
+
+class Change:
+    """What is changed in a cassette in one transaction; see ``changing``."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+
+    def add_take(self, take: Take) -> None:
+        """Put a take, unless it is there. Raises ``StoreError`` if its id is another run's."""
+        named = {"id": take.id, "run": take.run, "started_us": take.started_us}
+        self._connection.execute(tables.INSERT_TAKE, named)
+        found = self._connection.execute(tables.FIND_TAKE, named).fetchone()
+        if found is None or found[0] != take.id:
+            raise StoreError(
+                f"Take {take.id} of run {take.run} does not fit those of {self._path}: the ids "
+                "are in use the other way round. Write to a cassette of another name."
+            )
+
+    def join_take(self, run: str) -> int:
+        """The id of this run's take, which is begun if need be, newer than every other."""
+        return join_take(self._connection, run)
+
+    def add(self, take_id: int, interaction: Interaction) -> None:
+        """Put an interaction, in place of one of the same id."""
+        self.delete(interaction.id)
+        row = to_row(interaction, take_id)
+        self._connection.execute(tables.PUT_NEARNESS, row)
+        self._connection.execute(tables.PUT_INTERACTION, row)
+
+    def delete(self, number: int) -> None:
+        """Take an interaction out, if it is there."""
+        for row in self._connection.execute(tables.READ_REQUEST, {"id": number}).fetchall():
+            named = dict(zip(tables.REQUEST_COLUMNS, row, strict=True))
+            words = " ".join(features(to_recorded(named).request))
+            self._connection.execute(tables.DELETE_NEARNESS, {"id": number, "features": words})
+            self._connection.execute(tables.DELETE_INTERACTION, {"id": number})
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[Change]:
+    """A change of the cassette, which is made if it is missing: all of it is kept, or nothing.
+
+    Takes that are left without an interaction go. Raises ``StoreError``.
+    """
+    made = not path.exists()
+    connection = open_to_write(path)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield Change(path, connection)
+        connection.execute(tables.DELETE_EMPTY_TAKES)
+        connection.execute("COMMIT")
+        free, pages = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("freelist_count", "page_count")
+        )
+        if free > _FREE_SHARE * pages:
+            connection.execute("VACUUM")
+    except BaseException as error:
+        connection.close()  # Rolls back.
+        settle(path)
+        if made:
+            path.unlink(missing_ok=True)
+        if isinstance(error, sqlite3.Error):
+            raise trouble(path, error) from error
+        raise
+    connection.close()
+    settle(path)
+
+
+@contextmanager
+def at_rest(path: Path) -> Iterator[None]:
+    """While its file is moved or deleted. Raises ``StoreError`` if somebody has it open."""
+    settle(path, wait_s=0)
+    if wal(path).exists():
+        raise StoreError(f"Cassette {path} is in use by a proxy. Stop it first.")
+    yield

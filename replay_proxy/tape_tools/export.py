@@ -1,0 +1,40 @@
+"""``replay-proxy export``: a cassette as text, its twin."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from replay_proxy import twin
+from replay_proxy.store import tables
+from replay_proxy.store.archive import Archive
+from replay_proxy.tape_tools import words
+
+
+def export(
+    cassette: words.Name,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write; standard output by default."),
+    ] = None,
+    store: words.Store = None,
+) -> None:
+    """Write a cassette as text: JSON Lines that hold all of it, for git, grep and an editor."""
+    path = words.existing(cassette, store)
+    if output is None:
+        write_twin(path, sys.stdout.buffer)
+        return
+    with words.replacing(output) as lines:
+        write_twin(path, lines)
+
+
+def write_twin(path: Path, lines: BinaryIO) -> None:
+    """Write the text twin of a cassette. Raises ``StoreError``."""
+    with Archive(path) as archive:
+        ((total, _),) = archive.query(tables.COUNT_INTERACTIONS)
+        lines.write(twin.head())
+        for take in archive.takes():
+            lines.write(twin.take_line(take))
+        for take_id, each in words.counted(archive.interactions(), total, f"Exporting {path.stem}"):
+            lines.write(twin.interaction_lines(take_id, each))

@@ -1,0 +1,208 @@
+"""What makes git understand cassettes: ``git-setup``, and what git then calls.
+
+git shows a cassette as its text twin, and merges two branches request by request. The drivers are
+in the configuration of a clone, which git never copies, so that each clone is set up once.
+"""
+
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from replay_proxy.cassette import Interaction
+from replay_proxy.errors import ConfigurationError
+from replay_proxy.miss import summary
+from replay_proxy.store.archive import Archive
+from replay_proxy.tape_tools import words
+from replay_proxy.tape_tools.export import write_twin
+from replay_proxy.tape_tools.three_way import Conflict, Merge, apply, three_way
+
+_DRIVER = "replay-proxy"
+#: So many conflicts are shown.
+SHOWN = 20
+
+
+def git_setup(store: words.Store = None) -> None:
+    """Teach this clone of a repository to show cassettes as text, and to merge them."""
+    directory = words.store_directory(store).resolve()
+    root = Path(_git("rev-parse", "--show-toplevel", cwd=directory).strip())
+    inside = directory.relative_to(root.resolve()).as_posix()
+    pattern = "*.sqlite" if inside == "." else f"{inside}/*.sqlite"
+    line = f"{pattern.replace(' ', '[[:space:]]')} diff={_DRIVER} merge={_DRIVER}\n"
+    attributes = root / ".gitattributes"
+    before = attributes.read_text() if attributes.exists() else ""
+    if line not in before.splitlines(keepends=True):
+        with attributes.open("a") as lines:
+            lines.write(line if before.endswith("\n") or not before else f"\n{line}")
+    command = shlex.join([sys.executable, "-P", "-m", "replay_proxy.cli"])
+    for name, value in {
+        f"diff.{_DRIVER}.textconv": f"{command} git-textconv",
+        f"merge.{_DRIVER}.name": "cassettes of replay-proxy",
+        f"merge.{_DRIVER}.driver": f"{command} git-merge %O %A %B %P",
+    }.items():
+        _git("config", name, value, cwd=root)
+    typer.echo(
+        f"git shows {pattern} as text now, and merges it. Commit .gitattributes; "
+        "each other clone needs `replay-proxy git-setup` too."
+    )
+
+
+def git_textconv(path: Path) -> None:
+    """Write a version of a cassette as text; git calls this."""
+    write_twin(path, sys.stdout.buffer)
+
+
+def git_merge(base: Path, ours: Path, theirs: Path, name: str) -> None:
+    """Merge two versions of a cassette into the second file; git calls this."""
+    merge = _planned(base, ours, theirs)
+    said = _told(merge, ours, theirs, name)
+    apply(merge, theirs, ours)
+    if merge.conflicts:
+        typer.echo(said, err=True)
+    raise typer.Exit(words.FOUND if merge.conflicts else 0)
+
+
+def git_resolve(
+    path: Annotated[Path, typer.Argument(help="The cassette that git could not merge.")],
+    requests: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="With --theirs: only these fingerprints, or beginnings of them.",
+            show_default=False,
+        ),
+    ] = None,
+    ours: Annotated[bool, typer.Option("--ours", help="Keep our answers.")] = False,
+    theirs: Annotated[bool, typer.Option("--theirs", help="Take their answers.")] = False,
+) -> None:
+    """Show what two branches have recorded differently; decide it with --ours or --theirs."""
+    if (ours == theirs and (ours or requests)) or (ours and requests):
+        raise ConfigurationError("Give --ours, or --theirs with or without fingerprints.")
+    with _stages(path) as (base, our, their):
+        merge = _planned(base, our, their)
+        if not (ours or theirs):
+            typer.echo(_told(merge, our, their, str(path)))
+            raise typer.Exit(words.FOUND if merge.conflicts else 0)
+        taken = _named(merge, requests) if theirs else frozenset()
+        apply(_planned(base, our, their, taken), their, our)
+        path.write_bytes(our.read_bytes())
+    typer.echo(
+        f"Took the answers to {words.many(len(taken), 'request')} from theirs, and kept ours to "
+        f"{len(merge.conflicts) - len(taken):,}. Now: git add {shlex.quote(str(path))}"
+    )
+
+
+def _planned(base: Path, ours: Path, theirs: Path, taken: frozenset[str] = frozenset()) -> Merge:
+    """The merge of three files; a base of no bytes is git's word for none."""
+    with ExitStack() as opened:
+        old = opened.enter_context(Archive(base)) if base.stat().st_size else None
+        our, their = (opened.enter_context(Archive(path)) for path in (ours, theirs))
+        return three_way(old, our, their, prefer_theirs=taken)
+
+
+@contextmanager
+def _stages(path: Path) -> Iterator[tuple[Path, Path, Path]]:
+    """The base, ours and theirs of a conflict, out of git's index."""
+    with tempfile.TemporaryDirectory() as directory:
+        files = tuple(Path(directory, name) for name in ("base", "ours", "theirs"))
+        for number, file in enumerate(files, start=1):
+            try:
+                file.write_bytes(_git_bytes("show", f":{number}:./{path.name}", cwd=path.parent))
+            except ConfigurationError:
+                if number > 1:
+                    raise ConfigurationError(
+                        f"git has no conflict in {path}: nothing is to be resolved."
+                    ) from None
+                file.touch()
+        yield files  # type: ignore[misc]
+
+
+def _named(merge: Merge, requests: list[str] | None) -> frozenset[str]:
+    """The conflicts that are meant. Raises ``ConfigurationError`` for what means none."""
+    conflicting = [each.fingerprint for each in merge.conflicts]
+    if not requests:
+        return frozenset(conflicting)
+    meant: set[str] = set()
+    for request in requests:
+        found = [each for each in conflicting if each.startswith((request, f"v1:{request}"))]
+        if not found:
+            raise ConfigurationError(f"{request} is the fingerprint of no conflict.")
+        meant.update(found)
+    return frozenset(meant)
+
+
+def _told(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
+    """The conflicts as a person reads them, and how to decide them."""
+    if not merge.conflicts:
+        return f"{name}: no conflict."
+    count = words.many(len(merge.conflicts), "request")
+    lines = [f"{name}: {count} recorded on both sides, with other answers."]
+    with Archive(ours) as our, Archive(theirs) as their:
+        for conflict in merge.conflicts[:SHOWN]:
+            lines += ["", *_conflict(conflict, our, their)]
+    if len(merge.conflicts) > SHOWN:
+        lines.append(f"… and {len(merge.conflicts) - SHOWN:,} more.")
+    quoted = shlex.quote(name)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Everything else is merged; of these, ours are kept for now. To decide:",
+            f"  replay-proxy git-resolve {quoted} --ours      keep ours",
+            f"  replay-proxy git-resolve {quoted} --theirs    take theirs, or only those of the",
+            f"  {'':<{len(quoted) + 24}} fingerprints named behind it",
+            "or record the test again. Then git add it.",
+        ]
+    )
+
+
+def _conflict(conflict: Conflict, ours: Archive, theirs: Archive) -> Iterator[str]:
+    one = ours.interaction(conflict.ours[0]) if conflict.ours else None
+    other = theirs.interaction(conflict.theirs[0]) if conflict.theirs else None
+    asked = summary((one or other).request)  # type: ignore[union-attr]
+    yield (
+        f"{conflict.fingerprint[:15]}  {asked['method']} {asked['path']} "
+        f"{asked['model'] or ''}  {asked['last_message'] or ''}"
+    )
+    for side, archive, numbers in (
+        ("ours", ours, conflict.ours),
+        ("theirs", theirs, conflict.theirs),
+    ):
+        if not numbers:
+            yield f"  {side + ':':<8}deleted"
+        for number in numbers:
+            interaction = archive.interaction(number)
+            assert interaction is not None
+            yield f"  {side + ':':<8}{_said(interaction)}"
+
+
+def _said(interaction: Interaction) -> str:
+    """One answer in a line."""
+    recorded = words.moment(interaction.request.arrived_us)
+    return f"{recorded}  {interaction.status}  {interaction.body[:200]!r}"
+
+
+def _git(*arguments: str, cwd: Path) -> str:
+    return _git_bytes(*arguments, cwd=cwd).decode("utf-8", "surrogateescape")
+
+
+def _git_bytes(*arguments: str, cwd: Path) -> bytes:
+    """What git prints. Raises ``ConfigurationError`` with what it complains about."""
+    try:
+        done = subprocess.run(  # noqa: S603 - git, with words of ours
+            ["git", *arguments],  # noqa: S607 - the user's own git
+            cwd=cwd,
+            capture_output=True,
+            check=True,
+        )
+    except FileNotFoundError:
+        raise ConfigurationError("git is not installed, or not on the PATH.") from None
+    except subprocess.CalledProcessError as error:
+        cause = error.stderr.decode("utf-8", "replace").strip()
+        raise ConfigurationError(f"git {' '.join(arguments)}: {cause}") from None
+    return done.stdout

@@ -1,0 +1,127 @@
+"""``replay-proxy ls``: the cassettes of a store, or the interactions of one."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from replay_proxy.errors import StoreError
+from replay_proxy.miss import summary
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.rows import to_recorded
+from replay_proxy.tape_tools import words
+
+_CASSETTE = ("cassette", "interactions", "requests", "takes", "superseded", "recorded", "MB")
+_INTERACTION = ("#", "recorded", "request", "model", "last message", "answer", "interaction")
+_PAGE = """
+SELECT id, take_id, fingerprint, arrived_us, method, path, query, request_headers, request_body,
+       status, streams, json_array_length(timeline) AS chunks, total_us
+FROM interaction ORDER BY id LIMIT :limit OFFSET :offset
+"""
+
+
+def ls(
+    cassette: Annotated[
+        str | None, typer.Argument(help="A cassette's name or file; without it, all of them.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many interactions.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, help="How many to pass over.")] = 0,
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """List the cassettes of a store, or the interactions of one."""
+    if cassette is None:
+        directory = words.store_directory(store)
+        found = [_described(path) for path in sorted(directory.glob("*.sqlite"))]
+        document = {"version": 1, "store": str(directory), "cassettes": found}
+        words.answer(document, [_cassettes(found)], as_json=as_json)
+        return
+    document = _interactions(words.path_of(cassette, store), limit, offset)
+    words.answer(document, _listed(document), as_json=as_json)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """One cassette of the list; one that cannot be read says so in ``error``."""
+    described: dict[str, Any] = {"cassette": path.stem, "bytes": path.stat().st_size}
+    try:
+        with Archive(path) as archive:
+            answers = archive.answers()
+            takes = len(archive.takes())
+    except StoreError as error:
+        return described | {"error": error.message}
+    ids = [number for by_take in answers.values() for each in by_take.values() for number in each]
+    current = sum(len(by_take[max(by_take)]) for by_take in answers.values())
+    return described | {
+        "interactions": len(ids),
+        "requests": len(answers),
+        "takes": takes,
+        "superseded": len(ids) - current,
+        "first_recorded_at": words.moment(min(ids) >> 11) if ids else None,
+        "last_recorded_at": words.moment(max(ids) >> 11) if ids else None,
+        "error": None,
+    }
+
+
+def _cassettes(found: list[dict[str, Any]]) -> Table:
+    table = words.table(
+        "cassette", "interactions", "requests", "takes", "superseded", "recorded", "MB"
+    )
+    for each in found:
+        size = f"{each['bytes'] / 1e6:,.1f}"
+        if each["error"]:
+            table.add_row(each["cassette"], each["error"], *[""] * 4, size)
+            continue
+        numbers = [f"{each[name]:,}" for name in ("interactions", "requests", "takes")]
+        table.add_row(
+            each["cassette"],
+            *numbers,
+            f"{each['superseded']:,}",
+            each["last_recorded_at"] or "",
+            size,
+        )
+    return table
+
+
+def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
+    with Archive(path) as archive:
+        answers = archive.answers()
+        current = {number for by_take in answers.values() for number in by_take[max(by_take)]}
+        rows = [
+            {
+                "number": number,
+                "interaction": str(row["id"]),
+                "take": str(row["take_id"]),
+                "superseded": row["id"] not in current,
+                "recorded_at": words.moment(row["arrived_us"]),
+                **summary(to_recorded(dict(row)).request),
+                "status": row["status"],
+                "streams": bool(row["streams"]),
+                "chunks": row["chunks"],
+                "total_us": row["total_us"],
+            }
+            for number, row in enumerate(
+                archive.query(_PAGE, {"limit": limit, "offset": offset}), start=offset + 1
+            )
+        ]
+    total = sum(len(each) for by_take in answers.values() for each in by_take.values())
+    return {"version": 1, "cassette": path.stem, "total": total, "interactions": rows}
+
+
+def _listed(document: dict[str, Any]) -> list[Table | str]:
+    table = words.table(
+        "#", "recorded", "request", "model", "last message", "answer", "interaction"
+    )
+    for each in document["interactions"]:
+        kind = f"{each['chunks']} chunks" if each["streams"] else "whole"
+        table.add_row(
+            str(each["number"]),
+            each["recorded_at"],
+            f"{each['method']} {each['path']}",
+            each["model"],
+            each["last_message"],
+            f"{each['status']}, {kind}" + (", superseded" if each["superseded"] else ""),
+            each["interaction"],
+        )
+    more = document["total"] - len(document["interactions"])
+    return [table, *([f"{words.many(more, 'more interaction')}; see --offset"] if more else [])]

@@ -1,0 +1,43 @@
+"""``replay-proxy merge``: several cassettes as one."""
+
+from typing import Annotated
+
+import typer
+
+from replay_proxy.errors import ConfigurationError
+from replay_proxy.store import tables
+from replay_proxy.store.archive import Archive, changing
+from replay_proxy.tape_tools import words
+
+
+def merge(
+    into: Annotated[
+        str, typer.Argument(help="The cassette that gets everything; made if it is missing.")
+    ],
+    cassettes: Annotated[
+        list[str], typer.Argument(help="The cassettes to put into it; they stay as they are.")
+    ],
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """Put all takes of some cassettes into another; of each request the newest take replays."""
+    target = words.path_of(into, store)
+    sources = [words.existing(each, store) for each in cassettes]
+    if target.resolve() in {each.resolve() for each in sources}:
+        raise ConfigurationError(f"{target} cannot be merged into itself. Name another first.")
+    merged = []
+    with changing(target) as change:
+        for source in sources:
+            with Archive(source) as archive:
+                for take in archive.takes():
+                    change.add_take(take)
+                ((total, _),) = archive.query(tables.COUNT_INTERACTIONS)
+                for take_id, each in words.counted(
+                    archive.interactions(), total, f"Merging {source.stem}"
+                ):
+                    change.add(take_id, each)
+                merged.append({"cassette": source.stem, "interactions": total})
+    document = {"version": 1, "cassette": target.stem, "merged": merged}
+    count = sum(each["interactions"] for each in merged)
+    said = f"Put {words.many(count, 'interaction')} into '{target.stem}'"
+    words.answer(document, [said], as_json=as_json)

@@ -1,0 +1,90 @@
+"""``replay-proxy unused``: the recordings that no test run of the given reports has used."""
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from replay_proxy.errors import ConfigurationError
+from replay_proxy.miss import summary
+from replay_proxy.store import tables
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.rows import to_recorded
+from replay_proxy.tape_tools import words
+
+#: So many are described; all of them are counted.
+SHOWN = 1000
+
+Reports = Annotated[
+    list[Path],
+    typer.Option(
+        "--report",
+        help="What `replay-proxy run --report` or GET /_replay/api/report gave; may be repeated.",
+        show_default=False,
+    ),
+]
+
+
+def unused(
+    cassette: words.Name, report: Reports, store: words.Store = None, as_json: words.Json = False
+) -> None:
+    """List the recordings that no test run has used, going by the reports of the runs."""
+    path = words.path_of(cassette, store)
+    with Archive(path) as archive:
+        found = unused_of(archive, used_in(report, path.stem))
+        described = [described_of(archive, number) for number in found[:SHOWN]]
+    document = {
+        "version": 1,
+        "cassette": path.stem,
+        "unused_total": len(found),
+        "unused": described,
+    }
+    total = f"{words.many(len(found), 'recording')} of '{path.stem}' that no report has used"
+    words.answer(document, [_table(described), total], as_json=as_json)
+
+
+def used_in(reports: Sequence[Path], cassette: str) -> set[int]:
+    """The interactions that any of the reports has used. Raises ``ConfigurationError``."""
+    used: set[int] = set()
+    for path in reports:
+        try:
+            cassettes = json.loads(path.read_bytes())["cassettes"]
+            used |= {int(number) for number in cassettes.get(cassette, {"used": []})["used"]}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ConfigurationError(
+                f"{path} is no report: {type(error).__name__}: {error}. Write one with "
+                "`replay-proxy run --report FILE -- COMMAND`, or GET /_replay/api/report."
+            ) from None
+    return used
+
+
+def unused_of(archive: Archive, used: Collection[int]) -> list[int]:
+    """What replay could use and did not, by arrival."""
+    current = (by_take[max(by_take)] for by_take in archive.answers().values())
+    return sorted(number for each in current for number in each if number not in used)
+
+
+def described_of(archive: Archive, number: int) -> dict[str, Any]:
+    """What a person knows a recording by."""
+    (row,) = archive.query(tables.READ_REQUEST, {"id": number})
+    return {
+        "interaction": str(number),
+        **summary(to_recorded(dict(row)).request),
+        "recorded_at": words.moment(row["arrived_us"]),
+    }
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
+    table = words.table("recorded", "request", "model", "last message", "interaction")
+    for each in found:
+        table.add_row(
+            each["recorded_at"],
+            f"{each['method']} {each['path']}",
+            each["model"],
+            each["last_message"],
+            each["interaction"],
+        )
+    return table

@@ -1,0 +1,132 @@
+"""``replay-proxy verify``: whether a cassette can be trusted, and shared.
+
+Every page, checksum, chunk and fingerprint is computed anew, and everything stored is scanned for
+credentials. Each finding names its interaction and its kind.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.table import Table
+
+from replay_proxy.errors import StoreError
+from replay_proxy.fingerprint import fingerprint
+from replay_proxy.leaks import leaks
+from replay_proxy.store import tables
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.rows import Row, checksum, from_row, to_row
+from replay_proxy.tape_tools import words
+
+#: The kinds of findings, as the JSON names them.
+KINDS = {
+    "damaged": "the file, or a page of it, is not as it was written",
+    "checksum": "an answer is not as it was recorded: its bytes, status, headers or times",
+    "chunks": "the chunks do not add up to the answer's body",
+    "fingerprint": "the stored request does not give the stored fingerprint",
+    "column": "a column does not say what the request or the answer it was made from says",
+    "secret": "something that looks like a credential",
+}
+#: Columns that are made from others of their row.
+_DERIVED = ("model", "streams", "media_type")
+
+
+def verify(
+    cassettes: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names or files of cassettes; without them, all of the store."),
+    ] = None,
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """Check that cassettes are whole, unaltered and free of credentials; exit 1 if not."""
+    if cassettes:
+        paths = [words.existing(each, store) for each in cassettes]
+    else:
+        paths = sorted(words.store_directory(store).glob("*.sqlite"))
+    verified = [_verified(path) for path in paths]
+    count = sum(len(each["findings"]) for each in verified)
+    document = {
+        "version": 1,
+        "verdict": "failed" if count else "passed",
+        "cassettes": verified,
+    }
+    total = sum(each["interactions"] for each in verified)
+    said = (
+        f"{words.many(count, 'finding')} in {words.many(total, 'interaction')} of "
+        f"{words.many(len(paths), 'cassette')}"
+    )
+    words.answer(document, [*([_table(verified)] if count else []), said], as_json=as_json)
+    raise typer.Exit(words.FOUND if count else 0)
+
+
+def _verified(path: Path) -> dict[str, Any]:
+    findings: list[dict[str, Any]] = []
+    interactions = 0
+    try:
+        with Archive(path) as archive:
+            for (verdict,) in archive.query("PRAGMA integrity_check"):
+                if verdict != "ok":
+                    findings.append(_finding("damaged", None, verdict))
+            takes = {take.id for take in archive.takes()}
+            ((total, _),) = archive.query(tables.COUNT_INTERACTIONS)
+            for row in words.counted(archive.rows(), total, f"Verifying {path.stem}"):
+                interactions += 1
+                findings += _findings(row, takes)
+    except StoreError as error:
+        findings.append(_finding("damaged", None, str(error)))
+    return {"cassette": path.stem, "interactions": interactions, "findings": findings}
+
+
+def _findings(row: Row, takes: set[int]) -> Iterator[dict[str, Any]]:
+    """What is wrong with one row."""
+    number = row["id"]
+    if row["take_id"] not in takes:
+        yield _finding("column", number, f"take_id is {row['take_id']}, and there is no such take")
+    try:
+        if (broken := _broken_chunks(row)) is not None:
+            yield _finding("chunks", number, broken)
+        if checksum(row) != row["checksum"]:
+            yield _finding("checksum", number, f"it is {checksum(row)}, not {row['checksum']}")
+        interaction = from_row(row | {"checksum": checksum(row)})
+        made = fingerprint(interaction.request)
+        if made != row["fingerprint"]:
+            yield _finding("fingerprint", number, f"the request gives {made}")
+        again = to_row(interaction, row["take_id"])
+        for column in _DERIVED:
+            if again[column] != row[column]:
+                what = f"{column} is {row[column]!r}, and should be {again[column]!r}"
+                yield _finding("column", number, what)
+        for leak in leaks(interaction.request, interaction.headers, interaction.body):
+            shown = f": {leak.beginning}" if leak.beginning else ""
+            yield _finding("secret", number, f"{leak.kind} in {leak.where}{shown}")
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        yield _finding("damaged", number, f"{type(error).__name__}: {error}")
+
+
+def _broken_chunks(row: Row) -> str | None:
+    """What is wrong with the chunks, or None."""
+    before_us = end = 0
+    for number, (offset_us, next_end) in enumerate(orjson.loads(row["timeline"])):
+        if next_end < end or offset_us < before_us:
+            return f"chunk {number} ends at byte {next_end} after {offset_us} µs, before another"
+        before_us, end = offset_us, next_end
+    size = len(row["body"])
+    return None if end == size else f"they end at byte {end}, the body has {size}"
+
+
+def _finding(kind: str, interaction: int | None, what: str) -> dict[str, Any]:
+    named = None if interaction is None else str(interaction)
+    return {"kind": kind, "interaction": named, "what": what}
+
+
+def _table(verified: list[dict[str, Any]]) -> Table:
+    table = words.table("cassette", "interaction", "kind", "what")
+    for each in verified:
+        for finding in each["findings"]:
+            table.add_row(
+                each["cassette"], finding["interaction"], finding["kind"], finding["what"]
+            )
+    return table

@@ -1,0 +1,120 @@
+"""What every tape tool says and understands: which cassette is meant, how it answers, progress.
+
+A tool computes a JSON-ready document and a rich table or text of the same; ``answer`` prints one of
+them. What a tool does is in its own file.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, TypeVar
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.progress import track
+from rich.table import Table
+
+from replay_proxy.errors import CassetteMissing, ConfigurationError
+from replay_proxy.settings import cassette_name, load
+
+#: The exit code of a tool that has found what it looks for; 2 is an error's.
+FOUND = 1
+
+Store = Annotated[
+    Path | None, typer.Option(help="The directory of the cassettes, instead of STORE.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")]
+Name = Annotated[str, typer.Argument(help="A cassette's name, or the path of its file.")]
+
+T = TypeVar("T")
+
+
+def store_directory(store: Path | None) -> Path:
+    """The directory of the cassettes. Raises ``ConfigurationError`` when it does not exist."""
+    directory = store or load().store
+    if not directory.is_dir():
+        raise ConfigurationError(
+            f"STORE={directory} is not a directory. Name where the cassettes are with --store."
+        )
+    return directory
+
+
+def path_of(cassette: str, store: Path | None) -> Path:
+    """The file of a cassette by its name, or by its path, which ends in ``.sqlite``.
+
+    It may not exist. Raises ``ConfigurationError``.
+    """
+    if cassette.endswith(".sqlite"):
+        return Path(cassette)
+    try:
+        return (store or load().store) / f"{cassette_name(cassette)}.sqlite"
+    except ValueError as error:
+        raise ConfigurationError(f"{cassette!r} names no cassette: {error}.") from None
+
+
+def existing(cassette: str, store: Path | None) -> Path:
+    """The same of a cassette that is there. Raises ``CassetteMissing``, ``ConfigurationError``."""
+    path = path_of(cassette, store)
+    if not path.is_file():
+        raise CassetteMissing(f"There is no cassette {path}. Check its name, and STORE.")
+    return path
+
+
+def answer(document: dict[str, Any], shown: Sequence[RenderableType], *, as_json: bool) -> None:
+    """Print what a tool has found, for a program or for a person."""
+    if as_json:
+        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        return
+    # Not a terminal's width: what goes to a file or a pipe is not to be folded.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    for each in shown:
+        console.print(each, soft_wrap=isinstance(each, str), markup=False)
+
+
+def table(*columns: str) -> Table:
+    """A table without frames, which also reads well in a log."""
+    return Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes its place when all of it is there.
+
+    Raises ``ConfigurationError`` when it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        try:
+            with part.open("wb") as content:
+                yield content
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def counted(items: Iterable[T], total: int, doing: str) -> Iterable[T]:
+    """The items, with a progress bar on a terminal's standard error."""
+    return track(
+        items,
+        description=doing,
+        total=total,
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def moment(us: int) -> str:
+    """Microseconds since 1970 as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
+
+
+def many(number: int, one: str, more: str = "") -> str:
+    """``1 take``, ``1,200 takes``."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"

@@ -1,0 +1,262 @@
+"""The tape tools as commands: what each of them finds, prints, changes, and exits with."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from replay_proxy.cli import app
+from replay_proxy.errors import ConfigurationError, ReplayProxyError
+from replay_proxy.store.archive import Archive
+from tests.support.tape import EVENTS, make, recorded, stored
+
+KEY = "sk-proj-" + "a1B2c3D4e5F6g7H8" * 3
+Tool = Callable[..., Any]
+
+
+@pytest.fixture
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tool:
+    """Runs a tool in a directory whose store is ``cassettes``; gives what it prints.
+
+    ``code`` is the exit code that it has to have. With ``--json`` the document is read.
+    """
+    (tmp_path / "cassettes").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object, code: int = 0) -> Any:
+        result = CliRunner().invoke(app, [str(word) for word in words])
+        if isinstance(result.exception, ReplayProxyError):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return json.loads(result.stdout) if "--json" in words else result.stdout
+
+    return run
+
+
+@pytest.fixture
+def cassettes(tmp_path: Path) -> Path:
+    return tmp_path / "cassettes"
+
+
+def change(path: Path, sql: str, *parameters: object) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(sql, parameters)
+
+
+def ids(path: Path) -> list[int]:
+    with Archive(path) as archive:
+        return [each.id for _, each in archive.interactions()]
+
+
+def test_ls_lists_cassettes_and_says_which_cannot_be_read(tool: Tool, cassettes: Path) -> None:
+    old, other, new = recorded("1", b"a"), recorded("2", b"b"), recorded("1", b"c")
+    make(cassettes / "a.sqlite", [old, other], [new])
+    (cassettes / "broken.sqlite").write_bytes(b"x" * 1000)
+    found = tool("ls", "--json")
+    good, bad = found["cassettes"]
+    assert {name: good[name] for name in ("cassette", "interactions", "requests", "takes")} == {
+        "cassette": "a",
+        "interactions": 3,
+        "requests": 2,
+        "takes": 2,
+    }
+    assert good["superseded"] == 1
+    assert "file is not a database" in bad["error"]
+    assert "broken" in tool("ls")
+
+
+def test_ls_lists_interactions_a_page_at_a_time(tool: Tool, cassettes: Path) -> None:
+    old, new = recorded("Hi?", b"a"), recorded("Hi?", b"b", b"c", headers=EVENTS)
+    make(cassettes / "a.sqlite", [old], [new])
+    found = tool("ls", "a", "--json")
+    assert found["total"] == 2
+    assert [each["superseded"] for each in found["interactions"]] == [True, False]
+    last = found["interactions"][1]
+    assert (last["number"], last["interaction"], last["chunks"]) == (2, str(new.id), 2)
+    assert (last["last_message"], last["model"], last["status"]) == ("Hi?", "m", 200)
+    assert [
+        each["number"] for each in tool("ls", "a", "--json", "--offset", 1)["interactions"]
+    ] == [2]
+    assert "1 more interaction" in tool("ls", "a", "--limit", 1)
+
+
+def test_a_cassette_is_named_or_a_path(tool: Tool, cassettes: Path, tmp_path: Path) -> None:
+    path = make(tmp_path / "elsewhere.sqlite", [recorded("1", b"a")])
+    assert tool("ls", path, "--json")["total"] == 1
+    assert tool("ls", "elsewhere", "--store", tmp_path, "--json")["total"] == 1
+    with pytest.raises(ReplayProxyError, match=r"no cassette cassettes/elsewhere\.sqlite"):
+        tool("ls", "elsewhere")
+    with pytest.raises(ConfigurationError, match="names no cassette"):
+        tool("ls", "../elsewhere")
+
+
+def test_unused_is_what_no_report_has_used(tool: Tool, cassettes: Path, tmp_path: Path) -> None:
+    one, two, three = (recorded(each, b"a") for each in "123")
+    make(cassettes / "a.sqlite", [one, two, three])
+    for name, used in {"x": [one.id], "y": [three.id]}.items():
+        report = {"cassettes": {"a": {"used": [str(number) for number in used]}, "b": {}}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(report))
+    (tmp_path / "other.json").write_text('{"cassettes": {}}')
+    found = tool("unused", "a", "--report", "x.json", "--json")
+    assert [each["interaction"] for each in found["unused"]] == [str(two.id), str(three.id)]
+    reports = ("--report", "x.json", "--report", "y.json", "--report", "other.json")
+    found = tool("unused", "a", *reports, "--json")
+    assert [each["last_message"] for each in found["unused"]] == ["2"]
+    assert found["unused_total"] == 1
+    assert "1 recording of 'a'" in tool("unused", "a", *reports)
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", '{"cassettes": {"a": {}}}', '{"cassettes": 1}']
+)
+def test_what_is_no_report_deletes_nothing(
+    tool: Tool, cassettes: Path, tmp_path: Path, content: str | None
+) -> None:
+    path = make(cassettes / "a.sqlite", [recorded("1", b"a")])
+    if content is not None:
+        (tmp_path / "r.json").write_text(content)
+    with pytest.raises(ConfigurationError, match=r"r\.json is no report"):
+        tool("prune", "a", "--report", "r.json")
+    assert len(ids(path)) == 1
+
+
+def test_prune_deletes_superseded_takes_and_with_a_report_what_is_unused(
+    tool: Tool, cassettes: Path, tmp_path: Path
+) -> None:
+    old, idle, new = recorded("1", b"a"), recorded("2", b"b"), recorded("1", b"c")
+    path = make(cassettes / "a.sqlite", [old, idle], [new])
+    (tmp_path / "r.json").write_text(json.dumps({"cassettes": {"a": {"used": [str(new.id)]}}}))
+    would = tool("prune", "a", "--report", "r.json", "--dry-run", "--json")
+    assert (would["superseded"], would["unused"]) == ([str(old.id)], [str(idle.id)])
+    assert len(ids(path)) == 3
+    assert tool("prune", "a", "--json")["superseded"] == [str(old.id)]
+    assert ids(path) == [idle.id, new.id]
+    assert "1 unused" in tool("prune", "a", "--report", "r.json")
+    assert ids(path) == [new.id]
+    assert stored(cassettes, new.request, cassette="a") == new
+
+
+def test_export_and_import_give_the_same_text_and_the_same_replay(
+    tool: Tool, cassettes: Path, tmp_path: Path
+) -> None:
+    one = recorded("1", b"data: 1\n\n", b"data: \xff\n\n", headers=EVENTS)
+    make(cassettes / "a.sqlite", [recorded("1", b"old")], [one])
+    text = tool("export", "a")
+    assert tool("export", "a", "-o", "a.jsonl") == ""
+    assert (tmp_path / "a.jsonl").read_text() == text
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        tool("export", "a", "-o", "missing/a.jsonl")
+
+
+def test_merge_puts_all_takes_into_one_and_the_newest_replays(tool: Tool, cassettes: Path) -> None:
+    old, other, new = recorded("1", b"a"), recorded("2", b"b"), recorded("1", b"c")
+    make(cassettes / "a.sqlite", [old])
+    make(cassettes / "b.sqlite", [other], [new])
+    found = tool("merge", "all", "a", "b", "--json")
+    assert found["merged"] == [
+        {"cassette": "a", "interactions": 1},
+        {"cassette": "b", "interactions": 2},
+    ]
+    assert ids(cassettes / "all.sqlite") == [old.id, other.id, new.id]
+    assert stored(cassettes, old.request, cassette="all") == new
+    assert "2 interactions into 'a'" in tool("merge", "a", "b")
+    with pytest.raises(ConfigurationError, match="into itself"):
+        tool("merge", "a", "cassettes/a.sqlite")
+
+
+def test_rename_and_rm_move_and_delete_whole_cassettes(tool: Tool, cassettes: Path) -> None:
+    path = make(cassettes / "a.sqlite", [recorded("1", b"a")])
+    make(cassettes / "b.sqlite", [recorded("2", b"b")])
+    with pytest.raises(ReplayProxyError, match="already"):
+        tool("rename", "a", "b")
+    tool("rename", "a", "c")
+    assert not path.exists()
+    assert len(ids(cassettes / "c.sqlite")) == 1
+    with pytest.raises(ReplayProxyError, match="no cassette"):
+        tool("rm", "b", "none")
+    assert sorted(each.stem for each in cassettes.iterdir()) == ["b", "c"]
+    tool("rm", "b", "c")
+    assert list(cassettes.iterdir()) == []
+
+
+def kinds(found: Any) -> list[tuple[str, str | None]]:
+    return [(each["kind"], each["interaction"]) for each in found["cassettes"][0]["findings"]]
+
+
+def test_verify_passes_what_was_recorded(tool: Tool, cassettes: Path) -> None:
+    make(cassettes / "a.sqlite", [recorded("1", b"data: 1\n\n", b"", headers=EVENTS)])
+    assert tool("verify", "--json")["verdict"] == "passed"
+    assert "0 findings in 1 interaction of 1 cassette" in tool("verify", "a")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "kind"),
+    [
+        ("body", b"ac", "checksum"),
+        ("status", 201, "checksum"),
+        ("response_headers", "[]", "checksum"),
+        ("head_us", 6, "checksum"),
+        ("timeline", "[[10000,1]]", "chunks"),
+        ("timeline", "[[10000,2],[20000,1]]", "chunks"),
+        ("timeline", "[[20000,1],[10000,2]]", "chunks"),
+        ("timeline", "[[20000,2]]", "checksum"),
+        ("timeline", "{}", "chunks"),
+        ("timeline", "[", "damaged"),
+        ("request_headers", "[[1]]", "damaged"),
+        ("fingerprint", "v1:0", "fingerprint"),
+        ("request_body", b'{"model":"m"}', "fingerprint"),
+        ("path", "/v1/responses", "fingerprint"),
+        ("model", "other", "column"),
+        ("streams", 1, "column"),
+        ("media_type", "text/html", "column"),
+        ("take_id", 5, "column"),
+    ],
+)
+def test_verify_names_what_is_wrong_with_an_interaction(
+    tool: Tool, cassettes: Path, column: str, value: object, kind: str
+) -> None:
+    good, bad = recorded("1", b"a", b"b"), recorded("2", b"a", b"b")
+    path = make(cassettes / "a.sqlite", [good, bad])
+    change(path, f"UPDATE interaction SET {column} = ? WHERE id = ?", value, bad.id)  # noqa: S608
+    found = tool("verify", "a", "--json", code=1)
+    assert found["verdict"] == "failed"
+    assert kinds(found)[0] == (kind, str(bad.id))
+    assert {number for _, number in kinds(found)} == {str(bad.id)}
+    assert kind in tool("verify", "a", code=1)
+
+
+def test_verify_finds_a_flipped_byte_wherever_it_changes_something(
+    tool: Tool, cassettes: Path
+) -> None:
+    path = make(cassettes / "a.sqlite", [recorded("What?", b"abcdefgh" * 8, b"ijkl" * 8)])
+    whole = path.read_bytes()
+    for needle in (b"abcdefgh", b"ijkl", b"What?", b"/v1/chat", b"v1:"):
+        at = whole.index(needle)
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert tool("verify", "a", "--json", code=1)["verdict"] == "failed", needle
+
+
+def test_verify_says_that_a_file_is_damaged_and_goes_on(tool: Tool, cassettes: Path) -> None:
+    path = make(cassettes / "a.sqlite", [recorded(f"{each}", b"x" * 5000) for each in range(20)])
+    path.write_bytes(path.read_bytes()[:-20_000])
+    make(cassettes / "b.sqlite", [recorded("1", b"a")])
+    found = tool("verify", "--json", code=1)
+    assert kinds(found)[0][0] == "damaged"
+    assert found["cassettes"][1]["findings"] == []
+    with pytest.raises(ReplayProxyError, match="no cassette"):
+        tool("verify", "none")
+
+
+def test_verify_finds_a_planted_key_and_does_not_repeat_it(tool: Tool, cassettes: Path) -> None:
+    one = recorded(f"my key is {KEY}", b"a")
+    make(cassettes / "a.sqlite", [one])
+    found = tool("verify", "a", "--json", code=1)
+    assert kinds(found) == [("secret", str(one.id))]
+    what = found["cassettes"][0]["findings"][0]["what"]
+    assert what == "OpenAI key in request body $.messages[0].content: sk-proj-…"
+    assert KEY not in tool("verify", "a", code=1)

@@ -1,0 +1,204 @@
+"""A cassette as text: lossless, the same every time, readable, and strict about its lines."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from replay_proxy.cassette import Interaction, Take, interaction_id
+from replay_proxy.errors import ImportRefused
+from replay_proxy.fingerprint import fingerprint
+from replay_proxy.timeline import Timeline
+from replay_proxy.twin import head, interaction_lines, read, take_line
+from replay_proxy.wire import Headers, Request
+
+TAKE = Take(7, "run", 1_763_000_000_000_000)
+EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
+JSON = ((b"content-type", b"application/json"),)
+
+
+def recorded(
+    chunks: list[bytes],
+    *,
+    request: Request | None = None,
+    headers: Headers = EVENTS,
+    status: int = 200,
+) -> Interaction:
+    request = request or Request("POST", "/v1/chat/completions", "", JSON, b'{"model":"m"}', 12)
+    ends = [len(b"".join(chunks[: number + 1])) for number in range(len(chunks))]
+    return Interaction(
+        id=interaction_id(request.arrived_us, 3),
+        fingerprint=fingerprint(request),
+        request=request,
+        status=status,
+        headers=headers,
+        body=b"".join(chunks),
+        timeline=Timeline(5, tuple(10 * number for number in range(len(chunks))), tuple(ends), 99),
+    )
+
+
+def text_of(*interactions: Interaction) -> bytes:
+    lines = b"".join(interaction_lines(TAKE.id, each) for each in interactions)
+    return head() + take_line(TAKE) + lines
+
+
+def values(text: bytes) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def back(text: bytes) -> list[Interaction]:
+    found = list(read(text.splitlines(keepends=True)))
+    assert found[0] == TAKE
+    return [each[1] for each in found[1:] if not isinstance(each, Take) and each[0] == TAKE.id]
+
+
+headers_of_any_bytes = st.lists(
+    st.tuples(st.binary(max_size=9), st.binary(max_size=9)), max_size=3
+).map(tuple)
+chunks_of_any_bytes = st.lists(
+    st.binary(max_size=30)
+    | st.text(max_size=20).map(lambda text: text.encode("utf-8", "replace"))
+    | st.sampled_from(
+        [b"data: x\n\n", b"data: y\r\n\r\n", b"\n", b"\r", b'{"a":1,"b":2}', b"\xed\x95"]
+    ),
+    max_size=8,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    chunks=chunks_of_any_bytes,
+    body=st.binary(max_size=60) | st.sampled_from([b'{"a":[1,{"b":",\\"x"}]}', b"\n\n", b""]),
+    request_headers=headers_of_any_bytes,
+    headers=headers_of_any_bytes | st.sampled_from([EVENTS, JSON]),
+    path=st.text(st.characters(max_codepoint=255), max_size=9),
+    query=st.text(st.characters(max_codepoint=255), max_size=9),
+    status=st.integers(100, 599),
+)
+def test_any_bytes_in_any_chunks_survive_and_give_the_same_lines_again(
+    chunks: list[bytes],
+    body: bytes,
+    request_headers: Headers,
+    headers: Headers,
+    path: str,
+    query: str,
+    status: int,
+) -> None:
+    request = Request("POST", path, query, request_headers, body, 12)
+    one = recorded(chunks, request=request, headers=headers, status=status)
+    text = text_of(one)
+    assert back(text) == [one]
+    assert text_of(*back(text)) == text
+
+
+def test_each_event_of_a_stream_is_a_line_with_its_offset() -> None:
+    text = text_of(recorded([b"data: 1\n\ndata: 2\n\n", b"data: 3\n\n"]))
+    assert values(text)[-3:] == [
+        {"at_us": 0, "answer": "data: 1\n\n"},
+        {"answer": "data: 2\n\n"},
+        {"at_us": 10, "answer": "data: 3\n\n"},
+    ]
+
+
+def test_each_line_of_pretty_json_and_each_member_of_compact_json_is_a_line() -> None:
+    request = Request("POST", "/v1/embeddings", "", JSON, b'{"model":"m","input":"a, b"}', 12)
+    text = text_of(recorded([b'{\n  "id": 1\n}\n'], request=request, headers=JSON))
+    assert [line["request"] for line in values(text) if "request" in line] == [
+        '{"model":"m",',
+        '"input":"a, b"}',
+    ]
+    assert [line["answer"] for line in values(text) if "answer" in line] == [
+        "{\n",
+        '  "id": 1\n',
+        "}\n",
+    ]
+
+
+def test_what_is_no_text_is_base64_and_only_that() -> None:
+    korean = "data: 한\n\n".encode()
+    cut = [b"data: a\n\n" + korean[:8], korean[8:] + b"data: b\n\n"]
+    (_, _, _, _, _, _, *answers) = values(text_of(recorded(cut)))
+    assert [next(reversed(line)) for line in answers] == [
+        "answer",
+        "answer_base64",
+        "answer_base64",
+        "answer",
+    ]
+
+
+def test_a_line_is_text_that_a_person_can_read() -> None:
+    request = Request("POST", "/v1/x", "", JSON, '{"q":"한국의 수도는?"}'.encode(), 12)
+    assert (
+        '{"request":"{\\"q\\":\\"한국의 수도는?\\"}"}'
+        in text_of(recorded([b""], request=request)).decode()
+    )
+
+
+def test_an_edited_request_gets_the_fingerprint_that_it_has_now() -> None:
+    text = text_of(recorded([b"x"])).replace(b'\\"m\\"', b'\\"other\\"')
+    (edited,) = back(text)
+    assert edited.request.body == b'{"model":"other"}'
+    assert edited.fingerprint == fingerprint(edited.request)
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        (b"", "Line 3"),
+        (b"{", "Line 3"),
+        (b"[]", "belongs to no interaction"),
+        (b'{"answer":"x"}', "belongs to no interaction"),
+        (b'{"take":"9"}', "belongs to no interaction"),
+        (b'{"take":"x","run":"r","started_us":1}', "invalid literal"),
+        (b'{"cassette":1}', "belongs to no interaction"),
+    ],
+)
+def test_a_line_that_says_nothing_is_refused_with_its_number(line: bytes, cause: str) -> None:
+    with pytest.raises(ImportRefused, match=cause) as refusal:
+        list(read([head(), take_line(TAKE), line + b"\n"]))
+    assert "Line 3" in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        (b'{"answer":"no offset"}', "has no at_us"),
+        (b'{"at_us":"1","answer":"x"}', "no whole number"),
+        (b'{"at_us":1,"answer":5}', "is no text"),
+        (b'{"at_us":1,"answer_base64":"*"}', "no base64"),
+        (b'{"at_us":1,"answer":"x","more":1}', "more does not belong here"),
+        (b'{"request":"x","at_us":1}', "at_us does not belong here"),
+        (b'{"header":["a"]}', "header says nothing here"),
+        ('{"header":["a","한"]}'.encode(), "latin-1"),
+        (b'{"surprise":1}', "surprise says nothing here"),
+    ],
+)
+def test_a_line_of_an_interaction_that_is_none_is_refused(line: bytes, cause: str) -> None:
+    first = interaction_lines(TAKE.id, recorded([])).splitlines(keepends=True)
+    with pytest.raises(ImportRefused, match=cause):
+        list(read([head(), take_line(TAKE), *first, line + b"\n"]))
+
+
+def test_a_member_that_is_missing_is_named() -> None:
+    text = text_of(recorded([b"x"])).replace(b'"total_us":99', b'"total":99')
+    with pytest.raises(ImportRefused, match="'total_us' is missing"):
+        back(text)
+
+
+def test_another_version_and_another_file_are_refused() -> None:
+    with pytest.raises(ImportRefused, match="version 2"):
+        list(read([b'{"cassette":2}\n']))
+    with pytest.raises(ImportRefused, match="first line"):
+        list(read([b'{"role":"user"}\n']))
+    with pytest.raises(ImportRefused, match="empty"):
+        list(read([]))
+
+
+def test_lines_may_come_from_a_file(tmp_path: Path) -> None:
+    one = recorded(["data: \u2028\x85 is no end of a line\n\n".encode()])
+    path = tmp_path / "cassette.jsonl"
+    path.write_bytes(text_of(one))
+    with path.open("rb") as lines:
+        assert [each[1] for each in read(lines) if not isinstance(each, Take)] == [one]
