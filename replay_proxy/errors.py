@@ -12,6 +12,7 @@
     ├── StoreError                  an answer could not be read or kept: 500
     │   ├── CassetteMissing         there is no such cassette
     │   └── CassetteDamaged         there is a file, and it cannot be trusted
+    ├── ImportRefused               another tool's file cannot be read
     └── UpstreamError               the real API gave no whole answer
         ├── UpstreamUnreachable     502
         ├── UpstreamTooSlow         504
@@ -123,6 +124,12 @@ class CassetteDamaged(StoreError):
     """There is a file of this name, and it is no cassette that this version can trust."""
 
     code = "cassette_damaged"
+
+
+class ImportRefused(ReplayProxyError):
+    """Another tool's recording is of no known format, or no file of the format that it claims."""
+
+    code = "import_refused"
 
 
 class UpstreamError(ReplayProxyError):

@@ -79,6 +79,17 @@ class EncodedTerminalEvent(TerminalEvent):
         return self._progress
 
 
+def event_ends(body: bytes) -> list[int]:
+    """Where each event of a whole stream ends, behind its blank line; the last is the body's end.
+
+    What follows the last blank line counts as one more event.
+    """
+    ends = [match.end() for match in _BLANK_LINE.finditer(body)]
+    if body and (not ends or ends[-1] < len(body)):
+        ends.append(len(body))
+    return ends
+
+
 def _terminal_line(text: bytes) -> re.Match[bytes] | None:
     if any(hint in text for hint in _HINTS):
         return _TERMINAL_LINE.search(text)

@@ -23,7 +23,7 @@ LAYERS = {
     "1 rules on rules": ("matching", "nearness"),
     "2 tape": ("cassette",),
     "2 its misses, its text": ("miss", "twin", "leaks"),
-    "3 parts": ("upstream", "recorder", "player", "dummy", "store", "journal"),
+    "3 parts": ("upstream", "recorder", "player", "dummy", "store", "journal", "importers"),
     "4 composition": ("modes",),
     "5 faces": ("app", "server", "verdict", "tape_tools"),
     "6 entries": ("cli", "pytest_plugin"),
@@ -72,6 +72,7 @@ ALLOWED = {
     "starlette": {"app"},
     "typer": {"cli", "tape_tools"},
     "uvicorn": {"cli"},
+    "yaml": {"importers"},
     "yarl": {"upstream"},
 }
 #: Of these the graph would not see what is imported.

@@ -1,0 +1,76 @@
+"""Readers of other tools' recordings: one file a format, and one line in ``FORMATS``.
+
+Pure: bytes in, exchanges out. Which files are read, and what is written to a store, is not decided
+here. Nothing is dropped silently: what is not carried over is told with its place and its reason,
+and a file that cannot be read is an ``ImportRefused``.
+"""
+
+from collections.abc import Iterator
+
+from replay_proxy.errors import ImportRefused
+from replay_proxy.importers import (
+    aimock,
+    ddapm,
+    go_vcr,
+    har,
+    httprr,
+    reel,
+    ruby_vcr,
+    vcrpy,
+)
+from replay_proxy.importers.carrying import carry_over
+from replay_proxy.importers.documents import unpacked
+from replay_proxy.importers.found import Format, Found, Misshapen, NotCarried
+
+__all__ = ["FORMATS", "Found", "NotCarried", "carry_over", "detect", "read"]
+
+FORMATS = {
+    "vcrpy": Format(vcrpy.recognises, vcrpy.read),
+    "ruby-vcr": Format(ruby_vcr.recognises, ruby_vcr.read),
+    "go-vcr": Format(go_vcr.recognises, go_vcr.read),
+    "har": Format(har.recognises, har.read),
+    "httprr": Format(httprr.recognises, httprr.read),
+    "test-agent": Format(ddapm.recognises, ddapm.read),
+    "reel": Format(reel.recognises, reel.read),
+    "aimock": Format(aimock.recognises, aimock.read),
+}
+
+
+def detect(name: str, content: bytes) -> str:
+    """The name of the format of a file. Raises ``ImportRefused`` when none recognises it."""
+    file = _unpacked(name, content)
+    for format_name, known in FORMATS.items():
+        if known.recognises(file):
+            return format_name
+    raise ImportRefused(
+        f"{name} looks like no recording of a known tool. "
+        f"If it is one, name its format: --format {' | '.join(FORMATS)}"
+    )
+
+
+def read(name: str, content: bytes, format_name: str | None = None) -> Iterator[Found | NotCarried]:
+    """What a file tells, in the order of its recording; ``name`` is the file's, for messages.
+
+    Raises ``ImportRefused`` when the format is unknown, or the file is not of it.
+    """
+    format_name = format_name or detect(name, content)
+    if format_name not in FORMATS:
+        raise ImportRefused(
+            f"There is no import format {format_name}. There are: {', '.join(FORMATS)}"
+        )
+    try:
+        yield from FORMATS[format_name].read(_unpacked(name, content))
+    except Misshapen as error:
+        raise ImportRefused(
+            f"{name} cannot be read as {format_name}: {error}. "
+            "Mend the file or record it again; another format is named with --format"
+        ) from None
+
+
+def _unpacked(name: str, content: bytes) -> bytes:
+    try:
+        return unpacked(content)
+    except Misshapen as error:
+        raise ImportRefused(
+            f"{name} cannot be read: {error}. Decompress, split or fetch it again"
+        ) from None

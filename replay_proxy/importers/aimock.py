@@ -1,0 +1,34 @@
+"""aimock fixtures: rules for making answers up, which hold neither a request nor an answer's bytes.
+
+Source: ``buildFixtureMatch`` of ``@copilotkit/aimock`` 1.43: also what it records keeps only what
+a fixture is matched by. So each fixture is told as not carried over, with what it has.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from replay_proxy.importers.documents import json_document
+from replay_proxy.importers.found import NotCarried
+from replay_proxy.importers.shapes import mapping, sequence
+
+_FIXTURES = re.compile(
+    rb"\A\s*\{(?:\s*\"[$\w]+\"\s*:\s*(?:\"[^\"]*\"|[\w.-]+)\s*,)*\s*\"fixtures\"\s*:\s*\["
+)
+
+
+def recognises(file: bytes) -> bool:
+    """Whether a file looks like fixtures of aimock."""
+    return bool(_FIXTURES.match(file))
+
+
+def read(file: bytes) -> Iterator[NotCarried]:
+    """Why each fixture is not carried over. Raises ``Misshapen``."""
+    fixtures = sequence(mapping(json_document(file), "the file").get("fixtures"), "fixtures")
+    for number, item in enumerate(fixtures, 1):
+        match = item.get("match") if isinstance(item, Mapping) else None
+        keys = ", ".join(map(str, match)) if isinstance(match, Mapping) and match else "nothing"
+        yield NotCarried(
+            f"fixture {number}",
+            f"it holds no whole request, only what it is matched by ({keys}): "
+            "record the request itself with MODE=record",
+        )

@@ -1,0 +1,144 @@
+"""From an exchange that was found to an interaction of our own, as if it had been recorded.
+
+The path begins at ``/v1/`` or ``/openai/``, the body is without its content-encoding, headers are
+those that may be stored, and ids sort in the order in which the exchanges were found.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+
+from replay_proxy.cassette import Interaction, interaction_id
+from replay_proxy.fingerprint import fingerprint
+from replay_proxy.importers.encodings import identity
+from replay_proxy.importers.found import Found, Misshapen, NotCarried
+from replay_proxy.importers.moments import moment_us
+from replay_proxy.redaction import stored_request, stored_response_headers
+from replay_proxy.sse import event_ends
+from replay_proxy.timeline import Timeline
+from replay_proxy.wire import Headers, Request, end_to_end, header
+
+_URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*))?([^?#]*)(?:\?([^#]*))?")
+_API_PATH = re.compile(r"/(?:v1|openai)/.*")
+#: Hosts without such a path that still serve the API, such as api.deepseek.com.
+_ENDPOINT = re.compile(
+    r"/(?:chat/completions|completions|embeddings|responses|moderations"
+    r"|images/(?:generations|edits|variations)|audio/(?:speech|transcriptions|translations))$"
+)
+#: They describe bytes on a connection, and the body here is decoded and sent anew.
+_FRAMING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+_METHOD = re.compile(r"[A-Z]{1,20}")
+
+
+def carry_over(
+    found: Iterable[Found | NotCarried], *, begin_us: int
+) -> Iterator[Interaction | NotCarried]:
+    """Our interactions of one file, in its order, and what is not carried over.
+
+    An id follows from when an exchange was recorded and from what it is, so that importing a file
+    again gives the same ids. Exchanges without a date follow those before them, or stand at the
+    file's first date; a file without any begins at ``begin_us``, microseconds since 1970.
+    """
+    everything = list(found)
+    dates = [_recorded_us(item) for item in everything if isinstance(item, Found)]
+    last_us = next((date for date in dates if date is not None), begin_us) - 1
+    for item in everything:
+        if isinstance(item, NotCarried):
+            yield item
+            continue
+        salt = int.from_bytes(_digest(item)[:8], "big")
+        dated_us = _recorded_us(item)
+        # Dates are often whole seconds: what the exchange is tells it from those of other files.
+        wanted_us = 0 if dated_us is None else dated_us + (salt >> 11) % 1000
+        stamp_us = max(last_us + 1, wanted_us)
+        try:
+            yield _interaction(item, stamp_us, interaction_id(stamp_us, salt))
+        except Misshapen as error:
+            yield NotCarried(item.where, str(error))
+        else:
+            last_us = stamp_us
+
+
+def target(url: str) -> tuple[str, str]:
+    """The path and the query under which our proxy serves what this URL serves.
+
+    Raises ``Misshapen`` for what is no OpenAI-like API.
+    """
+    match = _URL.match(url.strip())
+    scheme, host, path, query = match.groups() if match else (None, None, "", None)
+    if scheme in ("ws", "wss"):
+        raise Misshapen("it is a WebSocket, which cannot be replayed")
+    if known := _API_PATH.search(path):
+        path = known[0]
+    elif endpoint := _ENDPOINT.search(path):
+        path = "/v1" + endpoint[0]
+    else:
+        raise Misshapen(f"{host or 'the URL'} has no path of an OpenAI-like API: {path or 'none'}")
+    return _ascii(path), _ascii(query or "")
+
+
+def _interaction(found: Found, arrived_us: int, id_: int) -> Interaction:
+    method = found.method.strip().upper()
+    if not _METHOD.fullmatch(method):
+        raise Misshapen("its method is no HTTP method")
+    path, query = target(found.url)
+    if found.status == 101:
+        raise Misshapen("it is a WebSocket (101), which cannot be replayed")
+    if not 200 <= found.status <= 599:
+        raise Misshapen(f"its status is {found.status}, which is no answer")
+    body = identity(found.body, found.headers)
+    headers = tuple(pair for pair in end_to_end(found.headers) if pair[0] not in _FRAMING)
+    request = Request(method, path, query, found.request_headers, found.request_body, arrived_us)
+    return Interaction(
+        id=id_,
+        fingerprint=fingerprint(request),
+        request=stored_request(request),
+        status=found.status,
+        headers=stored_response_headers(headers),
+        body=body,
+        timeline=_timeline(found, body),
+    )
+
+
+def _timeline(found: Found, body: bytes) -> Timeline:
+    """The recorded chunks; else an event each, all there when the answer was whole."""
+    chunks = found.chunks or ()
+    if chunks and b"".join(piece for _, piece in chunks) == body:
+        offsets: list[int] = []
+        ends: list[int] = []
+        for offset_us, piece in chunks:
+            offsets.append(max(0, offset_us, offsets[-1] if offsets else 0))
+            ends.append(len(piece) + (ends[-1] if ends else 0))
+        return Timeline(
+            offsets[0], tuple(offsets), tuple(ends), max(offsets[-1], found.took_us or 0)
+        )
+    took_us = max(0, found.took_us or 0)
+    one = [len(body)] if body else []
+    ends = event_ends(body) if _is_stream(found.headers, body) else one
+    return Timeline(took_us, (took_us,) * len(ends), tuple(ends), took_us)
+
+
+def _is_stream(headers: Headers, body: bytes) -> bool:
+    media_type = header(headers, b"content-type")
+    if media_type is None:  # Some recorders are told to keep no headers.
+        return body.startswith((b"data:", b"event:", b": "))
+    return media_type.lower().startswith(b"text/event-stream")
+
+
+def _recorded_us(found: Found) -> int | None:
+    if found.recorded_us is not None:
+        return found.recorded_us
+    return moment_us(header(found.headers, b"date"))
+
+
+def _digest(found: Found) -> bytes:
+    digest = sha256(f"{found.method}\0{found.url}\0{found.status}\0".encode("utf-8", "replace"))
+    for part in (found.request_body, repr(found.headers).encode(), found.body):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()
+
+
+def _ascii(text: str) -> str:
+    """The text as it goes over the wire: what is not printable ASCII percent-encoded."""
+    raw = text.encode("utf-8", "replace")
+    return "".join(chr(byte) if 0x20 < byte < 0x7F else f"%{byte:02X}" for byte in raw)

@@ -1,0 +1,153 @@
+"""Foreign files as plain data: JSON, YAML that can do nothing, and whole files that are compressed.
+
+YAML is read by a safe loader only. A tag of an unknown kind becomes a ``Foreign`` and executes
+nothing, aliases may not grow without bound, and dates stay the text that they are.
+"""
+
+import json
+import re
+import zlib
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from replay_proxy.importers.found import Misshapen
+from replay_proxy.importers.shapes import Foreign
+
+#: The largest file, and the largest body in one, that is read.
+MAX_BYTES = 512 * 1024 * 1024
+#: How much text all aliases together may stand for.
+_MAX_EXPANDED = 256 * 1024 * 1024
+
+_Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Safe):  # type: ignore[misc]
+    """Plain data only."""
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Leave ``<<`` alone: no recorder writes it, and merges of merges grow without bound."""
+
+
+def _foreign(loader: Any, suffix: str, node: Any) -> object:
+    value: object
+    if isinstance(node, yaml.MappingNode):
+        value = loader.construct_mapping(node, deep=True)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_scalar(node)
+    if node.tag in ("tag:yaml.org,2002:python/unicode", "tag:yaml.org,2002:python/str", "!str"):
+        return value
+    if node.tag == "tag:yaml.org,2002:python/tuple":
+        return value
+    return Foreign(node.tag, value)
+
+
+def _text(loader: Any, node: Any) -> object:
+    return loader.construct_scalar(node)
+
+
+_Loader.add_multi_constructor("", _foreign)
+_Loader.add_constructor("!binary", yaml.SafeLoader.construct_yaml_binary)  # Ruby writes one "!"
+for _tag in ("timestamp", "merge", "value"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _text)
+
+
+def document(content: bytes) -> object:
+    """The data of a JSON or YAML file. Raises ``Misshapen``."""
+    if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        try:
+            return json_document(content)
+        except Misshapen as error:
+            try:
+                return _yaml(content)
+            except Misshapen:
+                raise error from None
+    return _yaml(content)
+
+
+def json_document(content: bytes) -> object:
+    """The data of a JSON text. Raises ``Misshapen``."""
+    try:
+        return json.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise Misshapen(f"it is not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise Misshapen("it is nested too deeply") from None
+    except ValueError as error:
+        raise Misshapen(f"it is no JSON: {error}") from None
+
+
+def _yaml(content: bytes) -> object:
+    loader = _Loader(content)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            raise Misshapen("it is empty")
+        _refuse_growth(node)
+        return loader.construct_document(node)
+    except RecursionError:
+        raise Misshapen("it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        # PyYAML lets errors of its own constructors through: a bool that is none, say.
+        raise Misshapen(f"it is no YAML: {' '.join(str(error).split())}") from None
+    finally:
+        loader.dispose()
+
+
+def _refuse_growth(root: Any) -> None:
+    """Raise ``Misshapen`` for a node that stands in itself, or aliases that stand for too much."""
+    sizes: dict[int, int] = {}
+    above: set[int] = set()
+    stack = [(root, False)]
+    while stack:
+        node, seen = stack.pop()
+        key = id(node)
+        if key in sizes:
+            continue
+        if isinstance(node, yaml.ScalarNode):
+            sizes[key] = 1 + len(node.value)
+            continue
+        below = node.value
+        if isinstance(node, yaml.MappingNode):
+            below = [part for pair in below for part in pair]
+        if seen:
+            above.discard(key)
+            sizes[key] = 1 + sum(sizes[id(part)] for part in below)
+            if sizes[key] > _MAX_EXPANDED:
+                raise Misshapen("its aliases stand for more than 256 MiB")
+        elif key in above:
+            raise Misshapen("an alias in it names the value that it stands in")
+        else:
+            above.add(key)
+            stack.append((node, True))
+            stack += [(part, False) for part in below]
+
+
+def inflated(data: bytes, what: str, wbits: int = zlib.MAX_WBITS | 32) -> bytes:
+    """What gzip or zlib data holds, all its members. Raises ``Misshapen``."""
+    pieces: list[bytes] = []
+    left = MAX_BYTES
+    while data:
+        decoder = zlib.decompressobj(wbits)
+        try:
+            pieces.append(decoder.decompress(data, left))
+        except zlib.error as error:
+            raise Misshapen(f"{what} cannot be decompressed: {error}") from None
+        left -= len(pieces[-1])
+        if left <= 0:
+            raise Misshapen(f"{what} is larger than {MAX_BYTES >> 20} MiB when decompressed")
+        if not decoder.eof:
+            raise Misshapen(f"{what} is compressed and breaks off")
+        data = decoder.unused_data.lstrip(b"\0")
+    return b"".join(pieces)
+
+
+def unpacked(content: bytes) -> bytes:
+    """A file without its compression: LangChain writes gzip, VCR's ``compressed`` zlib."""
+    if len(content) > MAX_BYTES:
+        raise Misshapen(f"it is larger than {MAX_BYTES >> 20} MiB")
+    if content[:3] == b"\x1f\x8b\x08" or re.match(rb"x[\x01\x5e\x9c\xda]", content):
+        return inflated(content, "it")
+    return content

@@ -1,0 +1,105 @@
+"""HAR 1.2 of browsers, proxies and Polly.js, which keeps encoded bodies in pieces.
+
+Sources: the HAR 1.2 specification; ``getBodyFromChunks`` of ``@pollyjs/adapter-node-http`` 1 to 6.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlencode
+
+from replay_proxy.importers.documents import json_document
+from replay_proxy.importers.found import Found, Misshapen, NotCarried, each
+from replay_proxy.importers.moments import milliseconds_us, moment_us
+from replay_proxy.importers.shapes import encoded, headers, integer, mapping, sequence, text, utf8
+
+_LOG = re.compile(rb"\A\s*\{\s*\"log\"\s*:\s*\{")
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
+
+
+def recognises(file: bytes) -> bool:
+    """Whether a file looks like HAR."""
+    return bool(_LOG.match(file.removeprefix(b"\xef\xbb\xbf"))) and b'"entries"' in file
+
+
+def read(file: bytes) -> Iterator[Found | NotCarried]:
+    """The exchanges in the order in which they began. Raises ``Misshapen``."""
+    log = mapping(mapping(json_document(file), "the file").get("log"), "the log")
+    told = list(each(sequence(log.get("entries"), "the entries"), "entry", _exchange))
+    began_us = 0
+    keyed: list[tuple[int, int, Found | NotCarried]] = []
+    for number, item in enumerate(told):
+        if isinstance(item, Found) and item.recorded_us is not None:
+            began_us = item.recorded_us
+        keyed.append((began_us, number, item))  # What has no date stays behind its neighbour.
+    yield from (item for _, _, item in sorted(keyed, key=lambda key: key[:2]))
+
+
+def _exchange(where: str, item: object) -> Found | NotCarried:
+    entry = mapping(item, "it")
+    request = mapping(entry.get("request"), "the request")
+    response = mapping(entry.get("response"), "the response")
+    if entry.get("_webSocketMessages") is not None:
+        raise Misshapen("it is a WebSocket, which cannot be replayed")
+    return Found(
+        where=where,
+        method=text(request.get("method"), "the method"),
+        url=text(request.get("url"), "the url"),
+        request_headers=headers(request.get("headers"), "the request's headers"),
+        request_body=_request_body(request),
+        status=integer(response.get("status"), "the status"),
+        headers=headers(response.get("headers"), "the response's headers"),
+        body=_body(response),
+        recorded_us=moment_us(entry.get("startedDateTime")),
+        took_us=milliseconds_us(entry.get("time")) or _timings_us(entry.get("timings")),
+    )
+
+
+def _request_body(request: Mapping[object, object]) -> bytes:
+    if request.get("postData") is None:
+        return b""
+    data = mapping(request["postData"], "the request's body")
+    if data.get("text"):
+        body = text(data["text"], "the request's body")
+        encoding = data.get("encoding", data.get("_encoding"))
+        return _bytes(body, encoding, request.get("_isBinary") is True, "the request's body")
+    params = sequence(data.get("params") or [], "the request's parameters")
+    if not params:
+        return b""
+    if "urlencoded" not in text(data.get("mimeType") or "urlencoded", "the request's media type"):
+        raise Misshapen("the request's body is in the file as parameters only, without its bytes")
+    fields = [mapping(param, "a parameter of the request") for param in params]
+    pairs = [(text(f.get("name"), "a name"), text(f.get("value") or "", "a value")) for f in fields]
+    return urlencode(pairs, errors="replace").encode()
+
+
+def _body(response: Mapping[object, object]) -> bytes:
+    content = response.get("content") or {}
+    data = mapping(content, "the answer's body")
+    if data.get("text") is None:
+        if isinstance(size := data.get("size"), int) and size > 0:
+            raise Misshapen("the answer's body is not in the file: save the HAR with content")
+        return b""
+    body = text(data["text"], "the answer's body")
+    binary = data.get("_isBinary") is True
+    return _bytes(body, data.get("encoding"), binary, "the answer's body")
+
+
+def _bytes(body: str, encoding: object, is_binary: bool, what: str) -> bytes:
+    """The bytes of a text in HAR; Polly.js writes a JSON list of the pieces that came."""
+    if not isinstance(encoding, str) or not encoding:
+        if not is_binary:
+            return utf8(body, what)
+        # Polly.js before version 5 wrote hex, and later base64 without saying so.
+        encoding = "hex" if _HEX.match(body.removeprefix('["')) else "base64"
+    if encoding in ("base64", "hex") and body.startswith("["):
+        pieces = sequence(json_document(utf8(body, what)), what)
+        return b"".join(encoded(text(piece, what), encoding, what) for piece in pieces)
+    return encoded(body, encoding, what)
+
+
+def _timings_us(value: object) -> int | None:
+    """What the phases took together; -1 stands for one that does not apply."""
+    if not isinstance(value, Mapping):
+        return None
+    phases = [milliseconds_us(value.get(name)) for name in ("blocked", "send", "wait", "receive")]
+    return sum(phase for phase in phases if phase) or None

@@ -1,0 +1,46 @@
+"""VCR for Ruby, in YAML or JSON, and betamax for Python, which writes the same.
+
+Source: ``lib/vcr/structs.rb``. A body is a text in the encoding that stands beside it.
+"""
+
+import re
+from collections.abc import Iterator
+
+from replay_proxy.importers.documents import document
+from replay_proxy.importers.found import Found, NotCarried, each
+from replay_proxy.importers.moments import moment_us
+from replay_proxy.importers.shapes import content, headers, integer, mapping, sequence, text
+
+_INTERACTIONS = re.compile(
+    rb"^:?http_interactions:|\A\s*\{[^{\[]*\"http_interactions\"\s*:", re.MULTILINE
+)
+
+
+def recognises(file: bytes) -> bool:
+    """Whether a file looks like a cassette of VCR."""
+    return bool(_INTERACTIONS.search(file))
+
+
+def read(file: bytes) -> Iterator[Found | NotCarried]:
+    """The exchanges of a cassette. Raises ``Misshapen``."""
+    cassette = mapping(document(file), "the file")
+    found = cassette.get("http_interactions", cassette.get(":http_interactions"))
+    yield from each(sequence(found or [], "http_interactions"), "interaction", _exchange)
+
+
+def _exchange(where: str, item: object) -> Found | NotCarried:
+    pair = mapping(item, "it")
+    request = mapping(pair.get("request"), "the request")
+    response = mapping(pair.get("response"), "the response")
+    status = mapping(response.get("status"), "the status")
+    return Found(
+        where=where,
+        method=text(request.get("method"), "the method").lstrip(":"),
+        url=text(request.get("uri"), "the uri"),
+        request_headers=headers(request.get("headers"), "the request's headers"),
+        request_body=content(request.get("body"), "the request's body"),
+        status=integer(status.get("code"), "the status"),
+        headers=headers(response.get("headers"), "the response's headers"),
+        body=content(response.get("body"), "the answer's body"),
+        recorded_us=moment_us(pair.get("recorded_at")),
+    )

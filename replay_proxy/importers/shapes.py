@@ -1,0 +1,212 @@
+"""Values of a foreign document, read liberally: each function gives one shape or ``Misshapen``.
+
+Every recorder spells the same thing in several ways (a header's value as text, as a list, as a
+number), and a damaged file holds anything anywhere. No format is known here.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from replay_proxy.importers.found import Misshapen
+from replay_proxy.wire import Headers
+
+#: RFC 9110, section 5.6.2.
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: What may not stand in a header's value, and is read as a space (RFC 9110, section 5.5).
+_NO_VALUE = re.compile(rb"[\r\n\0]+")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Foreign:
+    """A YAML value of a tag that is not executed: what stands below the tag, as plain data."""
+
+    tag: str
+    value: object
+
+
+def mapping(value: object, what: str) -> Mapping[object, object]:
+    """A mapping."""
+    if isinstance(value, Foreign):
+        return mapping(value.value, what)
+    if isinstance(value, Mapping):
+        return value
+    raise Misshapen(f"{what} is {_kind(value)}, not a mapping")
+
+
+def sequence(value: object, what: str) -> Sequence[object]:
+    """A list."""
+    if isinstance(value, list | tuple):
+        return value
+    raise Misshapen(f"{what} is {_kind(value)}, not a list")
+
+
+def text(value: object, what: str) -> str:
+    """A text; numbers and booleans as they are spelled, a foreign object as the text it is made of.
+
+    ``!!python/object/apply:multidict._multidict.istr [Accept]`` is ``Accept``.
+    """
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(value)
+        case bytes():
+            return value.decode("latin-1")
+        case Foreign(value=list([inner])) | Foreign(value=str() as inner):
+            return text(inner, what)
+        case Foreign(tag=tag):
+            raise Misshapen(f"{what} is an object of the unknown kind {tag}")
+    raise Misshapen(f"{what} is {_kind(value)}, not a text")
+
+
+def integer(value: object, what: str) -> int:
+    """A whole number, also one that is spelled as text."""
+    if isinstance(value, str) and (digits := re.match(r"\s*(-?\d{1,18})\b", value)):
+        return int(digits[1])
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise Misshapen(f"{what} is {_kind(value)}, not a number")
+
+
+def utf8(value: str, what: str) -> bytes:
+    """The text in UTF-8; two halves of a surrogate pair are the character that they mean."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        pass
+    try:
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le").encode()
+    except UnicodeError:
+        raise Misshapen(f"{what} holds half a surrogate pair, which is no text") from None
+
+
+def unbase64(value: object, what: str) -> bytes:
+    """The bytes that a base64 text stands for; white space in it does not matter."""
+    try:
+        return base64.b64decode("".join(text(value, what).split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise Misshapen(f"{what} is not base64, as the file says") from None
+
+
+def content(value: object, what: str) -> bytes:
+    """A body in any spelling: text, bytes, nothing, or ``{string, base64_string, encoding}``."""
+    match value:
+        case None:
+            return b""
+        case bytes():
+            return value
+        case Mapping():
+            return _labelled(value, what)
+        case Foreign(value={"state": [bytes() | str() as inner, *_]}):
+            return content(inner, what)  # io.BytesIO: its bytes, its position, its attributes
+        case Foreign(value=list([inner])):
+            return content(inner, what)
+        case list() | tuple() if all(isinstance(piece, bytes | str) for piece in value):
+            return b"".join(content(piece, what) for piece in value)
+    return utf8(text(value, what), what)
+
+
+def _labelled(value: Mapping[object, object], what: str) -> bytes:
+    if value.get("base64_string") is not None:
+        return unbase64(value["base64_string"], what)
+    if "string" not in value:
+        if not value:
+            return b""
+        raise Misshapen(f"{what} is not in the file (there is {', '.join(map(str, value))})")
+    inner, encoding = value["string"], value.get("encoding")
+    if not isinstance(inner, str) or not isinstance(encoding, str):
+        return content(inner, what)
+    return encoded(inner, encoding, what)
+
+
+def encoded(value: str, encoding: str, what: str) -> bytes:
+    """The bytes of a text that was once in this encoding, or is spelled in base64 or hex.
+
+    A text that the encoding does not know, or an encoding that is unknown, is taken as UTF-8: it
+    is what the recorders themselves do.
+    """
+    match encoding.lower():
+        case "base64":
+            return unbase64(value, what)
+        case "hex":
+            try:
+                return bytes.fromhex(value)
+            except ValueError:
+                raise Misshapen(f"{what} is not hexadecimal, as the file says") from None
+        case "" | "utf8" | "utf-8" | "ascii-8bit" | "binary":
+            return utf8(value, what)
+    try:
+        return value.encode(encoding)
+    except (LookupError, UnicodeError):
+        return utf8(value, what)
+
+
+def headers(value: object, what: str) -> Headers:
+    """Header fields in order with repeats, names in lower case; HTTP/2's ``:status`` is none.
+
+    From a mapping of names to values or lists of values, or a list of pairs, of
+    ``{name, value}`` or of lines.
+    """
+    if value is None:
+        return ()
+    fields: list[tuple[bytes, bytes]] = []
+    for name, inner in _fields(value, what):
+        lowered = text(name, f"a name in {what}").strip().lower().encode("latin-1", "replace")
+        values = inner if isinstance(inner, list | tuple) else [inner]
+        if _TOKEN.fullmatch(lowered):
+            fields += [(lowered, _value(one, f"{lowered.decode()} in {what}")) for one in values]
+    return tuple(fields)
+
+
+def _fields(value: object, what: str) -> Sequence[tuple[object, object]]:
+    if isinstance(value, Foreign) and isinstance(value.value, list) and len(value.value) == 1:
+        return _fields(value.value[0], what)  # frozenset, in vcrpy before version 1
+    if not isinstance(value, list | tuple):
+        return list(mapping(value, what).items())
+    fields: list[tuple[object, object]] = []
+    for item in value:
+        if isinstance(item, Mapping) and "name" in item:
+            fields.append((item["name"], item.get("value", "")))
+        elif isinstance(item, list | tuple) and len(item) == 2:
+            fields.append((item[0], item[1]))
+        elif isinstance(item, str) and ":" in item:
+            name, _, line = item.partition(":")
+            fields.append((name, line))
+        else:
+            raise Misshapen(f"{what} is a list of something that is no header")
+    return fields
+
+
+def _value(value: object, what: str) -> bytes:
+    if value is None:
+        return b""
+    line = text(value, what)
+    try:
+        raw = line.encode("latin-1")
+    except UnicodeEncodeError:
+        raw = utf8(line, what)
+    return _NO_VALUE.sub(b" ", raw).strip()
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "missing"
+        case Mapping():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case str() | bytes():
+            return "a text"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+    return "an object of an unknown kind"

@@ -1,0 +1,135 @@
+"""vcrpy and pytest-recording: YAML or JSON, in every layout that their versions and plugins write.
+
+Sources: ``vcr/serialize.py``, ``vcr/migration.py`` and ``vcr/stubs/httpx_stubs.py`` of vcrpy,
+pydantic-ai's ``json_body_serializer.py`` (``parsed_body``), and ``langchain_tests.conftest``
+(parallel lists ``requests`` and ``responses``, gzip).
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+
+from replay_proxy.importers.documents import document
+from replay_proxy.importers.found import Found, Misshapen, NotCarried, each
+from replay_proxy.importers.moments import moment_us
+from replay_proxy.importers.shapes import content, headers, integer, mapping, sequence, text, utf8
+from replay_proxy.wire import Headers
+
+_PARALLEL = re.compile(rb"^requests:", re.MULTILINE)
+_PARALLEL_TOO = re.compile(rb"^responses:", re.MULTILINE)
+_OLD = re.compile(rb"\A(?:---\s+)?- request:|\A\s*\[\s*\{\s*\"re(?:quest|sponse)\"")
+_INTERACTIONS = re.compile(rb"^interactions:", re.MULTILINE)
+_ADDRESS = re.compile(rb"^( +)(uri|url):", re.MULTILINE)
+_JSON_INTERACTIONS = re.compile(rb"\A\s*\{[^{\[]*\"interactions\"\s*:\s*\[")
+_JSON_ADDRESS = re.compile(rb"()\"(uri|url)\"\s*:")
+
+
+def names_address(file: bytes) -> bytes | None:
+    """Whether the interactions of a file call their address ``uri`` (vcrpy) or ``url`` (go-vcr).
+
+    None for a file without interactions. The least indented such line counts, since lines of a
+    body stand further in; JSON inside JSON has its quotes escaped.
+    """
+    if _JSON_INTERACTIONS.match(file):
+        pattern = _JSON_ADDRESS
+    elif _INTERACTIONS.search(file):
+        pattern = _ADDRESS
+    else:
+        return None
+    found = [(len(match[1]), match[2]) for match in pattern.finditer(file)]
+    least = min((indent for indent, _ in found), default=0)
+    names = [name for indent, name in found if indent == least]
+    # aiohttp's answers have a url besides their request's uri.
+    return b"url" if names and b"uri" not in names else b"uri"
+
+
+def recognises(file: bytes) -> bool:
+    """Whether a file looks like a cassette of vcrpy."""
+    if _OLD.search(file) or (_PARALLEL.search(file) and _PARALLEL_TOO.search(file)):
+        return True
+    return names_address(file) == b"uri"
+
+
+def read(file: bytes) -> Iterator[Found | NotCarried]:
+    """The exchanges of a cassette. Raises ``Misshapen``."""
+    data = document(file)
+    yield from each(_pairs(data), "interaction", _exchange)
+
+
+def _pairs(data: object) -> list[object]:
+    if isinstance(data, list):
+        return data  # Before version 1 there was nothing around the list.
+    cassette = mapping(data, "the file")
+    if "interactions" in cassette:
+        return list(sequence(cassette["interactions"] or [], "interactions"))
+    if "requests" in cassette and "responses" in cassette:
+        requests = sequence(cassette["requests"] or [], "requests")
+        responses = sequence(cassette["responses"] or [], "responses")
+        if len(requests) != len(responses):
+            raise Misshapen(f"it has {len(requests)} requests and {len(responses)} responses")
+        return [
+            {"request": request, "response": response}
+            for request, response in zip(requests, responses, strict=True)
+        ]
+    raise Misshapen("it has no interactions")
+
+
+def _exchange(where: str, item: object) -> Found | NotCarried:
+    pair = mapping(item, "it")
+    request = mapping(pair.get("request"), "the request")
+    response = mapping(pair.get("response"), "the response")
+    method = text(request.get("method"), "the method")
+    status = _status(response)
+    answered = headers(response.get("headers"), "the response's headers")
+    return Found(
+        where=where,
+        method=method,
+        url=_url(request),
+        request_headers=headers(request.get("headers"), "the request's headers"),
+        request_body=_request_body(request),
+        status=status,
+        headers=answered,
+        body=_body(response, answered, may_be_absent=method == "HEAD" or status in (204, 304)),
+        recorded_us=moment_us(pair.get("recorded_at")),
+    )
+
+
+def _url(request: Mapping[object, object]) -> str:
+    if "uri" in request or "url" in request:
+        return text(request.get("uri", request.get("url")), "the uri")
+    scheme = text(request.get("protocol"), "the protocol")
+    host = text(request.get("host"), "the host")
+    return f"{scheme}://{host}{text(request.get('path'), 'the path')}"
+
+
+def _status(response: Mapping[object, object]) -> int:
+    status = response.get("status", response.get("status_code"))
+    if isinstance(status, Mapping):
+        status = status.get("code", status.get("status_code"))
+    return integer(status, "the status")
+
+
+def _request_body(request: Mapping[object, object]) -> bytes:
+    if request.get("parsed_body") is not None:
+        return _dumped(request["parsed_body"], "the request's body")
+    return content(request.get("body"), "the request's body")
+
+
+def _body(response: Mapping[object, object], answered: Headers, *, may_be_absent: bool) -> bytes:
+    if "body" in response and not (response["body"] is None and "parsed_body" in response):
+        return content(response["body"], "the answer's body")
+    if "parsed_body" in response:
+        return _dumped(response["parsed_body"], "the answer's body")
+    if "content" in response:
+        return content(response["content"], "the answer's body")
+    if may_be_absent or (b"content-length", b"0") in answered:
+        return b""
+    raise Misshapen("the answer's body is not in the file")
+
+
+def _dumped(parsed: object, what: str) -> bytes:
+    """A body that the recorder parsed, as it writes it again for its own replay."""
+    try:
+        return utf8(json.dumps(parsed), what)
+    except (TypeError, ValueError, RecursionError):
+        raise Misshapen(f"{what} was parsed by the recorder, and is no JSON now") from None

@@ -1,0 +1,130 @@
+"""Are other tools' recordings carried over to the byte? ``python -m tests.imports DIR…``
+
+Every file of the directories is read twice: by the importers, and by ``tests.support.originals``,
+which shares nothing with them. Each exchange has to arrive with the original's status and body, or
+to be listed with the reason why not. Where a directory's ``MANIFEST.json`` names the source of a
+file, and a ``*open.jsonl.gz`` beside the directory has its records, these are compared too.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from replay_proxy.cassette import Interaction
+from replay_proxy.errors import ImportRefused
+from replay_proxy.importers import Found, NotCarried, carry_over, detect, read
+from tests.support.corpus import Record, load
+from tests.support.originals import originals
+
+#: Where files without a date begin: any fixed moment does.
+BEGIN_US = 1_700_000_000_000_000
+Source = tuple[str, str]
+
+
+@dataclass
+class Outcome:
+    """What became of the exchanges."""
+
+    files: Counter[str] = field(default_factory=Counter)
+    carried: Counter[str] = field(default_factory=Counter)
+    left: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    recorded: int = 0
+
+
+def check(file: Path, records: Sequence[Record], outcome: Outcome) -> None:
+    """Compare one file, and the records that others made of it."""
+    content = file.read_bytes()
+    try:
+        format_name = detect(file.name, content)
+        found = list(read(file.name, content))
+    except ImportRefused as error:
+        outcome.wrong.append(f"{file.name}: {error}")
+        return
+    carried = list(carry_over(found, begin_us=BEGIN_US))
+    again = list(carry_over(read(file.name, content), begin_us=BEGIN_US))
+    outcome.files[format_name] += 1
+    outcome.wrong += [f"{file.name}: {what}" for what in wrong_ids(carried, again)]
+    expected = originals(content)
+    if len(expected) != len(carried):
+        outcome.wrong.append(f"{file.name}: {len(expected)} exchanges, {len(carried)} told")
+    asked: list[tuple[Found, Interaction | None]] = []
+    for told, item, original in zip(found, carried, expected, strict=False):
+        if isinstance(item, NotCarried):
+            outcome.left.append(f"{file.name}, {item.where}: {item.reason}")
+            asked += [(told, None)] if isinstance(told, Found) else []
+            continue
+        outcome.carried[format_name] += 1
+        if (item.status, item.body) != (original.status, original.body):
+            outcome.wrong.append(f"{file.name}, {told.where}: not the original's bytes")
+        assert isinstance(told, Found)
+        asked.append((told, item))
+    for record in records:
+        outcome.recorded += 1
+        if not any(same(record, told, item) for told, item in asked):
+            outcome.wrong.append(f"{file.name}: record {record.source_index} {record.id} differs")
+
+
+def same(record: Record, told: Found, item: Interaction | None) -> bool:
+    """Whether a record and an exchange are the same, to the byte; one that is left has no body."""
+    asked = (told.method.upper(), told.url, told.status, told.request_body)
+    return (record.method, record.url, record.status, record.request_body) == asked and (
+        item is None or record.response_body == item.body
+    )
+
+
+def wrong_ids(
+    carried: Sequence[Interaction | NotCarried], again: Sequence[Interaction | NotCarried]
+) -> Iterator[str]:
+    """What is wrong with the order, or with importing a second time."""
+    ids = [item.id for item in carried if isinstance(item, Interaction)]
+    if ids != sorted(set(ids)):
+        yield "ids do not sort in the file's order"
+    if ids != [item.id for item in again if isinstance(item, Interaction)]:
+        yield "importing again gives other ids"
+
+
+def sources(directory: Path) -> dict[str, Source]:
+    """Where each file of a directory was published, as far as its manifest says."""
+    manifest = directory / "MANIFEST.json"
+    if not manifest.exists():
+        return {}
+    return {
+        entry["file"]: (entry["repo"], entry["path"]) for entry in json.loads(manifest.read_text())
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 1 when anything differs."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.imports",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("directories", type=Path, nargs="+", metavar="DIR")
+    outcome = Outcome()
+    records: dict[Source, list[Record]] = {}
+    directories: list[Path] = parser.parse_args(arguments).directories
+    for path in sorted({p for d in directories for p in d.resolve().parent.glob("*open.jsonl.gz")}):
+        for record in load(path):
+            records.setdefault((record.source_repo, record.source_path), []).append(record)
+    for directory in directories:
+        known = sources(directory)
+        for file in sorted(directory.iterdir()):
+            if file.is_file() and file.name != "MANIFEST.json":
+                source = known.get(file.name)
+                check(file, records.get(source, []) if source else [], outcome)
+    print(f"{sum(outcome.files.values()):5} files: {dict(outcome.files)}")
+    print(f"{sum(outcome.carried.values()):5} exchanges carried over: {dict(outcome.carried)}")
+    print(f"{outcome.recorded:5} records of the same sources compared")
+    print(f"{len(outcome.left):5} not carried over", *outcome.left, sep="\n      ")
+    print(f"{len(outcome.wrong):5} wrong", *outcome.wrong, sep="\n      ")
+    return min(1, len(outcome.wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
