@@ -18,9 +18,9 @@ PACKAGE = Path(replay_proxy.__file__).parent
 #: From the top. A part is a module or a package of its name; those of one layer do not import
 #: each other.
 LAYERS = {
-    "0 words": ("errors", "wire", "sse", "timeline", "settings"),
-    "1 rules": ("redaction", "fingerprint", "provenance", "ending"),
-    "1 rules on rules": ("matching", "nearness"),
+    "0 words": ("errors", "wire", "sse", "events", "timeline", "settings"),
+    "1 rules": ("redaction", "fingerprint", "provenance", "ending", "answer"),
+    "1 rules on rules": ("matching", "nearness", "transcript"),
     "2 tape": ("cassette",),
     "2 its misses, its text": ("miss", "twin", "leaks"),
     "3 parts": ("upstream", "recorder", "player", "dummy", "store", "journal", "importers"),
@@ -30,12 +30,15 @@ LAYERS = {
 }
 #: Modules that belong to a part of another name.
 BELONGS_TO = {
+    "accumulation": "answer",
     "chunk_transport": "upstream",
     "control": "app",
     "data_plane": "app",
+    "description": "transcript",
     "report": "app",
     "main": "cli",
     "run": "cli",
+    "utterance": "transcript",
 }
 #: Everything may use these, their own layer too.
 FOR_ALL = {"errors"}
@@ -49,6 +52,7 @@ ALLOWED = {
     "multidict": {"upstream"},
     "jsonpath": {"matching"},
     "orjson": {
+        "answer",
         "fingerprint",
         "provenance",
         "dummy",

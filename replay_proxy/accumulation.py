@@ -1,0 +1,189 @@
+"""What the events of a stream add up to: the object that the same answer is without ``stream``.
+
+Pure. Texts that came in deltas are joined; of everything else the last value stands. Sources: the
+streaming events of OpenAI's chat, completions, responses, assistants and audio APIs, and what
+compatible hosts were recorded to send.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+Kinds = list[tuple[str, dict[str, Any]]]
+
+#: The members of a delta whose text continues; a repeated role, id or name does not.
+_CONTINUED = frozenset(
+    {
+        "arguments",
+        "code",
+        "content",
+        "data",
+        "input",
+        "reasoning",
+        "reasoning_content",
+        "refusal",
+        "summary",
+        "text",
+        "thinking",
+        "transcript",
+        "value",
+    }
+)
+#: Where a delta of ``/v1/responses`` belongs in its item: the list, the type of the part in it,
+#: and the member. Without a list it is the item's own.
+_DELTAS = {
+    "response.output_text.delta": ("content", "output_text", "text"),
+    "response.refusal.delta": ("content", "refusal", "refusal"),
+    "response.reasoning_text.delta": ("content", "reasoning_text", "text"),
+    "response.reasoning_summary_text.delta": ("summary", "summary_text", "text"),
+    "response.function_call_arguments.delta": ("", "", "arguments"),
+    "response.mcp_call_arguments.delta": ("", "", "arguments"),
+    "response.code_interpreter_call_code.delta": ("", "", "code"),
+    "response.custom_tool_call_input.delta": ("", "", "input"),
+}
+#: A position in a list that a stream names; beyond it, it is no position.
+_MOST = 10_000
+
+
+def accumulated(steps: Iterable[tuple[str, Any]]) -> dict[str, Any] | None:
+    """The object of a stream, given each event's name or type and its JSON; None without any.
+
+    ``error`` is what the stream said of one. Chat choices keep their ``delta``, joined. Assistants'
+    objects are a list, as their API gives one.
+    """
+    known: Kinds = [(kind, value) for kind, value in steps if isinstance(value, dict)]
+    if not known:
+        return None
+    if any(isinstance(value.get("choices"), list) for _, value in known):
+        total = _choices(known)
+    elif any(kind.startswith("response.") for kind, _ in known):
+        total = _response(known)
+    elif any(kind.startswith("thread.") for kind, _ in known):
+        total = _objects(known)
+    else:
+        total = _anything(known)
+    for kind, value in known:
+        if kind == "error" or value.get("error"):
+            total["error"] = value.get("error") or value
+    return total
+
+
+def joined(before: Any, delta: Any, name: str = "") -> Any:
+    """A value with a delta of it: lists by their elements' ``index``, texts joined by ``name``.
+
+    Neither of the two is changed.
+    """
+    if before is None or delta is None:
+        return before if delta is None else delta
+    if isinstance(before, dict) and isinstance(delta, dict):
+        return before | {key: joined(before.get(key), each, key) for key, each in delta.items()}
+    if isinstance(before, list):
+        return _listed(before, delta if isinstance(delta, list) else [delta])
+    if isinstance(before, str) and isinstance(delta, str):
+        return before + delta if name in _CONTINUED else delta or before
+    return delta
+
+
+def _listed(before: list[Any], delta: list[Any]) -> list[Any]:
+    total = list(before)
+    known = {
+        each["index"]: place
+        for place, each in enumerate(total)
+        if isinstance(each, dict) and isinstance(each.get("index"), int)
+    }
+    for each in delta:
+        index = each.get("index") if isinstance(each, dict) else None
+        if isinstance(index, int) and index in known:
+            total[known[index]] = joined(total[known[index]], each)
+        else:
+            total.append(each)
+            if isinstance(index, int):
+                known[index] = len(total) - 1
+    return total
+
+
+def _choices(known: Kinds) -> dict[str, Any]:
+    """Chat completions and legacy completions."""
+    total: dict[str, Any] = {}
+    choices: dict[int, dict[str, Any]] = {}
+    for _, value in known:
+        # Azure begins with an empty id, model and object.
+        total |= {key: each for key, each in value.items() if each or key not in total}
+        listed = value.get("choices")
+        for each in listed if isinstance(listed, list) else []:
+            if isinstance(each, dict):
+                index = each.get("index")
+                place = index if isinstance(index, int) else 0
+                choices[place] = _choice(choices.get(place, {}), each)
+    return total | {"choices": [choices[place] for place in sorted(choices)]}
+
+
+def _choice(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    choice = dict(before)
+    for key, each in now.items():
+        # A whole message, as some hosts repeat it in every chunk, grows by itself.
+        grows = key in ("delta", "text", "logprobs")
+        choice[key] = joined(before.get(key), each, key) if grows else _last(before.get(key), each)
+    return choice
+
+
+def _last(before: Any, now: Any) -> Any:
+    return before if now is None else now
+
+
+def _response(known: Kinds) -> dict[str, Any]:
+    """``/v1/responses``: the object of the last event, or as much as there is of it."""
+    response: dict[str, Any] = {}
+    items: dict[int, dict[str, Any]] = {}
+    for kind, value in known:
+        if isinstance(value.get("response"), dict):
+            response = value["response"]
+        place = _place(value.get("output_index"))
+        if isinstance(value.get("item"), dict):
+            items[place] = value["item"]
+        elif kind in _DELTAS and isinstance(value.get("delta"), str):
+            items[place] = _extended(items.get(place, {}), kind, value)
+    output = response.get("output")
+    if isinstance(output, list) and output:
+        return dict(response)
+    return response | {"output": [items[place] for place in sorted(items)]}
+
+
+def _extended(item: dict[str, Any], kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    """An item of a response's output with one more delta."""
+    into, type_, name = _DELTAS[kind]
+    if not into:
+        return item | {name: joined(item.get(name), value["delta"], name)}
+    parts = item.get(into)
+    parts = list(parts) if isinstance(parts, list) else []
+    place = _place(value.get("content_index", value.get("summary_index")))
+    while len(parts) <= place:
+        parts.append({"type": type_})
+    part = parts[place] if isinstance(parts[place], dict) else {}
+    parts[place] = part | {name: joined(part.get(name), value["delta"], name)}
+    return item | {into: parts}
+
+
+def _place(index: Any) -> int:
+    return index if isinstance(index, int) and 0 <= index < _MOST else 0
+
+
+def _objects(known: Kinds) -> dict[str, Any]:
+    """Assistants: the last state of every message, run and step that a stream is about."""
+    objects: dict[str, dict[str, Any]] = {}
+    for _, value in known:
+        identity = value.get("id")
+        if not isinstance(identity, str):
+            continue
+        delta = value.get("delta")
+        before = objects.get(identity, {})
+        objects[identity] = joined(before, delta) if isinstance(delta, dict) else value
+    return {"object": "list", "data": list(objects.values())}
+
+
+def _anything(known: Kinds) -> dict[str, Any]:
+    """Other streams, such as a transcription: the last of each member, and the deltas joined."""
+    total: dict[str, Any] = {}
+    for _, value in known:
+        total |= value
+    deltas = [value["delta"] for _, value in known if isinstance(value.get("delta"), str)]
+    return {"text": "".join(deltas)} | total if deltas else total
