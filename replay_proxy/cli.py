@@ -15,6 +15,7 @@ from replay_proxy.errors import ReplayProxyError
 from replay_proxy.settings import Mode, OnMiss
 from replay_proxy.tape_tools.export import export
 from replay_proxy.tape_tools.git import git_merge, git_resolve, git_setup, git_textconv
+from replay_proxy.tape_tools.import_ import import_
 from replay_proxy.tape_tools.ls import ls
 from replay_proxy.tape_tools.merge import merge
 from replay_proxy.tape_tools.prune import prune
@@ -85,6 +86,7 @@ def run(
 
 for tool in (ls, unused, prune, verify, export, merge, rename, rm):
     app.command(rich_help_panel="Tape")(tool)
+app.command("import", rich_help_panel="Tape")(import_)
 app.command(rich_help_panel="git")(git_setup)
 app.command(rich_help_panel="git")(git_resolve)
 app.command(hidden=True)(git_textconv)

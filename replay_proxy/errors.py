@@ -2,7 +2,7 @@
 
     ReplayProxyError
     ├── ConfigurationError          a setting is unknown, wrong or contradicts another: exit 2
-    ├── ImportRefused               a file tells of no recordings that can be read: exit 2
+    ├── ImportRefused               a file cannot be read as recordings: exit 2
     ├── CassetteMiss                a request that no recording answers: 404
     ├── RequestError                the client's request cannot be served
     │   ├── BodyTooLarge            413
@@ -12,7 +12,6 @@
     ├── StoreError                  an answer could not be read or kept: 500
     │   ├── CassetteMissing         there is no such cassette
     │   └── CassetteDamaged         there is a file, and it cannot be trusted
-    ├── ImportRefused               another tool's file cannot be read
     └── UpstreamError               the real API gave no whole answer
         ├── UpstreamUnreachable     502
         ├── UpstreamTooSlow         504
@@ -49,7 +48,7 @@ class ConfigurationError(ReplayProxyError):
 
 
 class ImportRefused(ReplayProxyError):
-    """A file tells of no recordings, or not in a way that can be read; nothing was imported."""
+    """A file is of no known format, or none of the format that it claims; nothing is imported."""
 
     code = "import_refused"
 
@@ -124,12 +123,6 @@ class CassetteDamaged(StoreError):
     """There is a file of this name, and it is no cassette that this version can trust."""
 
     code = "cassette_damaged"
-
-
-class ImportRefused(ReplayProxyError):
-    """Another tool's recording is of no known format, or no file of the format that it claims."""
-
-    code = "import_refused"
 
 
 class UpstreamError(ReplayProxyError):

@@ -26,15 +26,14 @@ import orjson
 from replay_proxy.cassette import Interaction, Take
 from replay_proxy.errors import ImportRefused
 from replay_proxy.fingerprint import fingerprint
+from replay_proxy.sse import event_ends
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request, header
 
 #: Stands in the first line; it changes when older readers would misread.
 VERSION = 1
 
-#: Where a text is cut: behind an event of a stream, or behind a line and behind a member or element
-#: of compact JSON.
-_EVENT_ENDS = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
+#: Where a text is cut: behind a line, and behind a member or element of compact JSON.
 _LINE_ENDS = re.compile(rb'(?<=\n)|(?<=,)(?=["{])')
 
 
@@ -68,13 +67,13 @@ def interaction_lines(take_id: int, interaction: Interaction) -> bytes:
         )
     ]
     lines += [_line({"request_header": _texts(pair)}) for pair in request.headers]
-    lines += [_line(piece) for piece in _pieces("request", request.body, _LINE_ENDS)]
+    lines += [_line(piece) for piece in _pieces("request", request.body)]
     lines += [_line({"header": _texts(pair)}) for pair in interaction.headers]
     media_type = (header(interaction.headers, b"content-type") or b"").lower()
-    ends = _EVENT_ENDS if media_type.startswith(b"text/event-stream") else _LINE_ENDS
+    events = media_type.startswith(b"text/event-stream")
     for offset_us, chunk in timeline.chunks(interaction.body):
         first: dict[str, Any] = {"at_us": offset_us}
-        for piece in _pieces("answer", chunk, ends) or [{"answer": ""}]:
+        for piece in _pieces("answer", chunk, events=events) or [{"answer": ""}]:
             lines.append(_line(first | piece))
             first = {}
     return b"".join(lines)
@@ -195,14 +194,18 @@ def _texts(pair: tuple[bytes, bytes]) -> list[str]:
     return [each.decode("latin-1") for each in pair]
 
 
-def _pieces(name: str, content: bytes, ends: re.Pattern[bytes]) -> list[dict[str, Any]]:
+def _pieces(name: str, content: bytes, *, events: bool = False) -> list[dict[str, Any]]:
     """The content cut into lines of text and, where it is not UTF-8, of base64."""
-    if not _is_text(content) and ends is _LINE_ENDS:
-        return [{f"{name}_base64": b64encode(content).decode()}]
+    if events:
+        ends = event_ends(content)
+        pieces = [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    elif _is_text(content):
+        pieces = [piece for piece in _LINE_ENDS.split(content) if piece]
+    else:
+        pieces = [content]
     return [
         {name: piece.decode()} if _is_text(piece) else {f"{name}_base64": b64encode(piece).decode()}
-        for piece in ends.split(content)
-        if piece
+        for piece in pieces
     ]
 
 

@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from replay_proxy.cli import app
-from replay_proxy.errors import ConfigurationError, ReplayProxyError
+from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError
 from replay_proxy.store.archive import Archive
+from replay_proxy.tape_tools.import_ import name_of
 from tests.support.tape import EVENTS, make, recorded, stored
 
 KEY = "sk-proj-" + "a1B2c3D4e5F6g7H8" * 3
@@ -147,10 +148,95 @@ def test_export_and_import_give_the_same_text_and_the_same_replay(
     one = recorded("1", b"data: 1\n\n", b"data: \xff\n\n", headers=EVENTS)
     make(cassettes / "a.sqlite", [recorded("1", b"old")], [one])
     text = tool("export", "a")
-    assert tool("export", "a", "-o", "a.jsonl") == ""
-    assert (tmp_path / "a.jsonl").read_text() == text
+    assert tool("export", "a", "-o", "b.jsonl") == ""
+    assert (tmp_path / "b.jsonl").read_text() == text
+    assert tool("import", "b.jsonl", "--json") == {
+        "version": 1,
+        "interactions": 2,
+        "not_carried": 0,
+        "files": [
+            {
+                "file": "b.jsonl",
+                "format": "twin",
+                "cassette": "b",
+                "interactions": 2,
+                "not_carried": [],
+            }
+        ],
+    }
+    assert tool("export", "b") == text
+    assert stored(cassettes, one.request, cassette="b") == one
     with pytest.raises(ConfigurationError, match="cannot be written"):
         tool("export", "a", "-o", "missing/a.jsonl")
+
+
+VCR = """
+interactions:
+- request: {method: POST, uri: "https://api.openai.com/v1/embeddings", body: '{"input":"a"}',
+            headers: {content-type: [application/json]}}
+  response: {status: {code: 200}, headers: {date: ["Sun, 26 Oct 2025 18:24:24 GMT"]},
+             body: {string: '{"data": []}'}}
+- request: {method: GET, uri: "https://example.org/", body: null, headers: {}}
+  response: {status: {code: 200}, headers: {}, body: {string: ''}}
+version: 1
+"""
+
+
+def test_import_takes_what_other_tools_recorded_and_lists_what_it_leaves(
+    tool: Tool, cassettes: Path, tmp_path: Path
+) -> None:
+    for name in ("test_it[a].yaml", "other.yml"):
+        (tmp_path / name).write_text(VCR)
+    found = tool("import", "test_it[a].yaml", "other.yml", "--json")
+    assert (found["interactions"], found["not_carried"]) == (2, 2)
+    assert [(each["cassette"], each["format"]) for each in found["files"]] == [
+        ("test_it_a_", "vcrpy"),
+        ("other", "vcrpy"),
+    ]
+    lost = found["files"][0]["not_carried"][0]
+    assert "example.org" in lost["reason"]
+    assert "interaction 2: not carried over, since example.org" in tool("import", "other.yml")
+    with Archive(cassettes / "other.sqlite") as archive:
+        ((_, one),) = archive.interactions()
+        assert len(archive.takes()) == 1
+    assert one.body == b'{"data": []}'
+    assert one.request.arrived_us // 1_000_000 == 1761503064
+    tool("import", "other.yml", "test_it[a].yaml", "--cassette", "one")
+    assert ids(cassettes / "one.sqlite") == [one.id]
+
+
+def test_import_keeps_nothing_of_a_file_that_cannot_be_read(
+    tool: Tool, cassettes: Path, tmp_path: Path
+) -> None:
+    make(cassettes / "a.sqlite", [recorded("1", b"a"), recorded("2", b"b")])
+    broken = tool("export", "a").replace('"total_us"', '"total"')
+    (tmp_path / "b.jsonl").write_text(broken)
+    (tmp_path / "c.txt").write_text("hello")
+    (tmp_path / "d.yaml").write_text(VCR.replace("/v1/embeddings", "/other"))
+    with pytest.raises(ImportRefused, match=r"b\.jsonl: Line"):
+        tool("import", "b.jsonl")
+    with pytest.raises(ImportRefused, match=r"c\.txt"):
+        tool("import", "c.txt")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        tool("import", "missing.yaml")
+    assert tool("import", "d.yaml", "--json", code=1)["not_carried"] == 2
+    assert [each.name for each in cassettes.iterdir()] == ["a.sqlite"]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("test_a.yaml", "test_a"),
+        ("a/b.c.har.gz", "b.c"),
+        ("should-work_123/recording.har", "should-work_123"),
+        ("TestClient.httprr", "TestClient"),
+        ("no ending[x]", "no_ending_x_"),
+        ("...", "imported"),
+        ("x" * 300 + ".json", "x" * 200),
+    ],
+)
+def test_a_file_becomes_the_cassette_of_its_name(file: str, name: str) -> None:
+    assert name_of(Path(file)) == name
 
 
 def test_merge_puts_all_takes_into_one_and_the_newest_replays(tool: Tool, cassettes: Path) -> None:

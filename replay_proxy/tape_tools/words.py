@@ -98,7 +98,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def counted(items: Iterable[T], total: int, doing: str) -> Iterable[T]:
+def counted(items: Iterable[T], total: int | None, doing: str) -> Iterable[T]:
     """The items, with a progress bar on a terminal's standard error."""
     return track(
         items,

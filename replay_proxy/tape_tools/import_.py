@@ -1,0 +1,126 @@
+"""``replay-proxy import``: text twins of cassettes, and other tools' recordings."""
+
+import re
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from replay_proxy import twin
+from replay_proxy.cassette import Interaction, Take
+from replay_proxy.errors import ConfigurationError, ImportRefused
+from replay_proxy.importers import FORMATS, NotCarried, carry_over, detect, read
+from replay_proxy.store.archive import changing
+from replay_proxy.tape_tools import words
+
+TWIN = "twin"
+#: A cassette's name has at most 200 characters.
+_NAME_CHARS = 200
+#: How every text twin begins.
+_TWIN_HEAD = b'{"cassette":'
+
+
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="Recordings, or text twins of cassettes.")],
+    cassette: Annotated[
+        str | None,
+        typer.Option(help="Where everything goes; by default each file its own, by its name."),
+    ] = None,
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", help=f"{TWIN}, {', '.join(FORMATS)}; by default it is detected."),
+    ] = None,
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """Import recordings of other tools, or text that `export` wrote.
+
+    Importing a file again replaces what it gave before. What cannot be carried over is listed.
+    """
+    imported = []
+    for file in files:
+        target = words.path_of(cassette or name_of(file), store)
+        imported.append(_imported(file, target, format_name))
+    carried = sum(each["interactions"] for each in imported)
+    left = sum(len(each["not_carried"]) for each in imported)
+    document = {
+        "version": 1,
+        "interactions": carried,
+        "not_carried": left,
+        "files": imported,
+    }
+    lines = [
+        f"{each['file']}, {lost['where']}: not carried over, since {lost['reason']}"
+        for each in imported
+        for lost in each["not_carried"]
+    ]
+    total = (
+        f"Imported {words.many(carried, 'interaction')} from {words.many(len(files), 'file')}; "
+        f"{left:,} not carried over"
+    )
+    words.answer(document, [*lines, total], as_json=as_json)
+    raise typer.Exit(0 if carried else words.FOUND)
+
+
+def name_of(file: Path) -> str:
+    """The cassette that a file becomes: its name without its ending, odd characters as ``_``."""
+    # Polly.js calls each of its files so, and names their directories.
+    name = file.parent.name if file.stem == "recording" else file.name
+    name = re.sub(r"\.(?:gz|ya?ml|json|jsonl|har|httprr)$", "", re.sub(r"\.gz$", "", name))
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".-")[:_NAME_CHARS] or "imported"
+
+
+def _imported(file: Path, target: Path, format_name: str | None) -> dict[str, Any]:
+    """Import one file; nothing of it is kept when it cannot be read."""
+    try:
+        with file.open("rb") as lines:
+            begins_as_twin = lines.read(len(_TWIN_HEAD)) == _TWIN_HEAD
+            lines.seek(0)
+            if format_name == TWIN or (format_name is None and begins_as_twin):
+                format_name = TWIN
+                found, lost = _store_twin(target, lines), list[NotCarried]()
+            else:
+                content = lines.read()
+                format_name = format_name or detect(file.name, content)
+                found, lost = _store_foreign(file, target, content, format_name)
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from error
+    except ImportRefused as error:
+        raise ImportRefused(f"{file}: {error.message}") from None
+    return {
+        "file": str(file),
+        "format": format_name,
+        "cassette": target.stem,
+        "interactions": found,
+        "not_carried": [{"where": each.where, "reason": each.reason} for each in lost],
+    }
+
+
+def _store_twin(target: Path, lines: BinaryIO) -> int:
+    with changing(target) as change:
+        number = 0
+        for each in words.counted(twin.read(lines), None, f"Importing {target.stem}"):
+            if isinstance(each, Take):
+                change.add_take(each)
+            else:
+                change.add(*each)
+                number += 1
+    return number
+
+
+def _store_foreign(
+    file: Path, target: Path, content: bytes, format_name: str
+) -> tuple[int, list[NotCarried]]:
+    """Put what was carried over into a take that is the file's; a file of nothing leaves none."""
+    carried = list(
+        carry_over(read(file.name, content, format_name), begin_us=time.time_ns() // 1000)
+    )
+    found = [each for each in carried if isinstance(each, Interaction)]
+    if found:
+        with changing(target) as change:
+            take_id = change.join_take(f"import {sha256(content).hexdigest()[:32]}")
+            for each in words.counted(found, len(found), f"Importing {target.stem}"):
+                change.add(take_id, each)
+    return len(found), [each for each in carried if isinstance(each, NotCarried)]
