@@ -89,7 +89,7 @@ def _yaml(content: bytes) -> object:
         return loader.construct_document(node)
     except RecursionError:
         raise Misshapen("it is nested too deeply") from None
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:
         # PyYAML lets errors of its own constructors through: a bool that is none, say.
         raise Misshapen(f"it is no YAML: {' '.join(str(error).split())}") from None
     finally:

@@ -1,6 +1,5 @@
 """Dates and durations as recorders spell them, in whole microseconds."""
 
-import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -8,6 +7,7 @@ from email.utils import parsedate_to_datetime
 #: Go's ``time.Duration`` in text, such as ``1m2.5s``.
 _GO_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|μs|ns)")
 _UNIT_US = {"h": 3.6e9, "m": 6e7, "s": 1e6, "ms": 1e3, "us": 1, "µs": 1, "μs": 1, "ns": 1e-3}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: A recording of an HTTP API outside these is a date gone wrong, and no order follows from it.
 _FIRST_US = 631_152_000_000_000  # 1990
 _LAST_US = 4_102_444_800_000_000  # 2100
@@ -29,16 +29,16 @@ def moment_us(value: object) -> int | None:
             return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    since = moment - _EPOCH
     us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     return us if _FIRST_US <= us < _LAST_US else None
 
 
 def milliseconds_us(value: object) -> int | None:
     """Microseconds, from a number of milliseconds; None if it is none, or below zero."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return min(int(value * 1000), _LONGEST_US) if value >= 0 else None
+    return int(min(value, _LONGEST_US / 1000) * 1000) if value >= 0 else None
 
 
 def go_duration_us(value: object) -> int | None:
@@ -48,4 +48,4 @@ def go_duration_us(value: object) -> int | None:
     if not isinstance(value, str) or not _GO_DURATION.match(value):
         return None
     parts = _GO_DURATION.findall(value)
-    return min(int(sum(float(amount) * _UNIT_US[unit] for amount, unit in parts)), _LONGEST_US)
+    return int(min(sum(float(amount) * _UNIT_US[unit] for amount, unit in parts), _LONGEST_US))

@@ -54,7 +54,10 @@ def text(value: object, what: str) -> str:
         case bool():
             return "true" if value else "false"
         case int() | float():
-            return str(value)
+            try:
+                return str(value)
+            except ValueError:  # More digits than Python writes.
+                raise Misshapen(f"{what} is a number of absurd length") from None
         case bytes():
             return value.decode("latin-1")
         case Foreign(value=list([inner])) | Foreign(value=str() as inner):
@@ -70,7 +73,7 @@ def integer(value: object, what: str) -> int:
         return int(digits[1])
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
         return value
     raise Misshapen(f"{what} is {_kind(value)}, not a number")
 
