@@ -54,6 +54,26 @@ def canonical_body(request: Request) -> tuple[str, bytes]:
     return "raw", body
 
 
+def json_value(body: bytes) -> Any:
+    """The body's JSON, with long integers and half surrogate pairs as they are.
+
+    Raises ``ValueError`` for what is no JSON, and for what is nested too deep to be changed.
+    """
+    if not _LONG_NUMBER.search(body):
+        try:
+            return orjson.loads(body)
+        except ValueError:
+            pass  # See _canonical_json.
+    if is_deep(body):
+        raise ValueError("nested too deep")
+    return json.loads(body)
+
+
+def is_deep(body: bytes) -> bool:
+    """Whether a body may be nested so deep that only some can read or write it as JSON."""
+    return body.count(b"[") + body.count(b"{") > _BRACKETS
+
+
 def _canonical_query(query: str) -> str:
     """The query's fields sorted by name, without keys; fields of one name keep their order."""
     fields = without_keys(query).split("&")
@@ -68,7 +88,7 @@ def _canonical_json(body: bytes) -> bytes | None:
         return orjson.dumps(_without_stream_false(value), option=orjson.OPT_SORT_KEYS)
     except (ValueError, TypeError, RecursionError):
         pass  # orjson is stricter than JSON's users: lone surrogates, NaN, deep nesting.
-    if body.count(b"[") + body.count(b"{") > _BRACKETS:
+    if is_deep(body):
         return None  # How deep the standard library reads depends on who calls it.
     try:
         value = _without_stream_false(json.loads(body))

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from replay_proxy.cassette import Counts, Recorded
-from replay_proxy.errors import CassetteMiss
+from replay_proxy.errors import CassetteMiss, ConfigurationError
+from replay_proxy.matching import Rule
 from replay_proxy.nearness import ABSENT, Comparison, common_ends, compare
 from replay_proxy.redaction import redacted
 from replay_proxy.wire import Request, without_keys
@@ -23,6 +24,8 @@ SHOWN, DIFFERENCES = 3, 10
 SIMILAR = 0.4
 #: The most characters of a value, and those around a difference in a long text.
 _VALUE_CHARS, _CONTEXT_CHARS = 120, 24
+
+_EXACT = Rule()
 
 _WHY = {
     "no_cassette": "there is no cassette '{cassette}'",
@@ -48,15 +51,18 @@ def explain(
     counts: Counts | None,
     answers: int,
     candidates: Sequence[Recorded],
+    rule: Rule = _EXACT,
 ) -> CassetteMiss:
     """The miss of a request.
 
     ``counts`` is None for a cassette that does not exist, ``answers`` how many answers the
-    cassette has to this very request, ``candidates`` recordings that may be near.
+    cassette has to this very request, ``candidates`` recordings that may be near. What the ``rule``
+    leaves out is no difference.
     """
     request = replace(request, query=without_keys(request.query))
+    seen = rule.masked(request)
     ranked = sorted(
-        ((compare(each.request, request), each) for each in candidates),
+        ((compare(rule.masked(each.request), seen, rule.headers), each) for each in candidates),
         key=lambda pair: (-pair[0].similarity, pair[1].id),
     )
     near = [(found, each) for found, each in ranked if found.similarity >= SIMILAR][:SHOWN]
@@ -66,7 +72,7 @@ def explain(
         "fingerprints": counts.fingerprints if counts else 0,
         "answers": answers,
     }
-    nearest = [_near(each, found) for found, each in near] if not answers else []
+    nearest = [_near(each, found, request, rule) for found, each in near] if not answers else []
     asked = summary(request)
     remedy = _REMEDY.get(reason, _RECORD)
     why = _WHY[reason].format(cassette=cassette, **numbers)
@@ -111,8 +117,8 @@ def _reason(counts: Counts | None, answers: int, near: Sequence[Any]) -> str:
     return "no_match" if near else "nothing_similar"
 
 
-def _near(recorded: Recorded, found: Comparison) -> dict[str, Any]:
-    """One near recording, JSON-ready."""
+def _near(recorded: Recorded, found: Comparison, asked: Request, rule: Rule) -> dict[str, Any]:
+    """One near recording, JSON-ready; ``match_ignore`` is what would make it the same."""
     differences = []
     for each in found.differences[:DIFFERENCES]:
         before, now = _both_shown(each.recorded, each.asked)
@@ -121,13 +127,21 @@ def _near(recorded: Recorded, found: Comparison) -> dict[str, Any]:
         shown |= {} if each.asked is ABSENT else {"asked": now}
         differences.append(shown)
     paths = [each.path for each in found.differences]
-    ignorable = len(paths) <= DIFFERENCES and all(path.startswith("$") for path in paths)
+    ignorable = 0 < len(paths) <= DIFFERENCES and all(path.startswith("$") for path in paths)
+    if ignorable:
+        try:
+            wider = rule.and_ignoring(paths)
+        except ConfigurationError:  # A name of control characters, which the paths cannot have.
+            ignorable = False
+        else:
+            # An element that only one of them has is not made equal by leaving it out.
+            ignorable = wider.key(recorded.request) == wider.key(asked)
     return {
         "interaction": str(recorded.id),
         "similarity": round(found.similarity, 4),
         "differences": differences,
         "more_differences": max(0, len(paths) - DIFFERENCES),
-        "match_ignore": ",".join(paths) if ignorable else None,
+        "match_ignore": ",".join((*rule.ignored, *paths)) if ignorable else None,
     }
 
 
@@ -161,6 +175,8 @@ def _message(
 def _both_shown(recorded: Any, asked: Any) -> tuple[str, str]:
     """Two values as they are shown; of long texts the part that differs."""
     if isinstance(recorded, str) and isinstance(asked, str):
+        # First of all: of half a key nothing tells that it is one.
+        recorded, asked = redacted(recorded), redacted(asked)
         before, after = common_ends(recorded, asked)
         start = max(0, before - _CONTEXT_CHARS)
         return tuple(  # type: ignore[return-value]

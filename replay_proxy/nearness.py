@@ -5,7 +5,9 @@ A request is seen as its leaves: a JSON body as ``{"$.messages[0].content": "…
 ``compare`` judges the few that it found. Paths are JSONPath (RFC 9535).
 """
 
+import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from typing import Any
@@ -29,7 +31,9 @@ _READ_CHARS = 20_000
 #: Nesting beyond this is not looked at; JSON schemas stay far below.
 _DEPTH = 100
 _WORD = re.compile(r"\w+")
-_PLAIN_NAME = re.compile(r"[^\W\d]\w*")
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: A comma that would end a path in a list of them.
+_LIST_COMMA = re.compile(r",(?=\s*\$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +53,16 @@ class Comparison:
     differences: tuple[Difference, ...]
 
 
-def leaves(request: Request) -> dict[str, Any]:
-    """Every leaf of a request by its path, in the order in which they stand."""
+def leaves(request: Request, headers: Collection[bytes] = ()) -> dict[str, Any]:
+    """Every leaf of a request by its path, in the order in which they stand, and some headers."""
     found: dict[str, Any] = {
         "method": request.method,
         "path": request.path,
         "query": request.query,
     }
+    for name, value in request.headers:
+        if name in headers:
+            found[f"header {name.decode('latin-1')}"] = value.decode("latin-1")
     try:
         _collect("$", orjson.loads(request.body), found)
     except ValueError:
@@ -74,9 +81,9 @@ def leaves(request: Request) -> dict[str, Any]:
     return found
 
 
-def compare(recorded: Request, asked: Request) -> Comparison:
-    """How alike two requests are, and every leaf that differs."""
-    old, new = leaves(recorded), leaves(asked)
+def compare(recorded: Request, asked: Request, headers: Collection[bytes] = ()) -> Comparison:
+    """How alike two requests are, and every leaf that differs; of the headers only these count."""
+    old, new = leaves(recorded, headers), leaves(asked, headers)
     agreed = 0.0
     differences = []
     for path in [*old, *(path for path in new if path not in old)]:
@@ -144,7 +151,8 @@ def _collect(path: str, value: Any, found: dict[str, Any], depth: int = 0) -> No
 def _step(name: str) -> str:
     if _PLAIN_NAME.fullmatch(name):
         return f".{name}"
-    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
+    escaped = json.dumps(name, ensure_ascii=False)[1:-1].replace('\\"', '"').replace("'", "\\'")
+    escaped = _LIST_COMMA.sub(r"\\u002c", escaped)
     return f"['{escaped}']"
 
 

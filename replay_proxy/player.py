@@ -121,6 +121,7 @@ class Refuse:
             counts=counts,
             answers=answers,
             candidates=[] if answers else await self._cassette.near(request),
+            rule=self._rule,
         )
         logger.warning("%s", miss)
         return error_response(miss, provenance(Source.REFUSED, key))

@@ -45,6 +45,15 @@ def test_without_settings_the_key_is_the_fingerprint() -> None:
         ),
         ("$['a,b']", {"a,b": 1}, {"a,b": 2}),
         ("$.list[0]", {"list": [1, 2]}, {"list": [3, 2]}),
+        ("$.list[-1]", {"list": [1, 2]}, {"list": [1, 3]}),
+        ("$.list[0,2]", {"list": [1, 2, 3]}, {"list": [4, 2, 5]}),
+        ("$.list[?@.role=='x']", {"list": [{"role": "x", "a": 1}]}, {"list": [{"role": "x"}]}),
+        ("$..id", {"id": {"id": 1, "a": 1}}, {"id": 3}),
+        ("$..[0]", {"list": [[1, 2], 3]}, {"list": [[4, 5], 3]}),
+        ("$['a','a']..b", {"a": {"b": {"b": 1}}}, {"a": {"b": 2}}),
+        ("$..*", {"a": {"b": [1]}}, {"c": 2}),
+        ("$", {"a": 1}, {"b": [2]}),
+        ("$.user", {"user": "a", "half": "\ud83d"}, {"user": "b", "half": "\ud83d"}),
     ],
 )
 def test_an_ignored_path_does_not_count(path: str, one: object, other: object) -> None:
@@ -58,6 +67,8 @@ def test_an_ignored_path_does_not_count(path: str, one: object, other: object) -
         ({"user": "a", "text": "b"}, {"user": "a", "text": "c"}),
         ({"tools": [{"user": "a"}]}, {"tools": [{"user": "b"}]}),
         ({"list": [1]}, {"list": [1, 2]}),
+        ({"seed": 10**25}, {"seed": 10**25 + 1}),
+        ({"half": "\ud83d"}, {"half": "\ud83c"}),
     ],
 )
 def test_everything_else_counts_also_a_member_of_that_name_elsewhere(
@@ -90,10 +101,17 @@ def test_a_header_that_is_never_stored_cannot_be_matched(name: str) -> None:
         Rule(headers=[name])
 
 
-@pytest.mark.parametrize("body", [b"", b"no JSON", b"[" * 500 + b"]" * 500, b'"text"', b"7"])
+@pytest.mark.parametrize(
+    "body", [b"", b"no JSON", b"[" * 500 + b"]" * 500, b'"text"', b"7", b'"{"']
+)
 def test_a_body_that_has_no_such_path_keeps_its_key(body: bytes) -> None:
     request = Request("POST", "/v1/files", "", (), body)
     assert Rule(["$.user"]).key(request) == fingerprint(request)
+
+
+def test_a_body_too_deep_for_a_path_to_descend_is_no_error() -> None:
+    request = Request("POST", CHAT, "", (), b'{"a":' * 200 + b"1" + b"}" * 200)
+    assert Rule(["$..user"]).key(request) == fingerprint(request)
 
 
 def taken(directory: Path, rule: Rule, repeats: Repeats, user: str, times: int) -> list[bytes]:

@@ -1,6 +1,7 @@
 """A miss explains itself: why, what is nearest, which paths differ, how to go on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from replay_proxy.cassette import Counts, Recorded
 from replay_proxy.errors import CassetteMiss
+from replay_proxy.matching import Rule
 from replay_proxy.miss import explain
 from replay_proxy.nearness import ABSENT, compare, features, leaves
+from replay_proxy.settings import Settings
 from replay_proxy.store import Store
 from replay_proxy.wire import Request
 from tests.near import fill, judge, request_of
@@ -92,6 +95,63 @@ def test_prompts_are_shown_without_what_looks_like_a_secret() -> None:
     assert secret not in miss.message
     assert secret not in json.dumps(miss.details)
     assert "[redacted]" in miss.message
+
+
+def test_a_key_of_which_the_end_differs_is_not_shown_in_part() -> None:
+    key = "sk-proj-" + "0123456789abcdef" * 4
+    miss = missed(chat("x", user=f"{key}1"), chat("x", user=f"{key}2"))
+    assert "abcdef" not in json.dumps(miss.details) + miss.message
+    assert nearest(miss)[0]["differences"][0]["path"] == "$.user"
+
+
+def test_what_cannot_be_ignored_into_a_hit_is_not_suggested() -> None:
+    longer = {"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}
+    shorter = {"messages": longer["messages"][:1]}
+    asked, recorded = (chat("a", **more) for more in (shorter, longer))
+    (near,) = nearest(missed(asked, recorded))
+    assert [each["path"] for each in near["differences"]] == [
+        "$.messages[1].role",
+        "$.messages[1].content",
+    ]
+    assert near["match_ignore"] is None
+
+
+def test_what_is_ignored_already_is_no_difference_and_stays_in_the_suggestion() -> None:
+    rule = Rule(["$.user", "$.trace"])
+    miss = missed(chat("a", user="1"), chat("b", user="2", trace="3"), rule=rule)
+    (near,) = nearest(miss)
+    assert [each["path"] for each in near["differences"]] == ["$.messages[0].content"]
+    assert near["match_ignore"] == "$.user,$.trace,$.messages[0].content"
+
+
+def test_a_header_that_counts_is_shown_where_it_differs() -> None:
+    rule = Rule(headers=["openai-beta"])
+    asked = replace(chat("a"), headers=((b"openai-beta", b"v2"), (b"accept", b"x")))
+    recorded = replace(chat("a"), headers=((b"openai-beta", b"v1"),))
+    (near,) = nearest(missed(asked, recorded, rule=rule))
+    assert near["differences"] == [
+        {"path": "header openai-beta", "recorded": '"v1"', "asked": '"v2"'}
+    ]
+    assert near["similarity"] < 1
+    assert near["match_ignore"] is None
+    (near,) = nearest(missed(replace(asked, headers=()), recorded, rule=rule))
+    assert near["differences"] == [{"path": "header openai-beta", "recorded": '"v1"'}]
+
+
+NAMES = st.text(max_size=4) | st.text(alphabet=",$'\"\\ \né", max_size=4)
+
+
+@given(NAMES, NAMES, st.integers(), st.integers())
+def test_a_suggestion_can_be_pasted_whatever_the_names(
+    outer: str, inner: str, one: int, other: int
+) -> None:
+    asked, recorded = (chat("a", x={outer: {inner: number}}) for number in (one, other))
+    for near in nearest(missed(asked, recorded)):
+        if not (pasted := near["match_ignore"]):
+            assert one == other or min(outer + inner) < " "
+            continue
+        rule = Rule(Settings(match_ignore=pasted).ignored_paths)
+        assert rule.key(asked) == rule.key(recorded)
 
 
 def test_the_last_message_is_found_in_every_kind_of_request() -> None:
