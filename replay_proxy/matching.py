@@ -56,7 +56,7 @@ class Rule:
         return f"{key}+{sha256(repr(sorted(taken)).encode()).hexdigest()}"
 
     def and_ignoring(self, paths: Sequence[str]) -> "Rule":
-        """This rule, with further paths that do not count."""
+        """The same with further paths that do not count."""
         return Rule((*self.ignored, *paths), [name.decode() for name in self.headers])
 
     def masked(self, request: Request) -> Request:

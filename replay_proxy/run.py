@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.redaction import redacted
-from replay_proxy.server import PLACEHOLDER_KEY, Server, client_environment
+from replay_proxy.server import Server, client_environment
 from replay_proxy.settings import Settings
 from replay_proxy.verdict import Outcome, document, exit_code, junit, text
 
@@ -35,7 +35,6 @@ _FROM_TERMINAL = _SIGNALS[:3]
 _REPEAT_S = 0.2
 #: So much time to end by itself has what an interrupted command leaves behind, and again if asked.
 _PATIENCE_S = 2.0
-_HTTP_PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 _KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "UPSTREAM_API_KEY")
 
 
@@ -177,16 +176,8 @@ def command_environment(base_url: str, options: Mapping[str, str]) -> dict[str, 
     """The environment of the command: this one, with OpenAI clients sent to the proxy."""
     given: dict[str, Any] = {name.lower(): value for name, value in options.items()}
     settings = Settings(**given)
-    variables = client_environment(base_url)
-    if settings.may_reach_upstream and settings.upstream_api_key is None:
-        # The real API is asked: a placeholder would hide the key that a command reads from a file.
-        variables = {name: each for name, each in variables.items() if each != PLACEHOLDER_KEY}
-    environment = os.environ | variables
-    direct = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    if any(map(environment.get, _HTTP_PROXIES)) and direct != "*":
-        direct = ",".join(filter(None, [direct, "127.0.0.1"]))
-        environment |= {"no_proxy": direct, "NO_PROXY": direct}
-    return environment
+    asks_api = settings.may_reach_upstream and settings.upstream_api_key is None
+    return os.environ | client_environment(base_url, asks_api=asks_api)
 
 
 def _without_contradiction(options: Mapping[str, str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from replay_proxy.errors import ReplayProxyError
 _LISTENS = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 #: What tells OpenAI clients to reach the proxy instead, and the placeholder where they want a key.
 PLACEHOLDER_KEY = "replay-proxy-placeholder"
+_HTTP_PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
 
 class Server:
@@ -53,9 +54,9 @@ class Server:
         """Start the child and return when it answers."""
         self._process = subprocess.Popen(
             # Without -P a module of the user's directory would stand before the library's.
-            [sys.executable, "-P", "-m", "replay_proxy.cli", "serve", "--port", "0"],
+            [sys.executable, "-P", "-m", "replay_proxy.child"],
             env=os.environ | self._settings,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # It ends when nobody holds the other end any more.
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -78,6 +79,8 @@ class Server:
             self._process.kill()
             self._process.wait()
         self._reader.join()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def call(self, method: str, path: str, **query: str | None) -> Any:
         """The JSON that the control plane answers under ``/_replay/api/``."""
@@ -100,8 +103,12 @@ class Server:
         self._told.set()
 
 
-def client_environment(base_url: str) -> dict[str, str]:
-    """The variables that send OpenAI clients to ``base_url``, with a key where none is set."""
+def client_environment(base_url: str, *, asks_api: bool) -> dict[str, str]:
+    """The variables that send OpenAI clients to ``base_url``, past any HTTP proxy.
+
+    Where no key is set there is a placeholder, unless the client's own key ``asks_api``: it would
+    hide one that an application reads from a file.
+    """
     origin = base_url.removesuffix("/v1")
     variables = {
         "OPENAI_BASE_URL": base_url,
@@ -109,5 +116,10 @@ def client_environment(base_url: str) -> dict[str, str]:
         "AZURE_OPENAI_ENDPOINT": origin,
     }
     for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
-        variables[name] = os.environ.get(name) or PLACEHOLDER_KEY
+        if key := os.environ.get(name) or ("" if asks_api else PLACEHOLDER_KEY):
+            variables[name] = key
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if any(map(os.environ.get, _HTTP_PROXIES)) and direct != "*":
+        direct = ",".join(filter(None, [direct, "127.0.0.1"]))
+        variables |= {"no_proxy": direct, "NO_PROXY": direct}
     return variables

@@ -156,6 +156,14 @@ class Settings(BaseSettings):
         "the `last` one, a new `cycle`, or a miss (`fail`).",
     )
 
+    @classmethod
+    def settings_customise_sources(cls, settings_cls: Any, **sources: Any) -> Any:  # type: ignore[override]
+        """The environment hides ``.env`` also where it is empty: the default is meant then."""
+        empty = {name.lower() for name, value in os.environ.items() if not value}
+        written = sources["dotenv_settings"].env_vars
+        sources["dotenv_settings"].env_vars = {k: v for k, v in written.items() if k not in empty}
+        return sources["init_settings"], sources["env_settings"], sources["dotenv_settings"]
+
     @property
     def ignored_paths(self) -> list[str]:
         """``MATCH_IGNORE`` as a list; each path begins with ``$``, so commas inside are safe."""

@@ -32,6 +32,7 @@ LAYERS = {
 BELONGS_TO = {
     "accumulation": "answer",
     "chunk_transport": "upstream",
+    "child": "cli",
     "control": "app",
     "data_plane": "app",
     "description": "transcript",

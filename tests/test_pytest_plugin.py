@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from email.message import Message
@@ -147,7 +147,7 @@ class Project:
                 command = (entry / "cmdline").read_bytes()
             except OSError:  # It ended meanwhile.
                 continue
-            if b"replay_proxy.cli" in command and f"STORE={self.path}/".encode() in environment:
+            if b"replay_proxy.child" in command and f"STORE={self.path}/".encode() in environment:
                 found.append(int(entry.name))
         return found
 
@@ -788,6 +788,48 @@ def test_the_developers_own_settings_do_not_leak(project: Project) -> None:
     assert done.summary.startswith("replay-proxy: 3 hits")
 
 
+def test_an_env_file_decides_nothing_that_the_plugin_does(
+    project: Project, upstream: Upstream
+) -> None:
+    project.write(".env", "MODE=dummy\nON_MISS=dummy\nCASSETTE=mine\nSTORE=nowhere\nREPEATS=fail\n")
+    assert project.run("-k", "test_capital and not unit").code == 0
+    again = ("-k", "test_two_questions", "--replay-mode=record")
+    done = project.run(*again, **recording(upstream))
+    assert done.code == 0, done.output
+    project.edit("test_app.py", USED[0], USED[0].replace("Peru", "France").replace("Lima", "Paris"))
+    done = project.run("-k", "test_two_questions")
+    assert "[used_up]" in done.output, "the other settings do reach the proxy"
+
+
+HTTP_PROXY = """
+import os
+
+def test_it(replay_proxy):
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "example.org,127.0.0.1"
+
+def test_it_is_restored():
+    assert os.environ["NO_PROXY"] == "example.org"
+    assert "no_proxy" not in os.environ
+"""
+
+
+def test_an_http_proxy_does_not_come_between(project: Project) -> None:
+    project.write("test_it.py", HTTP_PROXY)
+    done = project.run("test_it.py", HTTP_PROXY="http://127.0.0.1:9", NO_PROXY="example.org")
+    assert done.code == 0, done.output
+
+
+def test_a_placeholder_is_set_where_the_proxy_has_the_key(project: Project) -> None:
+    project.write(
+        "test_it.py",
+        "import os\ndef test_it(replay_proxy):\n"
+        '    assert os.environ["OPENAI_API_KEY"] == "replay-proxy-placeholder"\n',
+    )
+    project.write(".env", f"UPSTREAM_API_KEY={KEY}\n")
+    done = project.run("test_it.py", "--replay-mode=record")
+    assert done.code == 0, done.output
+
+
 def test_a_proxy_that_cannot_start_is_tried_once_and_says_why(project: Project) -> None:
     done = project.run("--replay-store=nowhere", "-k", "shared")
     assert set(done.outcomes.values()) == {"ERROR"}
@@ -834,6 +876,13 @@ def test_a_miss_outside_of_every_test_fails_the_session(project: Project) -> Non
     assert done.summary.startswith("replay-proxy: 1 hit, 1 miss,")
 
 
+def wait_until(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
 SLOW = """
 import pathlib, time
 
@@ -862,6 +911,18 @@ def test_ctrl_c_leaves_nothing_running(workers: list[str], project: Project) -> 
     assert process.returncode == 2, output
     assert "KeyboardInterrupt" in output
     assert project.proxies() == []
+
+
+def test_the_proxy_ends_when_pytest_is_killed(project: Project) -> None:
+    project.write("test_it.py", SLOW)
+    process = project.start("test_it.py")
+    try:
+        wait_until(lambda: (project.path / "started").exists())
+        assert len(project.proxies()) == 1
+    finally:
+        process.kill()
+        process.communicate()
+    wait_until(lambda: not project.proxies())
 
 
 # --- its page -------------------------------------------------------------------------------------

@@ -232,6 +232,20 @@ def test_no_placeholder_hides_the_key_that_a_recording_needs(
     assert json.loads(done.stdout).get("OPENAI_API_KEY") == key
 
 
+def test_an_option_beats_the_env_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MODE=replay\nON_MISS=dummy\n")
+    done = subprocess.run(
+        [*RUN, "--mode", "dummy", "--", "true"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_keys_on_the_command_line_are_not_written(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     keys = {"OPENAI_API_KEY": "0123456789abcdef", "MODE": "dummy"}
@@ -415,6 +429,19 @@ def test_ctrl_c_leaves_nothing_running_and_the_verdict_is_told(tmp_path: Path) -
     assert stderr.endswith("failed: the command was ended by SIGINT, 1 miss\n")
 
 
+def test_the_proxy_ends_when_its_run_is_killed(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    with running(*RUN, "--", "bash", "-c", f"touch {ready}; exec sleep 60") as it:
+        it.wait_until(ready.exists)
+        assert len(it.processes()) == 3, "run, the proxy, and sleep"
+        it.process.kill()
+        it.process.wait()
+        deadline = time.monotonic() + 30
+        while [line for line in it.processes().values() if "replay_proxy" in line]:
+            assert time.monotonic() < deadline, it.processes()
+            time.sleep(0.01)
+
+
 def test_the_second_ctrl_c_kills(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     script = f"trap '' INT; touch {ready}; sleep 60; sleep 60"
@@ -430,7 +457,7 @@ def test_the_second_ctrl_c_kills(tmp_path: Path) -> None:
 
 def test_ctrl_c_before_the_proxy_is_ready_ends_it_and_the_command_is_never_started() -> None:
     with running(*RUN, "--", "no-such-program") as it:
-        it.wait_until(lambda: any("serve" in line for line in it.processes().values()))
+        it.wait_until(lambda: any("replay_proxy.child" in line for line in it.processes().values()))
         os.killpg(it.process.pid, signal.SIGINT)
         code, stderr = it.end()
     assert (code, "ended by SIGINT" in stderr) == (130, True), stderr

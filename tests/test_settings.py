@@ -112,6 +112,16 @@ def test_an_empty_value_in_the_env_file_is_no_value(name: str) -> None:
     assert load().model_dump() == DEFAULTS
 
 
+@pytest.mark.parametrize(("name", "written"), [each[:2] for each in EXAMPLES])
+def test_an_empty_variable_hides_the_env_file(
+    monkeypatch: pytest.MonkeyPatch, name: str, written: str
+) -> None:
+    Path(".env").write_text(f"{name.lower()}={written}\n", "utf-8")
+    monkeypatch.setenv(name, "")
+    assert load().model_dump() == DEFAULTS
+    assert not load().named(name.lower())
+
+
 def test_an_env_file_elsewhere_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("CASSETTE=here\n", "utf-8")
     Path("below").mkdir()

@@ -62,14 +62,19 @@ class Proxies:
 
     def environment(self, cassette: str) -> dict[str, str]:
         """The variables that send OpenAI clients to a cassette."""
-        from replay_proxy.server import PLACEHOLDER_KEY, client_environment
+        from replay_proxy.server import client_environment
 
-        variables = client_environment(self.base_url(cassette))
-        settings = self.options.settings_of(self.mode(cassette))
-        if "record" in (settings["MODE"], settings["ON_MISS"]):
-            # The real API is asked: a placeholder would hide a key that is read from a file.
-            return {name: each for name, each in variables.items() if each != PLACEHOLDER_KEY}
-        return variables
+        return client_environment(self.base_url(cassette), asks_api=self._asks_api(cassette))
+
+    def _asks_api(self, cassette: str) -> bool:
+        """Whether a client's own key may reach the real API."""
+        given = self.options.settings_of(self.mode(cassette))
+        if "record" not in (given["MODE"], given["ON_MISS"]):
+            return False
+        from replay_proxy.settings import Settings
+
+        named: dict[str, Any] = {name.lower(): value for name, value in given.items() if value}
+        return Settings(**named).upstream_api_key is None
 
     def report(self, cassette: str) -> Report:
         """What happened on a cassette since it was last rewound. Raises ``ReplayProxyError``."""
