@@ -36,6 +36,7 @@ def control_plane(assembly: Assembly) -> APIRouter:
                 name: await report(
                     assembly.journal.entries.get(name, Entry()),
                     assembly.cassette(name),
+                    assembly.rule,
                     max_age_s=max_age_s,
                 )
                 for name in named(cassette)

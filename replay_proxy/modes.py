@@ -36,8 +36,8 @@ class Assembly:
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or MonotonicClock()
-        self._rule = Rule(settings.ignored_paths, settings.matched_headers)
-        self._store = None if settings.mode is Mode.DUMMY else _open_store(settings, self._rule)
+        self.rule = Rule(settings.ignored_paths, settings.matched_headers)
+        self._store = None if settings.mode is Mode.DUMMY else _open_store(settings, self.rule)
         self._upstream = self._reach() if settings.may_reach_upstream else None
         self._recorders: list[Recorder] = []
         self._transports: dict[str, Transport] = {}
@@ -73,14 +73,14 @@ class Assembly:
         otherwise: Transport
         match self._settings.on_miss:
             case OnMiss.FAIL:
-                otherwise = Refuse(cassette, rule=self._rule)
+                otherwise = Refuse(cassette, rule=self.rule)
             case OnMiss.DUMMY:
                 otherwise = Dummy()
             case OnMiss.RECORD:
                 otherwise = self._recorder(cassette)
         pacing = Pacing(self._settings.replay_speed)
         return Player(
-            cassette, rule=self._rule, otherwise=otherwise, pacing=pacing, clock=self._clock
+            cassette, rule=self.rule, otherwise=otherwise, pacing=pacing, clock=self._clock
         )
 
     def _recorder(self, cassette: Cassette) -> Recorder:

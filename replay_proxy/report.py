@@ -11,6 +11,7 @@ import orjson
 
 from replay_proxy.cassette import Cassette, Recorded
 from replay_proxy.journal import Entry
+from replay_proxy.matching import Rule
 from replay_proxy.miss import summary
 from replay_proxy.provenance import Source
 
@@ -19,34 +20,44 @@ SHOWN = 1000
 
 
 async def report(
-    entry: Entry, cassette: Cassette | None, *, max_age_s: float | None
+    entry: Entry, cassette: Cassette | None, rule: Rule, *, max_age_s: float | None
 ) -> dict[str, Any]:
     """One cassette's part of the report; without a cassette (``MODE=dummy``) only the answers.
 
-    ``unused`` shows the first thousand of ``unused_total``; ``expired`` are the interactions that
-    were used and are older than ``max_age_s``.
+    ``used`` are all that were replayed or recorded. ``unused`` shows the first thousand of
+    ``unused_total``, and whether the same request was ``asked``, only less often than it was
+    recorded. ``expired`` are those that were replayed and are older than ``max_age_s``.
     """
+    used = sorted((entry.replayed.keys() | entry.recorded) - {0})
     unused: list[int] = []
     shown: list[Recorded] = []
+    asked: set[str] = set()
     expired: list[Recorded] = []
     tokens = 0
     if cassette is not None:
-        used = await cassette.recorded(list(entry.replayed))
+        requests = await cassette.recorded(used)
+        asked = {_key(each, rule) for each in requests}
         if max_age_s is not None:
             oldest_us = (time.time() - max_age_s) * 1e6
-            expired = [each for each in used if each.request.arrived_us < oldest_us]
-        unused = await cassette.unused(entry.replayed.keys() | entry.recorded)
+            replayed = [each for each in requests if each.id in entry.replayed]
+            expired = [each for each in replayed if each.request.arrived_us < oldest_us]
+        unused = await cassette.unused(set(used))
         shown = await cassette.recorded(unused[:SHOWN])
         for number, times in entry.replayed.items():
             tokens += times * _tokens(await cassette.body(number))
     return {
         "answers": {source.value: entry.answers[source] for source in Source},
         "misses": list(entry.misses.values()),
-        "unused": [_described(each) for each in shown],
+        "used": [str(number) for number in used],
+        "unused": [_described(each) | {"asked": _key(each, rule) in asked} for each in shown],
         "unused_total": len(unused),
         "expired": [_described(each) for each in expired],
         "saved": {"requests": entry.answers[Source.CASSETTE], "tokens": tokens},
     }
+
+
+def _key(recorded: Recorded, rule: Rule) -> str:
+    return recorded.fingerprint if rule.exact else rule.key(recorded.request)
 
 
 def _described(recorded: Recorded) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import signal
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 #: The version of the JSON document; it changes when a field changes its meaning or goes away.
 VERSION = 1
@@ -29,7 +29,7 @@ _SOURCES = {
 
 
 class Recording(TypedDict):
-    """A recorded interaction that nobody asked for, or that is too old."""
+    """An interaction; an unused one was ``asked`` if its request was, less often than recorded."""
 
     interaction: str
     method: str
@@ -37,6 +37,7 @@ class Recording(TypedDict):
     model: str | None
     last_message: str | None
     recorded_at: str
+    asked: NotRequired[bool]
 
 
 class Saved(TypedDict):
@@ -50,11 +51,12 @@ class CassetteReport(TypedDict):
     """What happened on one cassette.
 
     A miss is the error object of its 404, with ``times``. ``unused`` may be the first of
-    ``unused_total`` only.
+    ``unused_total`` only; ``used`` has all that were replayed or recorded.
     """
 
     answers: dict[str, int]
     misses: list[dict[str, Any]]
+    used: list[str]
     unused: list[Recording]
     unused_total: int
     expired: list[Recording]
@@ -160,8 +162,7 @@ def junit(outcome: Outcome) -> bytes:
         element.attrib = {key: printable(value) for key, value in element.attrib.items()}
         element.text = printable(element.text) if element.text else None
     ET.indent(suites)
-    written: bytes = ET.tostring(suites, encoding="utf-8", xml_declaration=True)
-    return written + b"\n"
+    return bytes(ET.tostring(suites, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
 def printable(shown: str) -> str:

@@ -119,7 +119,8 @@ def test_the_report_counts_what_was_answered_and_survives_a_bad_question(
         _, recording = get(proxy, "/_replay/api/report")
         proxy.kill()
     entry = recording["cassettes"]["default"]
-    assert (entry["answers"]["upstream"], entry["unused"]) == (2, [])
+    assert (entry["answers"]["upstream"], entry["unused"], len(entry["used"])) == (2, [], 2)
+    first = entry["used"][0]
 
     (tmp_path / "bad.sqlite").write_text("garbage" * 1000)
     proxy = nursery.start(MODE="replay", STORE=str(tmp_path))
@@ -145,6 +146,7 @@ def test_the_report_counts_what_was_answered_and_survives_a_bad_question(
     ]
     assert [each["path"] for each in entry["unused"]] == ["/v1/embeddings"]
     assert [each["path"] for each in entry["expired"]] == [CHAT]
+    assert entry["used"] == [first]
     assert entry["saved"]["requests"] == 1
 
 

@@ -345,6 +345,24 @@ def test_a_shared_cassette_is_not_judged_by_some_of_its_tests(
     assert "cassette 'europe' were not judged" in done.output
 
 
+@pytest.mark.parametrize("settings", ["", "MATCH_IGNORE=$.user"], ids=["exact", "ignore"])
+def test_what_two_tests_of_a_shared_cassette_ask_is_used_by_both(
+    settings: str, project: Project, upstream: Upstream
+) -> None:
+    project.edit("test_app.py", 'capital of Italy?") == "Rome"', 'capital of France?") == "Paris"')
+    (project.cassettes / "europe.sqlite").unlink()
+    if settings:
+        project.edit(
+            "app.py", '"model": "gpt-4o"', '"model": "gpt-4o", "user": os.urandom(4).hex()'
+        )
+        project.edit("pytest.ini", "[pytest]", f"[pytest]\nreplay_settings = {settings}")
+    shared = ("-k", "shared")
+    assert project.run(*shared, "--replay-mode=record", **recording(upstream)).code == 0
+    done = project.run(*shared, "--replay-unused=fail")
+    assert done.code == 0, done.output
+    assert "judged" not in done.output
+
+
 def test_what_a_failed_test_left_unused_is_not_judged(project: Project) -> None:
     for old, new in zip(USED, UNUSED, strict=True):
         project.edit("test_app.py", old, new.replace("True", "False"))
@@ -356,18 +374,20 @@ def test_what_a_failed_test_left_unused_is_not_judged(project: Project) -> None:
 
 
 def test_unused_is_what_no_report_has_used() -> None:
-    def report(*unused: str, **misses: int) -> dict[str, Any]:
+    def report(*unused: str, asked: str = "", **misses: int) -> dict[str, Any]:
         return {
             "answers": {"cassette": 1},
             "misses": [{"fingerprint": key, "times": times} for key, times in misses.items()],
-            "unused": [{"interaction": name} for name in unused],
+            "used": sorted({"1", "2", "3", "4"} - set(unused)),
+            "unused": [{"interaction": name, "asked": name in asked} for name in unused],
             "unused_total": len(unused),
             "expired": [],
             "saved": {"requests": 1, "tokens": 7},
         }
 
-    both = merged(merged(None, report("1", "2", "3", x=1)), report("2", "3", "4", x=2, y=1))
-    assert both == report("2", "3", x=3, y=1) | {
+    one, other = report("1", "2", "3", x=1), report("2", "3", "4", asked="3", x=2, y=1)
+    assert merged(merged(None, one), other) == report("2", "3", asked="3", x=3, y=1) | {
+        "used": ["4", "1"],
         "answers": {"cassette": 2},
         "saved": {"requests": 2, "tokens": 14},
     }

@@ -99,6 +99,9 @@ def test_a_miss_that_the_command_swallows_fails_and_explains_itself(tmp_path: Pa
     assert demo["answers"] == {"upstream": 0, "cassette": 1, "dummy": 0, "refused": 2}
     assert [(miss["message"], miss["times"]) for miss in demo["misses"]] == [(message, 2)]
     assert demo["unused_total"] == len(demo["unused"]) == 13
+    unused = {each["interaction"] for each in demo["unused"]}
+    assert (len(demo["used"]), unused & set(demo["used"])) == (1, set())
+    assert not any(each["asked"] for each in demo["unused"])
 
     suite = ET.parse(junit).find("testsuite")  # noqa: S314 - our own
     assert suite is not None

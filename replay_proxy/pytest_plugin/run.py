@@ -191,7 +191,8 @@ class Run:
         """What a passed test left unused of its own cassette, or nothing."""
         if not self.passed or self._shared or not (self._report and self._report["unused_total"]):
             return ""
-        return unused_text(self.cassette.cassette, self._report, self._proxies.options.store)
+        report, store = self._report, self._proxies.options.store
+        return unused_text(self.cassette.cassette, report["unused"], report["unused_total"], store)
 
     def fail(self) -> NoReturn:
         """Fail the test in its words, without a traceback."""

@@ -78,14 +78,18 @@ class Tally:
     def unused(self, *, whole: bool, store: Path) -> Iterator[str]:
         """The unused recordings of each shared cassette, in words.
 
-        A cassette is judged when every test that names it has passed, in a session that was asked
-        for ``whole`` directories: the others may have been the ones that use the recordings.
+        Here a recording is unused when no test has asked its request, however often it was
+        recorded. A cassette is judged when every test that names it has passed, in a session that
+        was asked for ``whole`` directories: the others may have been the ones that use them.
         """
         for cassette, report in sorted(self.shared.items()):
-            if not report["unused_total"]:
+            # Each test starts at the first answer: of equal requests it alone is for all of them.
+            never = [each for each in report["unused"] if not each["asked"]]
+            total = report["unused_total"] - len(report["unused"]) + len(never)
+            if not total:
                 continue
             if whole and set(self.named.get(cassette, ())) <= set(self.passed):
-                yield unused_text(cassette, report, store)
+                yield unused_text(cassette, never, total, store)
             else:
                 self.notes.append(
                     f"The unused recordings of the shared cassette '{cassette}' were not judged, "
@@ -112,10 +116,9 @@ def faults(report: Report) -> dict[str, str]:
     return misses | expired
 
 
-def unused_text(cassette: str, report: Report, store: Path) -> str:
+def unused_text(cassette: str, unused: Sequence[dict[str, Any]], total: int, store: Path) -> str:
     """The recordings of a cassette that nothing asked for, and how to be rid of them."""
-    total = report["unused_total"]
-    lines = first([f"  {_line(each)}" for each in report["unused"]], total)
+    lines = first([f"  {_line(each)}" for each in unused], total)
     return "\n".join(
         [
             f"Nothing asked for {_count(total, 'recording')} of cassette '{cassette}':",
@@ -146,12 +149,17 @@ def merged(first: Report | None, then: Report) -> Report:
     for miss in then["misses"]:
         before = misses.get(miss["fingerprint"], {}).get("times", 0)
         misses[miss["fingerprint"]] = miss | {"times": before + miss["times"]}
-    left = {each["interaction"] for each in then["unused"]}
-    unused = [each for each in first["unused"] if each["interaction"] in left]
+    left = {each["interaction"]: each["asked"] for each in then["unused"]}
+    unused = [
+        each | {"asked": each["asked"] or left[each["interaction"]]}
+        for each in first["unused"]
+        if each["interaction"] in left
+    ]
     expired = {each["interaction"]: each for each in first["expired"] + then["expired"]}
     return {
         "answers": _sums(first["answers"], then["answers"]),
         "misses": list(misses.values()),
+        "used": list(dict.fromkeys(first["used"] + then["used"])),
         "unused": unused,
         "unused_total": len(unused),
         "expired": list(expired.values()),
