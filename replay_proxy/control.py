@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from replay_proxy.errors import InvalidRequest
+from replay_proxy.cassette import Cassette
+from replay_proxy.errors import InvalidCassetteName, StoreError
 from replay_proxy.journal import Entry
 from replay_proxy.modes import Assembly
 from replay_proxy.report import report
@@ -22,9 +23,16 @@ def control_plane(assembly: Assembly) -> APIRouter:
         try:
             return [cassette_name(cassette)]
         except ValueError as error:
-            raise InvalidRequest(
-                f"{cassette!r} names no cassette: {error}.", code="invalid_cassette_name"
-            ) from None
+            raise InvalidCassetteName(cassette, error) from None
+
+    def opened(name: str) -> Cassette | None:
+        """The cassette, or None for one whose requests were told that it cannot be opened."""
+        try:
+            return assembly.cassette(name)
+        except StoreError:
+            if name in assembly.journal.entries:
+                return None
+            raise
 
     @router.get("/report", summary="What was answered, missed, left unused")
     async def get_report(
@@ -35,7 +43,7 @@ def control_plane(assembly: Assembly) -> APIRouter:
             "cassettes": {
                 name: await report(
                     assembly.journal.entries.get(name, Entry()),
-                    assembly.cassette(name),
+                    opened(name),
                     assembly.rule,
                     max_age_s=max_age_s,
                 )

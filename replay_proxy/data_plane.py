@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from replay_proxy.errors import BodyTooLarge, InvalidRequest, ReplayProxyError
+from replay_proxy.errors import BodyTooLarge, ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.provenance import Source, error_response, provenance
-from replay_proxy.settings import cassette_name
 from replay_proxy.timeline import Arrivals
 from replay_proxy.wire import Request, Response, Transport, header
 
@@ -73,8 +72,7 @@ class DataPlane:
 
     async def _answer(self, cassette: str | None, request: Request) -> Response:
         try:
-            transport = self._transport_of(_checked(cassette, request))
-            return await transport.handle(request)
+            return await self._transport_of(_named(cassette, request)).handle(request)
         except ReplayProxyError as error:
             refusal = error
         except Exception:
@@ -97,19 +95,11 @@ def split_cassette(path: str) -> tuple[str | None, str]:
     return unquote(name), slash + rest
 
 
-def _checked(cassette: str | None, request: Request) -> str | None:
-    """The cassette that a request names. Raises ``InvalidRequest``."""
-    if cassette is None:
-        named = header(request.headers, b"x-replay-cassette")
-        if named is None:
-            return None
-        cassette = named.decode("latin-1")
-    try:
-        return cassette_name(cassette)
-    except ValueError as error:
-        raise InvalidRequest(
-            f"{cassette!r} names no cassette: {error}.", code="invalid_cassette_name"
-        ) from None
+def _named(cassette: str | None, request: Request) -> str | None:
+    """The cassette that a request names, by its path or else by its header."""
+    if cassette is None and (named := header(request.headers, b"x-replay-cassette")) is not None:
+        return named.decode("latin-1")
+    return cassette
 
 
 async def _body(receive: Receive) -> bytes | None:

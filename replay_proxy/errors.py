@@ -8,6 +8,7 @@
     │   ├── BodyTooLarge            413
     │   ├── UnknownPath             404
     │   ├── InvalidRequest          400, as OpenAI words it
+    │   ├── InvalidCassetteName     400
     │   └── NotImplementedByDummy   501
     ├── StoreError                  an answer could not be read or kept: 500
     │   ├── CassetteMissing         there is no such cassette
@@ -97,6 +98,15 @@ class InvalidRequest(RequestError):
         super().__init__(message)
         self.param = param
         self.code = code
+
+
+class InvalidCassetteName(RequestError):
+    """What a request names cannot be a cassette."""
+
+    code = "invalid_cassette_name"
+
+    def __init__(self, name: str, cause: ValueError) -> None:
+        super().__init__(f"{name!r} names no cassette: {cause}.")
 
 
 class NotImplementedByDummy(RequestError):

@@ -10,12 +10,22 @@ from typing import Any
 
 import orjson
 
-from replay_proxy.errors import ReplayProxyError
+from replay_proxy.errors import (
+    InvalidCassetteName,
+    NotImplementedByDummy,
+    ReplayProxyError,
+    StoreError,
+)
+from replay_proxy.fingerprint import fingerprint
+from replay_proxy.miss import summary
 from replay_proxy.provenance import Source
 from replay_proxy.wire import Request, Response, Transport, header
 
 #: So many different misses are kept for a cassette; further ones are only counted.
 KEPT_MISSES = 1000
+#: Errors of the proxy, which an application that swallows them must not hide. What the dummy
+#: refuses as OpenAI would is an answer, and what the API does not answer may be asked again.
+_UNANSWERED = (StoreError, InvalidCassetteName, NotImplementedByDummy)
 
 
 @dataclass
@@ -51,16 +61,30 @@ class Journal:
         elif source == Source.UPSTREAM:
             entry.recorded.add(_interaction(response))  # 0 for one that is not stored.
         elif source == Source.REFUSED:
-            _note_miss(entry, response)
+            assert isinstance(response.body, bytes)
+            _note_miss(entry, orjson.loads(response.body)["error"])
+
+    def refuse(self, cassette: str, request: Request, error: ReplayProxyError) -> None:
+        """Take down an error; one that leaves a request without any answer is a miss too."""
+        entry = self.entry(cassette)
+        entry.answers[Source.REFUSED] += 1
+        if isinstance(error, _UNANSWERED):
+            told = {
+                "message": error.message,
+                "type": error.type,
+                "code": error.code,
+                "fingerprint": fingerprint(request),
+                "cassette": cassette,
+                "asked": summary(request),
+            }
+            _note_miss(entry, told)
 
 
 def _interaction(response: Response) -> int:
     return int(header(response.headers, b"x-replay-interaction") or 0)
 
 
-def _note_miss(entry: Entry, response: Response) -> None:
-    assert isinstance(response.body, bytes)
-    error = orjson.loads(response.body)["error"]
+def _note_miss(entry: Entry, error: dict[str, Any]) -> None:
     key = error["fingerprint"]
     if key in entry.misses:
         entry.misses[key]["times"] += 1
@@ -80,8 +104,8 @@ class Journaled:
         """The transport's answer."""
         try:
             response = await self._transport.handle(request)
-        except ReplayProxyError:
-            self._journal.entry(self._cassette).answers[Source.REFUSED] += 1
+        except ReplayProxyError as error:
+            self._journal.refuse(self._cassette, request, error)
             raise
         self._journal.note(self._cassette, response)
         return response

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from replay_proxy.cassette import Cassette
 from replay_proxy.dummy import Dummy
+from replay_proxy.errors import InvalidCassetteName, StoreError
 from replay_proxy.journal import Journal, Journaled
 from replay_proxy.matching import Rule
-from replay_proxy.player import Player, Refuse
+from replay_proxy.player import Player, Refuse, Unopened
 from replay_proxy.recorder import Recorder
-from replay_proxy.settings import Mode, OnMiss, Settings
+from replay_proxy.settings import Mode, OnMiss, Settings, cassette_name
 from replay_proxy.store import Store
 from replay_proxy.timeline import Clock, MonotonicClock, Pacing
 from replay_proxy.wire import Transport
@@ -44,13 +45,23 @@ class Assembly:
         #: The cassette of requests that name none.
         self.default = settings.cassette
         self.journal = Journal()
-        self.transport()
+        self._transports[self.default] = self._journaled(self.default)
 
-    def transport(self, cassette: str | None = None) -> Transport:
-        """What answers requests on a cassette, by default the one that the settings name."""
-        name = cassette or self.default
-        if name not in self._transports:
-            self._transports[name] = Journaled(self._nested(name), self.journal, name)
+    def transport(self, cassette: str | None) -> Transport:
+        """What answers requests on a cassette; on None the one that the settings name.
+
+        What cannot be opened, or named, refuses each request, so that the journal knows of it.
+        """
+        name = self.default if cassette is None else cassette
+        if name in self._transports:
+            return self._transports[name]
+        try:
+            self._transports[name] = self._journaled(cassette_name(name))
+        except ValueError as error:
+            refusal = Unopened(InvalidCassetteName(name, error))
+            return Journaled(refusal, self.journal, self.default)
+        except StoreError as error:
+            return Journaled(Unopened(error), self.journal, name)
         return self._transports[name]
 
     def cassette(self, name: str) -> Cassette | None:
@@ -63,6 +74,9 @@ class Assembly:
         cassette = self.cassette(name)
         if cassette is not None:
             cassette.rewind()
+
+    def _journaled(self, name: str) -> Transport:
+        return Journaled(self._nested(name), self.journal, name)
 
     def _nested(self, name: str) -> Transport:
         if self._store is None:

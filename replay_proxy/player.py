@@ -1,4 +1,4 @@
-"""Replay: ``Player`` answers from a cassette, ``Refuse`` says that it cannot.
+"""Replay: ``Player`` answers from a cassette, ``Refuse`` and ``Unopened`` say that they cannot.
 
 A recorded answer is sent as it was: status, headers and the bytes of each chunk; nothing is parsed
 and written again. Neither of them can reach the network.
@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncGenerator
 
 from replay_proxy.cassette import Cassette, Interaction
+from replay_proxy.errors import ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.matching import Rule
 from replay_proxy.miss import explain
@@ -100,6 +101,17 @@ def _is_one_piece(interaction: Interaction) -> bool:
         len(interaction.timeline.ends) <= 1
         or header(interaction.headers, b"content-length") is not None
     )
+
+
+class Unopened:
+    """Answers every request with the error that keeps its cassette from being opened."""
+
+    def __init__(self, error: ReplayProxyError) -> None:
+        self._error = error
+
+    async def handle(self, request: Request) -> Response:
+        """Raise it."""
+        raise self._error
 
 
 class Refuse:

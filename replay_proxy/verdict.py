@@ -48,10 +48,9 @@ class Saved(TypedDict):
 
 
 class CassetteReport(TypedDict):
-    """What happened on one cassette.
+    """What happened on one cassette; ``unused`` may be the first of ``unused_total`` only.
 
-    A miss is the error object of its 404, with ``times``. ``unused`` may be the first of
-    ``unused_total`` only; ``used`` has all that were replayed or recorded.
+    A miss is its error object, with ``times``; ``used`` are all that were replayed or recorded.
     """
 
     answers: dict[str, int]

@@ -109,6 +109,39 @@ def test_a_miss_that_the_command_swallows_fails_and_explains_itself(tmp_path: Pa
     assert [failure.text for failure in suite.iter("failure")] == [f"{message}\n\nAsked 2 times."]
 
 
+@pytest.mark.parametrize(
+    ("settings", "path", "words"),
+    [
+        (
+            {},
+            "cassettes/bad/v1/models",
+            r"Miss on cassette 'bad':\nCassette .*bad\.sqlite is damaged",
+        ),
+        (
+            {},
+            "cassettes/%2e%2e%2fdemo/v1/models",
+            r"Miss on cassette 'demo':\n'\.\./demo' names no",
+        ),
+        ({}, "cassettes//v1/models", r"Miss on cassette 'demo':\n'' names no cassette"),
+        ({"ON_MISS": "dummy"}, "v1/embeddings", r"Miss on cassette 'demo':\n.*dummy"),
+    ],
+    ids=["damaged", "outside", "empty", "not by the dummy"],
+)
+def test_what_no_cassette_can_answer_fails_too(
+    settings: dict[str, str], path: str, words: str, tmp_path: Path
+) -> None:
+    shutil.copy(CASSETTE, tmp_path / "demo.sqlite")
+    (tmp_path / "bad.sqlite").write_text("garbage")
+    store = {"STORE": str(tmp_path), "CASSETTE": "demo"}
+    junit = tmp_path / "junit.xml"
+    script = f'curl -sS "${{OPENAI_BASE_URL%/v1}}/{path}" -d "{{}}" || true'
+    done = run("--junit", str(junit), "--", "bash", "-c", script, **store, **settings)
+    assert done.returncode == 1, done.stderr
+    assert re.search(words, done.stderr), done.stderr
+    assert done.stderr.endswith("failed: 1 miss, although the command passed\n")
+    assert len(list(ET.parse(junit).iter("failure"))) == 1  # noqa: S314 - our own
+
+
 def test_unused_recordings_fail_on_request() -> None:
     failed = run("--fail-unused", "--", "bash", "-c", HIT, **DEMO)
     assert failed.returncode == 1
