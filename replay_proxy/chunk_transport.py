@@ -9,6 +9,7 @@ Decision 0002 has the measurements. Nothing in here knows of recording.
 import asyncio
 import io
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
@@ -198,4 +199,12 @@ def _in_httpx_words(request: httpx.Request) -> Any:
 
 
 def _reason(error: OSError) -> str:
+    """The cause in the system's own words: the error's text may hold a proxy's password."""
+    match error:
+        case ssl.SSLCertVerificationError():  # Its errno, like that of every SSLError, is no errno.
+            return f"its certificate is not trusted ({error.verify_message}; see SSL_CERT_FILE)"
+        case ssl.SSLError():
+            return f"TLS failed ({error.reason})"
+        case socket.gaierror():
+            return f"its name is not known ({error.strerror})"
     return os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__

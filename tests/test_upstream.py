@@ -4,8 +4,11 @@ What a request looks like is asked of respx; how bytes come in, of real sockets.
 """
 
 import asyncio
+import errno
 import gzip
 import os
+import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -821,6 +824,46 @@ def test_nobody_listening_is_an_upstream_that_cannot_be_reached() -> None:
         base_url = server.base_url
     with pytest.raises(UpstreamUnreachable, match=r"http://127\.0\.0\.1:\d+.*UPSTREAM_BASE_URL"):
         run(asking(request()), lambda: Upstream(base_url, clock=MonotonicClock()))
+
+
+def untrusted() -> OSError:
+    error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED]")
+    error.verify_message = "self-signed certificate"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (untrusted(), r"its certificate is not trusted \(self-signed .*SSL_CERT_FILE\)"),
+        (socket.gaierror(-2, "Name not known"), r"its name is not known \(Name not known\)"),
+        (OSError(errno.ENETUNREACH, ""), "Network is unreachable"),
+    ],
+)
+def test_what_stands_in_the_way_of_a_connection_is_named(
+    error: OSError, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", fails)
+    with pytest.raises(UpstreamUnreachable, match=said):
+        run(asking(request()), lambda: Upstream("https://api.invalid/v1", clock=MonotonicClock()))
+
+
+def test_a_server_without_tls_is_named_as_such() -> None:
+    def answer() -> None:
+        with server.accept()[0] as client:
+            client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            client.recv(1 << 16)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        base_url = f"https://127.0.0.1:{server.getsockname()[1]}/v1"
+        with pytest.raises(UpstreamUnreachable, match=r"TLS failed \("):
+            run(asking(request()), lambda: Upstream(base_url, clock=MonotonicClock()))
+        thread.join()
 
 
 def test_an_answer_that_does_not_come_is_an_upstream_that_is_too_slow() -> None:
