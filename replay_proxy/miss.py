@@ -31,8 +31,8 @@ _WHY = {
     "no_cassette": "there is no cassette '{cassette}'",
     "empty_cassette": "cassette '{cassette}' is empty",
     "used_up": "all {answers} recorded answers of cassette '{cassette}' to it are used up",
-    "no_match": "none of the {interactions} recordings in cassette '{cassette}' is the same",
-    "nothing_similar": "none of the {interactions} recordings in cassette '{cassette}' is like it",
+    "no_match": "{none} in cassette '{cassette}' is the same",
+    "nothing_similar": "{none} in cassette '{cassette}' is like it",
 }
 _REMEDY = {
     "used_up": "Ask less often, record again with as many calls, or set REPEATS=last or cycle.",
@@ -75,7 +75,9 @@ def explain(
     nearest = [_near(each, found, request, rule) for found, each in near] if not answers else []
     asked = summary(request)
     remedy = _REMEDY.get(reason, _RECORD)
-    why = _WHY[reason].format(cassette=cassette, **numbers)
+    many = numbers["interactions"] != 1
+    none = f"none of the {numbers['interactions']} recordings" if many else "not even the only one"
+    why = _WHY[reason].format(cassette=cassette, answers=answers, none=none)
     return CassetteMiss(
         _message(asked, reason, why, nearest, remedy),
         reason=reason,

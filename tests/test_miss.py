@@ -50,6 +50,8 @@ def test_each_reason_has_its_code_and_words() -> None:
     assert missed(asked, chat("hello you")).code == "no_match"
     alien = Request("GET", "/v1/files", "a=1", (), b"")
     assert missed(asked, alien).code == "nothing_similar"
+    assert "not even the only one in cassette 'c' is the same" in missed(asked, chat("x")).message
+    assert "none of the 2 recordings" in missed(asked, chat("x"), chat("y")).message
     for miss in (missed(asked, counts=None), missed(asked, alien)):
         assert "MODE=record" in miss.message
         assert str(miss.code) in miss.message
