@@ -973,6 +973,11 @@ def test_its_example_works(upstream: Upstream, tmp_path: Path) -> None:
     assert done.code == 0, done.output
     assert done.summary.startswith("replay-proxy: 1 hit, 0 misses")
 
+    project.edit("test_capital.py", "capital of France?", "capital of Peru?")
+    (shown,) = re.findall(r"^```text\n_+ test_capital _+\n(.*?)^```$", PAGE, re.M | re.S)
+    number = re.compile(r"(?<=interaction )\d+")
+    assert number.sub("…", shown) in number.sub("…", project.run().output)
+
 
 # --- what it costs --------------------------------------------------------------------------------
 

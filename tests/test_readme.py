@@ -170,6 +170,10 @@ def test_its_links_lead_somewhere(page: Path) -> None:
 def test_the_cassette_page_describes_the_tables_and_its_question_can_be_asked() -> None:
     page = (ROOT / "docs" / "cassette.md").read_text(encoding="utf-8")
     with closing(sqlite3.connect(f"file:{CASSETTE}?mode=ro", uri=True)) as connection:
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')"
+        ):
+            assert f"`{name.partition('_')[0]}`" in page
         for table in ("take", "interaction", "chunk"):
             for _, column, *_ in connection.execute(f"PRAGMA table_info({table})"):
                 assert f"`{column}`" in page, f"{table}.{column}"

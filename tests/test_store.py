@@ -323,7 +323,9 @@ def test_a_full_disk_is_an_error_of_this_answer_and_not_of_the_next(tmp_path: Pa
     store.close()
 
 
-def test_a_missing_store_or_cassette_is_named_with_what_there_is(tmp_path: Path) -> None:
+def test_a_missing_store_or_cassette_is_named_with_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(tmp_path, interaction())
     store = Store(tmp_path, writable=False)
     store.require(None)
@@ -332,6 +334,9 @@ def test_a_missing_store_or_cassette_is_named_with_what_there_is(tmp_path: Path)
         store.require("other")
     with pytest.raises(CassetteMissing, match="is not a directory"):
         Store(tmp_path / "nowhere", writable=False).require(None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CassetteMissing, match=f"STORE=nowhere is not a directory in {tmp_path}"):
+        Store(Path("nowhere"), writable=False).require(None)
 
 
 def test_a_store_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

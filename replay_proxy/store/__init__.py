@@ -75,9 +75,10 @@ class Store:
     def require(self, name: str | None) -> None:
         """Raise ``CassetteMissing`` if the directory, or the cassette named, does not exist."""
         if not self._directory.is_dir():
+            where = "" if self._directory.is_absolute() else f" in {Path.cwd()}"
             raise CassetteMissing(
-                f"STORE={self._directory} is not a directory. Set STORE to where the cassettes "
-                "are, or record some with MODE=record."
+                f"STORE={self._directory} is not a directory{where}. Set STORE to where the "
+                "cassettes are, or record some with MODE=record."
             )
         if name is not None and not (self._directory / f"{name}.sqlite").exists():
             known = sorted(path.stem for path in self._directory.glob("*.sqlite"))
