@@ -160,6 +160,12 @@ def test_embeddings_of_three_inputs(tape: Tape) -> None:
     assert [answer.body for answer in tape.replay(*reversed(bodies))] == [
         b"vector of " + body for body in reversed(bodies)
     ]
+    together = json.dumps({"model": "e", "input": list("abc")}).encode()
+    vectors = json.dumps(
+        {"data": [{"index": number, "embedding": [0.5 + number, 1e-9]} for number in range(3)]}
+    ).encode()
+    tape.record(lambda _: said(vectors), together)
+    assert tape.replay(together)[0].body == vectors
 
 
 def test_upstream_unreachable(tape: Tape) -> None:
@@ -193,7 +199,11 @@ def test_a_tool_property_called_user_or_metadata(tape: Tape) -> None:
 
 def test_key_cookie_or_organisation_in_the_file(tape: Tape) -> None:
     answered = (*JSON, (b"set-cookie", b"SECRET"), (b"openai-organization", b"SECRET"))
-    asked = ((b"authorization", b"Bearer SECRET"), (b"cookie", b"SECRET"))
+    asked = (
+        (b"authorization", b"Bearer SECRET"),
+        (b"cookie", b"SECRET"),
+        (b"openai-organization", b"SECRET"),
+    )
     with Upstream(lambda _: Answer(200, answered, [b"{}"], "length")) as upstream:
         proxy = tape.nursery.start(
             MODE="record", STORE=str(tape.store), UPSTREAM_BASE_URL=upstream.base_url
