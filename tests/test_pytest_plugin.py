@@ -27,11 +27,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay_proxy import settings
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.pytest_plugin import CassetteInUse, Proxies
 from replay_proxy.pytest_plugin.options import CASSETTE_NAME, MODES, OPTIONS, cassette_of, options
 from replay_proxy.pytest_plugin.tally import merged
+from replay_proxy.settings import values
 from tests.support.script import JSON, Answer, Received
 from tests.support.servers import clean_environment
 from tests.support.upstream import Upstream
@@ -641,9 +641,9 @@ def test_a_cassette_can_be_recognised_by_its_test() -> None:
 )
 def test_no_two_tests_have_the_same_cassette(ends: set[str], begin: str) -> None:
     names = [cassette_of(begin + end) for end in ends]
-    assert all(settings.CASSETTE_NAME.fullmatch(name) for name in names)
+    assert all(values.CASSETTE_NAME.fullmatch(name) for name in names)
     assert len({name.casefold() for name in names}) == 2
-    assert CASSETTE_NAME.pattern == settings.CASSETTE_NAME.pattern
+    assert CASSETTE_NAME.pattern == values.CASSETTE_NAME.pattern
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""Names that are meant to be settings and are none: a slip must not start the wrong mode."""
+
+import difflib
+import io
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from replay_proxy.errors import ConfigurationError
+
+#: How alike an unknown variable's name has to be to a setting's to be taken for a slip (1 is
+#: equal), and how alike if it begins with the same word. Short names have innocent neighbours
+#: (MODEL is not MODE) and are not compared at all.
+SLIP, SLIP_OF_FAMILY = 0.85, 0.75
+SHORT = 7
+#: A variable that begins so is ours, known or not; less what platforms put beside a service of that
+#: name (Kubernetes, container links), and what is about this project rather than for it.
+OURS = re.compile(r"(?:REPLAY_(?!PROXY_)|UPSTREAM_|ON_MISS)")
+OF_PLATFORMS = re.compile(r".*_(?:SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d\w*|NAME|ENV_\w+)")
+
+
+def refuse_unknown_names(known: Sequence[str]) -> None:
+    """Catch ``REPLAY_SPED=1``, but not what a shared environment holds for others.
+
+    ``known`` are the settings' names in upper case. Raises ``ConfigurationError``.
+    """
+    long = [name for name in known if len(name) >= SHORT]
+    for name in sorted({*os.environ, *_dotenv_names(known)}):
+        upper = name.upper()
+        family = [word for word in long if word.split("_")[0] == upper.split("_")[0]]
+        near = difflib.get_close_matches(
+            upper, family, n=1, cutoff=SLIP_OF_FAMILY
+        ) or difflib.get_close_matches(upper, long, n=1, cutoff=SLIP)
+        ours = OURS.match(upper) and not OF_PLATFORMS.fullmatch(upper)
+        if upper in known or not (ours or (near and len(name) >= SHORT - 1)):
+            continue
+        meant = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
+        raise ConfigurationError(f"{name} is not a setting. {meant} Rename or unset it.")
+
+
+def _dotenv_names(known: Sequence[str]) -> list[str]:
+    """The names in ``.env``; a line that begins with one of ours and sets nothing is an error."""
+    try:
+        text = Path(".env").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    for line in text.splitlines():
+        first = line.split(maxsplit=1)[:1]
+        if first and first[0].upper() in known and "=" not in line:
+            raise ConfigurationError(
+                f".env has the line {line!r}, which sets nothing. Write {first[0]}=…"
+            )
+    return list(dotenv_values(stream=io.StringIO(text)))

@@ -1,0 +1,73 @@
+"""What a setting may be: the words of each choice, and checks of what is no choice."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+CASSETTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+
+
+class Mode(StrEnum):
+    """Where answers come from."""
+
+    RECORD = "record"
+    REPLAY = "replay"
+    DUMMY = "dummy"
+
+
+class OnMiss(StrEnum):
+    """What ``replay`` does with a request that the cassette does not know."""
+
+    FAIL = "fail"
+    DUMMY = "dummy"
+    RECORD = "record"
+
+
+class Repeats(StrEnum):
+    """What a request past the last recorded answer gets."""
+
+    #: The last answer again.
+    LAST = "last"
+    #: The first one, and so on.
+    CYCLE = "cycle"
+    #: None: a miss.
+    FAIL = "fail"
+
+
+def http_url(value: str) -> str:
+    """The URL of an API, without a slash at its end. Raises ``ValueError``."""
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname or re.search(r"\s", value):
+        raise ValueError("it has to be an http:// or https:// URL with a host")
+    _ = url.port  # Raises for one that is no number, or too large.
+    if "?" in value or "#" in value or url.username is not None:
+        raise ValueError("it has to be without user, query and fragment")
+    return value.rstrip("/")
+
+
+def cassette_name(value: str) -> str:
+    """The name, if it is one that stays in its store. Raises ``ValueError``."""
+    if not CASSETTE_NAME.fullmatch(value):
+        raise ValueError(
+            "a cassette's name is made of letters, digits, '_', '-' and '.', "
+            "does not begin with '.' or '-', and has at most 200 characters"
+        )
+    return value
+
+
+def api_key(value: SecretStr) -> SecretStr:
+    """A key that a header can carry. Raises ``ValueError``."""
+    key = value.get_secret_value().strip()
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        raise ValueError("a key is made of visible ASCII characters, without spaces")
+    return SecretStr(key)
+
+
+def directory(value: Path) -> Path:
+    """A path that is no URL. Raises ``ValueError``."""
+    if "://" in str(value) or re.match(r"[a-z+]+:/", str(value)):
+        raise ValueError("it has to be a directory; database URLs are not supported yet")
+    return value
