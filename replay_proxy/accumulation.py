@@ -121,13 +121,9 @@ def _choice(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     choice = dict(before)
     for key, each in now.items():
         # A whole message, as some hosts repeat it in every chunk, grows by itself.
-        grows = key in ("delta", "text", "logprobs")
-        choice[key] = joined(before.get(key), each, key) if grows else _last(before.get(key), each)
+        before_it = None if key == "message" and each is not None else before.get(key)
+        choice[key] = joined(before_it, each, key)
     return choice
-
-
-def _last(before: Any, now: Any) -> Any:
-    return before if now is None else now
 
 
 def _response(known: Kinds) -> dict[str, Any]:

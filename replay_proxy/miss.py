@@ -14,7 +14,7 @@ import orjson
 from replay_proxy.cassette import Counts, Recorded
 from replay_proxy.errors import CassetteMiss, ConfigurationError
 from replay_proxy.matching import Rule
-from replay_proxy.nearness import ABSENT, Comparison, common_ends, compare
+from replay_proxy.nearness import ABSENT, Comparison, around_difference, compare
 from replay_proxy.redaction import redacted
 from replay_proxy.wire import Request, without_keys
 
@@ -179,16 +179,7 @@ def _both_shown(recorded: Any, asked: Any) -> tuple[str, str]:
     if isinstance(recorded, str) and isinstance(asked, str):
         # First of all: of half a key nothing tells that it is one.
         recorded, asked = redacted(recorded), redacted(asked)
-        before, after = common_ends(recorded, asked)
-        start = max(0, before - _CONTEXT_CHARS)
-        return tuple(  # type: ignore[return-value]
-            _shown(
-                ("…" if start else "")
-                + text[start : len(text) - max(0, after - _CONTEXT_CHARS)]
-                + ("…" if after > _CONTEXT_CHARS else "")
-            )
-            for text in (recorded, asked)
-        )
+        recorded, asked = around_difference(recorded, asked, _CONTEXT_CHARS)
     return _shown(recorded), _shown(asked)
 
 

@@ -140,7 +140,7 @@ def _collect(path: str, value: Any, found: dict[str, Any], depth: int = 0) -> No
         found[path] = "(deeper than is looked at)"
     elif isinstance(value, dict) and value:
         for name, each in value.items():
-            _collect(f"{path}{_step(name)}", each, found, depth + 1)
+            _collect(f"{path}{step(name)}", each, found, depth + 1)
     elif isinstance(value, list) and value:
         for number, each in enumerate(value):
             _collect(f"{path}[{number}]", each, found, depth + 1)
@@ -148,12 +148,29 @@ def _collect(path: str, value: Any, found: dict[str, Any], depth: int = 0) -> No
         found[path] = value
 
 
-def _step(name: str) -> str:
-    if _PLAIN_NAME.fullmatch(name):
-        return f".{name}"
-    escaped = json.dumps(name, ensure_ascii=False)[1:-1].replace('\\"', '"').replace("'", "\\'")
+def step(name: str) -> str:
+    """A member in a path: ``.name``, or ``['…']`` where the name is not a plain one."""
+    return f".{name}" if _PLAIN_NAME.fullmatch(name) else f"[{quoted(name)}]"
+
+
+def quoted(text: str) -> str:
+    """A string literal of JSONPath."""
+    escaped = json.dumps(text, ensure_ascii=False)[1:-1].replace('\\"', '"').replace("'", "\\'")
     escaped = _LIST_COMMA.sub(r"\\u002c", escaped)
-    return f"['{escaped}']"
+    return f"'{escaped}'"
+
+
+def around_difference(one: str, other: str, context: int) -> tuple[str, str]:
+    """The parts of two texts that differ, with so many characters on either side of them."""
+    before, after = common_ends(one, other)
+    start = max(0, before - context)
+    shown = [
+        ("…" if start else "")
+        + text[start : len(text) - max(0, after - context)]
+        + ("…" if after > context else "")
+        for text in (one, other)
+    ]
+    return shown[0], shown[1]
 
 
 def _text_similarity(one: str, other: str) -> float:

@@ -21,6 +21,7 @@ LAYERS = {
     "0 words": ("errors", "wire", "sse", "events", "timeline", "settings"),
     "1 rules": ("redaction", "fingerprint", "provenance", "ending", "answer"),
     "1 rules on rules": ("matching", "nearness", "transcript"),
+    "1 rules on those": ("drift",),
     "2 tape": ("cassette",),
     "2 its misses, its text": ("miss", "twin", "leaks"),
     "3 parts": ("upstream", "recorder", "player", "dummy", "store", "journal", "importers"),
@@ -36,9 +37,12 @@ BELONGS_TO = {
     "control": "app",
     "data_plane": "app",
     "description": "transcript",
+    "differences": "drift",
+    "passages": "drift",
     "report": "app",
     "main": "cli",
     "run": "cli",
+    "shape": "drift",
     "utterance": "transcript",
 }
 #: Everything may use these, their own layer too.
