@@ -31,19 +31,13 @@ LAYERS = {
 }
 #: Modules that belong to a part of another name.
 BELONGS_TO = {
-    "accumulation": "answer",
     "chunk_transport": "upstream",
     "child": "cli",
     "control": "app",
     "data_plane": "app",
-    "description": "transcript",
-    "differences": "drift",
-    "passages": "drift",
     "report": "app",
     "main": "cli",
     "run": "cli",
-    "shape": "drift",
-    "utterance": "transcript",
 }
 #: Everything may use these, their own layer too.
 FOR_ALL = {"errors"}

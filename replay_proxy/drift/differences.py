@@ -4,8 +4,8 @@ import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from replay_proxy.drift.shape import Kind, Path, Place, Shape
 from replay_proxy.nearness import step
-from replay_proxy.shape import Kind, Path, Place, Shape
 
 #: Where another word is another end, even if it only stands beside the recorded one.
 _ENDS = ("finish_reason", "status")

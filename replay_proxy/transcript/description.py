@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from replay_proxy.answer import Answer
-from replay_proxy.utterance import dicts, objects
+from replay_proxy.transcript.utterance import dicts, objects
 
 #: A vector in base64 is of 32-bit floats.
 _FLOAT_BYTES = 4

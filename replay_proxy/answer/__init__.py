@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from replay_proxy.accumulation import accumulated
+from replay_proxy.answer.accumulation import accumulated
 from replay_proxy.events import Event, events
 from replay_proxy.wire import Headers, header
 

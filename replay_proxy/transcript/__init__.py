@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from replay_proxy.answer import Answer
-from replay_proxy.description import description
-from replay_proxy.utterance import ToolCall, dicts, objects, tool_calls, utterances
+from replay_proxy.transcript.description import description
+from replay_proxy.transcript.utterance import ToolCall, dicts, objects, tool_calls, utterances
 
 __all__ = ["ToolCall", "Transcript", "Usage", "transcript"]
 

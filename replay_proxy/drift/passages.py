@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from replay_proxy.answer import Step
-from replay_proxy.shape import Kind, Reading, kind_of
-from replay_proxy.utterance import dicts
+from replay_proxy.drift.shape import Kind, Reading, kind_of
+from replay_proxy.transcript.utterance import dicts
 
 #: In each of these a text or JSON goes on, so that it can be read only when joined.
 _FRAGMENT = Reading(fragments=True)
