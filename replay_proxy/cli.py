@@ -19,7 +19,9 @@ from replay_proxy.tape_tools.import_ import import_
 from replay_proxy.tape_tools.ls import ls
 from replay_proxy.tape_tools.merge import merge
 from replay_proxy.tape_tools.prune import prune
+from replay_proxy.tape_tools.refresh import refresh
 from replay_proxy.tape_tools.rename import rename, rm
+from replay_proxy.tape_tools.show import show
 from replay_proxy.tape_tools.unused import unused
 from replay_proxy.tape_tools.verify import verify
 from replay_proxy.verdict import seconds
@@ -84,7 +86,7 @@ def run(
     raise typer.Exit(Run(command, given, fail_unused, max_age_s, report, junit)())
 
 
-for tool in (ls, unused, prune, verify, export, merge, rename, rm):
+for tool in (ls, show, unused, prune, verify, refresh, export, merge, rename, rm):
     app.command(rich_help_panel="Tape")(tool)
 app.command("import", rich_help_panel="Tape")(import_)
 app.command(rich_help_panel="git")(git_setup)

@@ -1,4 +1,4 @@
-"""What may be stored of a request and of an answer. Pure rules, no I/O.
+"""What may be stored of a request and of an answer, and what may be shown. Pure rules, no I/O.
 
 Request headers are kept from an allow-list, since any header may carry a credential; response
 headers are all kept but those that name an account or carry a session.
@@ -38,9 +38,18 @@ _SECRET_TEXT = re.compile(
 )
 
 
+#: Neither XML nor a terminal can show these: control characters, surrogates, non-characters.
+_UNPRINTABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 def redacted(text: str) -> str:
     """A text to be shown, with everything that looks like a credential blanked."""
     return _SECRET_TEXT.sub("[redacted]", text)
+
+
+def printable(shown: str) -> str:
+    """The text with everything that XML forbids or a terminal obeys written as an escape."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), shown)
 
 
 def stored_request(request: Request) -> Request:

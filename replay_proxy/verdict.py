@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
+from replay_proxy.redaction import printable
+
 #: The version of the JSON document; it changes when a field changes its meaning or goes away.
 VERSION = 1
 
@@ -18,8 +20,6 @@ _AGE = re.compile(r"([0-9]{1,9})([smhdw])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 #: So many of a kind are shown to a person, and of what does not fail the run; the JSON has more.
 SHOWN, SHOWN_IF_ALLOWED = 20, 5
-#: Neither XML nor a terminal can show these: control characters, surrogates, non-characters.
-_UNPRINTABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SOURCES = {
     "cassette": "from the cassette",
     "upstream": "from the API",
@@ -162,11 +162,6 @@ def junit(outcome: Outcome) -> bytes:
         element.text = printable(element.text) if element.text else None
     ET.indent(suites)
     return bytes(ET.tostring(suites, encoding="utf-8", xml_declaration=True)) + b"\n"
-
-
-def printable(shown: str) -> str:
-    """The text with everything that XML forbids or a terminal obeys written as an escape."""
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), shown)
 
 
 def _cases(cassette: CassetteReport, *, fail_unused: bool) -> Iterator[ET.Element]:

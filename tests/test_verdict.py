@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay_proxy.redaction import printable
 from replay_proxy.verdict import (
     SHOWN,
     SHOWN_IF_ALLOWED,
@@ -19,7 +20,6 @@ from replay_proxy.verdict import (
     exit_code,
     faults,
     junit,
-    printable,
     seconds,
     text,
 )

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from replay_proxy.answer import answer
 from replay_proxy.cassette import Interaction
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.miss import summary
@@ -22,10 +23,13 @@ from replay_proxy.store.archive import Archive
 from replay_proxy.tape_tools import words
 from replay_proxy.tape_tools.export import write_twin
 from replay_proxy.tape_tools.three_way import Conflict, Merge, apply, three_way
+from replay_proxy.transcript import transcript
 
 _DRIVER = "replay-proxy"
 #: So many conflicts are shown.
 SHOWN = 20
+#: So many characters of an answer are shown.
+_SAID_CHARS = 200
 
 
 def git_setup(store: words.Store = None) -> None:
@@ -183,8 +187,11 @@ def _conflict(conflict: Conflict, ours: Archive, theirs: Archive) -> Iterator[st
 
 def _said(interaction: Interaction) -> str:
     """One answer in a line."""
-    recorded = words.moment(interaction.request.arrived_us)
-    return f"{recorded}  {interaction.status}  {interaction.body[:200]!r}"
+    said = transcript(answer(interaction.status, interaction.headers, interaction.body))
+    calls = (f"{call.name}({call.arguments})" for call in said.tool_calls)
+    text = " ".join(" ".join(filter(None, (said.text, *calls))).split())
+    shown = text if len(text) <= _SAID_CHARS else f"{text[: _SAID_CHARS - 1]}…"
+    return f"{words.moment(interaction.request.arrived_us)}  {interaction.status}  {shown}"
 
 
 def _git(*arguments: str, cwd: Path) -> str:

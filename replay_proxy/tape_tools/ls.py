@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from replay_proxy.errors import StoreError
 from replay_proxy.miss import summary
@@ -63,17 +62,17 @@ def _described(path: Path) -> dict[str, Any]:
     }
 
 
-def _cassettes(found: list[dict[str, Any]]) -> Table:
-    table = words.table(
+def _cassettes(found: list[dict[str, Any]]) -> words.Rows:
+    table = words.Rows(
         "cassette", "interactions", "requests", "takes", "superseded", "recorded", "MB"
     )
     for each in found:
         size = f"{each['bytes'] / 1e6:,.1f}"
         if each["error"]:
-            table.add_row(each["cassette"], each["error"], *[""] * 4, size)
+            table.add(each["cassette"], each["error"], *[""] * 4, size)
             continue
         numbers = [f"{each[name]:,}" for name in ("interactions", "requests", "takes")]
-        table.add_row(
+        table.add(
             each["cassette"],
             *numbers,
             f"{each['superseded']:,}",
@@ -108,13 +107,11 @@ def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
     return {"version": 1, "cassette": path.stem, "total": total, "interactions": rows}
 
 
-def _listed(document: dict[str, Any]) -> list[Table | str]:
-    table = words.table(
-        "#", "recorded", "request", "model", "last message", "answer", "interaction"
-    )
+def _listed(document: dict[str, Any]) -> list[words.Rows | str]:
+    table = words.Rows("#", "recorded", "request", "model", "last message", "answer", "interaction")
     for each in document["interactions"]:
         kind = f"{each['chunks']} chunks" if each["streams"] else "whole"
-        table.add_row(
+        table.add(
             str(each["number"]),
             each["recorded_at"],
             f"{each['method']} {each['path']}",

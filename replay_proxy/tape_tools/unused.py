@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.miss import summary
@@ -77,10 +76,10 @@ def described_of(archive: Archive, number: int) -> dict[str, Any]:
     }
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
-    table = words.table("recorded", "request", "model", "last message", "interaction")
+def _table(found: list[dict[str, Any]]) -> words.Rows:
+    table = words.Rows("recorded", "request", "model", "last message", "interaction")
     for each in found:
-        table.add_row(
+        table.add(
             each["recorded_at"],
             f"{each['method']} {each['path']}",
             each["model"],

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.table import Table
 
 from replay_proxy.errors import StoreError
 from replay_proxy.fingerprint import fingerprint
@@ -122,11 +121,9 @@ def _finding(kind: str, interaction: int | None, what: str) -> dict[str, Any]:
     return {"kind": kind, "interaction": named, "what": what}
 
 
-def _table(verified: list[dict[str, Any]]) -> Table:
-    table = words.table("cassette", "interaction", "kind", "what")
+def _table(verified: list[dict[str, Any]]) -> words.Rows:
+    table = words.Rows("cassette", "interaction", "kind", "what")
     for each in verified:
         for finding in each["findings"]:
-            table.add_row(
-                each["cassette"], finding["interaction"], finding["kind"], finding["what"]
-            )
+            table.add(each["cassette"], finding["interaction"], finding["kind"], finding["what"])
     return table

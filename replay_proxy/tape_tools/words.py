@@ -17,8 +17,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from replay_proxy.errors import CassetteMissing, ConfigurationError
+from replay_proxy.redaction import printable
 from replay_proxy.settings import cassette_name, load
 
 #: The exit code of a tool that has found what it looks for; 2 is an error's.
@@ -67,17 +69,28 @@ def existing(cassette: str, store: Path | None) -> Path:
 def answer(document: dict[str, Any], shown: Sequence[RenderableType], *, as_json: bool) -> None:
     """Print what a tool has found, for a program or for a person."""
     if as_json:
-        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        text = json.dumps(document, ensure_ascii=False, indent=2)
+        # What UTF-8 cannot hold, half of a surrogate pair, JSON can hold as an escape.
+        sys.stdout.write(text.encode(errors="backslashreplace").decode() + "\n")
         return
     # Not a terminal's width: what goes to a file or a pipe is not to be folded.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     for each in shown:
-        console.print(each, soft_wrap=isinstance(each, str), markup=False)
+        if isinstance(each, str):
+            console.print(printable(each), soft_wrap=True, markup=False)
+        else:
+            console.print(each)
 
 
-def table(*columns: str) -> Table:
+class Rows(Table):
     """A table without frames, which also reads well in a log."""
-    return Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+
+    def __init__(self, *columns: str) -> None:
+        super().__init__(*columns, box=SIMPLE_HEAD, pad_edge=False)
+
+    def add(self, *cells: str | None) -> None:
+        """Add a row; nothing in it is markup, or for the terminal to obey."""
+        self.add_row(*(Text(printable(cell or "")) for cell in cells))
 
 
 @contextmanager

@@ -1,0 +1,127 @@
+"""``replay-proxy refresh``: ask the real API again what was recorded, and tell what has drifted.
+
+Every request that replay uses is sent once more, and each answer held against the recorded one. A
+model words its answers anew each time, which is no drift; what programs break on is.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+
+from replay_proxy.cassette import Interaction
+from replay_proxy.drift import Change
+from replay_proxy.settings import Settings, load
+from replay_proxy.store import Store
+from replay_proxy.store.archive import Archive, changing
+from replay_proxy.tape_tools import words
+from replay_proxy.tape_tools.asking import Asking, Refreshed
+
+#: So many interactions are shown to a person; the JSON has all of them.
+SHOWN = 50
+
+
+def refresh(
+    cassette: words.Name,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the new answers as a new take.")
+    ] = False,
+    store: words.Store = None,
+    api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", hidden=True)] = None,
+    as_json: words.Json = False,
+) -> None:
+    """Send recorded requests to the real API again and report drift; exit 1 if there is any.
+
+    It sends what was recorded, with your OPENAI_API_KEY: it costs what it cost then, and a recorded
+    DELETE deletes. Nothing is changed without --record.
+    """
+    path = words.existing(cassette, store)
+    settings = load()
+    if settings.upstream_api_key is not None:
+        api_key = settings.upstream_api_key.get_secret_value()
+    found = asyncio.run(_refreshed(path, settings, api_key, record=record))
+    counts = Counter(each.outcome for each in found)
+    document = {
+        "version": 1,
+        "cassette": path.stem,
+        "upstream": settings.upstream_base_url,
+        "recorded": sum(each.new_id is not None for each in found) if record else 0,
+        "outcomes": {name: counts[name] for name in Refreshed.OUTCOMES},
+        "interactions": [each.document() for each in found],
+    }
+    words.answer(document, list(_shown(path.stem, found)), as_json=as_json)
+    raise typer.Exit(words.FOUND if counts["drifted"] or counts["failed"] else 0)
+
+
+async def _refreshed(
+    path: Path, settings: Settings, api_key: str | None, *, record: bool
+) -> list[Refreshed]:
+    with Archive(path) as archive:
+        sequences = [by_take[max(by_take)] for by_take in archive.answers().values()]
+    numbers = sorted(number for sequence in sequences for number in sequence)
+    store = Store(path.parent, writable=True) if record else None
+    asking = Asking(settings, api_key, store.cassette(path.stem) if store else None)
+    found: list[Refreshed] = []
+    recorded = words.counted(_one_by_one(path, numbers), len(numbers), f"Refreshing {path.stem}")
+    try:
+        async for each in asking.all(recorded):
+            found.append(each)  # noqa: PERF401 - what came before a failure counts too
+    finally:
+        await asking.aclose()
+        if store is not None:
+            store.close()
+            _drop_broken_sequences(path, sequences, found)
+    return found
+
+
+def _one_by_one(path: Path, numbers: Sequence[int]) -> Iterator[Interaction]:
+    """Interactions by their ids; a cassette that stays open could not be recorded into."""
+    for number in numbers:
+        with Archive(path) as archive:
+            interaction = archive.interaction(number)
+        assert interaction is not None
+        yield interaction
+
+
+def _drop_broken_sequences(
+    path: Path, sequences: Sequence[Sequence[int]], found: Sequence[Refreshed]
+) -> None:
+    """Of repeated requests all answers are kept or none: replay takes a take's answers together."""
+    new = {each.interaction: each.new_id for each in found if each.new_id is not None}
+    broken = [
+        new[number]
+        for sequence in sequences
+        if not all(number in new for number in sequence)
+        for number in sequence
+        if number in new
+    ]
+    if broken:
+        with changing(path) as change:
+            for number in broken:
+                change.delete(number)
+
+
+def _shown(name: str, found: Sequence[Refreshed]) -> Iterator[RenderableType]:
+    counts = Counter(each.outcome for each in found)
+    telling = [each for each in found if each.outcome in ("drifted", "failed", "added")]
+    for each in telling[:SHOWN]:
+        asked = each.asked
+        yield (
+            f"{each.outcome}: {asked['method']} {asked['path']} {asked['model'] or ''} "
+            f"{asked['last_message'] or ''} ({each.interaction})"
+        )
+        if each.error is not None:
+            yield f"  {each.error}"
+        for finding in each.findings:
+            if finding.change is not Change.WORDING:
+                yield f"  {finding.change.value} {finding.path}"
+                yield f"    recorded: {finding.recorded}"
+                yield f"    now:      {finding.now}"
+    if len(telling) > SHOWN:
+        yield f"… and {len(telling) - SHOWN:,} more; --json has them all."
+    outcomes = ", ".join(f"{counts[name]:,} {name}" for name in Refreshed.OUTCOMES)
+    yield f"{words.many(len(found), 'recording')} of '{name}' asked again: {outcomes}"
