@@ -10,16 +10,14 @@ that of the smallest cassette. Load: 8 connections, random keys, every answer's 
 import argparse
 import asyncio
 import json
-import os
 import random
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.serving import Server
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.store import Store
@@ -75,43 +73,6 @@ def build(directory: Path, size: int) -> None:
     store.close()
 
 
-class Server:
-    """One uvicorn that replays a store."""
-
-    def __init__(self, store: Path) -> None:
-        began = time.perf_counter()
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "uvicorn",
-                "replay_proxy.main:app",
-                "--port",
-                "0",
-                "--no-access-log",
-            ],
-            env={"PATH": os.environ["PATH"], "MODE": "replay", "STORE": str(store)},
-            cwd=store,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if "running on" in line:
-                self.port = int(line.split("http://127.0.0.1:")[1].split(" ")[0])
-                break
-        asyncio.run(load(self.port, [0], stream=False, seconds=0.0))
-        self.started_s = time.perf_counter() - began
-
-    def memory_mb(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line) / 1024
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait()
-
-
 async def load(port: int, numbers: list[int], *, stream: bool, seconds: float) -> float:
     """Requests a second over ``seconds`` (at least one request a connection)."""
     deadline = time.perf_counter() + seconds
@@ -165,10 +126,12 @@ def main() -> None:
 
 def measure(store: Path, size: int, seconds: float) -> dict[str, float]:
     numbers = random.Random(size).sample(range(size // 2), min(size // 2, 2_000))
+    began = time.perf_counter()
     server = Server(store)
     try:
+        asyncio.run(load(server.port, [0], stream=False, seconds=0.0))
         return {
-            "start-up [s]": server.started_s,
+            "start-up [s]": time.perf_counter() - began,
             "plain [requests/s]": asyncio.run(
                 load(server.port, numbers, stream=False, seconds=seconds)
             ),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from replay_proxy.nearness import leaves
+from replay_proxy.leaves import leaves
 from replay_proxy.redaction import SECRET_RESPONSE_HEADERS, STORED_REQUEST_HEADERS
 from replay_proxy.wire import Headers, Request, without_keys
 

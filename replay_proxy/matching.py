@@ -5,20 +5,23 @@ out and ``MATCH_HEADERS`` takes headers in, on both sides at replay; a cassette 
 fingerprints and need not be recorded again.
 """
 
-import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
 import jsonpath
-import orjson
 from jsonpath.exceptions import JSONPathError, JSONPathRecursionError
+from jsonpath.segments import JSONPathChildSegment
+from jsonpath.selectors import IndexSelector, NameSelector, WildcardSelector
 
 from replay_proxy.errors import ConfigurationError
-from replay_proxy.fingerprint import fingerprint, is_deep, json_value
+from replay_proxy.fingerprint import fingerprint
 from replay_proxy.redaction import STORED_REQUEST_HEADERS
 from replay_proxy.wire import Request
+
+#: The step of a path that leads to everything in an object or an array: ``[*]``.
+_EACH = object()
 
 
 class Rule:
@@ -31,7 +34,7 @@ class Rule:
         #: What is left out, and which headers are taken in.
         self.ignored = tuple(ignore)
         self.headers = tuple(_storable(name) for name in headers)
-        self._ignore = [_compiled(path) for path in ignore]
+        self._ignore = [_remover(path) for path in ignore]
         parts = []
         if ignore:
             parts.append(f"ignore={','.join(ignore)}")
@@ -49,7 +52,7 @@ class Rule:
         """Equal for requests that count as the same."""
         if self.exact:
             return fingerprint(request)
-        key = fingerprint(self.masked(request))
+        key = fingerprint(request, self.without if self._ignore else None)
         if not self.headers:
             return key
         taken = [(name, value) for name, value in request.headers if name in self.headers]
@@ -59,32 +62,63 @@ class Rule:
         """The same with further paths that do not count."""
         return Rule((*self.ignored, *paths), [name.decode() for name in self.headers])
 
-    def masked(self, request: Request) -> Request:
-        """The request without what is ignored; a body that is no JSON has nothing to ignore."""
-        if not self._ignore:
-            return request
-        try:
-            body = json_value(request.body)
-        except ValueError:
-            return request
-        if not isinstance(body, dict | list):  # A text would be read as JSON again.
-            return request
-        try:
-            for query in self._ignore:
-                for node in list(query.finditer(body)):
-                    body = _without(body, node.parts)
-        except JSONPathRecursionError:
-            return request
-        try:
-            return replace(request, body=orjson.dumps(body))
-        except TypeError:  # Half a surrogate pair, a long integer, or deeper than orjson writes.
-            if is_deep(request.body):
-                return request
-            text = json.dumps(body, ensure_ascii=False)
-            return replace(request, body=text.encode("utf-8", "surrogatepass"))
+    def without(self, body: Any) -> Any:
+        """A JSON body less what is ignored; it is changed, and replaced where ``$`` is ignored."""
+        for remove in self._ignore:
+            if not isinstance(body, dict | list):  # A text would be read as JSON again.
+                break
+            body = remove(body)
+        return body
 
 
-def _without(body: Any, parts: Sequence[str | int]) -> Any:
+def _plain_steps(query: Any) -> list[Any] | None:
+    """The names, places and ``_EACH`` that a path is made of, or None for one with more in it."""
+    steps: list[Any] = []
+    for segment in getattr(query, "segments", [None]):
+        selectors = segment.selectors if type(segment) is JSONPathChildSegment else ()
+        match selectors:
+            case (NameSelector() as one,):
+                steps.append(one.name)
+            case (IndexSelector() as one,):
+                steps.append(one.index)
+            case (WildcardSelector(),):
+                steps.append(_EACH)
+            case _:
+                return None
+    return steps
+
+
+def _remove_at(steps: Sequence[Any], body: Any) -> Any:
+    """The body less what plain steps lead to: as ``_remove_found``, in a fifth of the time."""
+    if not steps:
+        return None
+    step, *rest = steps
+    keys: Iterable[Any] = ()
+    if isinstance(body, dict):
+        keys = list(body) if step is _EACH else [step] if step in body else ()
+    elif isinstance(body, list) and not isinstance(step, str):
+        places = range(len(body))
+        keys = places if step is _EACH else places[step:][:1] if -len(body) <= step else ()
+    for key in keys:
+        if rest:
+            _remove_at(rest, body[key])
+        else:
+            _remove(body, (key,))
+    return body
+
+
+def _remove_found(query: Any, body: Any) -> Any:
+    """The body less what a path leads to; all of it if that is deeper than the library descends."""
+    try:
+        found = list(query.finditer(body))
+    except JSONPathRecursionError:
+        return body
+    for node in found:
+        body = _remove(body, node.parts)
+    return body
+
+
+def _remove(body: Any, parts: Sequence[str | int]) -> Any:
     """The body without a member, which may have gone with one that it stood in.
 
     An array's element becomes null, so that the others keep their places; so does the root.
@@ -104,15 +138,18 @@ def _without(body: Any, parts: Sequence[str | int]) -> Any:
     return body
 
 
-def _compiled(path: str) -> Any:
+def _remover(path: str) -> Callable[[Any], Any]:
+    """What takes a path out of a body."""
     try:
-        return jsonpath.compile(path, strict=True)
+        query = jsonpath.compile(path, strict=True)
     except JSONPathError as error:
         cause = str(error).splitlines()[0]
         raise ConfigurationError(
             f"MATCH_IGNORE has {path!r}, which is no JSONPath: {cause}. Write it like "
             "$.user,$.messages[*].tool_call_id."
         ) from None
+    steps = _plain_steps(query)
+    return partial(_remove_found, query) if steps is None else partial(_remove_at, steps)
 
 
 def _storable(name: str) -> bytes:

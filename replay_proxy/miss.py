@@ -12,10 +12,11 @@ from typing import Any
 import orjson
 
 from replay_proxy.cassette import Counts, Recorded
+from replay_proxy.comparison import ABSENT, Asked, Difference
 from replay_proxy.errors import CassetteMiss, ConfigurationError
 from replay_proxy.matching import Rule
-from replay_proxy.nearness import ABSENT, Comparison, around_difference, compare
 from replay_proxy.redaction import redacted
+from replay_proxy.texts import around_difference
 from replay_proxy.wire import Request, without_keys
 
 #: At most so many recordings are shown, and so many differences of each.
@@ -60,19 +61,23 @@ def explain(
     leaves out is no difference.
     """
     request = replace(request, query=without_keys(request.query))
-    seen = rule.masked(request)
+    asked_for = Asked(request, rule.headers, rule.without)
     ranked = sorted(
-        ((compare(rule.masked(each.request), seen, rule.headers), each) for each in candidates),
-        key=lambda pair: (-pair[0].similarity, pair[1].id),
+        ((asked_for.similarity(each.request), each) for each in candidates),
+        key=lambda pair: (-pair[0], pair[1].id),
     )
-    near = [(found, each) for found, each in ranked if found.similarity >= SIMILAR][:SHOWN]
+    near = [
+        (each, similarity, asked_for.differences(each.request))
+        for similarity, each in ranked[:SHOWN]
+        if similarity >= SIMILAR
+    ]
     reason = _reason(counts, answers, near)
     numbers = {
         "interactions": counts.interactions if counts else 0,
         "fingerprints": counts.fingerprints if counts else 0,
         "answers": answers,
     }
-    nearest = [_near(each, found, request, rule) for found, each in near] if not answers else []
+    nearest = [_near(*each, request, rule) for each in near] if not answers else []
     asked = summary(request)
     remedy = _REMEDY.get(reason, _RECORD)
     many = numbers["interactions"] != 1
@@ -119,16 +124,18 @@ def _reason(counts: Counts | None, answers: int, near: Sequence[Any]) -> str:
     return "no_match" if near else "nothing_similar"
 
 
-def _near(recorded: Recorded, found: Comparison, asked: Request, rule: Rule) -> dict[str, Any]:
+def _near(
+    recorded: Recorded, similarity: float, found: list[Difference], asked: Request, rule: Rule
+) -> dict[str, Any]:
     """One near recording, JSON-ready; ``match_ignore`` is what would make it the same."""
     differences = []
-    for each in found.differences[:DIFFERENCES]:
+    for each in found[:DIFFERENCES]:
         before, now = _both_shown(each.recorded, each.asked)
         shown: dict[str, Any] = {"path": each.path}
         shown |= {} if each.recorded is ABSENT else {"recorded": before}
         shown |= {} if each.asked is ABSENT else {"asked": now}
         differences.append(shown)
-    paths = [each.path for each in found.differences]
+    paths = [each.path for each in found]
     ignorable = 0 < len(paths) <= DIFFERENCES and all(path.startswith("$") for path in paths)
     if ignorable:
         try:
@@ -140,7 +147,7 @@ def _near(recorded: Recorded, found: Comparison, asked: Request, rule: Rule) -> 
             ignorable = wider.key(recorded.request) == wider.key(asked)
     return {
         "interaction": str(recorded.id),
-        "similarity": round(found.similarity, 4),
+        "similarity": round(similarity, 4),
         "differences": differences,
         "more_differences": max(0, len(paths) - DIFFERENCES),
         "match_ignore": ",".join((*rule.ignored, *paths)) if ignorable else None,

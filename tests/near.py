@@ -17,9 +17,9 @@ from statistics import median
 from typing import Any
 
 from replay_proxy.cassette import Interaction, Recorded, interaction_id
+from replay_proxy.comparison import Asked
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.miss import explain
-from replay_proxy.nearness import compare
 from replay_proxy.store import Store, Tape
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request
@@ -146,11 +146,11 @@ def judge(
         nearest: Any = miss.details["nearest"]
         by_id = {str(each.id): each for each in near}
         first = by_id[nearest[0]["interaction"]] if nearest else None
-        alike = compare(original, asked).similarity
+        similarity = Asked(asked).similarity
         # A twin that is as near as the original is as right an answer.
         right = first is not None and (
             first.fingerprint == fingerprint(original)
-            or compare(first.request, asked).similarity == alike
+            or similarity(first.request) == similarity(original)
         )
         outcome.first += right
         named = right and path in [each["path"] for each in nearest[0]["differences"]]
@@ -159,7 +159,7 @@ def judge(
             outcome.wrong.append(f"{path} of {original.path}: {miss.message[:300]}")
         if outcome.brute < brute:
             outcome.brute += 1
-            best = max(everything, key=lambda each: compare(each.request, asked).similarity)
+            best = max(everything, key=lambda each: similarity(each.request))
             outcome.brute_first += best.fingerprint == fingerprint(original)
     return outcome
 

@@ -18,10 +18,10 @@ PACKAGE = Path(replay_proxy.__file__).parent
 #: From the top. A part is a module or a package of its name; those of one layer do not import
 #: each other.
 LAYERS = {
-    "0 words": ("errors", "wire", "sse", "events", "timeline", "settings"),
+    "0 words": ("errors", "wire", "texts", "sse", "events", "timeline", "settings"),
     "1 rules": ("redaction", "fingerprint", "provenance", "ending", "answer"),
-    "1 rules on rules": ("matching", "nearness", "transcript"),
-    "1 rules on those": ("drift",),
+    "1 rules on rules": ("matching", "leaves", "transcript"),
+    "1 rules on those": ("comparison", "nearness", "drift"),
     "2 tape": ("cassette",),
     "2 its misses, its text": ("miss", "twin", "leaks"),
     "3 parts": ("upstream", "recorder", "player", "dummy", "store", "journal", "importers"),
@@ -56,8 +56,8 @@ ALLOWED = {
         "provenance",
         "dummy",
         "store",
-        "matching",
-        "nearness",
+        "leaves",
+        "comparison",
         "miss",
         "journal",
         "app",

@@ -1,17 +1,24 @@
 """What counts as the same request: ignored paths, headers that count, repeats."""
 
 import asyncio
+import gc
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from replay_proxy import matching
+from replay_proxy.cassette import Interaction
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.matching import Rule
 from replay_proxy.settings import Repeats
-from replay_proxy.store import Store
+from replay_proxy.store import Store, Tape
 from replay_proxy.wire import Request
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawAnswer, RawClient
@@ -54,6 +61,9 @@ def test_without_settings_the_key_is_the_fingerprint() -> None:
         ("$..*", {"a": {"b": [1]}}, {"c": 2}),
         ("$", {"a": 1}, {"b": [2]}),
         ("$.user", {"user": "a", "half": "\ud83d"}, {"user": "b", "half": "\ud83d"}),
+        ("$.user", {"user": "\ud83d", "x": 1e-7}, {"user": "b", "x": 1e-7}),
+        ("$.user", {"user": 10**25, "x": 1e-7}, {"user": 1, "x": 1e-7}),
+        ("$[?@.n>100].a", [{"n": 10**25, "a": 1}], [{"n": 10**25, "a": 2}]),
     ],
 )
 def test_an_ignored_path_does_not_count(path: str, one: object, other: object) -> None:
@@ -112,6 +122,45 @@ def test_a_body_that_has_no_such_path_keeps_its_key(body: bytes) -> None:
 def test_a_body_too_deep_for_a_path_to_descend_is_no_error() -> None:
     request = Request("POST", CHAT, "", (), b'{"a":' * 200 + b"1" + b"}" * 200)
     assert Rule(["$..user"]).key(request) == fingerprint(request)
+    deep, other = (
+        Request("POST", CHAT, "", (), b'{"user":%d,"a":' % user + request.body + b"}")
+        for user in (1, 2)
+    )
+    rule = Rule(["$..id", "$.user"])
+    assert rule.key(deep) == rule.key(other)
+
+
+bodies = st.recursive(
+    st.none() | st.integers(0, 2) | st.text("ab", max_size=3),
+    lambda inside: (
+        st.lists(inside, max_size=4) | st.dictionaries(st.sampled_from("abc"), inside, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    bodies,
+    st.sampled_from(
+        ["$", "$.a", "$.a.b", "$.*", "$[0]", "$[-2]", "$.a[*].b", "$[*][1]", "$['a'][*][*]"]
+    ),
+)
+def test_plain_paths_take_out_what_the_library_finds(body: object, path: str) -> None:
+    plain = Rule([path]).key(asked(body))
+    with patch.object(matching, "_plain_steps", return_value=None):
+        assert Rule([path]).key(asked(body)) == plain
+
+
+@given(bodies, st.sampled_from(["$..a", "$.a[0:2]", "$['a','b'].a", "$..*", "$[?@.a]"]))
+def test_any_path_can_be_taken_out_of_any_body(body: object, path: str) -> None:
+    assert Rule([path]).key(asked(body)) == Rule([path]).key(asked(body))
+
+
+def test_long_numbers_are_told_apart_by_a_rule_too() -> None:
+    rule = Rule(["$.user"])
+    one, other = {"user": "a", "seed": 10**20}, {"user": "a", "seed": 10**20 + 1}
+    assert rule.key(asked(one)) != rule.key(asked(other))
+    assert rule.key(asked(one)) == rule.key(asked({**one, "user": "b"}))
 
 
 def taken(directory: Path, rule: Rule, repeats: Repeats, user: str, times: int) -> list[bytes]:
@@ -168,6 +217,102 @@ def test_what_is_recorded_meanwhile_is_found_by_the_rule(tmp_path: Path) -> None
         assert (first.body, second.body) == (b"old", b"new")
 
     asyncio.run(scenario())
+    store.close()
+
+
+class Gate(Rule):
+    """Ignores ``$.user``, and stops at the first request of the user ``gate``."""
+
+    def __init__(self) -> None:
+        super().__init__(["$.user"])
+        self.reached, self.opened = threading.Event(), threading.Event()
+        self.calls = 0
+
+    def key(self, request: Request) -> str:
+        self.calls += 1
+        if b'"gate"' in request.body and not self.reached.is_set():
+            self.reached.set()
+            self.opened.wait(60)
+        return super().key(request)
+
+
+async def reading(tape: Tape, gate: Gate) -> "asyncio.Task[Interaction | None]":
+    """A request that waits for the index, which is stopped at the gate."""
+    first = asyncio.create_task(tape.take(Rule(["$.user"]).key(interaction().request)))
+    await asyncio.to_thread(gate.reached.wait, 60)
+    return first
+
+
+def test_the_index_of_a_rule_is_made_once_also_when_the_client_that_waits_leaves(
+    tmp_path: Path,
+) -> None:
+    record(tmp_path, interaction(b"1", user="gate"), interaction(b"2"), interaction(b"3"))
+    gate = Gate()
+    store = Store(tmp_path, writable=False, rule=gate)
+
+    async def scenario() -> None:
+        tape = store.cassette("default")
+        first = await reading(tape, gate)
+        first.cancel()
+        await asyncio.wait([first])
+        assert first.cancelled()
+        gate.opened.set()
+        answer = await tape.take(Rule(["$.user"]).key(interaction().request))
+        assert answer is not None
+        assert answer.body == b"1"
+        assert gate.calls == 3, "each recording was read once"
+
+    asyncio.run(scenario())
+    store.close()
+
+
+def test_other_cassettes_answer_while_the_index_of_a_rule_is_made(tmp_path: Path) -> None:
+    record(tmp_path, interaction(b"1", user="gate"))
+    (tmp_path / "default.sqlite").rename(tmp_path / "large.sqlite")
+    record(tmp_path, interaction(b"2"))
+    gate = Gate()
+    store = Store(tmp_path, writable=False, rule=gate)
+
+    async def scenario() -> None:
+        first = await reading(store.cassette("large"), gate)
+        other = await store.cassette("default").take(gate.key(interaction().request))
+        assert other is not None
+        assert (other.body, first.done()) == (b"2", False)
+        gate.opened.set()
+        answer = await first
+        assert answer is not None
+        assert answer.body == b"1"
+
+    asyncio.run(scenario())
+    store.close()
+
+
+def test_a_store_can_be_closed_while_the_index_of_a_rule_is_made(tmp_path: Path) -> None:
+    record(tmp_path, interaction(user="gate"), *(interaction() for _ in range(200)))
+    gate = Gate()
+    store = Store(tmp_path, writable=False, rule=gate)
+
+    async def scenario() -> None:
+        first = await reading(store.cassette("default"), gate)
+        first.cancel()
+        store.close()
+        gate.opened.set()
+
+    asyncio.run(scenario())
+    assert gate.calls < 200, "the rest is not read any more"
+
+
+def test_what_is_recorded_under_a_rule_is_not_kept_in_memory(tmp_path: Path) -> None:
+    store = Store(tmp_path, writable=True, rule=Rule(["$.user"]))
+
+    async def scenario() -> None:
+        tape = store.cassette("default")
+        for number in range(20):
+            await tape.add(interaction(user=str(number)))
+
+    asyncio.run(scenario())
+    gc.collect()
+    assert sum(isinstance(each, Interaction) for each in gc.get_objects()) < 20
     store.close()
 
 

@@ -1,20 +1,26 @@
 """A miss explains itself: why, what is nearest, which paths differ, how to go on."""
 
+import asyncio
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay_proxy.cassette import Counts, Recorded
+from replay_proxy.cassette import Counts, Recorded, interaction_id
+from replay_proxy.comparison import ABSENT, Asked
 from replay_proxy.errors import CassetteMiss
+from replay_proxy.leaves import leaves
 from replay_proxy.matching import Rule
 from replay_proxy.miss import explain
-from replay_proxy.nearness import ABSENT, compare, features, leaves
+from replay_proxy.nearness import features
 from replay_proxy.settings import Settings
 from replay_proxy.store import Store
+from replay_proxy.texts import common_ends
 from replay_proxy.wire import Request
 from tests.near import fill, judge, request_of
 from tests.support.corpus import load
@@ -170,6 +176,44 @@ def test_the_last_message_is_found_in_every_kind_of_request() -> None:
     assert last({}) is None
 
 
+def by_leaves(old: dict[str, Any], new: dict[str, Any]) -> float:
+    """The similarity by its definition: the share of the leaves that agree, texts in part."""
+    agreed = 0.0
+    for path in old.keys() | new.keys():
+        before, now = old.get(path, ABSENT), new.get(path, ABSENT)
+        if repr(before) == repr(now):
+            agreed += 1
+        elif type(before) is type(now) and not isinstance(before, dict | list):
+            agreed += 0.1
+            if isinstance(before, str):
+                ends = sum(common_ends(before, now))
+                agreed += 0.8 * ends / max(len(before), len(now))
+    return agreed / len(old.keys() | new.keys())
+
+
+def test_of_many_questions_about_one_document_the_same_question_is_the_nearest(
+    tmp_path: Path,
+) -> None:
+    rng = random.Random(4)
+    document = " ".join(rng.choices([f"word{number}" for number in range(3000)], k=3000))
+    tools = [{"type": "function", "function": {"name": f"tool_{n}"}} for n in range(4)]
+    questions = [f"{document} What is said of number{n} and of thing{n}?" for n in range(60)]
+    requests = [replace(chat(text, tools=tools), arrived_us=n) for n, text in enumerate(questions)]
+    store = Store(tmp_path, writable=True)
+    tape = store.cassette("near")
+    fill(tape, requests)
+    for number in range(0, 60, 7):
+        words = questions[number].split(" ")
+        words[1500] = "changed"
+        asked = chat(" ".join(words), tools=tools)
+        miss = missed(asked, candidates=asyncio.run(tape.near(asked)), counts=Counts(60, 60))
+        assert nearest(miss)[0]["interaction"] == str(interaction_id(number, 1))
+        assert [each["path"] for each in nearest(miss)[0]["differences"]] == [
+            "$.messages[0].content"
+        ]
+    store.close()
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),
@@ -182,14 +226,16 @@ def test_any_two_requests_can_be_compared_and_indexed(one: Any, other: Any, raw:
     bodies = [json.dumps(one).encode(), json.dumps(other).encode(), raw]
     requests = [Request("POST", "/v1/x", "", (), body) for body in bodies]
     for request in requests:
-        assert compare(request, request).similarity == 1
-        assert compare(request, request).differences == ()
+        assert Asked(request).similarity(request) == 1
+        assert Asked(request).differences(request) == []
         assert features(request) == features(request)
         for again in requests:
-            found = compare(request, again)
-            assert 0 <= found.similarity <= 1
-            paths = {difference.path for difference in found.differences}
+            similarity = Asked(again).similarity(request)
+            paths = {difference.path for difference in Asked(again).differences(request)}
+            assert 0 <= similarity <= 1
+            assert (similarity == 1) == (not paths)
             old, new = leaves(request), leaves(again)
+            assert similarity == pytest.approx(by_leaves(old, new))
             assert paths == {
                 path
                 for path in old.keys() | new.keys()

@@ -11,8 +11,8 @@ from replay_proxy.answer import Answer, parsed
 from replay_proxy.drift.differences import Change, Finding, differences, differences_of_events
 from replay_proxy.drift.passages import passages
 from replay_proxy.drift.shape import Reading, shape, shape_of_events
-from replay_proxy.nearness import around_difference
 from replay_proxy.redaction import redacted
+from replay_proxy.texts import around_difference
 from replay_proxy.transcript import Transcript, transcript
 from replay_proxy.wire import Request
 

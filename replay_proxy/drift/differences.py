@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from replay_proxy.drift.shape import Kind, Path, Place, Shape
-from replay_proxy.nearness import step
+from replay_proxy.leaves import step
 
 #: Where another word is another end, even if it only stands beside the recorded one.
 _ENDS = ("finish_reason", "status")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from replay_proxy.answer import parsed
-from replay_proxy.nearness import quoted
+from replay_proxy.leaves import quoted
 
 
 class Kind(NamedTuple):

@@ -11,6 +11,7 @@ from pathlib import Path
 from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.matching import Rule
 from replay_proxy.settings import Repeats
+from replay_proxy.store.keys import Keys
 from replay_proxy.store.positions import open_positions, run_name
 from replay_proxy.store.readers import Readers
 from replay_proxy.store.takes import join_take
@@ -40,6 +41,7 @@ class Store:
         self._run = run_name()
         self._positions = open_positions()
         self._readers = Readers()
+        self._keys = None if self._rule.exact else Keys()
         self._tapes: dict[str, Tape] = {}
         self._writer = Writer(self._begin_take) if writable else None
 
@@ -55,6 +57,7 @@ class Store:
             positions=self._positions,
             repeats=self._repeats,
             rule=self._rule,
+            keys=self._keys,
         )
         tape.check()
         self._tapes[name] = tape
@@ -93,6 +96,8 @@ class Store:
         if self._writer is not None:
             self._writer.close()
         self._positions.close()
+        if self._keys is not None:
+            self._keys.close()
 
     def _begin_take(self, connection: sqlite3.Connection) -> int:
         """Join the take of this run, or begin it, newer than every other."""

@@ -4,19 +4,24 @@ Both look at the newest take that has the key, and count from 0.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.matching import Rule
 from replay_proxy.store import tables
-from replay_proxy.store.files import open_to_read
+from replay_proxy.store.files import open_to_read, trouble
+from replay_proxy.store.keys import Entry, Keys
 from replay_proxy.store.readers import Readers
 from replay_proxy.store.rows import to_recorded
 
 #: The take of what this process records: newer than every take that was there before.
-_NOW = 2**63
+_NOW = 2**63 - 1
+#: So many requests are read at a time.
+_BATCH = 64
 
 
 class Answers(Protocol):
@@ -66,64 +71,62 @@ class ByFingerprint:
 
 
 class ByRule:
-    """Answers by a rule's keys, which no column holds: an index in memory, made at the first use.
+    """Answers by a rule's keys, which no column holds: ``keys``, filled at the first use.
 
-    Making it reads every request of the cassette once (some seconds for 100,000).
+    That reads every request of the cassette once, in a thread. It goes on when those who wait for
+    it leave, so that a client that is less patient finds it done when it asks again.
     """
 
-    def __init__(self, path: Path, rule: Rule) -> None:
+    def __init__(self, path: Path, rule: Rule, keys: Keys) -> None:
         self._path = path
         self._rule = rule
-        self._reading = asyncio.Lock()
-        self._index: dict[str, tuple[int, list[int]]] | None = None
-        #: Recorded while the index was not made yet.
-        self._early: list[Interaction] = []
+        self._keys = keys
+        self._is_read = False
+        self._reading: asyncio.Task[None] | None = None
 
     async def some(self, key: str, n: int, limit: int) -> Sequence[int]:
         """Up to ``limit`` ids from number ``n`` on."""
-        return (await self._known()).get(key, (0, []))[1][n : n + limit]
+        await self._read_once()
+        return self._keys.some(self._path, key, n, limit)
 
     async def count(self, key: str) -> int:
         """How many there are."""
-        return len((await self._known()).get(key, (0, []))[1])
+        await self._read_once()
+        return self._keys.count(self._path, key)
 
     async def current(self) -> Sequence[int]:
         """Every id that some key leads to, in order of arrival."""
-        known = await self._known()
-        return sorted(number for _, ids in known.values() for number in ids)
+        await self._read_once()
+        return self._keys.current(self._path)
 
     def added(self, interaction: Interaction) -> None:
         """Put what was recorded just now in place of older takes."""
-        if self._index is None:
-            self._early.append(interaction)
-        else:
-            _put(self._index, self._rule.key(interaction.request), _NOW, interaction.id)
+        self._keys.put(self._path, [(self._rule.key(interaction.request), _NOW, interaction.id)])
 
-    async def _known(self) -> dict[str, tuple[int, list[int]]]:
-        async with self._reading:
-            if self._index is None and self._path.exists():
-                self._index = await asyncio.to_thread(self._read)
-                for interaction in self._early:
-                    self.added(interaction)
-                self._early.clear()
-        return self._index or {}
+    async def _read_once(self) -> None:
+        """Wait until the cassette, if there is one, has been read. Raises ``StoreError``."""
+        if self._is_read or not self._path.exists():
+            return
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+        await asyncio.shield(self._reading)
 
-    def _read(self) -> dict[str, tuple[int, list[int]]]:
-        index: dict[str, tuple[int, list[int]]] = {}
-        connection = open_to_read(self._path)
+    async def _read(self) -> None:
         try:
-            for row in connection.execute(tables.ALL_REQUESTS):
-                named = dict(zip(tables.REQUEST_COLUMNS, row, strict=True))
-                key = self._rule.key(to_recorded(named).request)
-                _put(index, key, named["take_id"], named["id"])
+            await asyncio.to_thread(self._put_all)
+            self._is_read = True
         finally:
-            connection.close()
-        return index
+            self._reading = None
 
+    def _put_all(self) -> None:
+        try:
+            with closing(open_to_read(self._path)) as connection:
+                rows = connection.execute(tables.ALL_REQUESTS)
+                while (some := rows.fetchmany(_BATCH)) and not self._keys.closed:
+                    self._keys.put(self._path, [self._entry(row) for row in some])
+        except sqlite3.Error as error:
+            raise trouble(self._path, error) from error
 
-def _put(index: dict[str, tuple[int, list[int]]], key: str, take: int, number: int) -> None:
-    newest, ids = index.get(key, (take, []))
-    if take > newest or not ids:
-        index[key] = take, [number]
-    elif take == newest and number not in ids[-1:]:
-        ids.append(number)
+    def _entry(self, row: Sequence[Any]) -> Entry:
+        named = dict(zip(tables.REQUEST_COLUMNS, row, strict=True))
+        return self._rule.key(to_recorded(named).request), named["take_id"], named["id"]

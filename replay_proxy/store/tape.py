@@ -18,6 +18,7 @@ from replay_proxy.settings import Repeats
 from replay_proxy.store import tables
 from replay_proxy.store.answers import Answers, ByFingerprint, ByRule
 from replay_proxy.store.files import damaged
+from replay_proxy.store.keys import Keys
 from replay_proxy.store.positions import Positions
 from replay_proxy.store.readers import Readers
 from replay_proxy.store.rows import from_row, to_recorded, to_row
@@ -26,14 +27,15 @@ from replay_proxy.wire import Request
 
 #: A feature of more requests than this says little; so many of them are looked at.
 COMMON = 400
-#: So many different requests are compared at the most, and so many bytes of them are read.
-CANDIDATES, CANDIDATE_BYTES = 24, 4_000_000
+#: So many different requests are compared at the most, and so many bytes of them, but for the last
+#: one: a megabyte of small JSON values takes 40 ms to compare, of long texts 1 ms.
+CANDIDATES, CANDIDATE_BYTES = 24, 1_000_000
 
 
 class Tape:
     """Implements ``Cassette`` over one file, which recording creates when it is missing.
 
-    Without a ``writer`` it can only be read.
+    Without a ``writer`` it can only be read. A rule that is not exact needs ``keys``.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Tape:
         positions: Positions,
         repeats: Repeats,
         rule: Rule,
+        keys: Keys | None,
     ) -> None:
         self.name = name
         self._path = path
@@ -54,7 +57,7 @@ class Tape:
         self._positions = positions
         self._repeats = repeats
         self._counted: tuple[int, Counts] | None = None
-        self._answers: Answers = ByFingerprint(path, readers) if rule.exact else ByRule(path, rule)
+        self._answers: Answers = ByRule(path, rule, keys) if keys else ByFingerprint(path, readers)
 
     def check(self) -> None:
         """Raise ``StoreError`` if there is a file that cannot be used."""
@@ -102,8 +105,9 @@ class Tape:
         size = 0
         for number in heapq.nlargest(10 * CANDIDATES, votes, key=votes.__getitem__):
             recorded = to_recorded(dict(self._read(tables.READ_REQUEST, {"id": number})[0]))
-            size += len(recorded.request.body)
-            near.setdefault(recorded.fingerprint, recorded)
+            if recorded.fingerprint not in near:
+                near[recorded.fingerprint] = recorded
+                size += len(recorded.request.body)
             if len(near) == CANDIDATES or size > CANDIDATE_BYTES:
                 break
         return list(near.values())

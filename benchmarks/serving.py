@@ -1,0 +1,45 @@
+"""``Server``: one uvicorn process that replays a store. What is asked of it is not known here."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+
+class Server:
+    """Serves from the moment it is made; ``settings`` are environment variables."""
+
+    def __init__(self, store: Path, **settings: str) -> None:
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "uvicorn",
+                "replay_proxy.main:app",
+                "--port",
+                "0",
+                "--no-access-log",
+            ],
+            env={"PATH": os.environ["PATH"], "MODE": "replay", "STORE": str(store), **settings},
+            cwd=store,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if "running on" in line:
+                self.port = int(line.split("http://127.0.0.1:")[1].split(" ")[0])
+                break
+        # Misses are logged, and a full pipe would hold the server up.
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+
+    def memory_mb(self, field: str = "VmRSS") -> float:
+        """What the kernel counts; ``VmHWM`` is the most that it has been."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if field in line) / 1024
+
+    def stop(self) -> None:
+        """End it and wait."""
+        self.process.terminate()
+        self.process.wait()

@@ -1,0 +1,94 @@
+"""``Keys``: which interactions a rule's keys lead to, in a private temporary database.
+
+SQLite keeps it in memory while it is small, and spills to a file without a name when it is not
+(https://www.sqlite.org/inmemorydb.html, "Temporary Databases"): memory does not grow with the
+cassettes. How keys are made is not known here.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from replay_proxy.errors import StoreError
+
+_SCHEMA = """
+CREATE TABLE answer (
+    cassette INTEGER, key TEXT, take INTEGER, id INTEGER, PRIMARY KEY (cassette, key, take, id)
+) WITHOUT ROWID
+"""
+_PUT = "INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?)"
+_NEWEST = """
+FROM answer AS one WHERE cassette = :cassette AND take =
+    (SELECT max(take) FROM answer WHERE cassette = one.cassette AND key = one.key)
+"""
+_SOME = f"SELECT id {_NEWEST} AND key = :key ORDER BY id LIMIT :limit OFFSET :n"
+_COUNT = f"SELECT count(*) {_NEWEST} AND key = :key"
+_CURRENT = f"SELECT id {_NEWEST} ORDER BY id"
+
+#: A key, the take of its interaction, and the interaction.
+Entry = tuple[str, int, int]
+
+
+class Keys:
+    """The keys of all cassettes of a store; any thread may use it. Raises ``StoreError``."""
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode = MEMORY")
+        self._connection.execute(_SCHEMA)
+        self._lock = threading.Lock()
+        self._cassettes: dict[Path, int] = {}
+        self.closed = False
+
+    def put(self, cassette: Path, entries: Sequence[Entry]) -> None:
+        """Add entries; those that are there already change nothing. None once it is closed."""
+        with self._lock:
+            if self.closed:
+                return
+            rows = [(self._number(cassette), *entry) for entry in entries]
+            try:
+                self._connection.execute("BEGIN")
+                self._connection.executemany(_PUT, rows)
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise _trouble(error) from error
+
+    def some(self, cassette: Path, key: str, n: int, limit: int) -> list[int]:
+        """Up to ``limit`` interactions of a key's newest take, by arrival, from number ``n`` on."""
+        return self._ids(_SOME, cassette, key=key, n=n, limit=limit)
+
+    def count(self, cassette: Path, key: str) -> int:
+        """How many interactions a key's newest take has."""
+        return self._ids(_COUNT, cassette, key=key)[0]
+
+    def current(self, cassette: Path) -> list[int]:
+        """The interactions of every key's newest take, by arrival."""
+        return self._ids(_CURRENT, cassette)
+
+    def close(self) -> None:
+        """Remove it."""
+        with self._lock:
+            self.closed = True
+            self._connection.close()
+
+    def _number(self, cassette: Path) -> int:
+        return self._cassettes.setdefault(cassette, len(self._cassettes))
+
+    def _ids(self, sql: str, cassette: Path, **parameters: Any) -> list[int]:
+        with self._lock:
+            named = {"cassette": self._number(cassette), **parameters}
+            try:
+                return [row[0] for row in self._connection.execute(sql, named)]
+            except sqlite3.Error as error:
+                raise _trouble(error) from error
+
+
+def _trouble(error: sqlite3.Error) -> StoreError:
+    return StoreError(
+        f"The index that MATCH_IGNORE and MATCH_HEADERS need cannot be used: {error}. It is kept "
+        "in the directory for temporary files: check its free space, or name another one in TMPDIR."
+    )
