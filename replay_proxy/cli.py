@@ -13,6 +13,7 @@ import uvicorn
 from replay_proxy import __version__
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.settings import Mode, OnMiss
+from replay_proxy.tape_tools.diff import diff
 from replay_proxy.tape_tools.export import export
 from replay_proxy.tape_tools.git import git_merge, git_resolve, git_setup, git_textconv
 from replay_proxy.tape_tools.import_ import import_
@@ -86,7 +87,7 @@ def run(
     raise typer.Exit(Run(command, given, fail_unused, max_age_s, report, junit)())
 
 
-for tool in (ls, show, unused, prune, verify, refresh, export, merge, rename, rm):
+for tool in (ls, show, diff, unused, prune, verify, refresh, export, merge, rename, rm):
     app.command(rich_help_panel="Tape")(tool)
 app.command("import", rich_help_panel="Tape")(import_)
 app.command(rich_help_panel="git")(git_setup)

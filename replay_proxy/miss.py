@@ -114,6 +114,15 @@ def summary(request: Request) -> dict[str, str | None]:
     }
 
 
+def described(difference: Difference) -> dict[str, str]:
+    """A difference, JSON-ready; ``recorded`` or ``asked`` is missing where it has no such leaf."""
+    before, now = _both_shown(difference.recorded, difference.asked)
+    shown = {"path": difference.path}
+    shown |= {} if difference.recorded is ABSENT else {"recorded": before}
+    shown |= {} if difference.asked is ABSENT else {"asked": now}
+    return shown
+
+
 def _reason(counts: Counts | None, answers: int, near: Sequence[Any]) -> str:
     if counts is None:
         return "no_cassette"
@@ -128,13 +137,6 @@ def _near(
     recorded: Recorded, similarity: float, found: list[Difference], asked: Request, rule: Rule
 ) -> dict[str, Any]:
     """One near recording, JSON-ready; ``match_ignore`` is what would make it the same."""
-    differences = []
-    for each in found[:DIFFERENCES]:
-        before, now = _both_shown(each.recorded, each.asked)
-        shown: dict[str, Any] = {"path": each.path}
-        shown |= {} if each.recorded is ABSENT else {"recorded": before}
-        shown |= {} if each.asked is ABSENT else {"asked": now}
-        differences.append(shown)
     paths = [each.path for each in found]
     ignorable = 0 < len(paths) <= DIFFERENCES and all(path.startswith("$") for path in paths)
     if ignorable:
@@ -148,7 +150,7 @@ def _near(
     return {
         "interaction": str(recorded.id),
         "similarity": round(similarity, 4),
-        "differences": differences,
+        "differences": [described(each) for each in found[:DIFFERENCES]],
         "more_differences": max(0, len(paths) - DIFFERENCES),
         "match_ignore": ",".join((*rule.ignored, *paths)) if ignorable else None,
     }

@@ -346,3 +346,79 @@ def test_verify_finds_a_planted_key_and_does_not_repeat_it(tool: Tool, cassettes
     what = found["cassettes"][0]["findings"][0]["what"]
     assert what == "OpenAI key in request body $.messages[0].content: sk-proj-…"
     assert KEY not in tool("verify", "a", code=1)
+
+
+def test_diff_shows_what_the_newest_take_has_changed(tool: Tool, cassettes: Path) -> None:
+    old = [recorded(each, b'{"id":1,"a":"x"}') for each in ("same", "again", "What is it?")]
+    new = [
+        recorded("again", b'{"id":2}'),
+        recorded("What is that?", b"{}"),
+        recorded("Something else entirely: 42", b"{}", status=201),
+    ]
+    make(cassettes / "a.sqlite", old, new)
+    found = tool("diff", "a", "--json", code=1)
+    assert found["counts"] == {
+        "same": 2,
+        "answers_changed": 1,
+        "requests_changed": 1,
+        "added": 1,
+        "removed": 0,
+    }
+    (answer,) = found["answers_changed"]
+    assert (answer["answers_before"], answer["answers_after"]) == (
+        [str(old[1].id)],
+        [str(new[0].id)],
+    )
+    assert {"change": "removed", "path": "$.a", "before": "string", "after": "absent"} in answer[
+        "findings"
+    ]
+    (pair,) = found["requests_changed"]
+    assert (pair["before"]["interaction"], pair["after"]["interaction"]) == (
+        str(old[2].id),
+        str(new[1].id),
+    )
+    assert [each["path"] for each in pair["differences"]] == ["$.messages[0].content"]
+    shown = tool("diff", "a", code=1)
+    for words in ("answer changed: POST", "removed $.a", 'before: "What is it?"', "1 added"):
+        assert words in shown
+    oldest = tool("ls", "a", "--json")["interactions"][0]["take"]
+    assert tool("diff", "a", "--take", oldest, "--json", code=1)["counts"]["added"] == 3
+    with pytest.raises(ConfigurationError, match="has no take 5"):
+        tool("diff", "a", "--take", 5)
+
+
+def test_diff_compares_two_cassettes_by_what_replay_gets(tool: Tool, cassettes: Path) -> None:
+    make(cassettes / "a.sqlite", [recorded("1", b"x")], [recorded("1", b"a"), recorded("2", b"b")])
+    make(cassettes / "b.sqlite", [recorded("2", b"b"), recorded("1", b"a")])
+    assert tool("diff", "a", "b", "--json")["counts"]["same"] == 2
+    make(cassettes / "c.sqlite", [recorded("1", b"a"), recorded("1", b"c")])
+    found = tool("diff", "a", "c", "--json", code=1)
+    assert (found["counts"]["answers_changed"], found["counts"]["removed"]) == (1, 1)
+    assert "1 answers before, 2 after" in tool("diff", "a", "c", code=1)
+    assert found["removed"][0]["last_message"] == "2"
+    with pytest.raises(ConfigurationError, match="--take is about one"):
+        tool("diff", "a", "c", "--take", 1)
+
+
+def test_show_tells_an_interaction_by_id_number_or_fingerprint(tool: Tool, cassettes: Path) -> None:
+    events = [
+        b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % text
+        for text in (b"Par", b"is\\u001b[31m")
+    ]
+    one = recorded("Where?", *events, b"data: [DONE]\n\n", headers=EVENTS)
+    other = recorded("Sound?", b"\xff\xfe", headers=((b"content-type", b"audio/mpeg"),))
+    make(cassettes / "a.sqlite", [one, other])
+    found = [tool("show", "a", name, "--json") for name in (one.id, 1, one.fingerprint)]
+    assert found[0] == found[1] == found[2]
+    assert found[0]["answer"]["text"] == "Paris\x1b[31m"
+    assert found[0]["answer"]["body"] == one.body.decode()
+    assert [each["at_us"] for each in found[0]["timeline"]["chunks"]] == [10000, 20000, 30000]
+    shown = tool("show", "a", 1)
+    assert "Paris" in shown
+    assert "\x1b" not in shown
+    assert "20.0 ms" in shown
+    assert tool("show", "a", 2, "--json")["answer"]["body_base64"] == "//4="
+    assert "2 bytes of audio/mpeg" in tool("show", "a", 2)
+    for name in ("3", "0", "v1:0", "x", "9" * 19, "9" * 25):
+        with pytest.raises(ConfigurationError, match="has no interaction"):
+            tool("show", "a", name)

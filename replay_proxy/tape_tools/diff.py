@@ -1,0 +1,249 @@
+"""``replay-proxy diff``: what a take has changed, or in what two cassettes differ.
+
+Compared is what replay uses. A request that only one side has is paired with the one it most
+likely was before, so that a changed prompt shows as a changed prompt.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from replay_proxy.answer import answer
+from replay_proxy.cassette import Interaction
+from replay_proxy.comparison import Asked
+from replay_proxy.drift import drift
+from replay_proxy.errors import ConfigurationError
+from replay_proxy.miss import DIFFERENCES, described, summary
+from replay_proxy.store import Store
+from replay_proxy.store.archive import Archive
+from replay_proxy.tape_tools import words
+
+#: So many of a kind are described; all of them are counted.
+DESCRIBED = 100
+#: From this share of agreement on, a request is taken for another one that was changed.
+ALIKE = 0.9
+
+_ANSWER = "SELECT status, media_type, body FROM interaction WHERE id = :id"
+
+#: The interactions of each fingerprint, in order of arrival.
+_State = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One of the two that are compared."""
+
+    archive: Archive
+    state: _State
+
+    def answer(self, number: int) -> tuple[Any, ...]:
+        """What replay sends: status, media type and body."""
+        ((status, media_type, body),) = self.archive.query(_ANSWER, {"id": number})
+        return status, media_type, body
+
+    def interaction(self, number: int) -> Interaction:
+        """The whole of it."""
+        found = self.archive.interaction(number)
+        assert found is not None
+        return found
+
+
+def diff(
+    cassette: words.Name,
+    other: Annotated[
+        str | None,
+        typer.Argument(help="Another cassette; without it, what a take has changed is shown."),
+    ] = None,
+    take: Annotated[
+        str | None, typer.Option(help="Which take; by default the newest.", show_default=False)
+    ] = None,
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """Show what a take has changed, or in what two cassettes differ; exit 1 if in any."""
+    path = words.existing(cassette, store)
+    if other is not None and take is not None:
+        raise ConfigurationError("--take is about one cassette: leave out the other.")
+    other_path = path if other is None else words.existing(other, store)
+    with Archive(path) as old_archive, Archive(other_path) as new_archive:
+        if other is None:
+            before, after = _around(old_archive, take)
+        else:
+            before, after = _current(old_archive), _current(new_archive)
+        old, new = _Side(old_archive, before), _Side(new_archive, after)
+        document = {"version": 1, "before": path.stem, "after": other_path.stem, **_found(old, new)}
+    counts = document["counts"]
+    words.answer(document, list(_shown(document)), as_json=as_json)
+    raise typer.Exit(words.FOUND if any(counts[name] for name in counts if name != "same") else 0)
+
+
+def _current(archive: Archive) -> _State:
+    return {key: by_take[max(by_take)] for key, by_take in archive.answers().items()}
+
+
+def _around(archive: Archive, take: str | None) -> tuple[_State, _State]:
+    """What replay used before a take and what with it. Raises ``ConfigurationError``."""
+    takes = [each.id for each in archive.takes()]
+    if not takes or (take is not None and take not in map(str, takes)):
+        has = ", ".join(map(str, takes)) or "none"
+        raise ConfigurationError(f"{archive.path} has no take {take or ''}. It has: {has}.")
+    chosen = takes[-1] if take is None else int(take)
+    before: dict[str, Sequence[int]] = {}
+    after: dict[str, Sequence[int]] = {}
+    for fingerprint, by_take in archive.answers().items():
+        if older := [each for each in by_take if each < chosen]:
+            before[fingerprint] = by_take[max(older)]
+        if known := [each for each in by_take if each <= chosen]:
+            after[fingerprint] = by_take[max(known)]
+    return before, after
+
+
+def _found(old: _Side, new: _Side) -> dict[str, Any]:
+    """Counts, and what differs as far as it is described."""
+    same_file = old.archive.path == new.archive.path
+    changed: list[dict[str, Any]] = []
+    same = answers = 0
+    for key in sorted(old.state.keys() & new.state.keys()):
+        before, after = old.state[key], new.state[key]
+        if (same_file and before == after) or _answers(old, before) == _answers(new, after):
+            same += 1
+            continue
+        answers += 1
+        if len(changed) < DESCRIBED:
+            changed.append(_changed(old, new, key))
+    gone = [key for key in old.state if key not in new.state]
+    added = [key for key in new.state if key not in old.state]
+    # A take leaves old requests where they are: what it did not ask may be what it asks now.
+    kept = [key for key in old.state if old.state[key] == new.state.get(key)] if same_file else []
+    pairs = asyncio.run(_pairs(old, new, {*gone, *kept}, added[:DESCRIBED]))
+    paired = {each["before"]["fingerprint"] for each in pairs}
+    paired |= {each["after"]["fingerprint"] for each in pairs}
+    return {
+        "counts": {
+            "same": same,
+            "answers_changed": answers,
+            "requests_changed": len(pairs),
+            "added": len(added) - len(pairs),
+            "removed": len([key for key in gone if key not in paired]),
+        },
+        "answers_changed": changed,
+        "requests_changed": pairs,
+        "added": [_request(new, key) for key in added if key not in paired][:DESCRIBED],
+        "removed": [_request(old, key) for key in gone if key not in paired][:DESCRIBED],
+    }
+
+
+def _answers(side: _Side, numbers: Sequence[int]) -> list[tuple[Any, ...]]:
+    return [side.answer(number) for number in numbers]
+
+
+def _changed(old: _Side, new: _Side, key: str) -> dict[str, Any]:
+    """A request with other answers, and what is other in the first of them that differs."""
+    before, after = old.state[key], new.state[key]
+    findings: list[dict[str, str]] = []
+    for number, other in zip(before, after, strict=False):
+        if old.answer(number) == new.answer(other):
+            continue
+        one, two = old.interaction(number), new.interaction(other)
+        was = answer(one.status, one.headers, one.body)
+        now = answer(two.status, two.headers, two.body)
+        findings = [
+            {
+                "change": each.change.value,
+                "path": each.path,
+                "before": each.recorded,
+                "after": each.now,
+            }
+            for each in drift(one.request, was, now)
+        ]
+        break
+    return _request(old, key) | {
+        "answers_before": [str(number) for number in before],
+        "answers_after": [str(number) for number in after],
+        "findings": findings,
+    }
+
+
+async def _pairs(
+    old: _Side, new: _Side, candidates: set[str], added: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Each added request beside the most similar of the candidates, each of them once."""
+    path = old.archive.path
+    store = Store(path.parent, writable=False)
+    pairs = []
+    try:
+        tape = store.cassette(path.stem)
+        for key in added if candidates else ():
+            request = new.interaction(new.state[key][0]).request
+            asked = Asked(request)
+            ranked = sorted(
+                (asked.similarity(each.request), each.fingerprint, each.request)
+                for each in await tape.near(request)
+                if each.fingerprint in candidates
+            )
+            if ranked and ranked[-1][0] >= ALIKE:
+                _, was, recorded = ranked[-1]
+                candidates.remove(was)
+                pairs.append(
+                    {
+                        "before": _request(old, was),
+                        "after": _request(new, key),
+                        "differences": [
+                            {
+                                "path": each.path,
+                                "before": described(each).get("recorded"),
+                                "after": described(each).get("asked"),
+                            }
+                            for each in asked.differences(recorded)[:DIFFERENCES]
+                        ],
+                    }
+                )
+    finally:
+        store.close()
+    return pairs
+
+
+def _request(side: _Side, key: str) -> dict[str, Any]:
+    """What a person knows a request by."""
+    interaction = side.interaction(side.state[key][0])
+    return {
+        "interaction": str(interaction.id),
+        "fingerprint": key,
+        **summary(interaction.request),
+    }
+
+
+def _shown(document: dict[str, Any]) -> Iterator[RenderableType]:
+    for each in document["answers_changed"]:
+        yield f"answer changed: {_named(each)}"
+        for finding in each["findings"]:
+            yield f"  {finding['change']} {finding['path']}"
+            yield f"    before: {finding['before']}"
+            yield f"    after:  {finding['after']}"
+        if len(each["answers_before"]) != len(each["answers_after"]):
+            counts = (len(each[f"answers_{when}"]) for when in ("before", "after"))
+            yield "  {} answers before, {} after".format(*counts)
+    for pair in document["requests_changed"]:
+        yield f"request changed: {_named(pair['after'])}"
+        for each in pair["differences"]:
+            yield f"  {each['path']}"
+            yield f"    before: {each['before'] or '(absent)'}"
+            yield f"    after:  {each['after'] or '(absent)'}"
+    for kind in ("added", "removed"):
+        for each in document[kind]:
+            yield f"request {kind}: {_named(each)}"
+    counts = document["counts"]
+    yield (
+        f"{counts['same']:,} the same, {counts['answers_changed']:,} with other answers, "
+        f"{counts['requests_changed']:,} changed, {counts['added']:,} added, "
+        f"{counts['removed']:,} removed"
+    )
+
+
+def _named(request: dict[str, Any]) -> str:
+    words_ = (request[name] for name in ("method", "path", "model", "last_message"))
+    return f"{' '.join(filter(None, words_))} ({request['interaction']})"
