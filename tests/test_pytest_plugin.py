@@ -859,6 +859,7 @@ def test_a_proxy_that_cannot_start_is_tried_once_and_says_why(project: Project) 
     assert "Traceback" not in shown
     assert "pytest_plugin/" not in shown
     assert shown.count("did not start") == 1
+    assert "Under pytest MODE is --replay-mode" in shown
 
 
 def test_without_the_fixture_nothing_is_started_or_said(project: Project) -> None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 LOG_LINES = 10
 
 
+#: The proxy names its variables; here they are options.
+_HERE = "\nUnder pytest MODE is --replay-mode, ON_MISS --replay-on-miss, STORE --replay-store."
+
+
 class Proxies:
     """The proxies of this process, each started when it is first needed.
 
@@ -52,8 +56,8 @@ class Proxies:
             try:
                 self._children[mode].start()
             except ReplayProxyError as error:
-                self._refused[mode] = error.message
-                raise
+                self._refused[mode] = error.message + _HERE
+                raise ReplayProxyError(self._refused[mode]) from None
         return self._children[mode]
 
     def base_url(self, cassette: str) -> str:

@@ -108,12 +108,18 @@ class Tally:
 
 def faults(report: Report) -> dict[str, str]:
     """What a test fails for, in words, each under a key that tells it from others."""
-    misses = {miss["fingerprint"]: miss["message"] for miss in report["misses"]}
+    misses = {miss["fingerprint"]: _told(miss) for miss in report["misses"]}
     expired = {
         each["interaction"]: f"This recording was used and is too old: {_line(each)}"
         for each in report["expired"]
     }
     return misses | expired
+
+
+def _told(miss: dict[str, Any]) -> str:
+    """The miss without the variables that would record it, which are options here."""
+    message, remedy = str(miss["message"]), str(miss.get("remedy", ""))
+    return message.removesuffix(f"\n  {remedy}") if "MODE=record" in remedy else message
 
 
 def unused_text(cassette: str, unused: Sequence[dict[str, Any]], total: int, store: Path) -> str:
