@@ -7,31 +7,34 @@ To add an endpoint, write its file and add its line to ``ENDPOINTS``.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from replay_proxy.dummy.call import Call
 from replay_proxy.dummy.chat_completions import create_chat_completion
+from replay_proxy.dummy.content import Content
+from replay_proxy.dummy.instant import instantly
 from replay_proxy.dummy.models import list_models, retrieve_model
+from replay_proxy.dummy.replies import Reply, Streamed
 from replay_proxy.errors import NotImplementedByDummy
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.provenance import Source, provenance
-from replay_proxy.wire import Request, Response, header
+from replay_proxy.wire import Request, Response
 
-__all__ = ["ENDPOINTS", "Dummy", "Endpoint"]
+__all__ = ["ENDPOINTS", "Content", "Dummy", "Endpoint"]
 
 
 class Endpoint(NamedTuple):
     """One line of the table.
 
-    ``path`` is what follows the root, with ``{name}`` for a part that varies; ``answer`` gets
-    the request and those parts, percent-decoded. It raises ``InvalidRequest`` for what the
-    API would refuse.
+    ``path`` is what follows the root, with ``{name}`` for a part that varies. ``answer`` raises
+    ``InvalidRequest`` for what the API would refuse.
     """
 
     method: str
     path: str
-    answer: Callable[[Request, Mapping[str, str]], Response]
+    answer: Callable[[Call], Reply]
 
 
 #: Every endpoint of the dummy, by the name that the OpenAPI description gives its operation.
@@ -50,19 +53,20 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(_ROOT + re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", path))
 
 
-def _named(answer: Response, request: Request) -> Response:
-    """The answer with its source and, unless it streams, its length."""
-    headers = answer.headers + provenance(Source.DUMMY, fingerprint(request))
-    streams = header(answer.headers, b"content-type") != b"application/json"
-    if isinstance(answer.body, bytes) and not streams:
-        headers += ((b"content-length", str(len(answer.body)).encode()),)
-    return Response(answer.status, headers, answer.body)
+def _response(reply: Reply, fingerprint: str) -> Response:
+    """The reply with its source and, unless it streams, its length."""
+    headers = reply.headers + provenance(Source.DUMMY, fingerprint)
+    if isinstance(reply, Streamed):
+        return Response(200, headers, instantly(reply))
+    headers += ((b"content-length", str(len(reply.body)).encode()),)
+    return Response(reply.status, headers, reply.body)
 
 
 class Dummy:
     """A ``Transport`` that answers without a network, a key or a recording."""
 
-    def __init__(self) -> None:
+    def __init__(self, content: Content | None = None) -> None:
+        self._content = content or Content()
         self._routes = tuple(
             (endpoint.method, _pattern(endpoint.path), endpoint.answer) for endpoint in ENDPOINTS
         )
@@ -76,7 +80,8 @@ class Dummy:
         for method, pattern, answer in self._routes:
             if method == request.method and (match := pattern.fullmatch(request.path)):
                 parts = {name: unquote(part) for name, part in match.groupdict("").items() if part}
-                return _named(answer(request, parts), request)
+                name = fingerprint(request)
+                return _response(answer(Call(request, parts, name, self._content)), name)
         has = ", ".join(f"{endpoint.method} /v1{endpoint.path}" for endpoint in ENDPOINTS)
         raise NotImplementedByDummy(
             f"The dummy has no answer for {request.method} {request.path}: it implements {has}. "
