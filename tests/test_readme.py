@@ -157,7 +157,8 @@ def test_its_table_has_every_setting_with_its_default() -> None:
         expected.append(f"| `{name.upper()}` | {cell} | {field.description} |")
     table = re.search(r"\|---\|---\|---\|\n(.*?)\n<!-- end of settings", README, re.DOTALL)
     assert table
-    assert table[1].splitlines() == expected
+    # What a mixin brings stands first in the model, and not in a table that begins with MODE.
+    assert sorted(table[1].splitlines()) == sorted(expected)
 
 
 @pytest.mark.parametrize("page", sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")]), ids=str)

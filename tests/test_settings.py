@@ -26,6 +26,10 @@ DEFAULTS: dict[str, Any] = {
     "match_ignore": "",
     "match_headers": "",
     "repeats": Repeats.LAST,
+    "dummy_text": "echo",
+    "dummy_tokens": "",
+    "dummy_chunk": "char",
+    "dummy_seed": None,
 }
 #: Each setting with a value that is not its default, as written and as read.
 EXAMPLES: list[tuple[str, str, Any]] = [
@@ -42,8 +46,22 @@ EXAMPLES: list[tuple[str, str, Any]] = [
     ("MATCH_IGNORE", "$.user", "$.user"),
     ("MATCH_HEADERS", "openai-beta", "openai-beta"),
     ("REPEATS", "cycle", Repeats.CYCLE),
+    ("DUMMY_TEXT", "fixed:안녕", "fixed:안녕"),
+    ("DUMMY_TOKENS", "120", "120"),
+    ("DUMMY_CHUNK", "word", "word"),
+    ("DUMMY_SEED", "7", 7),
 ]
-OURS = ("MODE", "ON_MISS", "STORE", "CASSETTE", "DRAIN", "UPSTREAM_", "REPLAY_", "RECORD_")
+OURS = (
+    "MODE",
+    "ON_MISS",
+    "STORE",
+    "CASSETTE",
+    "DRAIN",
+    "UPSTREAM_",
+    "REPLAY_",
+    "RECORD_",
+    "DUMMY_",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from replay_proxy.errors import ConfigurationError
+from replay_proxy.settings.dummy import DummySettings
 from replay_proxy.settings.names import refuse_unknown_names
 from replay_proxy.settings.values import (
     Mode,
@@ -27,7 +28,7 @@ from replay_proxy.settings.values import (
 __all__ = ["Mode", "OnMiss", "Repeats", "Settings", "cassette_name", "load"]
 
 
-class Settings(BaseSettings):
+class Settings(DummySettings, BaseSettings):
     """Everything that can be set, from the environment or a ``.env`` file (the former wins)."""
 
     model_config = SettingsConfigDict(
