@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from replay_proxy.cassette import Cassette
-from replay_proxy.dummy import Dummy
+from replay_proxy.dummy import Content, Dummy
 from replay_proxy.errors import InvalidCassetteName, StoreError
 from replay_proxy.journal import Journal, Journaled
 from replay_proxy.matching import Rule
@@ -37,6 +37,7 @@ class Assembly:
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or MonotonicClock()
+        self._content = Content.of(settings)
         self.rule = Rule(settings.ignored_paths, settings.matched_headers)
         self._store = None if settings.mode is Mode.DUMMY else _open_store(settings, self.rule)
         self._upstream = self._reach() if settings.may_reach_upstream else None
@@ -80,7 +81,7 @@ class Assembly:
 
     def _nested(self, name: str) -> Transport:
         if self._store is None:
-            return Dummy()
+            return Dummy(self._content)
         cassette = self._store.cassette(name)
         if self._settings.mode is Mode.RECORD:
             return self._recorder(cassette)
@@ -89,7 +90,7 @@ class Assembly:
             case OnMiss.FAIL:
                 otherwise = Refuse(cassette, rule=self.rule)
             case OnMiss.DUMMY:
-                otherwise = Dummy()
+                otherwise = Dummy(self._content)
             case OnMiss.RECORD:
                 otherwise = self._recorder(cassette)
         pacing = Pacing(self._settings.replay_speed)

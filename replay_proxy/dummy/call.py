@@ -10,7 +10,6 @@ from random import Random
 from uuid import uuid4
 
 from replay_proxy.dummy.content import Content
-from replay_proxy.errors import InvalidRequest
 from replay_proxy.wire import Request
 
 
@@ -37,12 +36,8 @@ class Call:
             return f"{prefix}{uuid4().hex}"
         return f"{prefix}{self.random(f'id {prefix}{purpose}').getrandbits(128):032x}"
 
-    def name_model(self, body: dict[str, object]) -> None:
-        """Let the deployment of an Azure path stand for a missing model.
-
-        Raises ``InvalidRequest`` when there is none either.
-        """
-        if body.get("model") in (None, ""):
-            if "deployment" not in self.path:
-                raise InvalidRequest("you must provide a model parameter")
+    def name_model(self, body: dict[str, object]) -> bool:
+        """Let the deployment of an Azure path stand for a missing model; False without either."""
+        if body.get("model") in (None, "") and "deployment" in self.path:
             body["model"] = self.path["deployment"]
+        return body.get("model") not in (None, "")

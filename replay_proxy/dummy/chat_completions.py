@@ -1,138 +1,115 @@
-"""``POST /v1/chat/completions``: the answer as one object, or streamed character by character.
+"""``POST /v1/chat/completions``: a conversation answered.
 
-In here: the JSON and the events of this endpoint. Not in here: what the text says (``text``),
-what a request may contain (``schemas``, ``validation``).
-
-A streamed character costs no serialisation of its own: its event is a constant head, the
-character as JSON, and a constant tail.
+In here: what a request asks for. Not in here: what is said (``turn``), how it is written
+(``chat_answer``), what a request may contain (``schemas``, ``validation``).
 """
 
 import time
-from dataclasses import dataclass
-
-import orjson
+from collections.abc import Sequence
 
 from replay_proxy.dummy.call import Call
-from replay_proxy.dummy.events import DONE, event, json_string, rendered_once
-from replay_proxy.dummy.replies import EVENTS, JSON, Reply, Streamed, Whole
-from replay_proxy.dummy.schemas import CreateChatCompletionRequest
-from replay_proxy.dummy.text import answer_to, ended, text_of
+from replay_proxy.dummy.chat_answer import Answer, streamed, whole
+from replay_proxy.dummy.replies import Reply
+from replay_proxy.dummy.schemas import (
+    ChatCompletionRequestMessage,
+    ChatCompletionRequestMessageContentPartText,
+    CreateChatCompletionRequest,
+)
+from replay_proxy.dummy.text_format import schema_of
+from replay_proxy.dummy.tools import Choice, History, Tool, choice_of, tools_in
+from replay_proxy.dummy.turn import Asked, turn
+from replay_proxy.dummy.units import count
+from replay_proxy.dummy.usage import served_tier
 from replay_proxy.dummy.validation import checked, json_object
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """One answer, ``n`` times over. ``created`` is in seconds since 1970."""
-
-    id: str
-    created: int
-    model: str
-    text: str
-    finish_reason: str
-    n: int
-    prompt_tokens: int
-
-    @property
-    def usage(self) -> dict[str, int]:
-        completion = self.n * len(self.text)
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": completion,
-            "total_tokens": self.prompt_tokens + completion,
-        }
+from replay_proxy.errors import InvalidRequest
 
 
 def create_chat_completion(call: Call) -> Reply:
     """Answer a conversation. Raises ``InvalidRequest``."""
     body = json_object(call.request.body)
-    call.name_model(body)
+    if not call.name_model(body):
+        raise InvalidRequest("you must provide a model parameter")
     asked = checked(CreateChatCompletionRequest, body)
-    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop or ()
-    text, finish_reason = ended(
-        answer_to(asked.messages), stop, asked.max_completion_tokens or asked.max_tokens
-    )
-    answer = _Answer(
+    tools, choice = _tools(asked)
+    unit = call.content.unit
+    answer = Answer(
         id=call.new_id("chatcmpl-"),
         created=int(time.time()),
         model=asked.model,
-        text=text,
-        finish_reason=finish_reason,
+        turn=turn(
+            call,
+            Asked(
+                model=asked.model,
+                first=text_of(asked.messages[0]),
+                history=_history(asked.messages),
+                tools=tools,
+                choice=choice,
+                parallel=asked.parallel_tool_calls is not False and not asked.functions,
+                schema=_schema(asked),
+                stop=[asked.stop] if isinstance(asked.stop, str) else asked.stop or (),
+                limit=asked.max_completion_tokens or asked.max_tokens,
+                effort=asked.reasoning_effort,
+            ),
+        ),
+        prompt_tokens=sum(count(text_of(message), unit) for message in asked.messages),
+        call_id=lambda index, at: call.new_id("call_", f"{index} {at}"),
         n=asked.n or 1,
-        prompt_tokens=sum(len(text_of(message)) for message in asked.messages),
+        top_logprobs=(asked.top_logprobs or 0) if asked.logprobs else None,
+        legacy=not asked.tools and bool(asked.functions),
+        tier=served_tier(asked.service_tier) if asked.service_tier else None,
     )
-    if asked.stream:
-        return _streamed(answer, bool(asked.stream_options and asked.stream_options.include_usage))
-    return Whole(
-        JSON, _completion(answer), tokens=len(text) * answer.n, prompt_tokens=answer.prompt_tokens
-    )
+    if not asked.stream:
+        return whole(answer)
+    options = asked.stream_options
+    return streamed(answer, with_usage=bool(options and options.include_usage))
 
 
-def _completion(answer: _Answer) -> bytes:
-    message = {"role": "assistant", "content": answer.text, "refusal": None}
-    return orjson.dumps(
-        {
-            "id": answer.id,
-            "object": "chat.completion",
-            "created": answer.created,
-            "model": answer.model,
-            "choices": [
-                {
-                    "index": index,
-                    "message": message,
-                    "logprobs": None,
-                    "finish_reason": answer.finish_reason,
-                }
-                for index in range(answer.n)
-            ],
-            "usage": answer.usage,
-        }
+def text_of(message: ChatCompletionRequestMessage) -> str:
+    """Text of a message: its content, or its text parts joined; ``""`` without any."""
+    if isinstance(message.content, str):
+        return message.content
+    return "".join(
+        part.text
+        for part in message.content or ()
+        if isinstance(part, ChatCompletionRequestMessageContentPartText)
     )
 
 
-def _streamed(answer: _Answer, with_usage: bool) -> Streamed:
-    common = {
-        "id": answer.id,
-        "object": "chat.completion.chunk",
-        "created": answer.created,
-        "model": answer.model,
-    }
-    no_usage = {"usage": None} if with_usage else {}
+def _tools(asked: CreateChatCompletionRequest) -> tuple[Sequence[Tool], Choice]:
+    """The tools, or the functions that they once were, and the choice among them."""
+    if asked.tools:
+        return tools_in(asked.tools), choice_of(asked.tool_choice)
+    if asked.functions:
+        return tools_in(asked.functions, "functions"), choice_of(asked.function_call)
+    return (), Choice()
 
-    def events(delta: dict[str, str], finish_reason: str | None = None) -> list[bytes]:
-        return [
-            event(
-                {
-                    **common,
-                    "choices": [
-                        {
-                            "index": index,
-                            "delta": delta,
-                            "logprobs": None,
-                            "finish_reason": finish_reason,
-                        }
-                    ],
-                    **no_usage,
-                }
-            )
-            for index in range(answer.n)
-        ]
 
-    # The delta's is the last empty string of its event: only the name of the model is free text,
-    # and that comes before.
-    frames = [each.rpartition(b'""')[::2] for each in events({"content": ""})]
+def _schema(asked: CreateChatCompletionRequest) -> object:
+    form = asked.response_format
+    if form is None:
+        return None
+    inner = form.get("json_schema")
+    return schema_of(form, inner, "response_format", "response_format.json_schema")
 
-    def token(text: str) -> bytes:
-        escaped = json_string(text)
-        return b"".join([head + escaped + tail for head, tail in frames])
 
-    closing = events({}, answer.finish_reason)
-    if with_usage:
-        closing.append(event({**common, "choices": [], "usage": answer.usage}))
-    return Streamed(
-        EVENTS,
-        opening=b"".join(events({"role": "assistant", "content": ""})),
-        tokens=rendered_once(token, answer.text),
-        closing=b"".join([*closing, DONE]),
-        count=len(answer.text),
-        prompt_tokens=answer.prompt_tokens,
-    )
+def _history(messages: Sequence[ChatCompletionRequestMessage]) -> History:
+    history = History()
+    answered: set[object] = set()
+    made: set[object] = set()
+    for message in reversed(messages):
+        if message.role == "user":
+            history.prompt = text_of(message)
+            break
+        extra = message.model_extra or {}
+        if message.role == "tool":
+            answered.add(extra.get("tool_call_id"))
+        elif message.role == "function" and message.name:
+            history.called.add(message.name)
+        elif message.role == "assistant":
+            calls = extra.get("tool_calls")
+            for each in calls if isinstance(calls, list) else ():
+                if isinstance(each, dict):
+                    made.add(each.get("id"))
+                    history.add(each)
+    history.untold = not answered <= made
+    return history

@@ -5,7 +5,7 @@ has.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import orjson
 
@@ -50,6 +50,6 @@ class _Rendered(dict[str, bytes]):
         return rendered
 
 
-def rendered_once(render: Callable[[str], bytes], pieces: Iterator[str] | str) -> Iterator[bytes]:
+def rendered_once(render: Callable[[str], bytes], pieces: Iterable[str]) -> Iterator[bytes]:
     """Render pieces of a text lazily, each distinct one once."""
     return map(_Rendered(render).__getitem__, pieces)

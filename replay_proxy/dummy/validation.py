@@ -69,6 +69,13 @@ def checked(schema: type[_Body], body: dict[str, object]) -> _Body:
         raise _refusal(error.errors(include_url=False)[0]) from error
 
 
+def missing(param: str) -> InvalidRequest:
+    """The refusal of a request that lacks a field; ``param`` is the path to it."""
+    return InvalidRequest(
+        f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
+    )
+
+
 def _refusal(fault: ErrorDetails) -> InvalidRequest:
     param, value, bounds = _param(fault["loc"]), fault["input"], fault.get("ctx", {})
 
@@ -84,7 +91,7 @@ def _refusal(fault: ErrorDetails) -> InvalidRequest:
 
     match fault["type"]:
         case "missing":
-            return refused(f"Missing required parameter: '{param}'.", "missing_required_parameter")
+            return missing(param)
         case "wrong_type":
             return wrong_type(fault["msg"])
         case kind if kind in _EXPECTED:

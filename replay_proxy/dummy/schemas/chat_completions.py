@@ -1,43 +1,30 @@
-"""The typed bodies of the dummy's endpoints, by their names in OpenAI's OpenAPI description.
+"""The typed bodies of chat completions, by their names in OpenAI's OpenAPI description.
 
-In here: which fields there are, their types and bounds. Not in here: how a violation is worded
-(``validation``), how an answer is made. The endpoints check requests with these, and /docs shows
-them. Answers are written without them, for speed, and tested against them.
-
-Types are strict, as the API's are (``"2"`` is no integer), and fields that are not named here
-pass. The fields of a request stand in the order in which the API reports faults in them.
-
-Source: https://github.com/openai/openai-openapi
+In here: which fields there are, their types and bounds. Not in here: other endpoints', what all
+have in common (``common``). The fields of a request stand in the order in which the API reports
+faults in them.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from replay_proxy.dummy.schemas.common import Schema, Stop, content_tag
 from replay_proxy.errors import InvalidRequest
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow")
-
-
-# Tags stand in angle brackets: they show up in the path to a fault, where no field has them.
-def _content_tag(value: object) -> str | None:
-    return "<text>" if isinstance(value, str) else "<array>" if isinstance(value, list) else None
 
 
 def _part_tag(value: object) -> str:
     return "<text>" if isinstance(value, dict) and value.get("type") == "text" else "<other>"
 
 
-class ChatCompletionRequestMessageContentPartText(_Schema):
+class ChatCompletionRequestMessageContentPartText(Schema):
     """A piece of text within a message."""
 
     type: Literal["text"]
     text: str
 
 
-class ChatCompletionRequestMessageContentPart(_Schema):
+class ChatCompletionRequestMessageContentPart(Schema):
     """A piece of a message that is no text: an image, a file, or a type yet to come."""
 
     type: Annotated[str, Field(json_schema_extra={"not": {"const": "text"}})]
@@ -50,7 +37,7 @@ ContentPart = Annotated[
 ]
 
 
-class ChatCompletionRequestMessage(_Schema):
+class ChatCompletionRequestMessage(Schema):
     """One message of a conversation. Its content may be absent, whatever its role."""
 
     role: Literal["system", "assistant", "user", "function", "tool", "developer"]
@@ -59,7 +46,7 @@ class ChatCompletionRequestMessage(_Schema):
             Annotated[str, Tag("<text>")]
             | Annotated[list[ContentPart], Field(fail_fast=True), Tag("<array>")],
             Discriminator(
-                _content_tag,
+                content_tag,
                 custom_error_type="wrong_type",
                 custom_error_message="one of a string or array of objects",
             ),
@@ -69,14 +56,14 @@ class ChatCompletionRequestMessage(_Schema):
     name: str | None = None
 
 
-class ChatCompletionStreamOptions(_Schema):
+class ChatCompletionStreamOptions(Schema):
     """What a stream carries besides its text."""
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
 
 
-class CreateChatCompletionRequest(_Schema):
+class CreateChatCompletionRequest(Schema):
     """The body of ``POST /v1/chat/completions``."""
 
     model: str
@@ -99,22 +86,13 @@ class CreateChatCompletionRequest(_Schema):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     reasoning_effort: str | None = None
     logit_bias: dict[str, Any] | None = None
-    stop: (
-        Annotated[
-            Annotated[str, Tag("<text>")]
-            | Annotated[list[str], Field(max_length=4, fail_fast=True), Tag("<array>")],
-            Discriminator(
-                _content_tag,
-                custom_error_type="wrong_type",
-                custom_error_message="one of a string or array of strings",
-            ),
-        ]
-        | None
-    ) = None
+    stop: Stop = None
     stream: bool | None = None
     stream_options: ChatCompletionStreamOptions | None = None
     store: bool | None = None
     metadata: dict[str, str] | None = None
+    functions: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = None
+    function_call: Any = None
 
     @model_validator(mode="after")
     def _fields_agree(self) -> "CreateChatCompletionRequest":
@@ -139,59 +117,71 @@ class CreateChatCompletionRequest(_Schema):
         return self
 
 
-class CompletionUsage(_Schema):
-    """How many tokens a request took; the dummy counts characters."""
+class CompletionTokensDetails(Schema):
+    """What the tokens of an answer were spent on."""
+
+    reasoning_tokens: int
+
+
+class CompletionUsage(Schema):
+    """How many tokens a request took, in the unit that ``DUMMY_CHUNK`` names."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    completion_tokens_details: CompletionTokensDetails | None = None
 
 
-class ChatCompletionResponseMessage(_Schema):
+class ChatCompletionResponseMessage(Schema):
     """The message of an answer."""
 
     role: Literal["assistant"]
     content: str | None
     refusal: str | None
+    tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, str] | None = None
 
 
-class ChatCompletionChoice(_Schema):
+class ChatCompletionChoice(Schema):
     """One of the ``n`` answers to a request."""
 
     index: int
     message: ChatCompletionResponseMessage
-    logprobs: None
-    finish_reason: Literal["stop", "length"]
+    logprobs: dict[str, Any] | None
+    finish_reason: Literal["stop", "length", "tool_calls", "function_call"]
 
 
-class CreateChatCompletionResponse(_Schema):
+class CreateChatCompletionResponse(Schema):
     """The whole answer of ``POST /v1/chat/completions``. ``created`` is in seconds since 1970."""
 
     id: str
     object: Literal["chat.completion"]
     created: int
     model: str
+    service_tier: str | None = None
     choices: list[ChatCompletionChoice]
     usage: CompletionUsage
 
 
-class ChatCompletionStreamResponseDelta(_Schema):
+class ChatCompletionStreamResponseDelta(Schema):
     """What one event adds to an answer: its role, a piece of its text, or nothing at its end."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, str] | None = None
 
 
-class ChatCompletionStreamChoice(_Schema):
+class ChatCompletionStreamChoice(Schema):
     """One of the ``n`` answers within one event."""
 
     index: int
     delta: ChatCompletionStreamResponseDelta
-    logprobs: None
-    finish_reason: Literal["stop", "length"] | None
+    logprobs: dict[str, Any] | None
+    finish_reason: Literal["stop", "length", "tool_calls", "function_call"] | None
 
 
-class CreateChatCompletionStreamResponse(_Schema):
+class CreateChatCompletionStreamResponse(Schema):
     """One event of a streamed answer.
 
     ``usage`` is there when it was asked for: null, but for the last event, which has no choices.
@@ -201,21 +191,6 @@ class CreateChatCompletionStreamResponse(_Schema):
     object: Literal["chat.completion.chunk"]
     created: int
     model: str
+    service_tier: str | None = None
     choices: list[ChatCompletionStreamChoice]
     usage: CompletionUsage | None = None
-
-
-class Model(_Schema):
-    """One model. ``created`` is in seconds since 1970."""
-
-    id: str
-    object: Literal["model"]
-    created: int
-    owned_by: str
-
-
-class ListModelsResponse(_Schema):
-    """The answer of ``GET /v1/models``."""
-
-    object: Literal["list"]
-    data: list[Model]

@@ -1,0 +1,176 @@
+"""Values that fit a JSON Schema, drawn at random.
+
+In here: which branch, how many items, which properties. Not in here: strings (``json_strings``),
+numbers (``json_numbers``), how references are followed and schemas joined (``json_references``).
+
+What OpenAI's structured outputs allow is fitted exactly, recursive schemas included
+(https://platform.openai.com/docs/guides/structured-outputs); of the rest of JSON Schema what is
+usual. A schema that nothing fits, or that is none, still gets a value: an application is tested
+with the answer, the schema is not.
+"""
+
+from random import Random
+from typing import Any
+
+from replay_proxy.dummy.json_numbers import integer, number
+from replay_proxy.dummy.json_references import INFINITE, References, Schema
+from replay_proxy.dummy.json_strings import string
+from replay_proxy.dummy.lorem import phrase
+
+#: Below this depth, and after so many values, only what has to be is drawn, so that it ends.
+_DEPTH, _VALUES = 6, 200
+#: After so many more it is cut off: a small schema can ask for a value of any size.
+_BOTTOM = -20_000
+_TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
+#: Keywords that tell the type of a schema that does not.
+_HINTS = (
+    ("object", ("properties", "required", "additionalProperties", "patternProperties")),
+    ("array", ("items", "prefixItems", "minItems", "maxItems", "contains")),
+    ("string", ("pattern", "format", "minLength", "maxLength")),
+    ("number", ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")),
+)
+
+
+def value_of(schema: object, chance: Random) -> Any:
+    """A value that fits the schema."""
+    return _Drawing(schema, chance).value(schema, 0)
+
+
+class _Drawing:
+    """One value being drawn."""
+
+    def __init__(self, root: object, chance: Random) -> None:
+        self._references = References(root)
+        self._chance = chance
+        self._left = _VALUES
+
+    def value(self, schema: object, depth: int) -> Any:
+        self._left -= 1
+        short = depth > _DEPTH or self._left < 0
+        if short and (self._left < _BOTTOM or self._references.height(schema) >= INFINITE):
+            return None
+        flat = self._branched(self._references.resolved(schema), short)
+        if "const" in flat:
+            return flat["const"]
+        if isinstance(options := flat.get("enum"), list) and options:
+            return self._chance.choice(options)
+        match self._type(flat, short):
+            case "null":
+                return None
+            case "boolean":
+                return self._chance.random() < 0.5
+            case "integer":
+                return integer(flat, self._chance)
+            case "number":
+                return number(flat, self._chance)
+            case "array":
+                return self._array(flat, depth, short)
+            case "object":
+                return self._object(flat, depth, short)
+            case _:
+                return string(flat, self._chance)
+
+    def _branched(self, schema: Schema, short: bool) -> Schema:
+        """A schema without unions: one branch of each is joined to what stands beside it."""
+        for keyword in ("anyOf", "oneOf"):
+            branches = schema.get(keyword)
+            if not isinstance(branches, list) or not branches:
+                continue
+            rest = {name: value for name, value in schema.items() if name != keyword}
+            heights = [self._references.height(branch) for branch in branches]
+            lowest = min(heights)
+            able = [
+                branch
+                for branch, height in zip(branches, heights, strict=True)
+                if (height == lowest if short else height < INFINITE or lowest == INFINITE)
+            ]
+            branch = self._rarely_null(able, short)
+            return self._branched(self._references.joined(rest, branch), short)
+        return schema
+
+    def _rarely_null(self, branches: list[Any], short: bool) -> Any:
+        """One branch; null, which says little, in one of four cases, or where it ends a chain."""
+        is_null = [isinstance(each, dict) and each.get("type") == "null" for each in branches]
+        if any(is_null) and not all(is_null):
+            nulls = short or self._chance.random() < 0.25
+            branches = [b for b, null in zip(branches, is_null, strict=True) if null == nulls]
+        return self._chance.choice(branches)
+
+    def _type(self, schema: Schema, short: bool) -> str:
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            known = [{"type": each} for each in kind if each in _TYPES]
+            if known:
+                return str(self._rarely_null(known, short)["type"])
+        if kind in _TYPES:
+            return str(kind)
+        for hinted, keywords in _HINTS:
+            if any(keyword in schema for keyword in keywords):
+                return hinted
+        return "string"
+
+    def _array(self, schema: Schema, depth: int, short: bool) -> list[Any]:
+        first = schema.get("prefixItems")
+        first = first if isinstance(first, list) else []
+        items = schema.get("items", {})
+        least, most = _size(schema, "minItems"), _size(schema, "maxItems")
+        contained = schema.get("contains")
+        low = max(least or 0, len(first), 1 if contained is not None else 0)
+        high = low + (0 if short else 2) if most is None else most
+        if items is False:
+            high = len(first)
+        if not short and low == 0 and high and self._references.height(items) < INFINITE:
+            low = 1  # An empty list shows an application nothing.
+        length = max(low, min(high, low + (0 if short else self._chance.randint(0, 2))))
+        if most is not None:
+            length = min(length, max(most, 0))
+        schemas = [*first, *([items] * max(0, length - len(first)))][:length]
+        if contained is not None and schemas:
+            schemas[-1] = contained
+        values: list[Any] = []
+        for each in schemas:
+            value = self.value(each, depth + 1)
+            if schema.get("uniqueItems") is True:
+                for _ in range(50):
+                    if value not in values:
+                        break
+                    value = self.value(each, depth + 1)
+                else:
+                    continue
+            values.append(value)
+        return values
+
+    def _object(self, schema: Schema, depth: int, short: bool) -> dict[str, Any]:
+        properties = schema.get("properties")
+        properties = properties if isinstance(properties, dict) else {}
+        needed = schema.get("required")
+        required = [name for name in needed if isinstance(name, str)] if needed else []
+        others = schema.get("additionalProperties", {})
+        made: dict[str, Any] = {}
+        for name, inner in properties.items():
+            if name not in required and (
+                short or inner is False or self._references.height(inner) >= INFINITE
+            ):
+                continue
+            made[name] = self.value(inner, depth + 1)
+        for name in required:
+            if name not in made:
+                made[name] = self.value(others, depth + 1)
+        least = _size(schema, "minProperties") or 0
+        # A map of names to values, as dict[str, int] has it, shows one of them.
+        if not properties and isinstance(schema.get("additionalProperties"), dict) and not short:
+            least = max(least, 1)
+        most = _size(schema, "maxProperties")
+        while len(made) < least and others is not False and (most is None or len(made) < most):
+            made[f"{phrase(self._chance)} {len(made) + 1}"] = self.value(others, depth + 1)
+        if most is not None:
+            for name in [name for name in made if name not in required][most - len(required) :]:
+                del made[name]
+        return made
+
+
+def _size(schema: Schema, keyword: str) -> int | None:
+    value = schema.get(keyword)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value)
