@@ -1,0 +1,208 @@
+"""Random quantities as settings name them: ``350``, ``normal(350,80)``, ``empirical(1,2,5)``.
+
+In here: from the words to a ``Distribution``, in whatever unit the setting has. Not in here: what
+is drawn, or when. No value is ever negative: what would be is 0.
+"""
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from statistics import NormalDist, fmean
+
+_STANDARD = NormalDist()
+#: How many standard deviations of the logarithm lie between a median and a 95th percentile.
+_Z95 = _STANDARD.inv_cdf(0.95)
+
+
+class Distribution(ABC):
+    """A random quantity of at least 0: values are drawn by quantile, with one number of chance."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def mean(self) -> float:
+        """The expected value."""
+
+    @abstractmethod
+    def quantile(self, share: float) -> float:
+        """The value that ``share`` of the draws do not exceed; 0 < share < 1."""
+
+    def sample(self, rng: Random) -> float:
+        """One draw."""
+        # Never exactly 0, of which a normal distribution has no quantile.
+        return self.quantile(rng.random() or 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Distribution):
+    """Always the same."""
+
+    value: float
+
+    @property
+    def mean(self) -> float:
+        """The value."""
+        return self.value
+
+    def quantile(self, share: float) -> float:
+        """The value."""
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Normal(Distribution):
+    """Gauss's bell around ``centre``, whose negative part is drawn as 0."""
+
+    centre: float
+    sd: float
+
+    @property
+    def mean(self) -> float:
+        """A little above ``centre``, as far as the bell reaches below 0."""
+        if not self.sd:
+            return self.centre
+        at = self.centre / self.sd
+        return self.centre * _STANDARD.cdf(at) + self.sd * _STANDARD.pdf(at)
+
+    def quantile(self, share: float) -> float:
+        """Of the bell, or 0."""
+        return max(0.0, self.centre + self.sd * _STANDARD.inv_cdf(share))
+
+
+@dataclass(frozen=True, slots=True)
+class Lognormal(Distribution):
+    """Most values near the median, and a long tail: the usual shape of latencies."""
+
+    median: float
+    p95: float
+
+    @property
+    def _sigma(self) -> float:
+        return math.log(self.p95 / self.median) / _Z95
+
+    @property
+    def mean(self) -> float:
+        """Above the median."""
+        return self.median * math.exp(self._sigma**2 / 2)
+
+    def quantile(self, share: float) -> float:
+        """``median`` at 0.5, ``p95`` at 0.95."""
+        return self.median * math.exp(self._sigma * _STANDARD.inv_cdf(share))
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform(Distribution):
+    """Anything from ``low`` to ``high``, equally likely."""
+
+    low: float
+    high: float
+
+    @property
+    def mean(self) -> float:
+        """The middle."""
+        return (self.low + self.high) / 2
+
+    def quantile(self, share: float) -> float:
+        """In proportion."""
+        return self.low + (self.high - self.low) * share
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential(Distribution):
+    """The waits between events that do not know of each other."""
+
+    average: float
+
+    @property
+    def mean(self) -> float:
+        """What it was made with."""
+        return self.average
+
+    def quantile(self, share: float) -> float:
+        """``-mean · ln(1 - share)``."""
+        return -self.average * math.log1p(-share)
+
+
+@dataclass(frozen=True, slots=True)
+class Empirical(Distribution):
+    """One of these values, in ascending order, each equally likely; a repeated one more often."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Of the values."""
+        return fmean(self.values)
+
+    def quantile(self, share: float) -> float:
+        """One of the values."""
+        return self.values[min(len(self.values) - 1, int(share * len(self.values)))]
+
+
+def empirical(values: Sequence[float]) -> Empirical:
+    """The distribution of values in any order, of which there is at least one."""
+    return Empirical(tuple(sorted(values)))
+
+
+def _lognormal(median: float, p95: float) -> Lognormal:
+    if not 0 < median <= p95:
+        raise ValueError("the median has to be above 0, and p95 at least as large")
+    return Lognormal(median, p95)
+
+
+def _uniform(low: float, high: float) -> Uniform:
+    if low > high:
+        raise ValueError("the lower end comes first")
+    return Uniform(low, high)
+
+
+#: Each word with the names of its parameters, by which they may also be given.
+_FORMS: dict[str, tuple[tuple[str, ...], Callable[..., Distribution]]] = {
+    "normal": (("mean", "sd"), Normal),
+    "lognormal": (("median", "p95"), _lognormal),
+    "uniform": (("low", "high"), _uniform),
+    "exponential": (("mean",), Exponential),
+}
+_REMEDY = (
+    "it has to be a number of at least 0, or normal(350,80), lognormal(median=350,p95=900), "
+    "uniform(200,500), exponential(300) or empirical(210,340,980), with your own numbers"
+)
+
+
+def parse(text: str) -> Distribution:
+    """The distribution that a text names. Raises ``ValueError`` with the remedy."""
+    text = text.strip()
+    called = re.fullmatch(r"(\w+)\s*\((.*)\)", text)
+    if called is None:
+        return Constant(_number(text))
+    name, inside = called[1].lower(), called[2]
+    parts = [part.strip() for part in inside.split(",")]
+    if name == "empirical":
+        return empirical([_number(part) for part in parts])
+    if name not in _FORMS:
+        raise ValueError(f"there is no distribution {called[1]}: {_REMEDY}")
+    parameters, make = _FORMS[name]
+    given: dict[str, float] = {}
+    for position, part in enumerate(parts):
+        word, equals, value = part.rpartition("=")
+        word = word.strip() if equals else "".join(parameters[position : position + 1])
+        if word not in parameters or word in given:
+            break
+        given[word] = _number(value)
+    if len(given) != len(parameters) or len(parts) != len(parameters):
+        raise ValueError(f"{name} is written {name}({','.join(parameters)}), with numbers")
+    return make(*(given[parameter] for parameter in parameters))
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{text.strip()!r} is no number: {_REMEDY}") from None
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{text.strip()} is out of range: {_REMEDY}")
+    return number
