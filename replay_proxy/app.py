@@ -13,8 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from replay_proxy import __version__
+from replay_proxy.connection import Receive, Scope, Send
 from replay_proxy.control import control_plane
-from replay_proxy.data_plane import DataPlane, Receive, Scope, Send, raw_path, split_cassette
+from replay_proxy.data_plane import DataPlane, raw_path, split_cassette
 from replay_proxy.dummy.schemas import (
     CreateChatCompletionRequest,
     CreateChatCompletionResponse,

@@ -6,19 +6,22 @@ between a client and its chunks. Which paths lead here is the app's affair.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import quote, unquote
 
-from replay_proxy.errors import BodyTooLarge, ReplayProxyError
+from replay_proxy.connection import (
+    Receive,
+    Scope,
+    Send,
+    drop,
+    leave_out_server_headers,
+    reset_when_closed,
+)
+from replay_proxy.errors import BodyTooLarge, ConnectionDropped, ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.provenance import Source, error_response, provenance
 from replay_proxy.timeline import Arrivals
 from replay_proxy.wire import Request, Response, Transport, header
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 logger = logging.getLogger("replay_proxy")
 
@@ -62,6 +65,8 @@ class DataPlane:
             await _send(await self._answer(cassette, request), send)
         except BodyTooLarge as error:
             await _send(error_response(error), send)
+        except ConnectionDropped as dropped:
+            await drop(send, receive, reset=dropped.reset)
         except asyncio.CancelledError:
             if departure is None or not departure.happened:
                 raise
@@ -73,6 +78,8 @@ class DataPlane:
     async def _answer(self, cassette: str | None, request: Request) -> Response:
         try:
             return await self._transport_of(_named(cassette, request)).handle(request)
+        except ConnectionDropped:
+            raise
         except ReplayProxyError as error:
             refusal = error
         except Exception:
@@ -124,7 +131,7 @@ async def _body(receive: Receive) -> bytes | None:
 
 async def _send(response: Response, send: Send) -> None:
     """Send the answer. One that breaks off is left incomplete: the server closes the connection."""
-    _leave_out_server_headers(send)
+    leave_out_server_headers(send)
     start = {
         "type": "http.response.start",
         "status": response.status,
@@ -140,24 +147,13 @@ async def _send(response: Response, send: Send) -> None:
         async for chunk in body:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except ReplayProxyError as error:
+        if isinstance(error, ConnectionDropped) and error.reset:
+            reset_when_closed(send)
         logger.warning("An answer broke off, and so does its client's connection: %s", error)
         return
     finally:
         await body.aclose()
     await send({"type": "http.response.body", "body": b""})
-
-
-def _leave_out_server_headers(send: Send) -> None:
-    """Keep uvicorn from adding a ``date`` and a ``server`` of its own to a recorded answer's.
-
-    uvicorn has a flag for each and no way for an application to ask for it.
-    """
-    cycle = getattr(send, "__self__", None)
-    defaults = getattr(cycle, "default_headers", None)
-    if defaults:
-        cycle.default_headers = [  # type: ignore[union-attr]
-            pair for pair in defaults if pair[0] not in (b"date", b"server")
-        ]
 
 
 class _Departure:

@@ -9,10 +9,12 @@
     │   ├── UnknownPath             404
     │   ├── InvalidRequest          400, as OpenAI words it
     │   ├── InvalidCassetteName     400
+    │   ├── InvalidFault            400
     │   └── NotImplementedByDummy   501
     ├── StoreError                  an answer could not be read or kept: 500
     │   ├── CassetteMissing         there is no such cassette
     │   └── CassetteDamaged         there is a file, and it cannot be trusted
+    ├── ConnectionDropped           a fault ends the client's connection
     └── UpstreamError               the real API gave no whole answer
         ├── UpstreamUnreachable     502
         ├── UpstreamTooSlow         504
@@ -109,6 +111,15 @@ class InvalidCassetteName(RequestError):
         super().__init__(f"{name!r} names no cassette: {cause}.")
 
 
+class InvalidFault(RequestError):
+    """What a request names in ``x-replay-fault`` is no script of faults."""
+
+    code = "invalid_fault"
+
+    def __init__(self, cause: ValueError) -> None:
+        super().__init__(f"The header x-replay-fault cannot be followed: {cause}.")
+
+
 class NotImplementedByDummy(RequestError):
     """The dummy has no answer for this endpoint."""
 
@@ -133,6 +144,18 @@ class CassetteDamaged(StoreError):
     """There is a file of this name, and it is no cassette that this version can trust."""
 
     code = "cassette_damaged"
+
+
+class ConnectionDropped(ReplayProxyError):
+    """The fault of this name ends the client's connection, before its answer or in the middle.
+
+    ``reset`` is whether the client sees it reset (TCP RST) rather than closed.
+    """
+
+    def __init__(self, message: str, *, fault: str, reset: bool) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.reset = reset
 
 
 class UpstreamError(ReplayProxyError):

@@ -1,7 +1,8 @@
 """What a server has answered, cassette by cassette: the facts of its report.
 
 ``Journaled`` notes each answer of a transport; ``Journal`` keeps counts, the interactions that were
-used, and a bounded number of misses. What a cassette holds is not known here.
+used, a bounded number of misses, the faults that were met, and when a request came again that had
+met one. What a cassette holds is not known here.
 """
 
 from collections import Counter
@@ -10,7 +11,9 @@ from typing import Any
 
 import orjson
 
+from replay_proxy.conduct import Arrival, retry_after_s
 from replay_proxy.errors import (
+    ConnectionDropped,
     InvalidCassetteName,
     NotImplementedByDummy,
     ReplayProxyError,
@@ -23,6 +26,9 @@ from replay_proxy.wire import Request, Response, Transport, header
 
 #: So many different misses are kept for a cassette; further ones are only counted.
 KEPT_MISSES = 1000
+#: Of so many requests that met a fault, and so often each, the arrivals are kept; further faults
+#: are only counted.
+KEPT_CHAINS, KEPT_ARRIVALS = 1000, 100
 #: Errors of the proxy, which an application that swallows them must not hide. What the dummy
 #: refuses as OpenAI would is an answer, and what the API does not answer may be asked again.
 _UNANSWERED = (StoreError, InvalidCassetteName, NotImplementedByDummy)
@@ -39,6 +45,10 @@ class Entry:
     recorded: set[int] = field(default_factory=set)
     #: The error object of each miss, by fingerprint, with ``times``.
     misses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: How often each fault was met.
+    faults: Counter[str] = field(default_factory=Counter)
+    #: The arrivals of each request that met a fault, from that one on, by fingerprint.
+    chains: dict[str, list[Arrival]] = field(default_factory=dict)
 
 
 class Journal:
@@ -63,6 +73,29 @@ class Journal:
         elif source == Source.REFUSED:
             assert isinstance(response.body, bytes)
             _note_miss(entry, orjson.loads(response.body)["error"])
+
+    def arrival(self, cassette: str, request: Request) -> Arrival | None:
+        """Take down a request that has met a fault before; None for any other."""
+        entry = self.entries.get(cassette)
+        if entry is None or not entry.chains:
+            return None
+        chain = entry.chains.get(fingerprint(request))
+        if chain is None or len(chain) >= KEPT_ARRIVALS:
+            return None
+        chain.append(Arrival(request.arrived_us))
+        return chain[-1]
+
+    def note_fault(
+        self, cassette: str, request: Request, arrival: Arrival | None, met: Arrival
+    ) -> None:
+        """Take down the fault that a request has ``met``; ``arrival`` is what it had before."""
+        entry = self.entry(cassette)
+        entry.faults[met.fault] += 1
+        if arrival is not None:
+            arrival.fault, arrival.status = met.fault, met.status
+            arrival.retry_after_s = met.retry_after_s
+        elif len(entry.chains) < KEPT_CHAINS:
+            entry.chains.setdefault(fingerprint(request), [met])
 
     def refuse(self, cassette: str, request: Request, error: ReplayProxyError) -> None:
         """Take down an error; one that leaves a request without any answer is a miss too."""
@@ -102,10 +135,23 @@ class Journaled:
 
     async def handle(self, request: Request) -> Response:
         """The transport's answer."""
+        arrival = self._journal.arrival(self._cassette, request)
         try:
             response = await self._transport.handle(request)
+        except ConnectionDropped as drop:
+            self._journal.entry(self._cassette).answers[Source.FAULT] += 1
+            met = Arrival(request.arrived_us, drop.fault)
+            self._journal.note_fault(self._cassette, request, arrival, met)
+            raise
         except ReplayProxyError as error:
             self._journal.refuse(self._cassette, request, error)
             raise
         self._journal.note(self._cassette, response)
+        if (fault := header(response.headers, b"x-replay-fault")) is not None:
+            wait_s = retry_after_s(
+                header(response.headers, b"retry-after"),
+                header(response.headers, b"retry-after-ms"),
+            )
+            met = Arrival(request.arrived_us, fault.decode(), response.status, wait_s)
+            self._journal.note_fault(self._cassette, request, arrival, met)
         return response

@@ -5,6 +5,8 @@ replay, ON_MISS=fail     Player(cassette, otherwise=Refuse(cassette))
 replay, ON_MISS=dummy    Player(cassette, otherwise=Dummy)
 replay, ON_MISS=record   Player(cassette, otherwise=Recorder(Upstream, cassette))
 dummy                    Dummy
+any of them              Faulty(<above>, script)
+any of them, RPM or TPM  Limited(Faulty(<above>, script), limits)
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 from replay_proxy.cassette import Cassette
 from replay_proxy.dummy import Content, Dummy
 from replay_proxy.errors import InvalidCassetteName, StoreError
+from replay_proxy.faults import Faulty, Limited, Limits, Script
 from replay_proxy.journal import Journal, Journaled
 from replay_proxy.matching import Rule
 from replay_proxy.player import Player, Refuse, Unopened
@@ -31,13 +34,18 @@ class Assembly:
     """The transports of one process, one a cassette, and what has to be closed behind them.
 
     Raises ``StoreError`` when the store does not allow the mode: a strict replay without its
-    cassette, a recording without a writable directory, a damaged cassette in any mode.
+    cassette, a recording without a writable directory, a damaged cassette in any mode. Raises
+    ``ConfigurationError`` for a script of faults that cannot be read.
     """
 
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or MonotonicClock()
         self._content = Content.of(settings)
+        name, text = settings.fault_script
+        self._script = Script.of_setting(text, name=name, seed=settings.fault_seed)
+        self._limits = Limits(rpm=settings.rpm, tpm=settings.tpm, clock=self._clock)
+        self._faulty: dict[str, Faulty] = {}
         self.rule = Rule(settings.ignored_paths, settings.matched_headers)
         self._store = None if settings.mode is Mode.DUMMY else _open_store(settings, self.rule)
         self._upstream = self._reach() if settings.may_reach_upstream else None
@@ -70,14 +78,27 @@ class Assembly:
         return self._store.cassette(name) if self._store is not None else None
 
     def rewind(self, name: str) -> None:
-        """Start a cassette's order over, and its report."""
+        """Start a cassette's order over, its report and its faults, and every key's rates."""
         self.journal.entries.pop(name, None)
+        if name in self._faulty:
+            self._faulty[name].rewind()
+        self._limits.rewind()
         cassette = self.cassette(name)
         if cassette is not None:
             cassette.rewind()
 
     def _journaled(self, name: str) -> Transport:
-        return Journaled(self._nested(name), self.journal, name)
+        transport: Transport = self._faulty_over(self._nested(name), name)
+        if self._limits:
+            transport = Limited(transport, self._limits)
+        return Journaled(transport, self.journal, name)
+
+    def _faulty_over(self, transport: Transport, name: str) -> Faulty:
+        """The transport with the faults of the settings, or of a request's header."""
+        seed = self._settings.fault_seed
+        faulty = Faulty(transport, self._script.afresh(), seed=seed, clock=self._clock)
+        self._faulty[name] = faulty
+        return faulty
 
     def _nested(self, name: str) -> Transport:
         if self._store is None:

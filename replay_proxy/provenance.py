@@ -19,6 +19,7 @@ class Source(StrEnum):
     CASSETTE = "cassette"
     DUMMY = "dummy"
     REFUSED = "refused"
+    FAULT = "fault"
 
 
 _CACHE_STATUS = {
@@ -26,6 +27,7 @@ _CACHE_STATUS = {
     Source.CASSETTE: "hit",
     Source.DUMMY: "detail=dummy",
     Source.REFUSED: "detail=refused",
+    Source.FAULT: "detail=fault",
 }
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 
 from replay_proxy.cassette import Cassette, Recorded
+from replay_proxy.conduct import conduct
+from replay_proxy.faults import kind_of
 from replay_proxy.journal import Entry
 from replay_proxy.matching import Rule
 from replay_proxy.miss import summary
@@ -26,7 +28,8 @@ async def report(
 
     ``used`` are all that were replayed or recorded. ``unused`` shows the first thousand of
     ``unused_total``, and whether the same request was ``asked``, only less often than it was
-    recorded. ``expired`` are those that were replayed and are older than ``max_age_s``.
+    recorded. ``expired`` are those that were replayed and are older than ``max_age_s``. ``faults``
+    is the verdict on what clients did about each fault.
     """
     used = sorted((entry.replayed.keys() | entry.recorded) - {0})
     unused: list[int] = []
@@ -52,6 +55,7 @@ async def report(
         "unused": [_described(each) | {"asked": _key(each, rule) in asked} for each in shown],
         "unused_total": len(unused),
         "expired": [_described(each) for each in expired],
+        "faults": conduct(entry.faults, entry.chains.values(), kind_of),
         "saved": {"requests": entry.answers[Source.CASSETTE], "tokens": tokens},
     }
 

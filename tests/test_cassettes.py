@@ -140,7 +140,7 @@ def test_the_report_counts_what_was_answered_and_survives_a_bad_question(
     proxy.kill()
     entry = report["cassettes"]["default"]
     assert status == 200
-    assert entry["answers"] == {"upstream": 0, "cassette": 1, "dummy": 0, "refused": 2}
+    assert entry["answers"] == {"upstream": 0, "cassette": 1, "dummy": 0, "refused": 2, "fault": 0}
     assert [(miss["asked"]["path"], miss["times"]) for miss in entry["misses"]] == [
         ("/v1/nothing", 2)
     ]

@@ -19,12 +19,21 @@ PACKAGE = Path(replay_proxy.__file__).parent
 #: each other.
 LAYERS = {
     "0 words": ("errors", "wire", "texts", "sse", "events", "timeline", "settings"),
-    "1 rules": ("redaction", "fingerprint", "provenance", "ending", "answer"),
+    "1 rules": ("redaction", "fingerprint", "provenance", "ending", "answer", "conduct"),
     "1 rules on rules": ("matching", "leaves", "transcript"),
     "1 rules on those": ("comparison", "nearness", "drift"),
     "2 tape": ("cassette",),
     "2 its misses, its text": ("miss", "twin", "leaks"),
-    "3 parts": ("upstream", "recorder", "player", "dummy", "store", "journal", "importers"),
+    "3 parts": (
+        "upstream",
+        "recorder",
+        "player",
+        "dummy",
+        "faults",
+        "store",
+        "journal",
+        "importers",
+    ),
     "4 composition": ("modes",),
     "5 faces": ("app", "server", "verdict", "tape_tools"),
     "6 entries": ("cli", "pytest_plugin"),
@@ -33,6 +42,7 @@ LAYERS = {
 BELONGS_TO = {
     "chunk_transport": "upstream",
     "child": "cli",
+    "connection": "app",
     "control": "app",
     "data_plane": "app",
     "report": "app",

@@ -96,7 +96,7 @@ def test_a_miss_that_the_command_swallows_fails_and_explains_itself(tmp_path: Pa
     assert (told["version"], told["verdict"], told["exit_code"]) == (1, "failed", 1)
     assert (told["command"][:2], told["command_exit_code"]) == (["bash", "-c"], 0)
     demo = told["cassettes"]["demo"]
-    assert demo["answers"] == {"upstream": 0, "cassette": 1, "dummy": 0, "refused": 2}
+    assert demo["answers"] == {"upstream": 0, "cassette": 1, "dummy": 0, "refused": 2, "fault": 0}
     assert [(miss["message"], miss["times"]) for miss in demo["misses"]] == [(message, 2)]
     assert demo["unused_total"] == len(demo["unused"]) == 13
     unused = {each["interaction"] for each in demo["unused"]}

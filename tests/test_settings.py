@@ -30,6 +30,10 @@ DEFAULTS: dict[str, Any] = {
     "dummy_tokens": "",
     "dummy_chunk": "char",
     "dummy_seed": None,
+    "faults": "",
+    "fault_seed": 0,
+    "rpm": None,
+    "tpm": None,
 }
 #: Each setting with a value that is not its default, as written and as read.
 EXAMPLES: list[tuple[str, str, Any]] = [
@@ -50,6 +54,10 @@ EXAMPLES: list[tuple[str, str, Any]] = [
     ("DUMMY_TOKENS", "120", "120"),
     ("DUMMY_CHUNK", "word", "word"),
     ("DUMMY_SEED", "7", 7),
+    ("FAULTS", "first=2 rate_limit", "first=2 rate_limit"),
+    ("FAULT_SEED", "7", 7),
+    ("RPM", "60", 60),
+    ("TPM", "150000", 150_000),
 ]
 OURS = (
     "MODE",
@@ -61,6 +69,9 @@ OURS = (
     "REPLAY_",
     "RECORD_",
     "DUMMY_",
+    "FAULT",
+    "RPM",
+    "TPM",
 )
 
 

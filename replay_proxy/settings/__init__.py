@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.settings.dummy import DummySettings
+from replay_proxy.settings.faults import FaultSettings
 from replay_proxy.settings.names import refuse_unknown_names
 from replay_proxy.settings.values import (
     Mode,
@@ -28,7 +29,7 @@ from replay_proxy.settings.values import (
 __all__ = ["Mode", "OnMiss", "Repeats", "Settings", "cassette_name", "load"]
 
 
-class Settings(DummySettings, BaseSettings):
+class Settings(DummySettings, FaultSettings, BaseSettings):
     """Everything that can be set, from the environment or a ``.env`` file (the former wins)."""
 
     model_config = SettingsConfigDict(

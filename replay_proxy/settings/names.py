@@ -18,7 +18,7 @@ SLIP, SLIP_OF_FAMILY = 0.85, 0.75
 SHORT = 7
 #: A variable that begins so is ours, known or not; less what platforms put beside a service of that
 #: name (Kubernetes, container links), and what is about this project rather than for it.
-OURS = re.compile(r"(?:REPLAY_(?!PROXY_)|UPSTREAM_|DUMMY_|ON_MISS)")
+OURS = re.compile(r"(?:REPLAY_(?!PROXY_)|UPSTREAM_|DUMMY_|FAULTS?_|ON_MISS)")
 OF_PLATFORMS = re.compile(r".*_(?:SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d\w*|NAME|ENV_\w+)")
 
 

@@ -1,0 +1,177 @@
+"""The conduct of a client that has met faults: did it wait, back off, give up, ask in vain? Pure.
+
+Judged from arrival times and fingerprints only: the next arrival of the same request is taken for
+the client's answer to the fault. What a fault asks of a client is its ``Kind``.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NotRequired, TypedDict
+
+#: A wait in ``retry-after`` or ``retry-after-ms``; a date is none that a fault sends.
+_NUMBER = re.compile(rb"\d+(?:\.\d+)?")
+
+
+class Kind(StrEnum):
+    """What the client of a fault should do."""
+
+    #: Nothing came of the request, and asking again helps.
+    RETRY = "retry"
+    #: Nothing came of the request, and asking again cannot help.
+    STOP = "stop"
+    #: The answer began and was lost: without asking again its text is missing.
+    BROKEN = "broken"
+    #: Everything arrived, if late or oddly.
+    WHOLE = "whole"
+
+
+@dataclass(slots=True)
+class Arrival:
+    """One request; ``fault`` is the name of the fault that it met, and empty without one.
+
+    ``status`` is 0 where no answer came. ``retry_after_s`` is the wait that the answer asked for.
+    """
+
+    arrived_us: int
+    fault: str = ""
+    status: int = 0
+    retry_after_s: float | None = None
+
+
+class Conduct(TypedDict):
+    """What clients did about one fault; ``findings`` are in words, and empty for a good client.
+
+    ``too_early_by_s`` is the most by which one came back before ``retry-after``; ``backed_off`` is
+    whether gaps grew, and left out where there were not two gaps in a row.
+    """
+
+    fault: str
+    kind: Kind
+    met: int
+    asked_again: int
+    gave_up: int
+    too_early: int
+    too_early_by_s: NotRequired[float]
+    backed_off: NotRequired[bool]
+    findings: list[str]
+
+
+def kind_of_status(status: int) -> Kind:
+    """What an answer with this status asks of its client, as the OpenAI SDKs understand it."""
+    if status in (0, 408, 409, 425, 429) or status >= 500:
+        return Kind.RETRY
+    return Kind.STOP if status >= 400 else Kind.BROKEN
+
+
+def retry_after_s(seconds: bytes | None, milliseconds: bytes | None) -> float | None:
+    """The wait that two headers ask for; the finer one counts, as in the OpenAI SDKs."""
+    for value, unit_s in ((milliseconds, 0.001), (seconds, 1.0)):
+        if value is not None and _NUMBER.fullmatch(value):
+            return float(value) * unit_s
+    return None
+
+
+def conduct(
+    met: dict[str, int],
+    chains: Iterable[Sequence[Arrival]],
+    kind_of: Callable[[str, int], Kind],
+) -> list[Conduct]:
+    """The verdict on each fault, in the order in which they were met.
+
+    ``met`` counts each fault; a chain holds the arrivals of one request from its first fault on;
+    ``kind_of`` takes a fault's name and the status of its answer.
+    """
+    kept = list(chains)
+    return [_conduct(fault, count, kept, kind_of) for fault, count in met.items()]
+
+
+def _conduct(
+    fault: str,
+    met: int,
+    chains: list[Sequence[Arrival]],
+    kind_of: Callable[[str, int], Kind],
+) -> Conduct:
+    encounters = [pair for chain in chains for pair in _encounters(chain) if pair[0].fault == fault]
+    waits = [
+        now.retry_after_s - _gap_s(now, then)
+        for now, then in encounters
+        if then is not None and now.retry_after_s is not None
+    ]
+    early = [wait_s for wait_s in waits if wait_s > 0]
+    grew = [grown for chain in chains if (grown := _grew(chain, fault)) is not None]
+    kind = kind_of(fault, encounters[0][0].status if encounters else 0)
+    told = Conduct(
+        fault=fault,
+        kind=kind,
+        met=met,
+        asked_again=sum(then is not None for _, then in encounters),
+        gave_up=sum(then is None for _, then in encounters),
+        too_early=len(early),
+        findings=[],
+    )
+    if early:
+        told["too_early_by_s"] = round(max(early), 3)
+    if grew:
+        told["backed_off"] = all(grew)
+    told["findings"] = list(_findings(told))
+    return told
+
+
+def _encounters(chain: Sequence[Arrival]) -> Iterator[tuple[Arrival, Arrival | None]]:
+    """Each arrival that met a fault, and the next one of the same request."""
+    for number, arrival in enumerate(chain):
+        if arrival.fault:
+            yield arrival, chain[number + 1] if number + 1 < len(chain) else None
+
+
+def _gap_s(now: Arrival, then: Arrival) -> float:
+    return (then.arrived_us - now.arrived_us) / 1e6
+
+
+def _grew(chain: Sequence[Arrival], fault: str) -> bool | None:
+    """Whether the last gap behind a fault was longer than the first; None without two gaps.
+
+    With ``retry-after`` the server decides about the gap, and it tells nothing.
+    """
+    gaps_s = [
+        _gap_s(now, then)
+        for now, then in _encounters(chain)
+        if now.fault == fault and now.retry_after_s is None and then is not None
+    ]
+    return gaps_s[-1] > gaps_s[0] if len(gaps_s) > 1 else None
+
+
+def _findings(told: Conduct) -> Iterator[str]:
+    kind, again, never = told["kind"], told["asked_again"], told["gave_up"]
+    if told["too_early"]:
+        yield (
+            f"came back before retry-after {_times(told['too_early'])}, "
+            f"by up to {told.get('too_early_by_s', 0):g} s"
+        )
+    if kind is Kind.RETRY and told.get("backed_off") is False:
+        yield "asked again without waiting longer each time"
+    if kind is Kind.RETRY and never:
+        yield f"gave up {_times(never)}"
+    if kind is Kind.STOP and again:
+        yield f"asked again {_times(again)}, which cannot help"
+    if kind is Kind.BROKEN and never:
+        yield f"lost text {_times(never)}: went on without asking again"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number:,} times"
+
+
+def words(told: Conduct) -> str:
+    """The verdict on one fault, in a line for a person."""
+    good = []
+    if told["asked_again"] and told["kind"] in (Kind.RETRY, Kind.BROKEN):
+        good.append(f"asked again {_times(told['asked_again'])}")
+    if told.get("backed_off"):
+        good.append("backed off")
+    if told["kind"] is Kind.STOP and not told["asked_again"]:
+        good.append("did not ask again")
+    said = [*good, *told["findings"]]
+    return f"{told['fault']}, met {_times(told['met'])}" + (f": {'; '.join(said)}" if said else "")

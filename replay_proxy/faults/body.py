@@ -1,0 +1,144 @@
+"""The body of an answer that a fault alters, chunk by chunk or event by event.
+
+The client's side only: where a fault ends an answer early, its source is still read to its end, so
+that what is being recorded is recorded whole.
+"""
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
+from typing import Self
+
+from replay_proxy.errors import ConnectionDropped, ReplayProxyError
+from replay_proxy.wire import Chunks, Headers, Response, header
+
+_BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+
+
+class Source:
+    """The pieces of an answer: its chunks, or its events if ``by_event``.
+
+    A body that is whole already has no chunks: the events of a stream stand for them, and the two
+    halves of any other body.
+    """
+
+    def __init__(self, body: bytes | Chunks, *, by_event: bool) -> None:
+        self._body = body
+        self._chunks = None if isinstance(body, bytes) else aiter(body)
+        self._by_event = by_event
+        self._held = body if isinstance(body, bytes) else b""
+        self._pieces: deque[bytes] = deque()
+        self.ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece. Raises what the answer broke off with."""
+        while not self._pieces:
+            if self.ended:
+                raise StopAsyncIteration
+            await self._read()
+        return self._pieces.popleft()
+
+    async def _read(self) -> None:
+        if self._chunks is None:
+            self.ended = True
+        else:
+            try:
+                chunk = await anext(self._chunks)
+            except StopAsyncIteration:
+                self.ended = True
+            except ReplayProxyError:
+                self.ended = True
+                raise
+            else:
+                if not self._by_event:
+                    self._pieces.append(chunk)
+                    return
+                self._held += chunk
+        start = 0
+        if self._by_event:
+            for blank in _BLANK_LINE.finditer(self._held):
+                self._pieces.append(self._held[start : blank.end()])
+                start = blank.end()
+        elif len(self._held) > 1:
+            start = len(self._held) // 2
+            self._pieces.append(self._held[:start])
+        self._held = self._held[start:]
+        if self.ended and self._held:
+            self._pieces.append(self._held)
+
+    async def aclose(self) -> None:
+        """Nobody reads any further."""
+        if not isinstance(self._body, bytes):
+            await self._body.aclose()
+
+
+#: What a fault does to the pieces of an answer.
+Alter = Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes]]
+
+
+class Altered:
+    """A body that is still coming, as a fault lets it through."""
+
+    def __init__(self, source: Source, alter: Alter) -> None:
+        self._source = source
+        self._chunks = alter(source)
+        self._over = False
+        #: Who reads sources to their end; the owner of the set keeps the tasks alive.
+        self.reading_on: set[asyncio.Task[None]] = set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next chunk for the client."""
+        try:
+            return await anext(self._chunks)
+        except (StopAsyncIteration, ConnectionDropped):
+            self._over = True
+            raise
+
+    async def aclose(self) -> None:
+        """Close the source, or, if it is the fault that ended the answer, let it reach its end."""
+        await self._chunks.aclose()
+        if self._over and not self._source.ended:
+            task = asyncio.get_running_loop().create_task(_read_on(self._source))
+            self.reading_on.add(task)
+            task.add_done_callback(self.reading_on.discard)
+        else:
+            await self._source.aclose()
+
+
+async def _read_on(source: Source) -> None:
+    try:
+        with suppress(ReplayProxyError):  # There is nobody left to whom it could be told.
+            async for _ in source:
+                pass
+    finally:
+        await source.aclose()
+
+
+def streams_events(answer: Response) -> bool:
+    """Whether an answer is an event stream that can be read as it is."""
+    media_type = header(answer.headers, b"content-type") or b""
+    encoding = header(answer.headers, b"content-encoding") or b"identity"
+    return media_type.lower().startswith(b"text/event-stream") and encoding == b"identity"
+
+
+def altered(
+    answer: Response, alter: Alter, *, by_event: bool = False, length: bool = False
+) -> Response:
+    """The answer with its pieces altered; ``length`` is whether its length is still promised."""
+    ready = isinstance(answer.body, bytes) and streams_events(answer)
+    body = Altered(Source(answer.body, by_event=by_event or ready), alter)
+    headers = answer.headers if length else without(answer.headers, b"content-length")
+    return Response(answer.status, headers, body, answer.sent_s)
+
+
+def without(headers: Headers, name: bytes) -> Headers:
+    """The headers without those of a name."""
+    return tuple(pair for pair in headers if pair[0] != name)

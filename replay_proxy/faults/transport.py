@@ -1,0 +1,83 @@
+"""``Faulty``: any transport, with the faults of a script or of a request's own header."""
+
+import asyncio
+from collections import OrderedDict
+
+from replay_proxy.errors import InvalidFault
+from replay_proxy.faults.body import Altered
+from replay_proxy.faults.call import Call
+from replay_proxy.faults.rule import rules
+from replay_proxy.faults.script import Script
+from replay_proxy.fingerprint import fingerprint
+from replay_proxy.provenance import Source
+from replay_proxy.timeline import Clock
+from replay_proxy.wire import Request, Response, Transport, header
+
+#: The header that gives a request a script of its own, and names the fault of an answer.
+HEADER = b"x-replay-fault"
+#: So many scripts that came in headers keep their counts; the one not used for longest goes first.
+REMEMBERED = 10_000
+
+
+class Faulty:
+    """A transport between which and its client things go wrong.
+
+    A request with ``x-replay-fault`` follows the script in that header instead, which counts the
+    requests with the same header and the same fingerprint; an empty one means no fault. A faulted
+    answer names its fault. What the proxy itself refuses, a miss, is never altered.
+    """
+
+    def __init__(self, transport: Transport, script: Script, *, seed: int, clock: Clock) -> None:
+        self._transport = transport
+        self._script = script
+        self._seed = seed
+        self._clock = clock
+        self._asked_for: OrderedDict[tuple[bytes, str], Script] = OrderedDict()
+        self._reading_on: set[asyncio.Task[None]] = set()
+
+    def rewind(self) -> None:
+        """Count from the beginning."""
+        self._script.rewind()
+        self._asked_for.clear()
+
+    async def handle(self, request: Request) -> Response:
+        """The answer, or what a fault makes of it. Raises ``InvalidFault``."""
+        written = header(request.headers, HEADER)
+        script = self._script if written is None else self._script_of(written, request)
+        call = script.fault_for(request) if script else None
+        if call is None:
+            return await self._transport.handle(request)
+        return await self._faulted(call, request)
+
+    async def _faulted(self, call: Call, request: Request) -> Response:
+        fault = call.fault
+        if fault.instead is not None:
+            return _named(fault.instead(request, **call.arguments), call)
+        answer = await self._transport.handle(request)
+        if header(answer.headers, b"x-replay-source") == Source.REFUSED.encode():
+            return answer
+        assert fault.upon is not None
+        altered = await fault.upon(answer, self._clock, **call.arguments)
+        if altered is answer:
+            return answer
+        if isinstance(altered.body, Altered):
+            altered.body.reading_on = self._reading_on
+        return _named(altered, call)
+
+    def _script_of(self, written: bytes, request: Request) -> Script:
+        key = written, fingerprint(request)
+        script = self._asked_for.pop(key, None)
+        if script is None:
+            try:
+                script = Script(rules(written.decode("latin-1")), seed=self._seed)
+            except ValueError as error:
+                raise InvalidFault(error) from None
+        self._asked_for[key] = script
+        if len(self._asked_for) > REMEMBERED:
+            self._asked_for.popitem(last=False)
+        return script
+
+
+def _named(answer: Response, call: Call) -> Response:
+    headers = (*answer.headers, (HEADER, call.name.encode()))
+    return Response(answer.status, headers, answer.body, answer.sent_s)

@@ -1,0 +1,46 @@
+"""The settings of faults and rate limits: what goes wrong on purpose.
+
+In here: fields that ``Settings`` inherits. Not in here: what a script may say
+(``replay_proxy.faults``).
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from replay_proxy.errors import ConfigurationError
+
+
+class FaultSettings(BaseModel):
+    """What goes wrong on purpose."""
+
+    faults: str = Field(
+        "",
+        description="A script of faults, such as `first=2 rate_limit; every=10 cut`, "
+        "or `@FILE` that holds one.",
+    )
+    fault_seed: int = Field(0, description="Decides which requests a `share=` of a script is.")
+    rpm: int | None = Field(
+        None, gt=0, description="Requests per minute that each API key has; more get a 429."
+    )
+    tpm: int | None = Field(
+        None, gt=0, description="Tokens per minute that each API key has; more get a 429."
+    )
+
+    @property
+    def fault_script(self) -> tuple[str, str]:
+        """Where the script stands, for an error to name, and its text.
+
+        Raises ``ConfigurationError`` for a file that cannot be read.
+        """
+        if not self.faults.startswith("@"):
+            return "FAULTS", self.faults
+        path = Path(self.faults.removeprefix("@"))
+        try:
+            return f"FAULTS={self.faults}", path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise ConfigurationError(
+                f"FAULTS={self.faults} cannot be read: {cause}. "
+                "Name a file behind the @, or write the script itself."
+            ) from None
