@@ -1,5 +1,6 @@
 """The entry for ``uvicorn replay_proxy.main:app``: settings from the environment, or exit 2."""
 
+import gc
 import multiprocessing
 import sys
 
@@ -21,3 +22,6 @@ def _app() -> ReplayProxy:
 
 
 app = _app()
+# What is loaded by now lives as long as the process. Without this a full garbage collection looks
+# through all of it, and holds up every request for 24 ms.
+gc.freeze()

@@ -107,3 +107,9 @@ def test_serve_replays_a_cassette(tmp_path: Path) -> None:
             assert b"gpt-4-0613" in client.request("GET", "/v1/models").body
         process.terminate()
         process.wait()
+
+
+def test_a_full_garbage_collection_does_not_look_through_what_was_loaded(tmp_path: Path) -> None:
+    code = "import gc, replay_proxy.main; print(gc.get_freeze_count())"
+    done = start(tmp_path, sys.executable, "-c", code, MODE="dummy")
+    assert int(done.stdout) > 10_000
