@@ -14,7 +14,7 @@ import os
 from typing import TYPE_CHECKING
 
 from replay_proxy.cassette import Cassette
-from replay_proxy.dummy import Content, Dummy
+from replay_proxy.dummy import Content, Dummy, Tempo
 from replay_proxy.errors import InvalidCassetteName, StoreError
 from replay_proxy.faults import Faulty, Limited, Limits, Script
 from replay_proxy.journal import Journal, Journaled
@@ -41,7 +41,6 @@ class Assembly:
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or MonotonicClock()
-        self._content = Content.of(settings)
         name, text = settings.fault_script
         self._script = Script.of_setting(text, name=name, seed=settings.fault_seed)
         self._limits = Limits(rpm=settings.rpm, tpm=settings.tpm, clock=self._clock)
@@ -50,6 +49,13 @@ class Assembly:
         self._store = None if settings.mode is Mode.DUMMY else _open_store(settings, self.rule)
         self._upstream = self._reach() if settings.may_reach_upstream else None
         self._recorders: list[Recorder] = []
+        # One for all cassettes: its load is that of the process.
+        self._dummy = Dummy(
+            Content.of(settings),
+            Tempo.of(settings),
+            capacity=settings.dummy_capacity,
+            clock=self._clock,
+        )
         self._transports: dict[str, Transport] = {}
         #: The cassette of requests that name none.
         self.default = settings.cassette
@@ -102,7 +108,7 @@ class Assembly:
 
     def _nested(self, name: str) -> Transport:
         if self._store is None:
-            return Dummy(self._content)
+            return self._dummy
         cassette = self._store.cassette(name)
         if self._settings.mode is Mode.RECORD:
             return self._recorder(cassette)
@@ -111,7 +117,7 @@ class Assembly:
             case OnMiss.FAIL:
                 otherwise = Refuse(cassette, rule=self.rule)
             case OnMiss.DUMMY:
-                otherwise = Dummy(self._content)
+                otherwise = self._dummy
             case OnMiss.RECORD:
                 otherwise = self._recorder(cassette)
         pacing = Pacing(self._settings.replay_speed)

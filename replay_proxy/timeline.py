@@ -5,10 +5,14 @@ Units: ``_us`` is whole microseconds counted from the moment the request was sen
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
+
+#: How long a tick of the process's clock is: no event loop's timers are finer.
+TICK_S = 0.001
 
 
 class Clock(Protocol):
@@ -24,15 +28,42 @@ class Clock(Protocol):
 
 
 class MonotonicClock:
-    """The clock of the running process."""
+    """The clock of the running process. Those who wait for the same tick are woken together.
+
+    One timer a tick instead of one a sleeper: thousands of streams wait at once.
+    """
+
+    def __init__(self) -> None:
+        self._sleepers: dict[int, list[asyncio.Future[None]]] = {}
 
     def now_s(self) -> float:
         """Seconds of ``time.monotonic``."""
         return time.monotonic()
 
     async def sleep_until(self, deadline_s: float) -> None:
-        """Sleep to an absolute deadline, so that lateness never adds up."""
-        await asyncio.sleep(max(0.0, deadline_s - time.monotonic()))
+        """Sleep to an absolute deadline, so that lateness never adds up, or a tick longer."""
+        if deadline_s <= time.monotonic():
+            await asyncio.sleep(0)
+            return
+        loop = asyncio.get_running_loop()
+        tick = math.ceil(deadline_s / TICK_S)
+        sleeper = loop.create_future()
+        if tick in self._sleepers:
+            self._sleepers[tick].append(sleeper)
+        else:
+            self._sleepers[tick] = [sleeper]
+            self._wake(loop, tick)
+        await sleeper
+
+    def _wake(self, loop: asyncio.AbstractEventLoop, tick: int) -> None:
+        """Wake who sleeps until this tick, once it has come: a loop's timers may be early."""
+        left_s = tick * TICK_S - time.monotonic()
+        if left_s > 0:
+            loop.call_later(left_s, self._wake, loop, tick)
+            return
+        for sleeper in self._sleepers.pop(tick):
+            if not sleeper.done():  # One that was cancelled is.
+                sleeper.set_result(None)
 
 
 class Arrivals:

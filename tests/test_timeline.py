@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from itertools import accumulate, pairwise
 
 import pytest
@@ -166,13 +166,86 @@ def test_a_deadline_that_has_passed_is_not_waited_for_but_lets_others_run() -> N
     assert turns == ["other", "back"]
 
 
-def test_a_deadline_is_slept_until_and_not_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
+def test_nobody_is_woken_before_the_deadline_and_lateness_does_not_add_up() -> None:
+    clock = MonotonicClock()
+    woken: list[tuple[float, float]] = []
 
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
+    async def sleeper(begun_s: float) -> None:
+        for number in range(1, 31):
+            deadline_s = begun_s + number * 0.0013
+            await clock.sleep_until(deadline_s)
+            woken.append((deadline_s, clock.now_s()))
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
-    monkeypatch.setattr(time, "monotonic", lambda: 50.0)
-    asyncio.run(MonotonicClock().sleep_until(50.75))
-    assert slept == [0.75]
+    async def scenario() -> None:
+        begun_s = clock.now_s()
+        await asyncio.gather(*(sleeper(begun_s + number * 0.0001) for number in range(20)))
+
+    asyncio.run(scenario())
+    assert all(deadline_s <= now_s for deadline_s, now_s in woken)
+
+
+class Timers:
+    """The timers that the running loop was asked for, and the monotonic clock, set by hand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 50.0
+        self.set: list[tuple[float, Callable[[], None]]] = []
+        monkeypatch.setattr(time, "monotonic", lambda: self.now_s)
+        monkeypatch.setattr(asyncio.get_running_loop(), "call_later", self._call_later)
+
+    def _call_later(self, delay_s: float, call: Callable[..., None], *given: object) -> None:
+        self.set.append((self.now_s + delay_s, lambda: call(*given)))
+
+    def fire(self, early_s: float = 0.0) -> None:
+        when_s, call = min(self.set, key=lambda timer: timer[0])
+        self.set.remove((when_s, call))
+        self.now_s = when_s - early_s
+        call()
+
+
+async def begin(*sleeps: Coroutine[None, None, None]) -> list[asyncio.Task[None]]:
+    tasks = [asyncio.create_task(sleep) for sleep in sleeps]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def test_those_who_are_due_in_one_tick_share_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        timers, clock = Timers(monkeypatch), MonotonicClock()
+        due = (50.0101, 50.0105, 50.0109, 50.0113)
+        tasks = await begin(*map(clock.sleep_until, due))
+        assert [when_s for when_s, _ in timers.set] == pytest.approx([50.011, 50.012])
+        timers.fire()
+        await asyncio.sleep(0)
+        assert [task.done() for task in tasks] == [True, True, True, False]
+        timers.fire()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(scenario())
+
+
+def test_a_timer_that_is_early_is_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        timers, clock = Timers(monkeypatch), MonotonicClock()
+        (task,) = await begin(clock.sleep_until(50.75))
+        timers.fire(early_s=0.0004)
+        await asyncio.sleep(0)
+        assert not task.done()
+        timers.fire()
+        await task
+
+    asyncio.run(scenario())
+
+
+def test_a_sleeper_that_is_cancelled_keeps_nobody_from_waking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        timers, clock = Timers(monkeypatch), MonotonicClock()
+        one, other = await begin(clock.sleep_until(50.75), clock.sleep_until(50.75))
+        one.cancel()
+        await asyncio.sleep(0)
+        timers.fire()
+        await other
+
+    asyncio.run(scenario())

@@ -12,17 +12,22 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from replay_proxy.dummy.call import Call
+from replay_proxy.dummy.chances import Chances
 from replay_proxy.dummy.chat_completions import create_chat_completion
 from replay_proxy.dummy.content import Content
 from replay_proxy.dummy.instant import instantly
+from replay_proxy.dummy.load import Load
 from replay_proxy.dummy.models import list_models, retrieve_model
-from replay_proxy.dummy.replies import Reply, Streamed
+from replay_proxy.dummy.replies import Reply, Streamed, Whole
+from replay_proxy.dummy.tempo import Tempo
+from replay_proxy.dummy.timed import timely
 from replay_proxy.errors import NotImplementedByDummy
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.provenance import Source, provenance
-from replay_proxy.wire import Request, Response
+from replay_proxy.timeline import Clock, MonotonicClock
+from replay_proxy.wire import Chunks, Request, Response
 
-__all__ = ["ENDPOINTS", "Content", "Dummy", "Endpoint"]
+__all__ = ["ENDPOINTS", "Content", "Dummy", "Endpoint", "Tempo"]
 
 
 class Endpoint(NamedTuple):
@@ -53,20 +58,22 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(_ROOT + re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", path))
 
 
-def _response(reply: Reply, fingerprint: str) -> Response:
-    """The reply with its source and, unless it streams, its length."""
-    headers = reply.headers + provenance(Source.DUMMY, fingerprint)
-    if isinstance(reply, Streamed):
-        return Response(200, headers, instantly(reply))
-    headers += ((b"content-length", str(len(reply.body)).encode()),)
-    return Response(reply.status, headers, reply.body)
-
-
 class Dummy:
     """A ``Transport`` that answers without a network, a key or a recording."""
 
-    def __init__(self, content: Content | None = None) -> None:
+    def __init__(
+        self,
+        content: Content | None = None,
+        tempo: Tempo | None = None,
+        *,
+        capacity: int | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._content = content or Content()
+        self._tempo = tempo or Tempo()
+        self._clock = clock or MonotonicClock()
+        self._load = Load(capacity)
+        self._chances = Chances(self._content.seed)
         self._routes = tuple(
             (endpoint.method, _pattern(endpoint.path), endpoint.answer) for endpoint in ENDPOINTS
         )
@@ -77,13 +84,35 @@ class Dummy:
         Raises ``NotImplementedByDummy`` for an endpoint that is not in the table, and
         ``InvalidRequest`` for a request that OpenAI would refuse.
         """
+        arrived_s = self._clock.now_s()
+        tempo = self._tempo.asked(request.headers)
         for method, pattern, answer in self._routes:
             if method == request.method and (match := pattern.fullmatch(request.path)):
                 parts = {name: unquote(part) for name, part in match.groupdict("").items() if part}
                 name = fingerprint(request)
-                return _response(answer(Call(request, parts, name, self._content)), name)
+                reply = answer(Call(request, parts, name, self._content))
+                body = await self._body(reply, tempo, name, arrived_s)
+                return _response(reply, body, name)
         has = ", ".join(f"{endpoint.method} /v1{endpoint.path}" for endpoint in ENDPOINTS)
         raise NotImplementedByDummy(
             f"The dummy has no answer for {request.method} {request.path}: it implements {has}. "
             "Record this endpoint and replay it instead: a recording needs no dummy."
         )
+
+    async def _body(
+        self, reply: Reply, tempo: Tempo, fingerprint: str, arrived_s: float
+    ) -> bytes | Chunks:
+        """The reply's bytes, when they are due; what no model works on is due at once."""
+        if tempo.instant or (isinstance(reply, Whole) and not reply.tokens + reply.prompt_tokens):
+            return instantly(reply) if isinstance(reply, Streamed) else reply.body
+        pace = tempo.pace(self._chances.of(fingerprint), reply.prompt_tokens)
+        return await timely(reply, pace, arrived_s, clock=self._clock, load=self._load)
+
+
+def _response(reply: Reply, body: bytes | Chunks, fingerprint: str) -> Response:
+    """The reply with its source and, unless it streams, its length."""
+    headers = reply.headers + provenance(Source.DUMMY, fingerprint)
+    if isinstance(reply, Streamed):
+        return Response(200, headers, body)
+    headers += ((b"content-length", str(len(reply.body)).encode()),)
+    return Response(reply.status, headers, body)

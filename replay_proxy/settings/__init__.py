@@ -16,6 +16,7 @@ from replay_proxy.errors import ConfigurationError
 from replay_proxy.settings.dummy import DummySettings
 from replay_proxy.settings.faults import FaultSettings
 from replay_proxy.settings.names import refuse_unknown_names
+from replay_proxy.settings.tempo import TempoSettings
 from replay_proxy.settings.values import (
     Mode,
     OnMiss,
@@ -29,7 +30,7 @@ from replay_proxy.settings.values import (
 __all__ = ["Mode", "OnMiss", "Repeats", "Settings", "cassette_name", "load"]
 
 
-class Settings(DummySettings, FaultSettings, BaseSettings):
+class Settings(TempoSettings, DummySettings, FaultSettings, BaseSettings):
     """Everything that can be set, from the environment or a ``.env`` file (the former wins)."""
 
     model_config = SettingsConfigDict(

@@ -1,0 +1,36 @@
+"""The settings of the dummy's time: how fast it answers.
+
+In here: fields that ``Settings`` inherits. Not in here: what follows from them for an answer, and
+the words of a distribution (``replay_proxy.dummy``).
+"""
+
+from pydantic import BaseModel, Field
+
+
+class TempoSettings(BaseModel):
+    """How fast the dummy answers; without any of them, at once."""
+
+    dummy_ttft_ms: str = Field(
+        "",
+        description="Milliseconds until the dummy's first token: a number, or a distribution such "
+        "as `lognormal(median=350,p95=900)`.",
+    )
+    dummy_itl_ms: str = Field("", description="Milliseconds between two of its tokens, likewise.")
+    dummy_tps: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Its tokens per second, instead of `DUMMY_ITL_MS`.",
+    )
+    dummy_prefill_ms: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Milliseconds that each 1,000 tokens of the prompt add to the first token.",
+    )
+    dummy_capacity: int | None = Field(
+        None,
+        gt=0,
+        description="How many answers the dummy gives at once, for each worker: it slows down "
+        "from half of them on, and further requests queue.",
+    )
