@@ -46,8 +46,9 @@ def test_every_answer_names_its_source_fingerprint_and_interaction(
     assert len(headers) == len(named)
 
 
-def test_the_sources_are_the_four_of_the_design() -> None:
-    assert [str(source) for source in Source] == ["upstream", "cassette", "dummy", "refused"]
+def test_the_sources_are_those_of_the_design_and_a_fault_that_answers_itself() -> None:
+    sources = ["upstream", "cassette", "dummy", "refused", "fault"]
+    assert [str(source) for source in Source] == sources
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ def cassette(
     return {
         "answers": {"upstream": 0, "cassette": hits, "dummy": 0, "refused": len(misses)},
         "misses": misses,
+        "faults": [],
         "used": ["367700"],
         "unused": [{**each, "asked": False} for each in unused],
         "unused_total": len(unused) if unused_total is None else unused_total,

@@ -23,7 +23,8 @@ async def cut(
 ) -> Response:
     """The connection is closed after so many chunks, or bytes if given; the body is incomplete.
 
-    `APIConnectionError` after 1 request, with the text until then.
+    `APIConnectionError` after 1 request, with the text until then;
+    3 requests if it does not stream.
     """
 
     async def alter(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
@@ -37,7 +38,8 @@ async def cut(
 async def reset_midway(answer: Response, clock: Clock, /, after_chunks: int = 1) -> Response:
     """The connection is reset (TCP RST) after so many chunks.
 
-    `APIConnectionError` after 1 request, with the text until then.
+    `APIConnectionError` after 1 request, with the text until then;
+    3 requests if it does not stream.
     """
 
     async def alter(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
@@ -70,7 +72,8 @@ async def stall(
 async def hang(answer: Response, clock: Clock, /, after_chunks: int = 1) -> Response:
     """After so many chunks nothing comes any more, and the connection stays open.
 
-    `APITimeoutError` after 1 request, with the text until then, when its timeout is over.
+    `APITimeoutError` after 1 request, with the text until then;
+    3 requests if it does not stream.
     """
 
     async def alter(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
@@ -128,7 +131,7 @@ async def split_utf8(answer: Response, clock: Clock, /) -> Response:
 async def empty(answer: Response, clock: Clock, /) -> Response:
     """The status and the headers are right, and the body has no bytes.
 
-    `JSONDecodeError` after 1 request; a stream is over at once, without an error and without text.
+    no text after 1 request, and no error; `JSONDecodeError` if it does not stream.
     """
 
     async def alter(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
@@ -143,7 +146,7 @@ async def empty(answer: Response, clock: Clock, /) -> Response:
 async def content_type(answer: Response, clock: Clock, /, value: str = "text/html") -> Response:
     """The answer calls itself something else; its body stays as it is.
 
-    a string instead of a completion, after 1 request; a stream is read all the same.
+    the whole text after 1 request: it does not look at the type.
     """
     headers = (
         *without(answer.headers, b"content-type"),

@@ -33,7 +33,7 @@ def status(
 ) -> Response:
     """Any error status, 400 to 599, with an error object that has these fields.
 
-    `InternalServerError` after 3 requests for a 500; other statuses have their own exceptions.
+    `InternalServerError` after 3 requests for a 500; other statuses have other exceptions.
     """
     try:
         phrase = http.HTTPStatus(code).phrase

@@ -102,7 +102,7 @@ async def malformed(answer: Response, clock: Clock, /, after_events: int = 1) ->
 async def duplicate(answer: Response, clock: Clock, /, after_events: int = 1) -> Response:
     """The event behind so many others comes twice.
 
-    text that is doubled there, after 1 request: nothing tells it that there is too much.
+    a wrong text after 1 request: nothing tells it that something came twice.
     """
     return _by_event(answer, _at(after_events, lambda event: (event, event)))
 
@@ -110,7 +110,7 @@ async def duplicate(answer: Response, clock: Clock, /, after_events: int = 1) ->
 async def reorder(answer: Response, clock: Clock, /, after_events: int = 1) -> Response:
     """The two events behind so many others change places.
 
-    text in another order, after 1 request: nothing tells it so.
+    a wrong text after 1 request: nothing tells it that the order is another.
     """
 
     async def alter(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:

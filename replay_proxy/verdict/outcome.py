@@ -1,0 +1,84 @@
+"""A run that is over, and the words that each form of its verdict uses. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NotRequired, TypedDict
+
+from replay_proxy.conduct import Conduct
+
+_SOURCES = {
+    "cassette": "from the cassette",
+    "upstream": "from the API",
+    "dummy": "by the dummy",
+    "refused": "refused",
+    "fault": "by faults",
+}
+
+
+class Recording(TypedDict):
+    """An interaction; an unused one was ``asked`` if its request was, less often than recorded."""
+
+    interaction: str
+    method: str
+    path: str
+    model: str | None
+    last_message: str | None
+    recorded_at: str
+    asked: NotRequired[bool]
+
+
+class Saved(TypedDict):
+    """What was not asked of the API."""
+
+    requests: int
+    tokens: int
+
+
+class CassetteReport(TypedDict):
+    """What happened on one cassette; ``unused`` may be the first of ``unused_total`` only.
+
+    A miss is its error object, with ``times``; ``used`` are all that were replayed or recorded.
+    """
+
+    answers: dict[str, int]
+    misses: list[dict[str, Any]]
+    faults: list[Conduct]
+    used: list[str]
+    unused: list[Recording]
+    unused_total: int
+    expired: list[Recording]
+    saved: Saved
+
+
+Cassettes = dict[str, CassetteReport]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run that is over. ``exit_code`` is the command's own, negative if a signal ended it."""
+
+    command: Sequence[str]
+    exit_code: int
+    cassettes: Cassettes
+    fail_unused: bool = False
+
+
+def line(of: Any) -> str:
+    """A request in one line: method, path, model and the last message, as far as there is one."""
+    said = of["last_message"]
+    quoted = f'"{" ".join(said.split())}"' if said else ""
+    return " ".join(filter(None, [of["method"], of["path"], of["model"], quoted]))
+
+
+def answered(answers: dict[str, int]) -> str:
+    """How many answers there were, and where they came from."""
+    by_source = [
+        f"{answers[source]} {words}" for source, words in _SOURCES.items() if answers.get(source)
+    ]
+    total = counted(sum(answers.values()), "answer")
+    return f"{total}: {', '.join(by_source)}" if by_source else total
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number and what it counts."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
