@@ -13,6 +13,9 @@ from typing import NotRequired, TypedDict
 #: A wait in ``retry-after`` or ``retry-after-ms``; a date is none that a fault sends.
 _NUMBER = re.compile(rb"\d+(?:\.\d+)?")
 
+#: So much too early is no impatience: timers are not exact.
+TOLERANCE_S = 0.01
+
 
 class Kind(StrEnum):
     """What the client of a fault should do."""
@@ -99,7 +102,7 @@ def _conduct(
         for now, then in encounters
         if then is not None and now.retry_after_s is not None
     ]
-    early = [wait_s for wait_s in waits if wait_s > 0]
+    early = [wait_s for wait_s in waits if wait_s > TOLERANCE_S]
     grew = [grown for chain in chains if (grown := _grew(chain, fault)) is not None]
     kind = kind_of(fault, encounters[0][0].status if encounters else 0)
     told = Conduct(
