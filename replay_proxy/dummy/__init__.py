@@ -19,6 +19,7 @@ from replay_proxy.dummy.instant import instantly
 from replay_proxy.dummy.load import Load
 from replay_proxy.dummy.models import list_models, retrieve_model
 from replay_proxy.dummy.replies import Reply, Streamed, Whole
+from replay_proxy.dummy.responses import create_response
 from replay_proxy.dummy.tempo import Tempo
 from replay_proxy.dummy.timed import timely
 from replay_proxy.errors import NotImplementedByDummy
@@ -47,6 +48,7 @@ ENDPOINTS = (
     Endpoint("POST", "/chat/completions", create_chat_completion),
     Endpoint("GET", "/models", list_models),
     Endpoint("GET", "/models/{model}", retrieve_model),
+    Endpoint("POST", "/responses", create_response),
 )
 
 # OpenAI's root, then Azure's two: the deployment stands for the model there.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from replay_proxy.dummy.distributions import Distribution, parse
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.settings.dummy import DummySettings
 
@@ -22,7 +23,7 @@ class Content:
 
     source: str = "echo"
     said: str = ""
-    tokens: int | None = None
+    tokens: Distribution | None = None
     unit: str = "char"
     seed: int | None = None
 
@@ -32,14 +33,22 @@ class Content:
         source, _, said = settings.dummy_text.partition(":")
         if source == "file":
             source, said = "fixed", _text_of(Path(said))
-        tokens = settings.dummy_tokens
         return cls(
             source=source,
             said=said,
-            tokens=int(tokens) if tokens else None,
+            tokens=_length(settings.dummy_tokens),
             unit=settings.dummy_chunk,
             seed=settings.dummy_seed,
         )
+
+
+def _length(written: str) -> Distribution | None:
+    if not written:
+        return None
+    try:
+        return parse(written)
+    except ValueError as error:
+        raise ConfigurationError(f"DUMMY_TOKENS={written} is not valid: {error}.") from None
 
 
 def _text_of(file: Path) -> str:

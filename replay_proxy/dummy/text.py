@@ -37,7 +37,7 @@ def said(call: Call, first: str, last: str) -> Sequence[str]:
 def _length(call: Call) -> int:
     """How many pieces an answer has, drawn for this request; at least one."""
     assert call.content.tokens is not None
-    return max(1, call.content.tokens)
+    return max(1, round(call.content.tokens.sample(call.random("length"))))
 
 
 def ended(

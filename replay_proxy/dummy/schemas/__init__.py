@@ -18,6 +18,7 @@ from replay_proxy.dummy.schemas.chat_completions import (
     CreateChatCompletionStreamResponse,
 )
 from replay_proxy.dummy.schemas.models import ListModelsResponse, Model
+from replay_proxy.dummy.schemas.responses import CreateResponse
 
 __all__ = [
     "ChatCompletionRequestMessage",
@@ -25,6 +26,7 @@ __all__ = [
     "CreateChatCompletionRequest",
     "CreateChatCompletionResponse",
     "CreateChatCompletionStreamResponse",
+    "CreateResponse",
     "ListModelsResponse",
     "Model",
 ]
