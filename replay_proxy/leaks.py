@@ -3,14 +3,21 @@
 Strict where ``redaction`` is broad: a text that is shown may lose a harmless word, but a scan that
 fails a build has to be right. The forms are those that the vendors document and that
 secret scanners look for. A value is never repeated, only its beginning.
+
+It is looked for as a person would find it: behind compression, JSON's escapes, base64 and
+percent-encoding, and across the events of a stream.
 """
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import unquote_to_bytes
 
+from replay_proxy.answer import answer
 from replay_proxy.leaves import leaves
 from replay_proxy.redaction import SECRET_RESPONSE_HEADERS, STORED_REQUEST_HEADERS
+from replay_proxy.transcript import transcript
 from replay_proxy.wire import Headers, Request, without_keys
 
 _KINDS = {
@@ -42,6 +49,10 @@ _NAMES = tuple(_KINDS)
 _SHOWN = 8
 #: What ends in so few different characters is a mask, such as ``org-xxxx…``.
 _MASK = 2
+#: An escape of JSON, at any depth of JSON in JSON: of an ASCII character, or of white space.
+_ESCAPE = re.compile(rb"\\+(?:u00([0-7][0-9A-Fa-f])|([nrtbf])|(/))")
+#: What may be base64 of something long enough to hold a credential.
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{32,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +74,10 @@ def leaks(request: Request, headers: Headers, body: bytes) -> Iterator[Leak]:
             if _is_secret(side, name):
                 yield Leak("header that may not be stored", where, "")
             yield from _found(value, where)
-    yield from _found((request.path + "?" + request.query).encode("latin-1", "replace"), "path")
-    if _ANY.search(request.body):
-        yield from _in_request(request)
-    yield from _found(body, "answer body")
+    target = unquote_to_bytes(f"{request.path}?{request.query}".encode("latin-1", "replace"))
+    yield from _found(target.replace(b"/", b" "), "path")
+    yield from _in_request(request)
+    yield from _in_answer(headers, body)
 
 
 def _is_secret(side: str, name: bytes) -> bool:
@@ -77,16 +88,46 @@ def _is_secret(side: str, name: bytes) -> bool:
 
 def _in_request(request: Request) -> Iterator[Leak]:
     """By the path of the leaf; where that does not show it, of the body as it is."""
+    body = answer(200, request.headers, request.body).body
+    whole = list(_found(body, "request body"))
+    if not whole:
+        return
     found = [
         leak
-        for path, value in leaves(request).items()
+        for path, value in leaves(replace(request, body=body)).items()
         if path.startswith("$") and isinstance(value, str)
         for leak in _found(value.encode("utf-8", "replace"), f"request body {path}")
     ]
-    yield from found or _found(request.body, "request body")
+    yield from found
+    if len(whole) > len(found):
+        yield from whole
+
+
+def _in_answer(headers: Headers, body: bytes) -> Iterator[Leak]:
+    """In the body as it is, or in what the events of a stream say together."""
+    read = answer(200, headers, body)
+    whole = list(_found(read.body, "answer body"))
+    yield from whole
+    if read.steps is not None and not whole:
+        said = transcript(read)
+        for text in (said.text, said.reasoning, *(call.arguments for call in said.tool_calls)):
+            yield from _found(text.encode(), "answer body, over several events")
 
 
 def _found(text: bytes, where: str) -> Iterator[Leak]:
+    plain = _ESCAPE.sub(_unescaped, text) if b"\\" in text else text
+    yield from _matches(plain, where)
+    for run in _BASE64.finditer(plain):
+        yield from _matches(b64decode(run[0][: len(run[0]) & ~3]), f"{where}, in base64")
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    if escape[1]:
+        return bytes.fromhex(escape[1].decode())
+    return b" " if escape[2] else b"/"
+
+
+def _matches(text: bytes, where: str) -> Iterator[Leak]:
     for match in _ANY.finditer(text):
         if match.lastgroup is None or len(set(match[0][-12:])) <= _MASK:
             continue

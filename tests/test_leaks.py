@@ -1,5 +1,9 @@
 """A scan that fails a build has to be right: what is a credential, and what only looks like one."""
 
+import gzip
+import json
+from base64 import b64encode
+
 import pytest
 
 from replay_proxy.leaks import Leak, leaks
@@ -92,3 +96,65 @@ def test_headers_and_queries_that_may_not_be_stored_are_found() -> None:
     ]
     assert [leak.kind for leak in found(query="a=1&api-key=abc")] == ["credential in the query"]
     assert found(query="a=1&api-key=") == []
+
+
+KEY = f"sk-proj-{RANDOM}"
+EVENTS = ((b"content-type", b"text/event-stream"),)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"a": f"My key:\n{KEY}"}),
+        json.dumps({"a": f"\t{KEY}"}),
+        json.dumps({"a": json.dumps({"b": f"\n{KEY}"})}),
+        f'{{"a": "{KEY}"}}'.replace("s", "\\u0073"),
+        f'{{"a": "\\u000a{KEY}"}}',
+        json.dumps({"file_data": f"data:text/plain;base64,{b64encode(KEY.encode()).decode()}"}),
+        json.dumps({"a": b64encode(b"?" * 7 + KEY.encode()).decode()}).replace("/", "\\/"),
+    ],
+)
+def test_it_is_found_behind_escapes_and_base64(body: str) -> None:
+    (leak,) = found(body)
+    assert leak.kind == "OpenAI key"
+    assert leak.where.startswith("request body $.")
+    assert [leak.kind for leak in found(answer=body)] == ["OpenAI key"]
+
+
+def test_it_is_found_in_compressed_bodies_of_both_sides() -> None:
+    body = gzip.compress(f'{{"a": "{KEY}"}}'.encode())
+    request = Request("POST", "/v1/x", "", (), body)
+    assert [leak.where for leak in leaks(request, (), body)] == [
+        "request body $.a",
+        "answer body",
+    ]
+
+
+@pytest.mark.parametrize("event", ["chat", "response", "tool"])
+def test_it_is_found_when_it_came_over_several_events(event: str) -> None:
+    def data(piece: str) -> object:
+        if event == "response":
+            return {"type": "response.output_text.delta", "output_index": 0, "delta": piece}
+        call = {"index": 0, "function": {"arguments": piece}}
+        delta = {"tool_calls": [call]} if event == "tool" else {"content": piece}
+        return {"choices": [{"index": 0, "delta": delta}]}
+
+    pieces = [KEY[start : start + 4] for start in range(0, len(KEY), 4)]
+    answer = "".join(f"data: {json.dumps(data(piece))}\n\n" for piece in ["It is ", *pieces])
+    assert [leak.where for leak in found(answer=answer, headers=EVENTS)] == [
+        "answer body, over several events"
+    ]
+
+
+def test_it_is_found_in_paths_and_percent_encoded_queries() -> None:
+    assert [leak.where for leak in found(query=f"next=a%3D{KEY}")] == ["path"]
+    request = Request("GET", f"/v1/{KEY}/x", "", (), b"")
+    assert [leak.where for leak in leaks(request, (), b"")] == ["path"]
+
+
+def test_two_of_them_are_both_told_of_also_where_no_path_leads() -> None:
+    assert [leak.where for leak in found(f'{{"a": "{KEY}", "{KEY}": 1}}')] == [
+        "request body $.a",
+        "request body",
+        "request body",
+    ]
