@@ -1,6 +1,8 @@
 """The tape tools as commands: what each of them finds, prints, changes, and exits with."""
 
+import io
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -13,7 +15,9 @@ from typer.testing import CliRunner
 from replay_proxy.cli import app
 from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError
 from replay_proxy.store.archive import Archive
+from replay_proxy.tape_tools.export import write_twin
 from replay_proxy.tape_tools.import_ import name_of
+from replay_proxy.tape_tools.verify import verified
 from tests.support.tape import EVENTS, make, recorded, stored
 
 KEY = "sk-proj-" + "a1B2c3D4e5F6g7H8" * 3
@@ -301,6 +305,9 @@ def test_verify_passes_what_was_recorded(tool: Tool, cassettes: Path) -> None:
         ("streams", 1, "column"),
         ("media_type", "text/html", "column"),
         ("take_id", 5, "column"),
+        ("request_body", b' {"model":"m","messages":[{"role":"user","content":"2"}]}', "checksum"),
+        ("request_headers", "[]", "checksum"),
+        ("arrived_us", 5, "checksum"),
     ],
 )
 def test_verify_names_what_is_wrong_with_an_interaction(
@@ -325,6 +332,46 @@ def test_verify_finds_a_flipped_byte_wherever_it_changes_something(
         at = whole.index(needle)
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         assert tool("verify", "a", "--json", code=1)["verdict"] == "failed", needle
+
+
+def test_verify_finds_each_flipped_byte_that_changes_what_the_cassette_says(
+    tool: Tool, cassettes: Path
+) -> None:
+    def said() -> bytes:
+        text = io.BytesIO()
+        write_twin(path, text)
+        return re.sub(rb'"started_us":-?\d+', b"", text.getvalue())  # Nothing goes by it.
+
+    again = recorded("What?", b"data: 2\n\n", headers=EVENTS)
+    path = make(cassettes / "a.sqlite", [recorded("What?", b'{"a": 1}')], [again])
+    whole, before = path.read_bytes(), said()
+    used = [at for at, byte in enumerate(whole) if byte]
+    for at in used[::13]:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ (0xFF, 0x20)[at % 2]]) + whole[at + 1 :])
+        if not verified(path)["findings"]:
+            assert said() == before, at
+        for journal in cassettes.glob("a.sqlite-*"):
+            journal.unlink()
+
+
+def test_a_checksum_of_the_answer_alone_as_in_older_cassettes_is_enough(
+    tool: Tool, cassettes: Path
+) -> None:
+    one = recorded("1", b"a")
+    path = make(cassettes / "a.sqlite", [one])
+    change(path, "UPDATE interaction SET checksum = checksum & 0xFFFFFFFF")
+    tool("verify", "a")
+    assert stored(cassettes, one.request, cassette="a") == one
+    change(path, "UPDATE interaction SET body = CAST('b' AS BLOB)")
+    tool("verify", "a", code=1)
+
+
+def test_verify_finds_what_is_no_longer_in_the_schema(tool: Tool, cassettes: Path) -> None:
+    path = make(cassettes / "a.sqlite", [recorded("1", b"a")])
+    change(path, "CREATE INDEX another ON interaction (model)")
+    tool("verify", "a")
+    change(path, "DROP VIEW chunk")
+    assert "CREATE VIEW chunk" in tool("verify", "a", code=1)
 
 
 def test_verify_says_that_a_file_is_damaged_and_goes_on(tool: Tool, cassettes: Path) -> None:

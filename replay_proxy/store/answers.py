@@ -4,7 +4,6 @@ Both look at the newest take that has the key, and count from 0.
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 from replay_proxy.cassette import Interaction
 from replay_proxy.matching import Rule
 from replay_proxy.store import tables
-from replay_proxy.store.files import open_to_read, trouble
+from replay_proxy.store.files import ERRORS, open_to_read, trouble
 from replay_proxy.store.keys import Entry, Keys
 from replay_proxy.store.readers import Readers
 from replay_proxy.store.rows import to_recorded
@@ -124,7 +123,7 @@ class ByRule:
                 rows = connection.execute(tables.ALL_REQUESTS)
                 while (some := rows.fetchmany(_BATCH)) and not self._keys.closed:
                     self._keys.put(self._path, [self._entry(row) for row in some])
-        except sqlite3.Error as error:
+        except ERRORS as error:
             raise trouble(self._path, error) from error
 
     def _entry(self, row: Sequence[Any]) -> Entry:

@@ -14,7 +14,15 @@ from replay_proxy.cassette import Interaction, Take
 from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.nearness import features
 from replay_proxy.store import tables
-from replay_proxy.store.files import damaged, open_to_read, open_to_write, settle, trouble, wal
+from replay_proxy.store.files import (
+    ERRORS,
+    damaged,
+    open_to_read,
+    open_to_write,
+    settle,
+    trouble,
+    wal,
+)
 from replay_proxy.store.rows import Row, from_row, to_recorded, to_row
 from replay_proxy.store.takes import join_take
 
@@ -72,8 +80,9 @@ class Archive:
     def query(self, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[sqlite3.Row]:
         """The rows that a statement reads, as they are asked for."""
         try:
-            yield from self._connection.execute(sql, parameters or {})
-        except sqlite3.Error as error:
+            for row in self._connection.execute(sql, parameters or {}):  # noqa: UP028 - closes nothing
+                yield row
+        except ERRORS as error:
             raise trouble(self.path, error) from error
 
     def _whole(self, row: Row) -> Interaction:
@@ -145,7 +154,7 @@ def changing(path: Path) -> Iterator[Change]:
         settle(path)
         if made:
             path.unlink(missing_ok=True)
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, ERRORS):
             raise trouble(path, error) from error
         raise
     connection.close()

@@ -18,6 +18,8 @@ from replay_proxy.store.tables import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
 #: at every read, or starting would take longer the more it holds.
 CHECKED_WHOLE_BYTES = 8 * 1024 * 1024
 _BUSY_MS = 10_000
+#: What the sqlite3 module raises; the second where SQLite quotes a damaged schema in its message.
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
 #: SQLite's smallest page, and so its smallest file.
 SMALLEST_BYTES = 512
 
@@ -57,7 +59,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA foreign_keys = ON")
             _check(connection, path)
             return connection
-    except sqlite3.Error as error:
+    except ERRORS as error:
         raise trouble(path, error) from error
 
 
@@ -80,7 +82,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
             with _closed_on_failure(_connect(path, "ro&immutable=1")) as connection:
                 _check(connection, path)
                 return connection
-    except sqlite3.Error as error:
+    except ERRORS as error:
         raise trouble(path, error) from error
 
 
@@ -103,7 +105,7 @@ def settle(path: Path, *, wait_s: float = 2.0) -> None:
                 mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
             finally:
                 connection.close()
-        except sqlite3.Error:
+        except ERRORS:
             mode = "wal"
         # Of several workers that stop together only the last can succeed.
         if mode == "delete" or time.monotonic() > deadline:
@@ -114,11 +116,10 @@ def settle(path: Path, *, wait_s: float = 2.0) -> None:
 def trouble(path: Path, error: Exception) -> StoreError:
     """An error met while using a cassette, in our words."""
     cause = str(error)
-    broken = isinstance(error, sqlite3.DatabaseError) and (
-        error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-        or cause.startswith("no such")
-    )
-    if broken:
+    # The sqlite3 module has errors of its own, without SQLite's code.
+    code = getattr(error, "sqlite_errorcode", None)
+    broken = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or cause.startswith("no such")
+    if broken or isinstance(error, UnicodeError) or cause.startswith("Could not decode"):
         return damaged(path, cause)
     return StoreError(
         f"Cassette {path} cannot be used: {cause}. Check the disk, its free space, and that the "

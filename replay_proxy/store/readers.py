@@ -5,7 +5,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from replay_proxy.store.files import open_to_read, trouble
+from replay_proxy.store.files import ERRORS, open_to_read, trouble
 
 #: The most cassettes that are open at once; the one unused for longest is closed.
 OPEN_CASSETTES = 64
@@ -33,7 +33,7 @@ class Readers:
         self._open.move_to_end(path)
         try:
             return connection.execute(sql, parameters or {}).fetchall()
-        except sqlite3.Error as error:
+        except ERRORS as error:
             raise trouble(path, error) from error
 
     def close(self) -> None:

@@ -12,6 +12,18 @@ from replay_proxy.wire import Headers, Request, header
 
 Row = dict[str, Any]
 
+#: What a row's checksum covers besides the answer and the request's body.
+_ASKED = (
+    "id",
+    "take_id",
+    "fingerprint",
+    "arrived_us",
+    "method",
+    "path",
+    "query",
+    "request_headers",
+)
+
 
 def to_row(interaction: Interaction, take_id: int) -> Row:
     """The row that stores an interaction in a take, with the words that find it."""
@@ -46,7 +58,7 @@ def to_row(interaction: Interaction, take_id: int) -> Row:
 
 def from_row(row: Row) -> Interaction:
     """The interaction that a row stores. Raises ``ValueError`` when it is not as it was stored."""
-    if checksum(row) != row["checksum"]:
+    if not is_intact(row):
         raise ValueError("its checksum does not match")
     pairs: list[tuple[int, int]] = orjson.loads(row["timeline"])
     return Interaction(
@@ -82,9 +94,17 @@ def _request(row: Row) -> Request:
 
 
 def checksum(row: Row) -> int:
-    """CRC-32 of all that is sent when the row is replayed."""
+    """CRC-32 of all that is sent when the row is replayed; above it, 31 bits of all the rest's."""
     head = f"{row['status']} {row['head_us']} {row['total_us']} {row['timeline']}"
-    return zlib.crc32(row["body"], zlib.crc32((row["response_headers"] + head).encode()))
+    answer = zlib.crc32(row["body"], zlib.crc32((row["response_headers"] + head).encode()))
+    asked = "\0".join(str(row[name]) for name in _ASKED).encode("utf-8", "surrogatepass")
+    return zlib.crc32(row["request_body"], zlib.crc32(asked)) >> 1 << 32 | answer
+
+
+def is_intact(row: Row) -> bool:
+    """Whether the checksum of a row matches; at first it was of the answer only."""
+    stored: int = row["checksum"]
+    return checksum(row) & (-1 if stored >> 32 else 0xFFFFFFFF) == stored
 
 
 def _dump_headers(headers: Headers) -> str:

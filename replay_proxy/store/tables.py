@@ -53,7 +53,7 @@ class InteractionRow(_Tape, table=True):
     media_type: str | None = Field(sa_type=Text, description="Of the answer.")
     head_us: int = Field(sa_type=BigInteger, description="Request sent to answer's head.")
     total_us: int = Field(sa_type=BigInteger, description="Request sent to answer whole.")
-    checksum: int = Field(sa_type=BigInteger, description="CRC-32 of the answer's columns.")
+    checksum: int = Field(sa_type=BigInteger, description="CRC-32 of the answer, and of the rest.")
     request_headers: str = Field(sa_type=Text, description="JSON: [[name, value], …].")
     response_headers: str = Field(sa_type=Text, description="JSON: [[name, value], …].")
     timeline: str = Field(sa_type=Text, description="JSON: [[offset_us, end], …], one a chunk.")

@@ -16,13 +16,13 @@ from replay_proxy.fingerprint import fingerprint
 from replay_proxy.leaks import leaks
 from replay_proxy.store import tables
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.rows import Row, checksum, from_row, to_row
+from replay_proxy.store.rows import Row, checksum, from_row, is_intact, to_row
 from replay_proxy.tape_tools import words
 
 #: The kinds of findings, as the JSON names them.
 KINDS = {
     "damaged": "the file, or a page of it, is not as it was written",
-    "checksum": "an answer is not as it was recorded: its bytes, status, headers or times",
+    "checksum": "an answer or its request is not as it was recorded: its bytes, headers, times, …",
     "chunks": "the chunks do not add up to the answer's body",
     "fingerprint": "the stored request does not give the stored fingerprint",
     "column": "a column does not say what the request or the answer it was made from says",
@@ -30,6 +30,7 @@ KINDS = {
 }
 #: Columns that are made from others of their row.
 _DERIVED = ("model", "streams", "media_type")
+_STATEMENTS = "SELECT sql FROM sqlite_master"
 
 
 def verify(
@@ -45,23 +46,24 @@ def verify(
         paths = [words.existing(each, store) for each in cassettes]
     else:
         paths = sorted(words.store_directory(store).glob("*.sqlite"))
-    verified = [_verified(path) for path in paths]
-    count = sum(len(each["findings"]) for each in verified)
+    found = [verified(path) for path in paths]
+    count = sum(len(each["findings"]) for each in found)
     document = {
         "version": 1,
         "verdict": "failed" if count else "passed",
-        "cassettes": verified,
+        "cassettes": found,
     }
-    total = sum(each["interactions"] for each in verified)
+    total = sum(each["interactions"] for each in found)
     said = (
         f"{words.many(count, 'finding')} in {words.many(total, 'interaction')} of "
         f"{words.many(len(paths), 'cassette')}"
     )
-    words.answer(document, [*([_table(verified)] if count else []), said], as_json=as_json)
+    words.answer(document, [*([_table(found)] if count else []), said], as_json=as_json)
     raise typer.Exit(words.FOUND if count else 0)
 
 
-def _verified(path: Path) -> dict[str, Any]:
+def verified(path: Path) -> dict[str, Any]:
+    """What ``verify`` tells of one cassette."""
     findings: list[dict[str, Any]] = []
     interactions = 0
     try:
@@ -69,6 +71,8 @@ def _verified(path: Path) -> dict[str, Any]:
             for (verdict,) in archive.query("PRAGMA integrity_check"):
                 if verdict != "ok":
                     findings.append(_finding("damaged", None, verdict))
+            if changed := _changed_schema(archive):
+                raise StoreError(changed)
             takes = {take.id for take in archive.takes()}
             ((total, _),) = archive.query(tables.COUNT_INTERACTIONS)
             for row in words.counted(archive.rows(), total, f"Verifying {path.stem}"):
@@ -79,6 +83,16 @@ def _verified(path: Path) -> dict[str, Any]:
     return {"cassette": path.stem, "interactions": interactions, "findings": findings}
 
 
+def _changed_schema(archive: Archive) -> str | None:
+    """What of the tables, the index and the view is not as it was made, or None."""
+    stored = {" ".join((sql or "").split()) for (sql,) in archive.query(_STATEMENTS)}
+    for statement in tables.SCHEMA:
+        made = " ".join(statement.split())
+        if made.startswith("CREATE") and made not in stored:
+            return f"it has no longer what {made.partition('(')[0].strip()!r} has made"
+    return None
+
+
 def _findings(row: Row, takes: set[int]) -> Iterator[dict[str, Any]]:
     """What is wrong with one row."""
     number = row["id"]
@@ -87,12 +101,12 @@ def _findings(row: Row, takes: set[int]) -> Iterator[dict[str, Any]]:
     try:
         if (broken := _broken_chunks(row)) is not None:
             yield _finding("chunks", number, broken)
-        if checksum(row) != row["checksum"]:
-            yield _finding("checksum", number, f"it is {checksum(row)}, not {row['checksum']}")
         interaction = from_row(row | {"checksum": checksum(row)})
         made = fingerprint(interaction.request)
         if made != row["fingerprint"]:
             yield _finding("fingerprint", number, f"the request gives {made}")
+        if not is_intact(row):
+            yield _finding("checksum", number, f"it is {checksum(row)}, not {row['checksum']}")
         again = to_row(interaction, row["take_id"])
         for column in _DERIVED:
             if again[column] != row[column]:
@@ -121,9 +135,9 @@ def _finding(kind: str, interaction: int | None, what: str) -> dict[str, Any]:
     return {"kind": kind, "interaction": named, "what": what}
 
 
-def _table(verified: list[dict[str, Any]]) -> words.Rows:
+def _table(found: list[dict[str, Any]]) -> words.Rows:
     table = words.Rows("cassette", "interaction", "kind", "what")
-    for each in verified:
+    for each in found:
         for finding in each["findings"]:
             table.add(each["cassette"], finding["interaction"], finding["kind"], finding["what"])
     return table
