@@ -431,7 +431,7 @@ def test_a_model_of_any_name_is_there(path: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/v1/embeddings"),
+        ("POST", "/v1/images/generations"),
         ("POST", "/v1/chat/completions/"),
         ("POST", "/v1/chat/completions/x"),
         ("POST", "/x/v1/chat/completions"),

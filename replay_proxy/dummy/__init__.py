@@ -14,10 +14,13 @@ from urllib.parse import unquote
 from replay_proxy.dummy.call import Call
 from replay_proxy.dummy.chances import Chances
 from replay_proxy.dummy.chat_completions import create_chat_completion
+from replay_proxy.dummy.completions import create_completion
 from replay_proxy.dummy.content import Content
+from replay_proxy.dummy.embeddings import create_embedding
 from replay_proxy.dummy.instant import instantly
 from replay_proxy.dummy.load import Load
 from replay_proxy.dummy.models import list_models, retrieve_model
+from replay_proxy.dummy.moderations import create_moderation
 from replay_proxy.dummy.replies import Reply, Streamed, Whole
 from replay_proxy.dummy.responses import create_response
 from replay_proxy.dummy.tempo import Tempo
@@ -49,6 +52,9 @@ ENDPOINTS = (
     Endpoint("GET", "/models", list_models),
     Endpoint("GET", "/models/{model}", retrieve_model),
     Endpoint("POST", "/responses", create_response),
+    Endpoint("POST", "/completions", create_completion),
+    Endpoint("POST", "/embeddings", create_embedding),
+    Endpoint("POST", "/moderations", create_moderation),
 )
 
 # OpenAI's root, then Azure's two: the deployment stands for the model there.

@@ -71,6 +71,6 @@ def _all_given(schema: dict[str, Any], *keywords: str) -> list[Fraction]:
 def _given(schema: dict[str, Any], keyword: str) -> Fraction | None:
     """A bound exactly as it is written: 0.1 is a tenth."""
     value = schema.get(keyword)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if value is None:
         return None
     return Fraction(value) if isinstance(value, int) else Fraction(Decimal(repr(value)))

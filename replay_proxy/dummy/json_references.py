@@ -10,8 +10,37 @@ Schema = dict[str, Any]
 
 #: The height of a schema that no finite value fits.
 INFINITE = 1_000_000
-#: References to references, allOf within allOf: a schema that goes on longer goes in circles.
-_STEPS = 50
+TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
+#: What a keyword has to be; one that is something else says nothing.
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "$ref": str,
+    "format": str,
+    "pattern": str,
+    "properties": dict,
+    **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems", "enum", "required"), list),
+    **dict.fromkeys(("minItems", "maxItems", "minLength", "maxLength"), (int, float)),
+    **dict.fromkeys(("minProperties", "maxProperties", "multipleOf"), (int, float)),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), (int, float)),
+}
+
+
+def sound(schema: object) -> Schema:
+    """The keywords of a schema that are what they have to be; {} for what is no schema."""
+    if not isinstance(schema, dict):
+        return {}
+    found: Schema = {}
+    value: Any
+    for keyword, value in schema.items():
+        kind = _KINDS.get(keyword, object)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind == (int, float)):
+            continue
+        if keyword == "type":
+            kinds = value if isinstance(value, list) else [value]
+            value = [each for each in TYPES if each in kinds]
+        elif keyword == "required":
+            value = [name for name in value if isinstance(name, str)]
+        found[keyword] = value
+    return found
 
 
 class References:
@@ -19,102 +48,82 @@ class References:
 
     def __init__(self, root: object) -> None:
         self._root = root
-        self._heights: dict[str, int] | None = None
+        self._heights = dict.fromkeys(_references(root), INFINITE)
+        self._measure()
 
-    def resolved(self, schema: object, steps: int = 0) -> Schema:
-        """A schema without ``$ref`` and ``allOf`` at its top; {} for what is none."""
-        if not isinstance(schema, dict) or steps > _STEPS:
-            return {}
-        if isinstance(reference := schema.get("$ref"), str):
-            rest = {name: value for name, value in schema.items() if name != "$ref"}
-            target = self.resolved(self._target(reference), steps + 1)
-            return self.joined(rest, target, steps + 1) if rest else target
-        if isinstance(parts := schema.get("allOf"), list):
-            found = {name: value for name, value in schema.items() if name != "allOf"}
-            for part in parts:
-                found = self.joined(found, part, steps + 1)
-            return found
-        return schema
+    def resolved(self, schema: object) -> Schema:
+        """A schema of finite height without ``$ref`` and ``allOf`` at its top.
 
-    def joined(self, one: Schema, other: object, steps: int = 0) -> Schema:
+        Its ``type`` is a list.
+        """
+        found = sound(schema)
+        parts = found.pop("allOf", [])
+        if (reference := found.pop("$ref", None)) is not None:
+            parts = [self._target(reference), *parts]
+        for part in parts:
+            found = self.joined(found, part)
+        return found
+
+    def joined(self, one: Schema, other: object) -> Schema:
         """A schema for what fits both, as far as that can be said with simple means."""
-        one, other = self.resolved(one, steps + 1), self.resolved(other, steps + 1)
+        one, other = self.resolved(one), self.resolved(other)
         found = {**one, **other}
         for keyword in one.keys() & other.keys():
             left, right = one[keyword], other[keyword]
-            match keyword, left, right:
-                case "properties", dict(), dict():
+            match keyword:
+                case "properties":
                     both = {n: {"allOf": [left[n], right[n]]} for n in left if n in right}
                     found[keyword] = {**left, **right, **both}
-                case "required", list(), list():
+                case "required":
                     found[keyword] = [*left, *(name for name in right if name not in left)]
-                case "enum", list(), list():
+                case "enum":
                     found[keyword] = [value for value in left if value in right]
-                case "type", _, _:
+                case "type":
                     found[keyword] = _common(left, right)
-                case "additionalProperties", False, _:
+                case "additionalProperties" if left is False:
                     found[keyword] = False
-                case (("minimum" | "exclusiveMinimum" | "minLength" | "minItems"), _, _):
+                case "minimum" | "exclusiveMinimum" | "minLength" | "minItems":
                     found[keyword] = max(left, right)
-                case (("maximum" | "exclusiveMaximum" | "maxLength" | "maxItems"), _, _):
+                case "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems":
                     found[keyword] = min(left, right)
-                case (("anyOf" | "oneOf"), list(), list()):
+                case "anyOf" | "oneOf":
                     # Both unions have to be met: one of the pairs.
                     found[keyword] = [{"allOf": [a, b]} for a in left for b in right]
         return found
 
     def height(self, schema: object) -> int:
         """How many objects and arrays the flattest value has around its innermost one."""
-        if self._heights is None:
-            self._heights = {}
-            self._measure(schema)
-        missing = [ref for ref in _references(schema) if ref not in self._heights]
-        if missing:
-            self._measure(schema)
-        return self._height(schema)
+        if schema is False:
+            return INFINITE
+        found = sound(schema)
+        if "const" in found or "enum" in found:
+            return 0
+        heights = [0, *map(self.height, found.get("allOf", []))]
+        if "$ref" in found:
+            heights.append(self._heights[found["$ref"]])
+        unions = [found.get("anyOf"), found.get("oneOf")]
+        heights += [min(map(self.height, branches)) for branches in unions if branches]
+        if set(found.get("type", ())) - {"array", "object"}:
+            return max(heights)
+        properties = found.get("properties", {})
+        needed = [properties[name] for name in found.get("required", ()) if name in properties]
+        first = found.get("prefixItems", [])
+        needed += first
+        if found.get("minItems", 0) > len(first):
+            needed.append(found.get("items", {}))
+        heights += [1 + self.height(inner) for inner in needed]
+        return min(INFINITE, max(heights))
 
-    def _measure(self, schema: object) -> None:
+    def _measure(self) -> None:
         """Find the heights of all references, from INFINITE down until nothing changes."""
-        assert self._heights is not None
-        waiting = list(_references(schema))
-        while waiting:
-            reference = waiting.pop()
-            if reference not in self._heights:
-                self._heights[reference] = INFINITE
-                waiting += _references(self._target(reference))
         changed = True
         while changed:
             changed = False
             for reference, known in self._heights.items():
-                height = self._height(self._target(reference))
+                height = self.height(self._target(reference))
                 if height < known:
                     self._heights[reference] = height
                     changed = True
-
-    def _height(self, schema: object) -> int:
-        assert self._heights is not None
-        if not isinstance(schema, dict):
-            return INFINITE if schema is False else 0
-        if "const" in schema or "enum" in schema:
-            return 0
-        heights = [0]
-        if isinstance(reference := schema.get("$ref"), str):
-            heights.append(self._heights.get(reference, INFINITE))
-        heights += map(self._height, _listed(schema, "allOf"))
-        unions = [_listed(schema, keyword) for keyword in ("anyOf", "oneOf")]
-        heights += [min(map(self._height, branches)) for branches in unions if branches]
-        kinds = schema.get("type")
-        if isinstance(kinds, list) and set(kinds) - {"array", "object"}:
-            return max(heights)
-        inner = [0]
-        properties, required = schema.get("properties"), schema.get("required")
-        if isinstance(properties, dict) and isinstance(required, list):
-            inner += [1 + self._height(properties.get(name, {})) for name in required
-                      if isinstance(name, str)]  # fmt: skip
-        least = schema.get("minItems")
-        if isinstance(least, int) and least > 0:
-            inner.append(1 + self._height(schema.get("items", {})))
-        return min(INFINITE, max(*heights, *inner))
 
     def _target(self, reference: str) -> object:
         """What a reference within the schema points to; {} for one that leads nowhere."""
@@ -132,19 +141,12 @@ class References:
         return found
 
 
-def _common(left: Any, right: Any) -> Any:
+def _common(left: list[str], right: list[str]) -> list[str]:
     """The types that two schemas have in common; an integer is a number."""
-    lefts = left if isinstance(left, list) else [left]
-    rights = right if isinstance(right, list) else [right]
-    common = [kind for kind in lefts if kind in rights]
-    if not common and {*lefts, *rights} >= {"integer", "number"}:
-        common = ["integer"]
-    return common[0] if len(common) == 1 else common or right
-
-
-def _listed(schema: Schema, keyword: str) -> list[Any]:
-    value = schema.get(keyword)
-    return value if isinstance(value, list) else []
+    common = [kind for kind in left if kind in right]
+    if not common and {*left, *right} >= {"integer", "number"}:
+        return ["integer"]
+    return common
 
 
 def _references(schema: object) -> set[str]:

@@ -21,7 +21,8 @@ from replay_proxy.dummy.lorem import phrase
 _DEPTH, _VALUES = 6, 200
 #: After so many more it is cut off: a small schema can ask for a value of any size.
 _BOTTOM = -20_000
-_TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
+#: No array, and no object, is made larger.
+_MOST = 100_000
 #: Keywords that tell the type of a schema that does not.
 _HINTS = (
     ("object", ("properties", "required", "additionalProperties", "patternProperties")),
@@ -46,14 +47,14 @@ class _Drawing:
 
     def value(self, schema: object, depth: int) -> Any:
         self._left -= 1
-        short = depth > _DEPTH or self._left < 0
-        if short and (self._left < _BOTTOM or self._references.height(schema) >= INFINITE):
+        if self._left < _BOTTOM or self._references.height(schema) >= INFINITE:
             return None
+        short = depth > _DEPTH or self._left < 0
         flat = self._branched(self._references.resolved(schema), short)
         if "const" in flat:
             return flat["const"]
-        if isinstance(options := flat.get("enum"), list) and options:
-            return self._chance.choice(options)
+        if flat.get("enum"):
+            return self._chance.choice(flat["enum"])
         match self._type(flat, short):
             case "null":
                 return None
@@ -74,56 +75,44 @@ class _Drawing:
         """A schema without unions: one branch of each is joined to what stands beside it."""
         for keyword in ("anyOf", "oneOf"):
             branches = schema.get(keyword)
-            if not isinstance(branches, list) or not branches:
+            if not branches:
                 continue
             rest = {name: value for name, value in schema.items() if name != keyword}
             heights = [self._references.height(branch) for branch in branches]
-            lowest = min(heights)
-            able = [
-                branch
-                for branch, height in zip(branches, heights, strict=True)
-                if (height == lowest if short else height < INFINITE or lowest == INFINITE)
-            ]
-            branch = self._rarely_null(able, short)
-            return self._branched(self._references.joined(rest, branch), short)
+            limit = min(heights) if short else INFINITE - 1
+            able = [b for b, height in zip(branches, heights, strict=True) if height <= limit]
+            return self._branched(
+                self._references.joined(rest, self._rarely_null(able, short)), short
+            )
         return schema
 
     def _rarely_null(self, branches: list[Any], short: bool) -> Any:
         """One branch; null, which says little, in one of four cases, or where it ends a chain."""
-        is_null = [isinstance(each, dict) and each.get("type") == "null" for each in branches]
-        if any(is_null) and not all(is_null):
-            nulls = short or self._chance.random() < 0.25
-            branches = [b for b, null in zip(branches, is_null, strict=True) if null == nulls]
+        nulls = [branch for branch in branches if branch in ("null", {"type": "null"})]
+        others = [branch for branch in branches if branch not in nulls]
+        if nulls and others:
+            return (
+                nulls[0] if short or self._chance.random() < 0.25 else self._chance.choice(others)
+            )
         return self._chance.choice(branches)
 
     def _type(self, schema: Schema, short: bool) -> str:
-        kind = schema.get("type")
-        if isinstance(kind, list):
-            known = [{"type": each} for each in kind if each in _TYPES]
-            if known:
-                return str(self._rarely_null(known, short)["type"])
-        if kind in _TYPES:
-            return str(kind)
+        if schema.get("type"):
+            return str(self._rarely_null(schema["type"], short))
         for hinted, keywords in _HINTS:
             if any(keyword in schema for keyword in keywords):
                 return hinted
         return "string"
 
     def _array(self, schema: Schema, depth: int, short: bool) -> list[Any]:
-        first = schema.get("prefixItems")
-        first = first if isinstance(first, list) else []
-        items = schema.get("items", {})
+        first, items = schema.get("prefixItems", []), schema.get("items", {})
         least, most = _size(schema, "minItems"), _size(schema, "maxItems")
         contained = schema.get("contains")
         low = max(least or 0, len(first), 1 if contained is not None else 0)
-        high = low + (0 if short else 2) if most is None else most
-        if items is False:
-            high = len(first)
-        if not short and low == 0 and high and self._references.height(items) < INFINITE:
-            low = 1  # An empty list shows an application nothing.
-        length = max(low, min(high, low + (0 if short else self._chance.randint(0, 2))))
-        if most is not None:
-            length = min(length, max(most, 0))
+        if not short and self._references.height(items) < INFINITE:
+            # An empty list shows an application nothing.
+            low = max(low, 1) + self._chance.randint(0, 2)
+        length = low if most is None else min(low, most)
         schemas = [*first, *([items] * max(0, length - len(first)))][:length]
         if contained is not None and schemas:
             schemas[-1] = contained
@@ -141,10 +130,7 @@ class _Drawing:
         return values
 
     def _object(self, schema: Schema, depth: int, short: bool) -> dict[str, Any]:
-        properties = schema.get("properties")
-        properties = properties if isinstance(properties, dict) else {}
-        needed = schema.get("required")
-        required = [name for name in needed if isinstance(name, str)] if needed else []
+        properties, required = schema.get("properties", {}), schema.get("required", [])
         others = schema.get("additionalProperties", {})
         made: dict[str, Any] = {}
         for name, inner in properties.items():
@@ -170,7 +156,5 @@ class _Drawing:
 
 
 def _size(schema: Schema, keyword: str) -> int | None:
-    value = schema.get(keyword)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value)
+    size = schema.get(keyword)
+    return None if size is None else int(max(0, min(size, _MOST)))

@@ -17,22 +17,22 @@ from replay_proxy.dummy.regular import matching
 
 #: How often a pattern is drawn for a length, or another bound, that it does not know of.
 _TRIES = 100
+#: No string is made longer.
+_MOST = 100_000
 
 
 def string(schema: dict[str, Any], chance: Random) -> str:
     """A string that fits."""
-    least, most = _length(schema, "minLength", 0), _length(schema, "maxLength", None)
-    if isinstance(pattern := schema.get("pattern"), str):
-        return _matching(pattern, least or 0, most, chance)
-    if (form := _FORMATS.get(str(schema.get("format")))) is not None:
+    least, most = _length(schema, "minLength") or 0, _length(schema, "maxLength")
+    if "pattern" in schema:
+        return _matching(schema["pattern"], least, most, chance)
+    if (form := _FORMATS.get(schema.get("format", ""))) is not None:
         return form(chance)
     text = phrase(chance)
-    if len(text) < (least or 0):
-        text += " " + sentences(chance, least or 0)
-    text = text[: max(most, 0)] if most is not None else text
-    if least and most is None:
+    if len(text) < least:
+        text += " " + sentences(chance, least)
         text = text[: max(least, 40)]
-    return text
+    return text[:most]
 
 
 def _matching(pattern: str, least: int, most: int | None, chance: Random) -> str:
@@ -55,11 +55,9 @@ def _found(pattern: str, text: str) -> bool:
         return True  # JavaScript's: it cannot be checked here.
 
 
-def _length(schema: dict[str, Any], keyword: str, default: int | None) -> int | None:
-    value = schema.get(keyword)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return default
-    return int(value)
+def _length(schema: dict[str, Any], keyword: str) -> int | None:
+    length = schema.get(keyword)
+    return None if length is None else int(max(0, min(length, _MOST)))
 
 
 def _date(chance: Random) -> str:

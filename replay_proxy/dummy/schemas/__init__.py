@@ -17,6 +17,11 @@ from replay_proxy.dummy.schemas.chat_completions import (
     CreateChatCompletionResponse,
     CreateChatCompletionStreamResponse,
 )
+from replay_proxy.dummy.schemas.inputs import (
+    CreateCompletionRequest,
+    CreateEmbeddingRequest,
+    CreateModerationRequest,
+)
 from replay_proxy.dummy.schemas.models import ListModelsResponse, Model
 from replay_proxy.dummy.schemas.responses import CreateResponse
 
@@ -26,6 +31,9 @@ __all__ = [
     "CreateChatCompletionRequest",
     "CreateChatCompletionResponse",
     "CreateChatCompletionStreamResponse",
+    "CreateCompletionRequest",
+    "CreateEmbeddingRequest",
+    "CreateModerationRequest",
     "CreateResponse",
     "ListModelsResponse",
     "Model",

@@ -1,0 +1,55 @@
+"""The dummy behind the OpenAI SDK without a socket, for hundreds of requests a second.
+
+    client = sdk(Content(unit="word"))
+
+Chunks are joined: how a stream is cut is tested on real sockets.
+"""
+
+import asyncio
+
+import httpx2
+from openai import OpenAI
+
+from replay_proxy.dummy import Content, Dummy
+from replay_proxy.errors import ReplayProxyError
+from replay_proxy.provenance import error_response
+from replay_proxy.wire import Request
+
+
+class InProcess(httpx2.BaseTransport):
+    """Answers requests with the dummy, and keeps the last answer's body."""
+
+    def __init__(self, content: Content | None = None) -> None:
+        self._dummy = Dummy(content)
+        self.body = b""
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        path = request.url.raw_path.decode().partition("?")[0]
+        asked = Request(request.method, path, "", (), request.read())
+        return asyncio.run(self._answer(asked))
+
+    async def _answer(self, asked: Request) -> httpx2.Response:
+        try:
+            answer = await self._dummy.handle(asked)
+        except ReplayProxyError as error:
+            answer = error_response(error)
+        body = answer.body
+        if not isinstance(body, bytes):
+            body = b"".join([chunk async for chunk in body])
+        self.body = body
+        return httpx2.Response(answer.status, headers=list(answer.headers), content=body)
+
+
+def sdk(content: Content | None = None) -> OpenAI:
+    """The SDK's client of a dummy of its own."""
+    return client(InProcess(content))
+
+
+def client(transport: InProcess) -> OpenAI:
+    """The SDK's client of this transport."""
+    return OpenAI(
+        base_url="http://dummy/v1",
+        api_key="sk-placeholder",
+        max_retries=0,
+        http_client=httpx2.Client(transport=transport),
+    )
