@@ -4,31 +4,40 @@ In here: what every endpoint needs of a request besides its body. Not in here: b
 (``validation``), what is answered (each endpoint's own file).
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from random import Random
 from uuid import uuid4
 
 from replay_proxy.dummy.content import Content
+from replay_proxy.fingerprint import fingerprint
 from replay_proxy.wire import Request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
-    """A request, the parts of its path that vary (percent-decoded), and the settings.
-
-    ``fingerprint`` names the request; what is drawn at random depends on it and on the seed only,
-    so the same request gets the same answer on any worker.
-    """
+    """A request, the parts of its path that vary (percent-decoded), and the settings."""
 
     request: Request
     path: Mapping[str, str]
-    fingerprint: str
     content: Content
 
+    @cached_property
+    def _asked(self) -> str:
+        """The fingerprint of what is asked for, which is the same whether it is streamed."""
+        fields = json.loads(self.request.body)
+        asked = {k: v for k, v in fields.items() if k not in ("stream", "stream_options")}
+        return fingerprint(replace(self.request, body=json.dumps(asked).encode()))
+
     def random(self, purpose: str) -> Random:
-        """A source of chance; each purpose has its own, so that none disturbs another."""
-        return Random(f"{purpose} {self.content.seed} {self.fingerprint}")  # noqa: S311
+        """A source of chance; each purpose has its own, so that none disturbs another.
+
+        It depends on the request and the seed only: the same request gets the same answer on
+        any worker.
+        """
+        return Random(f"{purpose} {self.content.seed} {self._asked}")  # noqa: S311
 
     def new_id(self, prefix: str, purpose: object = "") -> str:
         """An id such as ``chatcmpl-…``: new every time, unless ``DUMMY_SEED`` makes runs equal."""

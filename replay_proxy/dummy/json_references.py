@@ -29,18 +29,21 @@ def sound(schema: object) -> Schema:
     if not isinstance(schema, dict):
         return {}
     found: Schema = {}
-    value: Any
     for keyword, value in schema.items():
         kind = _KINDS.get(keyword, object)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind == (int, float)):
             continue
         if keyword == "type":
-            kinds = value if isinstance(value, list) else [value]
-            value = [each for each in TYPES if each in kinds]
+            found[keyword] = [each for each in TYPES if value == each or each in _list(value)]
         elif keyword == "required":
-            value = [name for name in value if isinstance(name, str)]
-        found[keyword] = value
+            found[keyword] = [name for name in _list(value) if isinstance(name, str)]
+        else:
+            found[keyword] = value
     return found
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 class References:
