@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from openai import OpenAI
 
 from replay_proxy.conduct import Arrival, Conduct, Kind, conduct, retry_after_s, words
+from replay_proxy.errors import ConnectionDropped
 from replay_proxy.faults import kind_of
 from replay_proxy.journal import KEPT_ARRIVALS, KEPT_CHAINS, Journal, Journaled
 from replay_proxy.wire import Request, Response
@@ -166,6 +168,33 @@ def test_arrivals_are_kept_from_the_first_fault_of_a_request_on() -> None:
     assert list(entry.chains.values()) == [
         [Arrival(1, "rate_limit", 429, 1.0), Arrival(2), Arrival(3)]
     ]
+
+
+class Dropping:
+    """Drops the first connection, and answers from then on."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def handle(self, request: Request) -> Response:
+        self.asked += 1
+        if self.asked == 1:
+            raise ConnectionDropped("", fault="reset", reset=True)
+        return SERVED
+
+
+def test_a_connection_that_was_dropped_is_an_answer_by_a_fault() -> None:
+    journal = Journal()
+    journaled = Journaled(Dropping(), journal, "tape")
+    request = Request("POST", "/v1/x", "", (), b"{}", 5)
+    with pytest.raises(ConnectionDropped):
+        asyncio.run(journaled.handle(request))
+    asyncio.run(journaled.handle(replace(request, arrived_us=7)))
+    entry = journal.entries["tape"]
+    assert entry.answers == {"fault": 1, "dummy": 1}
+    assert list(entry.chains.values()) == [[Arrival(5, "reset"), Arrival(7)]]
+    (told,) = conduct(entry.faults, entry.chains.values(), kind_of)
+    assert (told["kind"], told["asked_again"], told["findings"]) == (Kind.RETRY, 1, [])
 
 
 def test_what_is_kept_is_bounded_and_faults_are_counted_all_the_same() -> None:

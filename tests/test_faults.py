@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from replay_proxy.errors import ConfigurationError, ConnectionDropped, InvalidFault
 from replay_proxy.faults import FAULTS, Faulty, Script
-from replay_proxy.faults.rule import rules
+from replay_proxy.faults.rule import SELECTORS, rules
 from replay_proxy.provenance import Source, provenance
 from replay_proxy.wire import Headers, Request, Response, header
+from tests.fault_table import PAGE
 
 EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 JSON = ((b"content-type", b"application/json"), (b"content-length", b"11"))
@@ -218,6 +220,19 @@ def test_an_error_names_the_rule_and_says_what_there_is(script: str, cause: str)
 def test_any_text_is_a_script_or_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
         rules(text)
+
+
+def test_the_scripts_of_the_page_can_be_read() -> None:
+    page = PAGE.read_text("utf-8")
+    (script,) = re.findall(r"^```\n(path=.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(rules(script)) == 5
+    quoted = re.findall(r"FAULTS='([^']*)'|x-replay-fault: ([^']*)'", page)
+    assert [rules(one or other)[0].call.name for one, other in quoted] == [
+        "rate_limit",
+        "overloaded",
+    ]
+    for name in SELECTORS:
+        assert f"`{name}=" in page
 
 
 # --- what each fault does -----------------------------------------------------------------------
@@ -438,6 +453,14 @@ def test_a_refusal_of_the_proxy_is_not_altered() -> None:
     refusal = Response(404, provenance(Source.REFUSED, "v1:0"), b"{}")
     response, _, _ = met("empty", refusal)
     assert response is refusal
+
+
+@pytest.mark.parametrize("fault", ["no_done", "error_event", "duplicate", "reorder"])
+def test_what_a_fault_cannot_alter_is_not_named_after_it(fault: str) -> None:
+    plain = Response(200, JSON, b"{}")
+    packed = Response(200, (*EVENTS, (b"content-encoding", b"gzip")), Chunks(*STREAM))
+    for answer in (plain, packed):
+        assert met(fault, answer)[0] is answer
 
 
 def test_without_a_fault_an_answer_is_the_same_object() -> None:

@@ -16,6 +16,8 @@ from openai import OpenAI
 
 from replay_proxy.faults import FAULTS
 from tests import fault_table
+from tests.demo import CASSETTE
+from tests.support.clients import PARIS
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import NoAnswerError, RawAnswer, RawClient
 from tests.support.script import Answer, Received, Step, Wait
@@ -246,6 +248,25 @@ def test_the_same_script_gives_the_same_outcomes(nursery: Nursery, tmp_path: Pat
 def test_a_client_that_waits_as_told_is_served(dummy: Child) -> None:
     seen = ask(dummy.base_url, "first=2 rate_limit(retry_after=0.02)", said="wait for me")
     assert seen == Seen("", 3, ask(dummy.base_url, said="wait for me").text)
+
+
+def test_a_retry_behind_a_refusal_gets_the_first_recorded_answer(nursery: Nursery) -> None:
+    proxy = nursery.start(
+        MODE="replay",
+        STORE=str(CASSETTE.parent),
+        CASSETTE=CASSETTE.stem,
+        REPEATS="fail",
+        FAULTS="path=/v1/chat/* first=1 overloaded",
+    )
+    body = {"model": "gpt-5", "messages": [{"role": "user", "content": PARIS}]}
+    with RawClient(proxy.base_url) as client:
+        refused, answer = (
+            client.request("POST", CHAT, body=json.dumps(body).encode()) for _ in range(2)
+        )
+    proxy.kill()
+    assert (refused.status, refused.header(b"x-replay-source")) == (503, b"fault")
+    assert (answer.status, answer.header(b"x-replay-source")) == (200, b"cassette")
+    assert b"Paris." in answer.body
 
 
 # --- what is recorded ---------------------------------------------------------------------------

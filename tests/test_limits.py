@@ -188,7 +188,10 @@ def test_a_real_client_is_limited_by_its_key() -> None:
         first, _, refused, *_, last = told
         with RawClient(proxy.base_url) as other:
             answer = other.request("GET", "/v1/models", [(b"authorization", b"Bearer sk-other")])
+            other.request("POST", "/_replay/api/rewind")
+            rewound = other.request("GET", "/v1/models", [(b"authorization", b"Bearer sk-rated")])
         proxy.kill()
+    assert rewound.header(b"x-ratelimit-remaining-tokens") == b"50000"
     assert first.headers["x-ratelimit-limit-requests"] == "1200"
     assert first.headers["x-ratelimit-remaining-requests"] == "1199"
     assert first.headers["x-ratelimit-remaining-tokens"] == "49000"

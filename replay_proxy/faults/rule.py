@@ -103,18 +103,18 @@ def _split(script: str) -> Iterator[tuple[int, list[str]]]:
 
 def _rule(words: list[str]) -> Rule:
     *selectors, last = words
-    if (found := _SELECTOR.fullmatch(last)) and found[1] in _SELECTORS:
+    if (found := _SELECTOR.fullmatch(last)) and found[1] in SELECTORS:
         raise ValueError("a rule ends with a fault, such as rate_limit")
     rule = Rule(" ".join(words), call(last))
     for word in selectors:
         found = _SELECTOR.fullmatch(word)
-        if not found or found[1] not in _SELECTORS:
+        if not found or found[1] not in SELECTORS:
             raise ValueError(
-                f"{word!r} is no selector: there are {', '.join(_SELECTORS)}, and a fault is last"
+                f"{word!r} is no selector: there are {', '.join(SELECTORS)}, and a fault is last"
             )
         name, value = found[1], unquoted(found[2])
         try:
-            _SELECTORS[name](rule, value)
+            SELECTORS[name](rule, value)
         except ValueError as error:
             raise ValueError(f"{word} is not valid: {error}") from None
     return rule
@@ -156,7 +156,8 @@ def _header(rule: Rule, value: str) -> None:
     rule.headers.append((name.strip().lower().encode("latin-1", "replace"), pattern.strip()))
 
 
-_SELECTORS: dict[str, Callable[[Rule, str], None]] = {
+#: Each selector, by its name, and what reads it into a rule.
+SELECTORS: dict[str, Callable[[Rule, str], None]] = {
     "nth": _set("nth", _numbers),
     "every": _set("every", _positive),
     "first": _set("first", _positive),
