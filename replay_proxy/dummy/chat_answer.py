@@ -7,14 +7,14 @@ A streamed token costs no serialisation of its own: its event is a constant head
 JSON, and a constant tail.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import orjson
 
-from replay_proxy.dummy.events import DONE, event, json_string, rendered_once
+from replay_proxy.dummy.events import DONE, event, framed, rendered_once
 from replay_proxy.dummy.logprobs import logprob
 from replay_proxy.dummy.replies import EVENTS, JSON, Streamed, Whole
 from replay_proxy.dummy.turn import ToolCall, Turn
@@ -143,23 +143,19 @@ def streamed(answer: Answer, *, with_usage: bool) -> Streamed:
             for index in range(answer.n)
         ]
 
-    def framed(delta: object, tokens: Iterable[str]) -> Iterator[bytes]:
+    def in_place(delta: object, tokens: Sequence[str]) -> Iterator[bytes]:
         """Tokens in the place of the delta's last text, which is empty."""
         # It is the last empty string of its event: only the name of the model is free text, and
         # that comes before.
         frames = [each.rpartition(b'""')[::2] for each in events(lambda _: delta)]
-
-        def token(text: str) -> bytes:
-            escaped = json_string(text)
-            return b"".join([before + escaped + after for before, after in frames])
-
-        return rendered_once(token, tokens)
+        choices = [framed(before, after, tokens) for before, after in frames]
+        return choices[0] if len(choices) == 1 else map(b"".join, zip(*choices, strict=True))
 
     def called(at: int, call: ToolCall) -> Iterator[bytes]:
         """One call; its first event names it, and comes with the first token."""
         if answer.legacy:
             first = events(lambda _: {"function_call": _inner(call, "")})
-            tokens = framed({"function_call": {"arguments": ""}}, call.pieces)
+            tokens = in_place({"function_call": {"arguments": ""}}, call.pieces)
         else:
             named = _call(call, "")
             first = events(
@@ -169,7 +165,7 @@ def streamed(answer: Answer, *, with_usage: bool) -> Streamed:
             )
             kind = str(named["type"])
             text = {"input" if call.tool.takes_text else "arguments": ""}
-            tokens = framed({"tool_calls": [{"index": at, kind: text}]}, call.pieces)
+            tokens = in_place({"tool_calls": [{"index": at, kind: text}]}, call.pieces)
         return chain([b"".join([*first, next(tokens, b"")])], tokens)
 
     turn = answer.turn
@@ -177,7 +173,7 @@ def streamed(answer: Answer, *, with_usage: bool) -> Streamed:
     if turn.calls:
         tokens = chain.from_iterable(called(at, call) for at, call in enumerate(turn.calls))
     elif answer.top_logprobs is None:
-        tokens = framed({"content": ""}, turn.pieces)
+        tokens = in_place({"content": ""}, turn.pieces)
     else:
         tokens = rendered_once(
             lambda text: b"".join(events(lambda _: {"content": text}, token=text)), turn.pieces

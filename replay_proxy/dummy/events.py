@@ -5,7 +5,8 @@ has.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import orjson
 
@@ -14,7 +15,7 @@ DONE = b"data: [DONE]\n\n"
 # Python clients that cut a stream with str.splitlines, as httpx's iter_lines does, would cut
 # an event at these three, which JSON need not escape.
 _LINE_ENDS = {end: json.dumps(end).encode() for end in "\x85\u2028\u2029"}
-# How many distinct texts are kept rendered: an answer repeats its characters.
+# How many distinct texts are kept as JSON, and how many of an answer as events.
 _KEPT = 4096
 
 
@@ -23,6 +24,7 @@ def event(content: Mapping[str, object]) -> bytes:
     return b"data: " + escaped(orjson.dumps(content)) + b"\n\n"
 
 
+@lru_cache(_KEPT)
 def json_string(text: str) -> bytes:
     """A text as JSON that is one line to every client."""
     return _LINE_ENDS.get(text) or escaped(orjson.dumps(text))
@@ -53,3 +55,12 @@ class _Rendered(dict[str, bytes]):
 def rendered_once(render: Callable[[str], bytes], pieces: Iterable[str]) -> Iterator[bytes]:
     """Render pieces of a text lazily, each distinct one once."""
     return map(_Rendered(render).__getitem__, pieces)
+
+
+def framed(before: bytes, after: bytes, pieces: Sequence[str]) -> Iterator[bytes]:
+    """Pieces of a text as JSON, each between the same bytes."""
+    if isinstance(pieces, str) and len(distinct := set(pieces)) <= _KEPT:
+        # The commonest and the fastest: all that a text of characters can need, made at once.
+        rendered = {piece: before + json_string(piece) + after for piece in distinct}
+        return map(rendered.__getitem__, pieces)
+    return rendered_once(lambda piece: before + json_string(piece) + after, pieces)
