@@ -20,6 +20,10 @@ from replay_proxy.dummy.schemas import (
     CreateChatCompletionRequest,
     CreateChatCompletionResponse,
     CreateChatCompletionStreamResponse,
+    CreateCompletionRequest,
+    CreateEmbeddingRequest,
+    CreateModerationRequest,
+    CreateResponse,
     ListModelsResponse,
 )
 from replay_proxy.errors import InvalidRequest, ReplayProxyError, UnknownPath
@@ -96,6 +100,18 @@ def _document(app: FastAPI) -> None:
     async def chat_completions(body: CreateChatCompletionRequest) -> FastAPIResponse:
         raise NotImplementedError("the data plane stands in front of this route")
 
+    async def responses(body: CreateResponse) -> FastAPIResponse:
+        raise NotImplementedError("the data plane stands in front of this route")
+
+    async def completions(body: CreateCompletionRequest) -> FastAPIResponse:
+        raise NotImplementedError("the data plane stands in front of this route")
+
+    async def embeddings(body: CreateEmbeddingRequest) -> FastAPIResponse:
+        raise NotImplementedError("the data plane stands in front of this route")
+
+    async def moderations(body: CreateModerationRequest) -> FastAPIResponse:
+        raise NotImplementedError("the data plane stands in front of this route")
+
     async def models() -> FastAPIResponse:
         raise NotImplementedError("the data plane stands in front of this route")
 
@@ -108,6 +124,13 @@ def _document(app: FastAPI) -> None:
         response_model=CreateChatCompletionResponse | CreateChatCompletionStreamResponse,
         responses={200: {"content": {"text/event-stream": {}}}},
     )
+    for path, route, summary in (
+        ("/v1/responses", responses, "Create a response"),
+        ("/v1/completions", completions, "Create a completion"),
+        ("/v1/embeddings", embeddings, "Create embeddings"),
+        ("/v1/moderations", moderations, "Judge inputs"),
+    ):
+        app.add_api_route(path, route, methods=["POST"], tags=["dummy"], summary=summary)
     app.add_api_route(
         "/v1/models",
         models,

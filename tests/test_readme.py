@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from replay_proxy.dummy import ENDPOINTS
 from replay_proxy.settings import Settings
 from tests.demo import CASSETTE
 from tests.support.servers import clean_environment
@@ -166,6 +167,14 @@ def test_its_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def test_the_page_of_the_dummy_has_every_endpoint_and_setting() -> None:
+    page = (ROOT / "docs" / "dummy.md").read_text(encoding="utf-8")
+    for endpoint in ENDPOINTS:
+        assert f"| `{endpoint.method} /v1{endpoint.path}` |" in page
+    for name in ("DUMMY_TEXT", "DUMMY_TOKENS", "DUMMY_CHUNK", "DUMMY_SEED"):
+        assert f"`{name}=" in page
 
 
 def test_the_cassette_page_describes_the_tables_and_its_question_can_be_asked() -> None:

@@ -117,7 +117,7 @@ def _logprobs(answer: Answer, tokens: Iterable[str]) -> dict[str, object] | None
 
 def streamed(answer: Answer, *, with_usage: bool) -> Streamed:
     """The answer as a stream. With ``usage`` it is told in an event of its own, the last."""
-    head = answer.head("chat.completion.chunk")
+    common = answer.head("chat.completion.chunk")
     no_usage = {"usage": None} if with_usage else {}
 
     def events(
@@ -128,7 +128,7 @@ def streamed(answer: Answer, *, with_usage: bool) -> Streamed:
         return [
             event(
                 {
-                    **head,
+                    **common,
                     "choices": [
                         {
                             "index": index,
@@ -181,7 +181,7 @@ def streamed(answer: Answer, *, with_usage: bool) -> Streamed:
     opening: dict[str, object] = {"role": "assistant", "content": None if turn.calls else ""}
     closing = events(lambda _: {}, answer.finish_reason)
     if with_usage:
-        closing.append(event({**head, "choices": [], "usage": answer.usage}))
+        closing.append(event({**common, "choices": [], "usage": answer.usage}))
     return Streamed(
         EVENTS,
         opening=b"".join(events(lambda _: opening)),

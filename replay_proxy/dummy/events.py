@@ -15,6 +15,7 @@ DONE = b"data: [DONE]\n\n"
 # Python clients that cut a stream with str.splitlines, as httpx's iter_lines does, would cut
 # an event at these three, which JSON need not escape.
 _LINE_ENDS = {end: json.dumps(end).encode() for end in "\x85\u2028\u2029"}
+_IN_UTF8 = [(end.encode(), escape.strip(b'"')) for end, escape in _LINE_ENDS.items()]
 # How many distinct texts are kept as JSON, and how many of an answer as events.
 _KEPT = 4096
 
@@ -27,14 +28,16 @@ def event(content: Mapping[str, object]) -> bytes:
 @lru_cache(_KEPT)
 def json_string(text: str) -> bytes:
     """A text as JSON that is one line to every client."""
-    return _LINE_ENDS.get(text) or escaped(orjson.dumps(text))
+    if len(text) > 1:
+        return escaped(orjson.dumps(text))
+    return _LINE_ENDS.get(text) or orjson.dumps(text)
 
 
 def escaped(rendered: bytes) -> bytes:
     """JSON with the line ends escaped that only some clients know."""
-    if b"\xc2\x85" in rendered or b"\xe2\x80\xa8" in rendered or b"\xe2\x80\xa9" in rendered:
-        for end, escape in _LINE_ENDS.items():
-            rendered = rendered.replace(end.encode(), escape[1:-1])
+    for end, escape in _IN_UTF8:
+        if end in rendered:
+            rendered = rendered.replace(end, escape)
     return rendered
 
 
