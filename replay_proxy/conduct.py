@@ -83,17 +83,17 @@ def conduct(
 ) -> list[Conduct]:
     """The verdict on each fault, in the order in which they were met.
 
-    ``met`` counts each fault; a chain holds the arrivals of one request from its first fault on;
-    ``kind_of`` takes a fault's name and the status of its answer.
+    ``met`` counts each fault; a chain holds the arrivals of one request from its first fault on, in
+    any order; ``kind_of`` takes a fault's name and the status of its answer.
     """
-    kept = list(chains)
+    kept = [sorted(chain, key=lambda arrival: arrival.arrived_us) for chain in chains]
     return [_conduct(fault, count, kept, kind_of) for fault, count in met.items()]
 
 
 def _conduct(
     fault: str,
     met: int,
-    chains: list[Sequence[Arrival]],
+    chains: Sequence[Sequence[Arrival]],
     kind_of: Callable[[str, int], Kind],
 ) -> Conduct:
     encounters = [pair for chain in chains for pair in _encounters(chain) if pair[0].fault == fault]

@@ -94,8 +94,12 @@ class Journal:
         if arrival is not None:
             arrival.fault, arrival.status = met.fault, met.status
             arrival.retry_after_s = met.retry_after_s
-        elif len(entry.chains) < KEPT_CHAINS:
-            entry.chains.setdefault(fingerprint(request), [met])
+            return
+        key = fingerprint(request)
+        if key in entry.chains or len(entry.chains) < KEPT_CHAINS:
+            chain = entry.chains.setdefault(key, [])
+            if len(chain) < KEPT_ARRIVALS:  # It may hold one that arrived before this one's fault.
+                chain.append(met)
 
     def refuse(self, cassette: str, request: Request, error: ReplayProxyError) -> None:
         """Take down an error; one that leaves a request without any answer is a miss too."""

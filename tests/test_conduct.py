@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import openai
+import openai._base_client
 import pytest
 from openai import OpenAI
 
@@ -197,6 +199,23 @@ def test_a_connection_that_was_dropped_is_an_answer_by_a_fault() -> None:
     assert (told["kind"], told["asked_again"], told["findings"]) == (Kind.RETRY, 1, [])
 
 
+def test_equal_requests_that_run_side_by_side_are_all_kept() -> None:
+    journal = Journal()
+    journaled = Journaled(Api(FAULTED), journal, "tape")
+    journal.entry("tape")
+    one, two = (Request("POST", "/v1/x", "", (), b"{}", at) for at in (1, 2))
+    # Both have arrived before either has met its fault.
+    arrivals = [journal.arrival("tape", each) for each in (one, two)]
+    assert arrivals == [None, None]
+    for at, arrival in zip((2, 1), arrivals, strict=True):
+        met = Arrival(at, "rate_limit", 429, 1.0)
+        journal.note_fault("tape", replace(one, arrived_us=at), arrival, met)
+    asyncio.run(journaled.handle(replace(one, arrived_us=3)))
+    entry = journal.entries["tape"]
+    (told,) = conduct(entry.faults, entry.chains.values(), kind_of)
+    assert (told["met"], told["asked_again"], told["gave_up"]) == (3, 2, 1)
+
+
 def test_what_is_kept_is_bounded_and_faults_are_counted_all_the_same() -> None:
     journal = Journal()
     for number in range(KEPT_CHAINS + 5):
@@ -244,13 +263,29 @@ def test_the_openai_sdk_waits_as_told_and_loses_the_text_of_a_cut(faulty: Child)
 
 def test_a_client_that_does_not_wait_is_told_by_how_much(faulty: Child) -> None:
     started_s = time.monotonic()
+    patience = [(b"x-replay-fault", b"first=2 rate_limit(60)")]
     with RawClient(faulty.base_url) as client:
         for _ in range(3):
-            client.request("POST", "/v1/chat/completions", body=b'{"model": "m"}')
+            client.request("POST", "/v1/chat/completions", patience, b'{"model": "m"}')
     limited = report(faulty)["faults"][0]
     took_s = time.monotonic() - started_s
     assert limited["too_early"] == 2
-    assert 0.3 - took_s <= limited["too_early_by_s"] <= 0.3
+    assert 60 - took_s - 0.001 <= limited["too_early_by_s"] <= 60
+
+
+def test_the_openai_sdk_backs_off_and_gives_up(
+    faulty: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai._base_client, "INITIAL_RETRY_DELAY", 0.2)
+    broken = {"x-replay-fault": "server_error"}
+    with (
+        OpenAI(base_url=faulty.base_url, api_key="k", default_headers=broken) as client,
+        pytest.raises(openai.InternalServerError),
+    ):
+        client.models.list()
+    (told,) = report(faulty)["faults"]
+    assert (told["met"], told["asked_again"], told["backed_off"]) == (3, 2, True)
+    assert told["findings"] == ["gave up once"]
 
 
 def test_a_run_tells_the_verdict_on_its_client_in_each_form(tmp_path: Any) -> None:

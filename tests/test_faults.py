@@ -119,6 +119,7 @@ def test_a_rule_is_about_a_path_a_model_or_a_header() -> None:
         request(b'{"model": "o3"}', headers={"x-test": "slow one"}),
         request(b"no JSON"),
     ]
+    assert hits("header=x-name:한* reset", [request(headers={"x-name": "한국"})]) == ["reset"]
     assert hits("path=/v1/embeddings reset", requests) == ["reset", "", "", ""]
     assert hits("path=/v1/chat/* reset", requests) == ["", "reset", "reset", "reset"]
     assert hits("model=gpt-4o* reset", requests) == ["reset", "reset", "", ""]
@@ -169,6 +170,7 @@ def test_a_script_that_begins_again_counts_from_the_beginning() -> None:
             "status",
             {"code": 418, "message": 'I am; a "teapot", (really)', "type": "tea"},
         ),
+        ("status(500, 요청이 많습니다.)", "status", {"code": 500, "message": "요청이 많습니다."}),
         ("nth=1 cut(\n  after_chunks=2\n) # here", "cut", {"after_chunks": 2}),
     ],
 )

@@ -122,7 +122,7 @@ CALLED = {
 }
 #: The same without streaming, where one piece of two, rather than three, is before the fault.
 PLAIN = {"cut": "cut", "reset_midway": "reset_midway", "hang": "hang"}
-IMPATIENT: dict[str, Any] = {"hang": {"timeout": 0.2}}
+IMPATIENT: dict[str, Any] = {"hang": {"timeout": 0.5}}
 
 
 @pytest.mark.parametrize("name", FAULTS)

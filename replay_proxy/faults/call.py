@@ -13,7 +13,7 @@ from replay_proxy.faults.table import FAULTS, Fault
 
 _CALL = re.compile(r"(\w+)(?:\((.*)\))?", re.DOTALL)
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_ARGUMENT = re.compile(rf"\s*(?:(\w+)\s*=)?\s*((?:[^,\"]|{_QUOTED})*?)\s*(?:,|\Z)", re.DOTALL)
+_ARGUMENT = re.compile(rf"\s*(?:(\w+)\s*=)?((?:[^,\"]|{_QUOTED})*)(?:,|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ def _arguments(text: str) -> list[tuple[str, str]]:
     at = 0
     while at < len(text) or text.endswith(",", 0, at):
         match = _ARGUMENT.match(text, at)
-        if not match or not match[2]:
+        if not match or not match[2].strip():
             raise ValueError(f"the arguments ({text}) cannot be read at {text[at:]!r}")
-        found.append((match[1] or "", match[2]))
+        found.append((match[1] or "", match[2].strip()))
         at = match.end()
     return found
 

@@ -44,7 +44,7 @@ class Rule:
             (not self.path or fnmatchcase(request.path, self.path))
             and all(
                 (value := header(request.headers, name)) is not None
-                and fnmatchcase(value.decode("latin-1"), pattern)
+                and fnmatchcase(value.decode("utf-8", "replace"), pattern)
                 for name, pattern in self.headers
             )
             and (not self.model or fnmatchcase(model_of(request), self.model))
@@ -153,7 +153,7 @@ def _header(rule: Rule, value: str) -> None:
     name, colon, pattern = value.partition(":")
     if not colon or not name or not pattern:
         raise ValueError("it has to be name:value, where * stands for any value")
-    rule.headers.append((name.strip().lower().encode("latin-1", "replace"), pattern.strip()))
+    rule.headers.append((name.strip().lower().encode(), pattern.strip()))
 
 
 #: Each selector, by its name, and what reads it into a rule.

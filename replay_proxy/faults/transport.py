@@ -69,7 +69,7 @@ class Faulty:
         script = self._asked_for.pop(key, None)
         if script is None:
             try:
-                script = Script(rules(written.decode("latin-1")), seed=self._seed)
+                script = Script(rules(written.decode("utf-8", "replace")), seed=self._seed)
             except ValueError as error:
                 raise InvalidFault(error) from None
         self._asked_for[key] = script
