@@ -32,7 +32,7 @@ def signature(name: str, fault: Fault) -> str:
 
     def shown(argument: inspect.Parameter) -> str:
         default = argument.default
-        if default is argument.empty:
+        if default in (argument.empty, None):
             return argument.name
         return f'{argument.name}="{default}"' if default == "" else f"{argument.name}={default}"
 
@@ -45,7 +45,9 @@ def table() -> str:
     rows = ["| fault | what it does | what a user of the OpenAI SDK sees |", "|---|---|---|"]
     for name, fault in FAULTS.items():
         *does, sees = paragraphs(fault)
-        rows.append(f"| `{signature(name, fault)}` | {' '.join(does)} | {sees} |")
+        rows.append(
+            f"| `{signature(name, fault)}` | {' '.join(does)} | {sees[0].upper()}{sees[1:]} |"
+        )
     return "\n".join(rows) + "\n"
 
 

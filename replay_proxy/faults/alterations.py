@@ -19,7 +19,7 @@ _LEAD = re.compile(rb"[\xc2-\xf4](?=[\x80-\xbf])")
 
 
 async def cut(
-    answer: Response, clock: Clock, /, after_chunks: int = 1, after_bytes: int = -1
+    answer: Response, clock: Clock, /, after_chunks: int = 1, after_bytes: int | None = None
 ) -> Response:
     """The connection is closed after so many chunks, or bytes if given; the body is incomplete.
 
@@ -43,7 +43,7 @@ async def reset_midway(answer: Response, clock: Clock, /, after_chunks: int = 1)
     """
 
     async def alter(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-        async for chunk in _first(chunks, after_chunks, -1):
+        async for chunk in _first(chunks, after_chunks):
             yield chunk
         raise ConnectionDropped("A fault resets the answer.", fault="reset_midway", reset=True)
 
@@ -77,7 +77,7 @@ async def hang(answer: Response, clock: Clock, /, after_chunks: int = 1) -> Resp
     """
 
     async def alter(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-        async for chunk in _first(chunks, after_chunks, -1):
+        async for chunk in _first(chunks, after_chunks):
             yield chunk
         await asyncio.get_running_loop().create_future()  # Ends when the client leaves.
 
@@ -135,7 +135,7 @@ async def empty(answer: Response, clock: Clock, /) -> Response:
     """
 
     async def alter(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-        async for chunk in _first(chunks, 0, -1):
+        async for chunk in _first(chunks, 0):
             yield chunk
 
     emptied = altered(answer, alter)
@@ -155,15 +155,17 @@ async def content_type(answer: Response, clock: Clock, /, value: str = "text/htm
     return Response(answer.status, headers, answer.body, answer.sent_s)
 
 
-async def _first(chunks: AsyncIterator[bytes], count: int, size: int) -> AsyncGenerator[bytes]:
-    """The first so many chunks, or the first ``size`` bytes if that is not negative."""
-    left = size if size >= 0 else count
+async def _first(
+    chunks: AsyncIterator[bytes], count: int, size: int | None = None
+) -> AsyncGenerator[bytes]:
+    """The first so many chunks, or the first ``size`` bytes if that is given."""
+    left = count if size is None else size
     while left > 0:
         try:
             chunk = await anext(chunks)
         except StopAsyncIteration:
             return
-        if size >= 0:
+        if size is not None:
             chunk = chunk[:left]
         yield chunk
-        left -= len(chunk) if size >= 0 else 1
+        left -= 1 if size is None else len(chunk)

@@ -106,6 +106,7 @@ def _error_status(written: str) -> int:
 
 _READ: dict[Any, Callable[[str], Any]] = {
     int: _count,
+    int | None: _count,
     float: _number,
     str: unquoted,
     ErrorStatus: _error_status,

@@ -11,7 +11,6 @@ from typing import Annotated
 from replay_proxy.errors import ConnectionDropped
 from replay_proxy.faults.words import (
     error_object,
-    model_of,
     rate,
     rate_limit_error,
     refusal,
@@ -109,11 +108,9 @@ def context_length(request: Request, /, limit: int = 128000) -> Response:
 
     `BadRequestError` after 1 request.
     """
-    model = model_of(request)
     message = (
         f"This model's maximum context length is {limit} tokens. However, your messages resulted "
-        f"in {limit + 1} tokens{f' for {model}' if model else ''}. "
-        "Please reduce the length of the messages."
+        f"in {limit + 1} tokens. Please reduce the length of the messages."
     )
     error = error_object(
         message, "invalid_request_error", param="messages", code="context_length_exceeded"
