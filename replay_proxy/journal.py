@@ -59,7 +59,10 @@ class Journal:
 
     def entry(self, cassette: str) -> Entry:
         """The entry of a cassette, begun if need be."""
-        return self.entries.setdefault(cassette, Entry())
+        entry = self.entries.get(cassette)
+        if entry is None:
+            entry = self.entries[cassette] = Entry()
+        return entry
 
     def note(self, cassette: str, response: Response) -> None:
         """Take down an answer that names its source."""
