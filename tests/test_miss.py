@@ -132,6 +132,12 @@ def test_what_is_ignored_already_is_no_difference_and_stays_in_the_suggestion() 
     assert near["match_ignore"] == "$.user,$.trace,$.messages[0].content"
 
 
+def test_what_is_ignored_is_no_difference_also_where_it_is_half_a_surrogate_pair() -> None:
+    miss = missed(chat("a", user="\ud83d"), chat("b", user="x"), rule=Rule(["$.user"]))
+    (near,) = nearest(miss)
+    assert [each["path"] for each in near["differences"]] == ["$.messages[0].content"]
+
+
 def test_a_header_that_counts_is_shown_where_it_differs() -> None:
     rule = Rule(headers=["openai-beta"])
     asked = replace(chat("a"), headers=((b"openai-beta", b"v2"), (b"accept", b"x")))
