@@ -25,6 +25,9 @@ SHOWN, DIFFERENCES = 3, 10
 SIMILAR = 0.4
 #: The most characters of a value, and those around a difference in a long text.
 _VALUE_CHARS, _CONTEXT_CHARS = 120, 24
+#: So far from a difference secrets are looked for: none is longer than this, and to look through a
+#: long prompt takes milliseconds.
+_READ_CHARS = 10_000
 
 _EXACT = Rule()
 
@@ -186,7 +189,10 @@ def _message(
 def _both_shown(recorded: Any, asked: Any) -> tuple[str, str]:
     """Two values as they are shown; of long texts the part that differs."""
     if isinstance(recorded, str) and isinstance(asked, str):
-        # First of all: of half a key nothing tells that it is one.
+        recorded, asked = around_difference(recorded, asked, _READ_CHARS)
+        if min(len(recorded), len(asked)) > 3 * _READ_CHARS:
+            recorded, asked = recorded[: 3 * _READ_CHARS], asked[: 3 * _READ_CHARS]
+        # Before what is shown is cut out: of half a key nothing tells that it is one.
         recorded, asked = redacted(recorded), redacted(asked)
         recorded, asked = around_difference(recorded, asked, _CONTEXT_CHARS)
     return _shown(recorded), _shown(asked)

@@ -112,6 +112,22 @@ def test_a_key_of_which_the_end_differs_is_not_shown_in_part() -> None:
     assert nearest(miss)[0]["differences"][0]["path"] == "$.user"
 
 
+@pytest.mark.parametrize("around", [0, 20_000])
+def test_in_long_texts_a_key_that_differs_is_not_shown_either(around: int) -> None:
+    before, key, after = "word " * around, "sk-proj-" + "0123456789abcdef" * 500, " word" * around
+    miss = missed(chat(f"{before}{key}1{after}"), chat(f"{before}{key}2{after}"))
+    assert "abcdef" not in json.dumps(miss.details) + miss.message
+    assert nearest(miss)[0]["differences"]
+
+
+def test_of_long_texts_that_have_nothing_in_common_the_beginnings_are_shown() -> None:
+    texts = ("one " * 20_000, "two " * 30_000)
+    (near,) = nearest(missed(*(chat(text) for text in texts)))
+    (difference,) = near["differences"]
+    assert difference["asked"].startswith('"one one')
+    assert difference["recorded"].startswith('"two two')
+
+
 def test_what_cannot_be_ignored_into_a_hit_is_not_suggested() -> None:
     longer = {"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}
     shorter = {"messages": longer["messages"][:1]}

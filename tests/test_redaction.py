@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from replay_proxy.fingerprint import fingerprint
-from replay_proxy.redaction import stored_request, stored_response_headers
+from replay_proxy.redaction import redacted, stored_request, stored_response_headers
 from replay_proxy.wire import Headers, Request, end_to_end
 
 SECRET = b"sk-proj-Zq81-never-stored"
@@ -160,3 +160,29 @@ def test_other_vendors_accounts_are_not_stored(name: bytes) -> None:
 def test_what_a_client_may_look_at_is_stored() -> None:
     headers = tuple((name, b"v") for name in [*KEPT_OF_ANSWERS, KEPT_OF_ANSWERS[0]])
     assert stored_response_headers(headers) == headers
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-proj-12345678",
+        "rk_12345678",
+        "sess-abcdefgh",
+        "org-abcdefgh",
+        "proj_ABCD-EFG*",
+        "user-12345678",
+        "Bearer abc.def~+/-=",
+        "bEARER abcdefgh",
+    ],
+)
+def test_what_looks_like_a_credential_is_not_shown_wherever_it_begins(secret: str) -> None:
+    assert redacted(f"{secret} .{secret}\n({secret})") == "[redacted] .[redacted]\n([redacted])"
+    assert redacted(secret) == "[redacted]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["task-12345678", "a_sk-12345678", "superuser-12345678", "forbearer abcdefgh", "sk-1234567"],
+)
+def test_what_only_ends_like_the_beginning_of_a_credential_is_shown(text: str) -> None:
+    assert redacted(text) == text
