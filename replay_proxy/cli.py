@@ -12,6 +12,7 @@ import uvicorn
 
 from replay_proxy import __version__
 from replay_proxy.errors import ReplayProxyError
+from replay_proxy.redaction import printable
 from replay_proxy.settings import Mode, OnMiss
 from replay_proxy.tape_tools.diff import diff
 from replay_proxy.tape_tools.export import export
@@ -107,7 +108,7 @@ def main() -> None:
     try:
         app()
     except ReplayProxyError as error:
-        typer.echo(f"replay-proxy: {error}", err=True)
+        typer.echo(f"replay-proxy: {printable(str(error))}", err=True)
         raise SystemExit(2) from None
 
 

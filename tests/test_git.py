@@ -201,14 +201,16 @@ def test_one_side_that_deleted_what_the_other_recorded_again_is_a_conflict(
     one = recorded("A", b"old A")
     repository.record(one, recorded("B", b"b"))
     repository.branch("theirs")
-    repository.record(recorded("A", b"new A"))
+    repository.record(recorded("A", b"new A\x1b[31m"))
     repository.git("checkout", "main")
     with changing(repository.cassette) as change:
         change.delete(one.id)
     repository.commit()
-    assert "deleted" in repository.git("merge", "theirs", code=1)
+    said = repository.git("merge", "theirs", code=1)
+    assert "deleted" in said
+    assert "\x1b" not in said + repository.proxy("git-resolve", "cassettes/a.sqlite", code=1)
     repository.proxy("git-resolve", "cassettes/a.sqlite", "--theirs")
-    assert repository.answers(one) == [b"new A"]
+    assert repository.answers(one) == [b"new A\x1b[31m"]
 
 
 def test_pruned_on_one_side_and_recorded_again_on_the_other_merges(repository: Repository) -> None:

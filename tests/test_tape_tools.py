@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Callable
@@ -170,8 +171,62 @@ def test_export_and_import_give_the_same_text_and_the_same_replay(
     }
     assert tool("export", "b") == text
     assert stored(cassettes, one.request, cassette="b") == one
+    (tmp_path / "c.jsonl").write_text(f"\ufeff{text}", "utf-8")
+    tool("import", "c.jsonl")
+    assert tool("export", "c") == text
     with pytest.raises(ConfigurationError, match="cannot be written"):
         tool("export", "a", "-o", "missing/a.jsonl")
+
+
+def test_export_writes_to_what_is_no_file_and_through_links(
+    tool: Tool, cassettes: Path, tmp_path: Path
+) -> None:
+    make(cassettes / "a.sqlite", [recorded("1", b"a")])
+    pipe, link, target = (tmp_path / name for name in ("pipe", "link", "target"))
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    tool("export", "a", "-o", pipe)
+    assert pipe.is_fifo()
+    text = tool("export", "a")
+    assert os.read(reader, 1_000_000).decode() == text
+    os.close(reader)
+    link.symlink_to(target)
+    target.touch()
+    tool("export", "a", "-o", link)
+    assert link.is_symlink()
+    assert target.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ls",),
+        ("ls", "a"),
+        ("ls", "a", "--json"),
+        ("show", "a", "1"),
+        ("show", "a", "1", "--json"),
+        ("diff", "a"),
+        ("diff", "a", "--json"),
+        ("verify", "a"),
+        ("verify", "a", "--json"),
+        ("unused", "a", "--report", "r.json"),
+        ("export", "a"),
+    ],
+)
+def test_nothing_that_was_recorded_reaches_a_terminal_as_a_command(
+    tool: Tool, cassettes: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    hostile = "".join(map(chr, [*range(1, 10), *range(11, 32), *range(127, 160)]))
+    (tmp_path / "r.json").write_text('{"cassettes": {}}')
+    headers = ((b"content-type", b"application/json"), (b"x-hostile", hostile.encode("latin-1")))
+    old, new = (
+        recorded(json.dumps(hostile, ensure_ascii=False)[1:-1], answer.encode(), headers=headers)
+        for answer in (hostile, json.dumps({"error": {"message": hostile + KEY}}))
+    )
+    make(cassettes / "a.sqlite", [old], [new])
+    result = CliRunner().invoke(app, words)
+    assert "a" in result.output
+    assert not [each for each in result.output if each not in "\n\t" and not each.isprintable()]
 
 
 VCR = """

@@ -151,7 +151,11 @@ def test_an_edited_request_gets_the_fingerprint_that_it_has_now() -> None:
         (b"[]", "belongs to no interaction"),
         (b'{"answer":"x"}', "belongs to no interaction"),
         (b'{"take":"9"}', "belongs to no interaction"),
-        (b'{"take":"x","run":"r","started_us":1}', "invalid literal"),
+        (b'{"take":"x","run":"r","started_us":1}', "'x' is no id"),
+        (b'{"take":"9223372036854775808","run":"r","started_us":1}', "is no id"),
+        (b'{"take":"9","run":"r","started_us":18446744073709551615}', "no whole number"),
+        (b'{"take":"9","run":"r","started_us":true}', "no whole number"),
+        (b'{"take":"9","run":"r","started_us":1,"more":1}', "belongs to no interaction"),
         (b'{"cassette":1}', "belongs to no interaction"),
     ],
 )
@@ -166,6 +170,7 @@ def test_a_line_that_says_nothing_is_refused_with_its_number(line: bytes, cause:
     [
         (b'{"answer":"no offset"}', "has no at_us"),
         (b'{"at_us":"1","answer":"x"}', "no whole number"),
+        (b'{"at_us":-1,"answer":"x"}', "no whole number"),
         (b'{"at_us":1,"answer":5}', "is no text"),
         (b'{"at_us":1,"answer_base64":"*"}', "no base64"),
         (b'{"at_us":1,"answer":"x","more":1}', "more does not belong here"),
@@ -185,6 +190,49 @@ def test_a_member_that_is_missing_is_named() -> None:
     text = text_of(recorded([b"x"])).replace(b'"total_us":99', b'"total":99')
     with pytest.raises(ImportRefused, match="'total_us' is missing"):
         back(text)
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "cause"),
+    [
+        ("interaction", "-5", "is no id"),
+        ("interaction", "9223372036854775808", "is no id"),
+        ("interaction", 5, "is no text"),
+        ("take", "8", "no line above tells of its take"),
+        ("arrived_us", 2**62, "no whole number"),
+        ("head_us", 1.0, "no whole number"),
+        ("status", 1000, "no status"),
+        ("status", True, "no status"),
+        ("stauts", 200, "stauts does not belong here"),
+    ],
+)
+def test_what_no_cassette_can_hold_is_refused_with_the_line_that_says_it(
+    member: str, value: object, cause: str
+) -> None:
+    lines = text_of(recorded([b"x"])).splitlines(keepends=True)
+    lines[2] = json.dumps(json.loads(lines[2]) | {member: value}).encode() + b"\n"
+    with pytest.raises(ImportRefused, match=f"Line 3 .*{cause}"):
+        list(read(lines))
+
+
+def test_an_interaction_that_is_there_twice_is_refused() -> None:
+    text = text_of(recorded([b"x"]))
+    with pytest.raises(ImportRefused, match="is there twice"):
+        back(text + b"".join(text.splitlines(keepends=True)[2:]).replace(b'"x"', b'"y"'))
+
+
+def test_chunks_that_go_back_in_time_are_refused() -> None:
+    text = text_of(recorded([b"x", b"y"])).replace(b'"at_us":10', b'"at_us":0')
+    assert len(back(text)) == 1
+    with pytest.raises(ImportRefused, match="0 is before the chunk above"):
+        back(text.replace(b'"at_us":0', b'"at_us":7', 1))
+
+
+def test_what_editors_do_to_the_ends_of_lines_and_of_the_file_changes_nothing() -> None:
+    one = recorded([b"data: x\n\n"])
+    text = text_of(one)
+    for edited in (text.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + text, text.rstrip()):
+        assert back(edited) == [one]
 
 
 def test_another_version_and_another_file_are_refused() -> None:

@@ -19,6 +19,7 @@ from replay_proxy.answer import answer
 from replay_proxy.cassette import Interaction
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.miss import summary
+from replay_proxy.redaction import printable
 from replay_proxy.store.archive import Archive
 from replay_proxy.tape_tools import words
 from replay_proxy.tape_tools.export import write_twin
@@ -68,7 +69,7 @@ def git_merge(base: Path, ours: Path, theirs: Path, name: str) -> None:
     said = _told(merge, ours, theirs, name)
     apply(merge, theirs, ours)
     if merge.conflicts:
-        typer.echo(said, err=True)
+        typer.echo(printable(said), err=True)
     raise typer.Exit(words.FOUND if merge.conflicts else 0)
 
 
@@ -90,7 +91,7 @@ def git_resolve(
     with _stages(path) as (base, our, their):
         merge = _planned(base, our, their)
         if not (ours or theirs):
-            typer.echo(_told(merge, our, their, str(path)))
+            typer.echo(printable(_told(merge, our, their, str(path))))
             raise typer.Exit(words.FOUND if merge.conflicts else 0)
         taken = _named(merge, requests) if theirs else frozenset()
         apply(_planned(base, our, their, taken), their, our)

@@ -2,6 +2,7 @@
 
 import re
 import time
+from codecs import BOM_UTF8
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -76,7 +77,8 @@ def _imported(file: Path, target: Path, format_name: str | None) -> dict[str, An
     """Import one file; nothing of it is kept when it cannot be read."""
     try:
         with file.open("rb") as lines:
-            begins_as_twin = lines.read(len(_TWIN_HEAD)) == _TWIN_HEAD
+            start = lines.read(len(BOM_UTF8 + _TWIN_HEAD))
+            begins_as_twin = start.removeprefix(BOM_UTF8).startswith(_TWIN_HEAD)
             lines.seek(0)
             if format_name == TWIN or (format_name is None and begins_as_twin):
                 format_name = TWIN

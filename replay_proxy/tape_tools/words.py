@@ -5,6 +5,8 @@ them. What a tool does is in its own file.
 """
 
 import json
+import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +26,7 @@ from replay_proxy.errors import CassetteMissing, ConfigurationError
 from replay_proxy.redaction import printable
 from replay_proxy.settings import cassette_name, load
 
+_CONTROLS = re.compile("[\x7f-\x9f\ud800-\udfff]")
 #: The exit code of a tool that has found what it looks for; 2 is an error's.
 FOUND = 1
 
@@ -70,8 +74,9 @@ def answer(document: dict[str, Any], shown: Sequence[RenderableType], *, as_json
     """Print what a tool has found, for a program or for a person."""
     if as_json:
         text = json.dumps(document, ensure_ascii=False, indent=2)
-        # What UTF-8 cannot hold, half of a surrogate pair, JSON can hold as an escape.
-        sys.stdout.write(text.encode(errors="backslashreplace").decode() + "\n")
+        # As escapes: what UTF-8 cannot hold (half a surrogate pair), and what a terminal would obey.
+        text = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        sys.stdout.write(text + "\n")
         return
     # Not a terminal's width: what goes to a file or a pipe is not to be folded.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -97,10 +102,16 @@ class Rows(Table):
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which takes its place when all of it is there.
 
-    Raises ``ConfigurationError`` when it cannot be written.
+    What is no plain file, such as ``/dev/stdout``, is written to. Raises ``ConfigurationError``
+    when it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
+        path = path.resolve()  # A link stays one.
+        if path.exists() and not path.is_file():
+            with path.open("wb") as content:
+                yield content
+            return
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             with part.open("wb") as content:
                 yield content
@@ -115,7 +126,7 @@ def counted(items: Iterable[T], total: int | None, doing: str) -> Iterable[T]:
     """The items, with a progress bar on a terminal's standard error."""
     return track(
         items,
-        description=doing,
+        description=escape(printable(doing)),
         total=total,
         console=Console(stderr=True),
         transient=True,

@@ -1,24 +1,15 @@
-r"""A cassette's text twin: JSON Lines that hold all of it, and that git can diff line by line.
+"""A text twin read back into takes and interactions, strictly: part of ``twin``.
 
-Lossless and deterministic: the same cassette gives the same lines, and lines read back give the
-same cassette. A body is a sequence of pieces that are simply joined again, text where it is UTF-8
-and base64 where it is not: an event of a stream, a line of a text, a member of compact JSON. How a
-line looks is here and in docs/cassette.md; files and databases are not.
-
-    {"cassette": 1}
-    {"take": "7…", "run": "9f…", "started_us": 1763…}
-    {"interaction": "3…", "take": "7…", "method": "POST", "path": "/v1/…", "query": "", …}
-    {"request_header": ["content-type", "application/json"]}
-    {"request": "{\"model\":\"gpt-5\","}
-    {"header": ["content-type", "text/event-stream"]}
-    {"at_us": 301742, "answer": "data: {…}\n\n"}
+A line may have been edited by hand or by git, so that each is checked by itself, and against those
+above it; what is wrong is told with the line's number.
 """
 
 import binascii
 import re
-from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from base64 import b64decode
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import orjson
@@ -26,57 +17,12 @@ import orjson
 from replay_proxy.cassette import Interaction, Take
 from replay_proxy.errors import ImportRefused
 from replay_proxy.fingerprint import fingerprint
-from replay_proxy.sse import event_ends
 from replay_proxy.timeline import Timeline
-from replay_proxy.wire import Request, header
+from replay_proxy.wire import Request
 
 #: Stands in the first line; it changes when older readers would misread.
 VERSION = 1
-
-#: Where a text is cut: behind a line, and behind a member or element of compact JSON.
-_LINE_ENDS = re.compile(rb'(?<=\n)|(?<=,)(?=["{])')
-
-
-def head() -> bytes:
-    """The first line."""
-    return _line({"cassette": VERSION})
-
-
-def take_line(take: Take) -> bytes:
-    """The line of a take."""
-    return _line({"take": str(take.id), "run": take.run, "started_us": take.started_us})
-
-
-def interaction_lines(take_id: int, interaction: Interaction) -> bytes:
-    """The lines of an interaction."""
-    request, timeline = interaction.request, interaction.timeline
-    lines = [
-        _line(
-            {
-                "interaction": str(interaction.id),
-                "take": str(take_id),
-                "fingerprint": interaction.fingerprint,
-                "arrived_us": request.arrived_us,
-                "method": request.method,
-                "path": request.path,
-                "query": request.query,
-                "status": interaction.status,
-                "head_us": timeline.head_us,
-                "total_us": timeline.total_us,
-            }
-        )
-    ]
-    lines += [_line({"request_header": _texts(pair)}) for pair in request.headers]
-    lines += [_line(piece) for piece in _pieces("request", request.body)]
-    lines += [_line({"header": _texts(pair)}) for pair in interaction.headers]
-    media_type = (header(interaction.headers, b"content-type") or b"").lower()
-    events = media_type.startswith(b"text/event-stream")
-    for offset_us, chunk in timeline.chunks(interaction.body):
-        first: dict[str, Any] = {"at_us": offset_us}
-        for piece in _pieces("answer", chunk, events=events) or [{"answer": ""}]:
-            lines.append(_line(first | piece))
-            first = {}
-    return b"".join(lines)
+_DIGITS = re.compile("[1-9][0-9]{0,18}")
 
 
 def read(lines: Iterable[bytes]) -> Iterator[Take | tuple[int, Interaction]]:
@@ -86,22 +32,32 @@ def read(lines: Iterable[bytes]) -> Iterator[Take | tuple[int, Interaction]]:
     with the number of a line that is none.
     """
     begun: _Begun | None = None
+    takes: set[int] = set()
+    interactions: set[int] = set()
     number = 0
     try:
         for number, line in enumerate(lines, start=1):
-            value = orjson.loads(line)
+            # Some editors put a byte order mark in front of a text.
+            value = orjson.loads(line.removeprefix(BOM_UTF8) if number == 1 else line)
             match value:
                 case {"cassette": version} if number == 1:
                     if version != VERSION:
                         raise ValueError(f"it is of version {version}, this reader of {VERSION}")
                 case _ if number == 1:
                     raise ValueError("the first line of a cassette's text is another")
-                case {"take": str(take), "run": str(run), "started_us": int(started_us)}:
-                    yield Take(int(take), run, started_us)
+                case {"take": str(), "run": str(run), "started_us": started_us, **rest} if not rest:
+                    take = Take(_id(value["take"]), run, _whole(started_us))
+                    takes.add(take.id)
+                    yield take
                 case {"interaction": _}:
                     if begun is not None:
                         yield begun.interaction()
                     begun = _Begun(value)
+                    if begun.id in interactions:
+                        raise ValueError(f"interaction {begun.id} is there twice")
+                    if begun.take not in takes:
+                        raise ValueError(f"no line above tells of its take, {begun.take}")
+                    interactions.add(begun.id)
                 case dict() if begun is not None:
                     begun.add(value)
                 case _:
@@ -121,13 +77,23 @@ def read(lines: Iterable[bytes]) -> Iterator[Take | tuple[int, Interaction]]:
 class _Begun:
     """An interaction whose lines are being read."""
 
-    head: dict[str, Any]
+    first: InitVar[dict[str, Any]]
+    id: int = field(init=False)
+    take: int = field(init=False)
+    head: dict[str, Any] = field(init=False)
     request_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     request: list[bytes] = field(default_factory=list)
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     answer: list[bytes] = field(default_factory=list)
     offsets_us: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
+
+    def __post_init__(self, first: dict[str, Any]) -> None:
+        """Check the members of the first line, where an error can still name it."""
+        self.head = {name: check(first[name]) for name, check in _MEMBERS.items()}
+        self.id, self.take = self.head["interaction"], self.head["take"]
+        if strange := first.keys() - _MEMBERS.keys() - {"fingerprint"}:
+            raise ValueError(f"{', '.join(sorted(strange))} does not belong here")
 
     def add(self, line: dict[str, Any]) -> None:
         """Take in one more line. Raises ``ValueError`` and what a line of wrong types raises."""
@@ -150,7 +116,10 @@ class _Begun:
         piece = _bytes("answer", line)
         end = len(piece) + (self.ends[-1] if self.ends else 0)
         if "at_us" in line:
-            self.offsets_us.append(_whole(line["at_us"]))
+            offset_us = _whole(line["at_us"])
+            if self.offsets_us and offset_us < self.offsets_us[-1]:
+                raise ValueError(f"{offset_us} is before the chunk above")
+            self.offsets_us.append(offset_us)
             self.ends.append(end)
         elif self.ends:
             self.ends[-1] = end
@@ -162,59 +131,28 @@ class _Begun:
         """The id of the take, and the interaction."""
         head = self.head
         request = Request(
-            method=_text(head["method"]),
-            path=_text(head["path"]),
-            query=_text(head["query"]),
+            method=head["method"],
+            path=head["path"],
+            query=head["query"],
             headers=tuple(self.request_headers),
             body=b"".join(self.request),
-            arrived_us=_whole(head["arrived_us"]),
+            arrived_us=head["arrived_us"],
         )
         timeline = Timeline(
-            head_us=_whole(head["head_us"]),
+            head_us=head["head_us"],
             offsets_us=tuple(self.offsets_us),
             ends=tuple(self.ends),
-            total_us=_whole(head["total_us"]),
+            total_us=head["total_us"],
         )
-        return int(head["take"]), Interaction(
-            id=int(head["interaction"]),
+        return self.take, Interaction(
+            id=self.id,
             fingerprint=fingerprint(request),
             request=request,
-            status=_whole(head["status"]),
+            status=head["status"],
             headers=tuple(self.headers),
             body=b"".join(self.answer),
             timeline=timeline,
         )
-
-
-def _line(value: dict[str, Any]) -> bytes:
-    return orjson.dumps(value) + b"\n"
-
-
-def _texts(pair: tuple[bytes, bytes]) -> list[str]:
-    return [each.decode("latin-1") for each in pair]
-
-
-def _pieces(name: str, content: bytes, *, events: bool = False) -> list[dict[str, Any]]:
-    """The content cut into lines of text and, where it is not UTF-8, of base64."""
-    if events:
-        ends = event_ends(content)
-        pieces = [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-    elif _is_text(content):
-        pieces = [piece for piece in _LINE_ENDS.split(content) if piece]
-    else:
-        pieces = [content]
-    return [
-        {name: piece.decode()} if _is_text(piece) else {f"{name}_base64": b64encode(piece).decode()}
-        for piece in pieces
-    ]
-
-
-def _is_text(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _bytes(name: str, line: dict[str, Any]) -> bytes:
@@ -233,6 +171,33 @@ def _text(value: Any) -> str:
 
 
 def _whole(value: Any) -> int:
-    if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise ValueError(f"{value!r} is no whole number")
+    """A number of microseconds: of those since 1970, what an id can hold (``interaction_id``)."""
+    if type(value) is not int or not 0 <= value < 2**52:
+        raise ValueError(f"{value!r} is no whole number of microseconds")
     return value
+
+
+def _status(value: Any) -> int:
+    if type(value) is not int or not 100 <= value <= 999:
+        raise ValueError(f"{value!r} is no status")
+    return value
+
+
+def _id(value: Any) -> int:
+    if not _DIGITS.fullmatch(_text(value)) or int(value) >= 2**63:
+        raise ValueError(f"{value!r} is no id")
+    return int(value)
+
+
+#: The members of an interaction's first line, besides the fingerprint, which is made anew.
+_MEMBERS: dict[str, Callable[[Any], Any]] = {
+    "interaction": _id,
+    "take": _id,
+    "arrived_us": _whole,
+    "method": _text,
+    "path": _text,
+    "query": _text,
+    "status": _status,
+    "head_us": _whole,
+    "total_us": _whole,
+}
