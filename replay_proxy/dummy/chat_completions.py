@@ -94,22 +94,22 @@ def _schema(asked: CreateChatCompletionRequest) -> object:
 
 def _history(messages: Sequence[ChatCompletionRequestMessage]) -> History:
     history = History()
-    answered: set[object] = set()
-    made: set[object] = set()
+    answered: set[str] = set()
+    made: set[str] = set()
     for message in reversed(messages):
         if message.role == "user":
             history.prompt = text_of(message)
             break
         extra = message.model_extra or {}
         if message.role == "tool":
-            answered.add(extra.get("tool_call_id"))
+            answered.add(str(extra.get("tool_call_id")))
         elif message.role == "function" and message.name:
             history.called.add(message.name)
         elif message.role == "assistant":
             calls = extra.get("tool_calls")
             for each in calls if isinstance(calls, list) else ():
                 if isinstance(each, dict):
-                    made.add(each.get("id"))
+                    made.add(str(each.get("id")))
                     history.add(each)
     history.untold = not answered <= made
     return history

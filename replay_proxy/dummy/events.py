@@ -20,6 +20,14 @@ _IN_UTF8 = [(end.encode(), escape.strip(b'"')) for end, escape in _LINE_ENDS.ite
 _KEPT = 4096
 
 
+def json_bytes(content: object) -> bytes:
+    """JSON, also of integers beyond 64 bits, which a request may bring and orjson does not know."""
+    try:
+        return orjson.dumps(content)
+    except TypeError:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def event(content: Mapping[str, object]) -> bytes:
     """An event without a name."""
     return b"data: " + escaped(orjson.dumps(content)) + b"\n\n"

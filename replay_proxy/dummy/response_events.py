@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, count
 from typing import Any
 
-import orjson
-
-from replay_proxy.dummy.events import escaped, json_string, rendered_once
+from replay_proxy.dummy.events import escaped, json_bytes, json_string, rendered_once
 from replay_proxy.dummy.logprobs import logprob
 from replay_proxy.dummy.replies import EVENTS, Streamed
 from replay_proxy.dummy.response_object import Answer, Item, begun, ended, text_part
@@ -42,7 +40,7 @@ class _Writer:
 
 def _unnumbered(kind: str, fields: dict[str, Any]) -> bytes:
     """An event up to its number, which comes last."""
-    content = escaped(orjson.dumps({"type": kind, **fields, "sequence_number": 0}))
+    content = escaped(json_bytes({"type": kind, **fields, "sequence_number": 0}))
     return b"event: %b\ndata: %b" % (kind.encode(), content.removesuffix(b"0}"))
 
 

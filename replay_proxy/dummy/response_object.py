@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import orjson
-
+from replay_proxy.dummy.events import json_bytes
 from replay_proxy.dummy.logprobs import logprob
 from replay_proxy.dummy.schemas import CreateResponse
 from replay_proxy.dummy.turn import ToolCall, Turn
@@ -95,7 +94,7 @@ def text_part(text: str, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def body(answer: Answer) -> bytes:
     """The whole response, ended."""
-    return orjson.dumps(ended(answer))
+    return json_bytes(ended(answer))
 
 
 def ended(answer: Answer) -> dict[str, Any]:

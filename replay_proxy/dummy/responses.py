@@ -72,8 +72,8 @@ def _text(item: dict[str, Any]) -> str:
 
 def _history(items: Sequence[dict[str, Any]]) -> History:
     history = History()
-    answered: set[object] = set()
-    made: set[object] = set()
+    answered: set[str] = set()
+    made: set[str] = set()
     for item in reversed(items):
         if item.get("role") == "user":
             history.prompt = _text(item)

@@ -135,6 +135,6 @@ def _allowed(mode: object, tools: Sequence[object]) -> Choice:
 def _name(value: Any) -> str | None:
     if not isinstance(value, dict):
         return None
-    inner = value.get(value.get("type"))
+    inner = value.get(str(value.get("type")))
     name = (inner if isinstance(inner, dict) else value).get("name")
     return name if isinstance(name, str) else None
