@@ -208,7 +208,8 @@ def test_one_side_that_deleted_what_the_other_recorded_again_is_a_conflict(
     repository.commit()
     said = repository.git("merge", "theirs", code=1)
     assert "deleted" in said
-    assert "\x1b" not in said + repository.proxy("git-resolve", "cassettes/a.sqlite", code=1)
+    for shown in (said, repository.proxy("git-resolve", "cassettes/a.sqlite", code=1)):
+        assert "new A\\x1b[31m" in shown, "not for the terminal to obey"
     repository.proxy("git-resolve", "cassettes/a.sqlite", "--theirs")
     assert repository.answers(one) == [b"new A\x1b[31m"]
 

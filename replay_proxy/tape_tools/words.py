@@ -74,7 +74,7 @@ def answer(document: dict[str, Any], shown: Sequence[RenderableType], *, as_json
     """Print what a tool has found, for a program or for a person."""
     if as_json:
         text = json.dumps(document, ensure_ascii=False, indent=2)
-        # As escapes: what UTF-8 cannot hold (half a surrogate pair), and what a terminal would obey.
+        # As escapes: what UTF-8 cannot hold (half of a pair), and what a terminal would obey.
         text = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
         sys.stdout.write(text + "\n")
         return
