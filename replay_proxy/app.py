@@ -3,6 +3,7 @@
 A request under ``/v1/`` or ``/openai/`` goes to the data plane before FastAPI sees it.
 """
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -64,9 +65,13 @@ class ReplayProxy(FastAPI):
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        # A full collection would walk through all that was imported, and hold every stream up for
+        # a tenth of a second; what is here now stays anyway.
+        gc.freeze()
         try:
             yield
         finally:
+            gc.unfreeze()
             await self.assembly.aclose()
 
     async def health(self) -> dict[str, str]:
