@@ -32,6 +32,7 @@ app = typer.Typer(
     help="A record-and-replay OpenAI proxy with a dummy fallback.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",  # Joins the lines of a paragraph, and knows `code`.
 )
 
 
@@ -88,11 +89,24 @@ def run(
     raise typer.Exit(Run(command, given, fail_unused, max_age_s, report, junit)())
 
 
-for tool in (ls, show, diff, unused, prune, verify, refresh, export, merge, rename, rm):
-    app.command(rich_help_panel="Tape")(tool)
-app.command("import", rich_help_panel="Tape")(import_)
-app.command(rich_help_panel="git")(git_setup)
-app.command(rich_help_panel="git")(git_resolve)
+_look, _keep, _git = "Look at cassettes", "Keep cassettes in order", "git"
+for _name, _tool, _panel in (
+    ("ls", ls, _look),
+    ("show", show, _look),
+    ("diff", diff, _look),
+    ("verify", verify, _look),
+    ("refresh", refresh, _look),
+    ("unused", unused, _look),
+    ("prune", prune, _keep),
+    ("merge", merge, _keep),
+    ("rename", rename, _keep),
+    ("rm", rm, _keep),
+    ("export", export, _keep),
+    ("import", import_, _keep),
+    ("git-setup", git_setup, _git),
+    ("git-resolve", git_resolve, _git),
+):
+    app.command(_name, rich_help_panel=_panel)(_tool)
 app.command(hidden=True)(git_textconv)
 app.command(hidden=True)(git_merge)
 

@@ -251,3 +251,4 @@ def test_outside_of_a_repository_git_setup_says_so(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "not a git repository" in done.stderr
+    assert "`git init`" in done.stderr

@@ -7,10 +7,12 @@ import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from replay_proxy.cli import app
@@ -19,6 +21,7 @@ from replay_proxy.store.archive import Archive
 from replay_proxy.tape_tools.export import write_twin
 from replay_proxy.tape_tools.import_ import name_of
 from replay_proxy.tape_tools.verify import verified
+from replay_proxy.tape_tools.words import Rows
 from tests.support.tape import EVENTS, make, recorded, stored
 
 KEY = "sk-proj-" + "a1B2c3D4e5F6g7H8" * 3
@@ -89,6 +92,41 @@ def test_ls_lists_interactions_a_page_at_a_time(tool: Tool, cassettes: Path) -> 
         each["number"] for each in tool("ls", "a", "--json", "--offset", 1)["interactions"]
     ] == [2]
     assert "1 more interaction" in tool("ls", "a", "--limit", 1)
+    assert "more" not in tool("ls", "a", "--limit", 1, "--offset", 1)
+
+
+def test_ls_names_the_takes_that_diff_can_show(tool: Tool, cassettes: Path) -> None:
+    make(cassettes / "a.sqlite", [recorded("1", b"a"), recorded("2", b"b")], [recorded("1", b"c")])
+    old, new = tool("ls", "a", "--json")["takes"]
+    assert (old["interactions"], new["interactions"]) == (2, 1)
+    assert f"take {new['take']}, {new['recorded_at']}: 1 interaction\n" in tool("ls", "a")
+    counts = tool("diff", "a", "--take", new["take"], "--json", code=1)["counts"]
+    assert (counts["same"], counts["answers_changed"]) == (1, 1)
+    make(cassettes / "b.sqlite", [recorded("1", b"a")])
+    assert "take" not in tool("ls", "b")
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120])
+def test_on_a_terminal_each_row_is_one_line(columns: int) -> None:
+    table = Rows("#", "recorded", "request", "last message", "answer", cut=["last message"])
+    table.add("1", "2026-11-23", "POST /v1/chat/completions", "a " * 100, "200, 18 chunks")
+    console = Console(width=columns, file=StringIO())
+    with console.capture() as capture:
+        console.print(table)
+    _, row = capture.get().splitlines()
+    assert len(row) <= columns
+    assert "POST /v1/chat/completions  a a" in row
+    assert "…  200, 18 chunks" in row
+
+
+def test_a_pipe_gets_whole_rows(tool: Tool, cassettes: Path) -> None:
+    make(cassettes / "a.sqlite", [recorded("long " * 20, b"a")])
+    message = tool("ls", "a", "--json")["interactions"][0]["last_message"]
+    long = "a" * 190
+    make(cassettes / f"{long}.sqlite", [recorded("1", b"a")])
+    _, row = tool("ls", "a").splitlines()
+    assert message in row
+    assert any(line.startswith(f"{long}  ") for line in tool("ls").splitlines())
 
 
 def test_a_cassette_is_named_or_a_path(tool: Tool, cassettes: Path, tmp_path: Path) -> None:
@@ -108,13 +146,13 @@ def test_unused_is_what_no_report_has_used(tool: Tool, cassettes: Path, tmp_path
         report = {"cassettes": {"a": {"used": [str(number) for number in used]}, "b": {}}}
         (tmp_path / f"{name}.json").write_text(json.dumps(report))
     (tmp_path / "other.json").write_text('{"cassettes": {}}')
-    found = tool("unused", "a", "--report", "x.json", "--json")
+    found = tool("unused", "a", "--report", "x.json", "--json", code=1)
     assert [each["interaction"] for each in found["unused"]] == [str(two.id), str(three.id)]
     reports = ("--report", "x.json", "--report", "y.json", "--report", "other.json")
-    found = tool("unused", "a", *reports, "--json")
+    found = tool("unused", "a", *reports, "--json", code=1)
     assert [each["last_message"] for each in found["unused"]] == ["2"]
     assert found["unused_total"] == 1
-    assert "1 recording of 'a'" in tool("unused", "a", *reports)
+    assert "1 recording of 'a'" in tool("unused", "a", *reports, code=1)
 
 
 @pytest.mark.parametrize(
@@ -278,6 +316,8 @@ def test_import_keeps_nothing_of_a_file_that_cannot_be_read(
         tool("import", "c.txt")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         tool("import", "missing.yaml")
+    with pytest.raises(ImportRefused, match=r"a\.sqlite: .* a cassette already.*merge"):
+        tool("import", "cassettes/a.sqlite", "--cassette", "b")
     assert tool("import", "d.yaml", "--json", code=1)["not_carried"] == 2
     assert [each.name for each in cassettes.iterdir()] == ["a.sqlite"]
 
@@ -319,13 +359,15 @@ def test_rename_and_rm_move_and_delete_whole_cassettes(tool: Tool, cassettes: Pa
     make(cassettes / "b.sqlite", [recorded("2", b"b")])
     with pytest.raises(ReplayProxyError, match="already"):
         tool("rename", "a", "b")
-    tool("rename", "a", "c")
+    with pytest.raises(ConfigurationError, match="names no cassette"):
+        tool("rename", "a", "elsewhere/c.sqlite")
+    assert tool("rename", "a", "c") == "Renamed 'a' to 'c'\n"
     assert not path.exists()
     assert len(ids(cassettes / "c.sqlite")) == 1
     with pytest.raises(ReplayProxyError, match="no cassette"):
         tool("rm", "b", "none")
     assert sorted(each.stem for each in cassettes.iterdir()) == ["b", "c"]
-    tool("rm", "b", "c")
+    assert tool("rm", "b", "c", "b") == "Deleted 'b', 'c'\n"
     assert list(cassettes.iterdir()) == []
 
 
@@ -484,7 +526,8 @@ def test_diff_shows_what_the_newest_take_has_changed(tool: Tool, cassettes: Path
     for words in ("answer changed: POST", "removed $.a", 'before: "What is it?"', "1 added"):
         assert words in shown
     oldest = tool("ls", "a", "--json")["interactions"][0]["take"]
-    assert tool("diff", "a", "--take", oldest, "--json", code=1)["counts"]["added"] == 3
+    added = tool("diff", "a", "--take", oldest, "--json", code=1)["added"]
+    assert [each["last_message"] for each in added] == ["same", "again", "What is it?"]
     with pytest.raises(ConfigurationError, match="has no take 5"):
         tool("diff", "a", "--take", 5)
 
@@ -496,7 +539,7 @@ def test_diff_compares_two_cassettes_by_what_replay_gets(tool: Tool, cassettes: 
     make(cassettes / "c.sqlite", [recorded("1", b"a"), recorded("1", b"c")])
     found = tool("diff", "a", "c", "--json", code=1)
     assert (found["counts"]["answers_changed"], found["counts"]["removed"]) == (1, 1)
-    assert "1 answers before, 2 after" in tool("diff", "a", "c", code=1)
+    assert "1 answer before, 2 after" in tool("diff", "a", "c", code=1)
     assert found["removed"][0]["last_message"] == "2"
     with pytest.raises(ConfigurationError, match="--take is about one"):
         tool("diff", "a", "c", "--take", 1)

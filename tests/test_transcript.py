@@ -263,7 +263,7 @@ def test_a_transcription_is_its_text() -> None:
         ({"data": [{"url": "https://x/i.png?sig=1", "revised_prompt": "A"}]}, "https://x/i.png: A"),
         ({"results": [{"flagged": True, "categories": {"a": True, "b": False}}]}, "flagged: a"),
         ({"results": [{"flagged": False}]}, "not flagged"),
-        ({"object": "list", "data": [{"object": "model"}] * 2}, "2 model"),
+        ({"object": "list", "data": [{"object": "model"}] * 2}, "2 × model"),
         ({"object": "batch", "status": "failed"}, "batch, failed"),
         ({"a": "안"}, '{"a": "안"}'),
         ([1], "[1]"),
@@ -426,5 +426,5 @@ def test_real_answers_say_something() -> None:
             cut = body[: rng.randrange(len(body) - 20)]
             shorter = transcript(answer(200, STREAM, cut))
             assert not shorter.ended
-            wordless = re.match(r"[\d,]+ (?:event|thread)|.*^\[1\] ", shorter.text, re.M | re.S)
+            wordless = re.match(r"[\d,]+ (?:event|× thread)|.*^\[1\] ", shorter.text, re.M | re.S)
             assert wordless or found.text.startswith(shorter.text), record.id

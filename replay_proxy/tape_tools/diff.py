@@ -7,6 +7,7 @@ likely was before, so that a changed prompt shows as a changed prompt.
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Annotated, Any
 
 import typer
@@ -73,7 +74,7 @@ def diff(
         if other is None:
             before, after = _around(old_archive, take)
         else:
-            before, after = _current(old_archive), _current(new_archive)
+            before, after = _state(old_archive.answers()), _state(new_archive.answers())
         old, new = _Side(old_archive, before), _Side(new_archive, after)
         document = {"version": 1, "before": path.stem, "after": other_path.stem, **_found(old, new)}
     counts = document["counts"]
@@ -81,8 +82,14 @@ def diff(
     raise typer.Exit(words.FOUND if any(counts[name] for name in counts if name != "same") else 0)
 
 
-def _current(archive: Archive) -> _State:
-    return {key: by_take[max(by_take)] for key, by_take in archive.answers().items()}
+def _state(answers: dict[str, dict[int, list[int]]], last_take: float = inf) -> _State:
+    """What replay uses, or used when this take was the newest, in order of arrival."""
+    state = {
+        fingerprint: by_take[max(takes)]
+        for fingerprint, by_take in answers.items()
+        if (takes := [each for each in by_take if each <= last_take])
+    }
+    return dict(sorted(state.items(), key=lambda item: item[1][0]))
 
 
 def _around(archive: Archive, take: str | None) -> tuple[_State, _State]:
@@ -92,14 +99,8 @@ def _around(archive: Archive, take: str | None) -> tuple[_State, _State]:
         has = ", ".join(map(str, takes)) or "none"
         raise ConfigurationError(f"{archive.path} has no take {take or ''}. It has: {has}.")
     chosen = takes[-1] if take is None else int(take)
-    before: dict[str, Sequence[int]] = {}
-    after: dict[str, Sequence[int]] = {}
-    for fingerprint, by_take in archive.answers().items():
-        if older := [each for each in by_take if each < chosen]:
-            before[fingerprint] = by_take[max(older)]
-        if known := [each for each in by_take if each <= chosen]:
-            after[fingerprint] = by_take[max(known)]
-    return before, after
+    answers = archive.answers()
+    return _state(answers, chosen - 1), _state(answers, chosen)
 
 
 def _found(old: _Side, new: _Side) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def _found(old: _Side, new: _Side) -> dict[str, Any]:
     same_file = old.archive.path == new.archive.path
     changed: list[dict[str, Any]] = []
     same = answers = 0
-    for key in sorted(old.state.keys() & new.state.keys()):
+    for key in (each for each in old.state if each in new.state):
         before, after = old.state[key], new.state[key]
         if (same_file and before == after) or _answers(old, before) == _answers(new, after):
             same += 1
@@ -225,8 +226,8 @@ def _shown(document: dict[str, Any]) -> Iterator[RenderableType]:
             yield f"    before: {finding['before']}"
             yield f"    after:  {finding['after']}"
         if len(each["answers_before"]) != len(each["answers_after"]):
-            counts = (len(each[f"answers_{when}"]) for when in ("before", "after"))
-            yield "  {} answers before, {} after".format(*counts)
+            were = words.many(len(each["answers_before"]), "answer")
+            yield f"  {were} before, {len(each['answers_after']):,} after"
     for pair in document["requests_changed"]:
         yield f"request changed: {_named(pair['after'])}"
         for each in pair["differences"]:

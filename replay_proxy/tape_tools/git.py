@@ -36,7 +36,13 @@ _SAID_CHARS = 200
 def git_setup(store: words.Store = None) -> None:
     """Teach this clone of a repository to show cassettes as text, and to merge them."""
     directory = words.store_directory(store).resolve()
-    root = Path(_git("rev-parse", "--show-toplevel", cwd=directory).strip())
+    try:
+        root = Path(_git("rev-parse", "--show-toplevel", cwd=directory).strip())
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{error.message} Set up the repository that holds {directory}: run `git init` first, "
+            "or name another store with --store."
+        ) from None
     inside = directory.relative_to(root.resolve()).as_posix()
     pattern = "*.sqlite" if inside == "." else f"{inside}/*.sqlite"
     line = f"{pattern.replace(' ', '[[:space:]]')} diff={_DRIVER} merge={_DRIVER}\n"
@@ -212,5 +218,5 @@ def _git_bytes(*arguments: str, cwd: Path) -> bytes:
         raise ConfigurationError("git is not installed, or not on the PATH.") from None
     except subprocess.CalledProcessError as error:
         cause = error.stderr.decode("utf-8", "replace").strip()
-        raise ConfigurationError(f"git {' '.join(arguments)}: {cause}") from None
+        raise ConfigurationError(f"git {' '.join(arguments)}: {cause}.") from None
     return done.stdout

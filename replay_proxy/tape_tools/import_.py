@@ -21,6 +21,7 @@ TWIN = "twin"
 _NAME_CHARS = 200
 #: How every text twin begins.
 _TWIN_HEAD = b'{"cassette":'
+_CASSETTE_HEAD = b"SQLite format 3\0"
 
 
 def import_(
@@ -38,7 +39,8 @@ def import_(
 ) -> None:
     """Import recordings of other tools, or text that `export` wrote.
 
-    Importing a file again replaces what it gave before. What cannot be carried over is listed.
+    Importing a file again replaces what it gave before. What cannot be carried over is listed;
+    exit 1 if that is everything.
     """
     imported = []
     for file in files:
@@ -77,8 +79,13 @@ def _imported(file: Path, target: Path, format_name: str | None) -> dict[str, An
     """Import one file; nothing of it is kept when it cannot be read."""
     try:
         with file.open("rb") as lines:
-            start = lines.read(len(BOM_UTF8 + _TWIN_HEAD))
+            start = lines.read(max(len(BOM_UTF8 + _TWIN_HEAD), len(_CASSETTE_HEAD)))
             begins_as_twin = start.removeprefix(BOM_UTF8).startswith(_TWIN_HEAD)
+            if start.startswith(_CASSETTE_HEAD):
+                raise ImportRefused(
+                    "it is a cassette already. Copy it into the store, or merge it into another "
+                    "with `replay-proxy merge`."
+                )
             lines.seek(0)
             if format_name == TWIN or (format_name is None and begins_as_twin):
                 format_name = TWIN

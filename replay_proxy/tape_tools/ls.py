@@ -11,8 +11,7 @@ from replay_proxy.store.archive import Archive
 from replay_proxy.store.rows import to_recorded
 from replay_proxy.tape_tools import words
 
-_CASSETTE = ("cassette", "interactions", "requests", "takes", "superseded", "recorded", "MB")
-_INTERACTION = ("#", "recorded", "request", "model", "last message", "answer", "interaction")
+_COUNTS = ("interactions", "requests", "takes", "superseded")
 _PAGE = """
 SELECT id, take_id, fingerprint, arrived_us, method, path, query, request_headers, request_body,
        status, streams, json_array_length(timeline) AS chunks, total_us
@@ -34,21 +33,22 @@ def ls(
         directory = words.store_directory(store)
         found = [_described(path) for path in sorted(directory.glob("*.sqlite"))]
         document = {"version": 1, "store": str(directory), "cassettes": found}
-        words.answer(document, [_cassettes(found)], as_json=as_json)
+        words.answer(document, _cassettes(found), as_json=as_json)
         return
     document = _interactions(words.path_of(cassette, store), limit, offset)
-    words.answer(document, _listed(document), as_json=as_json)
+    words.answer(document, _listed(document, offset), as_json=as_json)
 
 
 def _described(path: Path) -> dict[str, Any]:
-    """One cassette of the list; one that cannot be read says so in ``error``."""
+    """One cassette of the list; of one that cannot be read only its size, and why."""
     described: dict[str, Any] = {"cassette": path.stem, "bytes": path.stat().st_size}
+    nothing = dict.fromkeys((*_COUNTS, "first_recorded_at", "last_recorded_at"))
     try:
         with Archive(path) as archive:
             answers = archive.answers()
             takes = len(archive.takes())
     except StoreError as error:
-        return described | {"error": error.message}
+        return described | nothing | {"error": error.message}
     ids = [number for by_take in answers.values() for each in by_take.values() for number in each]
     current = sum(len(by_take[max(by_take)]) for by_take in answers.values())
     return described | {
@@ -62,24 +62,16 @@ def _described(path: Path) -> dict[str, Any]:
     }
 
 
-def _cassettes(found: list[dict[str, Any]]) -> words.Rows:
+def _cassettes(found: list[dict[str, Any]]) -> list[words.Rows | str]:
     table = words.Rows(
-        "cassette", "interactions", "requests", "takes", "superseded", "recorded", "MB"
+        "cassette", *_COUNTS, "recorded", "MB", numbers=(*_COUNTS, "MB"), folded=["cassette"]
     )
     for each in found:
-        size = f"{each['bytes'] / 1e6:,.1f}"
-        if each["error"]:
-            table.add(each["cassette"], each["error"], *[""] * 4, size)
-            continue
-        numbers = [f"{each[name]:,}" for name in ("interactions", "requests", "takes")]
-        table.add(
-            each["cassette"],
-            *numbers,
-            f"{each['superseded']:,}",
-            each["last_recorded_at"] or "",
-            size,
-        )
-    return table
+        counts = ("" if each[name] is None else f"{each[name]:,}" for name in _COUNTS)
+        recorded = words.day(each["last_recorded_at"])
+        table.add(each["cassette"], *counts, recorded, f"{each['bytes'] / 1e6:,.1f}")
+    broken = [f"{each['cassette']}: {each['error']}" for each in found if each["error"]]
+    return [table if found else "There is no cassette here.", *broken]
 
 
 def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
@@ -103,22 +95,50 @@ def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
                 archive.query(_PAGE, {"limit": limit, "offset": offset}), start=offset + 1
             )
         ]
+        takes = [
+            {
+                "take": str(take.id),
+                "recorded_at": words.moment(take.started_us),
+                "interactions": sum(len(by_take.get(take.id, ())) for by_take in answers.values()),
+            }
+            for take in archive.takes()
+        ]
     total = sum(len(each) for by_take in answers.values() for each in by_take.values())
-    return {"version": 1, "cassette": path.stem, "total": total, "interactions": rows}
+    return {
+        "version": 1,
+        "cassette": path.stem,
+        "total": total,
+        "takes": takes,
+        "interactions": rows,
+    }
 
 
-def _listed(document: dict[str, Any]) -> list[words.Rows | str]:
-    table = words.Rows("#", "recorded", "request", "model", "last message", "answer", "interaction")
+def _listed(document: dict[str, Any], offset: int) -> list[words.Rows | str]:
+    table = words.Rows(
+        "#",
+        "recorded",
+        "request",
+        "model",
+        "last message",
+        "answer",
+        numbers=["#"],
+        cut=["request", "model", "last message"],
+    )
     for each in document["interactions"]:
-        kind = f"{each['chunks']} chunks" if each["streams"] else "whole"
+        kind = [f"{each['chunks']:,} chunks"] if each["streams"] else []
         table.add(
             str(each["number"]),
-            each["recorded_at"],
+            words.day(each["recorded_at"]),
             f"{each['method']} {each['path']}",
             each["model"],
             each["last_message"],
-            f"{each['status']}, {kind}" + (", superseded" if each["superseded"] else ""),
-            each["interaction"],
+            ", ".join([str(each["status"]), *(["superseded"] if each["superseded"] else kind)]),
         )
-    more = document["total"] - len(document["interactions"])
-    return [table, *([f"{words.many(more, 'more interaction')}; see --offset"] if more else [])]
+    takes = [
+        f"take {take['take']}, {take['recorded_at']}: "
+        f"{words.many(take['interactions'], 'interaction')}"
+        for take in document["takes"]
+    ]
+    more = document["total"] - offset - len(document["interactions"])
+    rest = [f"{words.many(more, 'more interaction')}; see --offset and --limit"]
+    return [table, *(rest if more > 0 else []), *(takes if len(takes) > 1 else [])]

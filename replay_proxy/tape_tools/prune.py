@@ -53,9 +53,11 @@ def prune(
         "bytes_before": before,
         "bytes_after": after,
     }
-    done = "Would delete" if dry_run else "Deleted"
     said = (
-        f"{done} {words.many(len(superseded), 'superseded recording')} and "
-        f"{len(not_used):,} unused of '{path.stem}': {before:,} bytes before, {after:,} now."
+        f"{'Would delete' if dry_run else 'Deleted'} "
+        f"{words.many(len(superseded), 'superseded recording')} and "
+        f"{len(not_used):,} unused of '{path.stem}'"
     )
+    if after != before:
+        said += f": {before:,} bytes before, {after:,} now"
     words.answer(document, [said], as_json=as_json)

@@ -12,24 +12,31 @@ from replay_proxy.tape_tools import words
 
 def rename(
     cassette: words.Name,
-    name: Annotated[str, typer.Argument(help="The new name.")],
+    name: Annotated[str, typer.Argument(help="The new name; no path.")],
     store: words.Store = None,
+    as_json: words.Json = False,
 ) -> None:
-    """Give a cassette another name."""
+    """Give a cassette another name, in the directory where it is."""
     old = words.existing(cassette, store)
-    new = words.path_of(name, old.parent)
+    new = words.named(name.removesuffix(".sqlite"), old.parent)
     if new.exists():
         raise StoreError(f"There is a cassette {new} already. Remove it first, or merge the two.")
     with at_rest(old):
         old.rename(new)
+    document = {"version": 1, "cassette": old.stem, "renamed": new.stem}
+    words.answer(document, [f"Renamed '{old.stem}' to '{new.stem}'"], as_json=as_json)
 
 
 def rm(
     cassettes: Annotated[list[str], typer.Argument(help="Names or files of cassettes.")],
     store: words.Store = None,
+    as_json: words.Json = False,
 ) -> None:
-    """Delete cassettes."""
-    paths: list[Path] = [words.existing(each, store) for each in cassettes]
+    """Delete cassettes. Without git, nothing brings them back."""
+    paths: dict[Path, None] = dict.fromkeys(words.existing(each, store) for each in cassettes)
     for path in paths:
         with at_rest(path):
             path.unlink()
+    deleted = [path.stem for path in paths]
+    names = ", ".join(f"'{name}'" for name in deleted)
+    words.answer({"version": 1, "deleted": deleted}, [f"Deleted {names}"], as_json=as_json)

@@ -24,6 +24,7 @@ _OF_FINGERPRINT = "SELECT id FROM interaction WHERE fingerprint = :fingerprint O
 _LARGEST_NUMBER = 10**12
 #: So many chunks are listed for a person; the JSON has all of them.
 SHOWN_CHUNKS = 40
+_CHUNK = ("chunk", "after", "gap", "bytes")
 
 
 def show(
@@ -152,7 +153,7 @@ def _shown(found: Interaction, said: Transcript) -> list[RenderableType]:
     chunks = list(timeline.chunks(found.body))
     if len(chunks) < 2:
         return ["\n".join(lines)]
-    table = words.Rows("chunk", "after", "gap", "bytes")
+    table = words.Rows(*_CHUNK, numbers=_CHUNK)
     before_us = 0
     for number, (offset_us, chunk) in enumerate(chunks[:SHOWN_CHUNKS], start=1):
         table.add(str(number), _ms(offset_us), f"+{_ms(offset_us - before_us)}", str(len(chunk)))

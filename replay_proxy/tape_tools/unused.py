@@ -30,7 +30,10 @@ Reports = Annotated[
 def unused(
     cassette: words.Name, report: Reports, store: words.Store = None, as_json: words.Json = False
 ) -> None:
-    """List the recordings that no test run has used, going by the reports of the runs."""
+    """List the recordings that no test run has used; exit 1 if there are any.
+
+    Which were used is read from the reports of the runs.
+    """
     path = words.path_of(cassette, store)
     with Archive(path) as archive:
         found = unused_of(archive, used_in(report, path.stem))
@@ -42,7 +45,8 @@ def unused(
         "unused": described,
     }
     total = f"{words.many(len(found), 'recording')} of '{path.stem}' that no report has used"
-    words.answer(document, [_table(described), total], as_json=as_json)
+    words.answer(document, [*([_table(described)] if found else []), total], as_json=as_json)
+    raise typer.Exit(words.FOUND if found else 0)
 
 
 def used_in(reports: Sequence[Path], cassette: str) -> set[int]:
@@ -77,10 +81,17 @@ def described_of(archive: Archive, number: int) -> dict[str, Any]:
 
 
 def _table(found: list[dict[str, Any]]) -> words.Rows:
-    table = words.Rows("recorded", "request", "model", "last message", "interaction")
+    table = words.Rows(
+        "recorded",
+        "request",
+        "model",
+        "last message",
+        "interaction",
+        cut=["request", "model", "last message"],
+    )
     for each in found:
         table.add(
-            each["recorded_at"],
+            words.day(each["recorded_at"]),
             f"{each['method']} {each['path']}",
             each["model"],
             each["last_message"],

@@ -136,7 +136,7 @@ def _finding(kind: str, interaction: int | None, what: str) -> dict[str, Any]:
 
 
 def _table(found: list[dict[str, Any]]) -> words.Rows:
-    table = words.Rows("cassette", "interaction", "kind", "what")
+    table = words.Rows("cassette", "interaction", "kind", "what", folded=["what"])
     for each in found:
         for finding in each["findings"]:
             table.add(each["cassette"], finding["interaction"], finding["kind"], finding["what"])

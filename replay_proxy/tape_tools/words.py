@@ -8,14 +8,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, TypeVar
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import track
@@ -29,6 +28,8 @@ from replay_proxy.settings import cassette_name, load
 _CONTROLS = re.compile("[\x7f-\x9f\ud800-\udfff]")
 #: The exit code of a tool that has found what it looks for; 2 is an error's.
 FOUND = 1
+#: Columns of a file or a pipe, more than a row ever has.
+UNFOLDED = 10_000
 
 Store = Annotated[
     Path | None, typer.Option(help="The directory of the cassettes, instead of STORE.")
@@ -56,8 +57,13 @@ def path_of(cassette: str, store: Path | None) -> Path:
     """
     if cassette.endswith(".sqlite"):
         return Path(cassette)
+    return named(cassette, store or load().store)
+
+
+def named(cassette: str, store: Path) -> Path:
+    """The file of a cassette of this name. Raises ``ConfigurationError`` when it is no name."""
     try:
-        return (store or load().store) / f"{cassette_name(cassette)}.sqlite"
+        return store / f"{cassette_name(cassette)}.sqlite"
     except ValueError as error:
         raise ConfigurationError(f"{cassette!r} names no cassette: {error}.") from None
 
@@ -79,7 +85,7 @@ def answer(document: dict[str, Any], shown: Sequence[RenderableType], *, as_json
         sys.stdout.write(text + "\n")
         return
     # Not a terminal's width: what goes to a file or a pipe is not to be folded.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else UNFOLDED)
     for each in shown:
         if isinstance(each, str):
             console.print(printable(each), soft_wrap=True, markup=False)
@@ -88,14 +94,35 @@ def answer(document: dict[str, Any], shown: Sequence[RenderableType], *, as_json
 
 
 class Rows(Table):
-    """A table without frames, which also reads well in a log."""
+    """A table without frames, which also reads well in a log.
 
-    def __init__(self, *columns: str) -> None:
-        super().__init__(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    On a terminal that is too narrow, cells of the columns in ``cut`` end in ``…``, so that a row
+    stays a line; those of ``folded`` go on in the next. All others are as wide as they have to be.
+    """
+
+    def __init__(
+        self,
+        *columns: str,
+        numbers: Collection[str] = (),
+        cut: Collection[str] = (),
+        folded: Collection[str] = (),
+    ) -> None:
+        super().__init__(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        self._cut = [name in cut for name in columns]
+        for name in columns:
+            self.add_column(
+                name,
+                justify="right" if name in numbers else "left",
+                no_wrap=name not in {*cut, *folded},
+            )
 
     def add(self, *cells: str | None) -> None:
         """Add a row; nothing in it is markup, or for the terminal to obey."""
-        self.add_row(*(Text(printable(cell or "")) for cell in cells))
+        texts = [Text(printable(cell or "")) for cell in cells]
+        for text, cut in zip(texts, self._cut, strict=True):
+            if cut:
+                text.no_wrap, text.overflow = True, "ellipsis"
+        self.add_row(*texts)
 
 
 @contextmanager
@@ -137,6 +164,11 @@ def counted(items: Iterable[T], total: int | None, doing: str) -> Iterable[T]:
 def moment(us: int) -> str:
     """Microseconds since 1970 as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
+
+
+def day(moment: str | None) -> str:
+    """The date of a ``moment``, for a table."""
+    return (moment or "").partition("T")[0]
 
 
 def many(number: int, one: str, more: str = "") -> str:

@@ -96,12 +96,12 @@ def _flags(result: dict[str, Any]) -> list[str]:
 
 
 def _names(value: dict[str, Any]) -> str:
-    """What kinds of objects there are, such as ``85 model``; one alone with its status."""
+    """What kinds of objects there are, such as ``85 × model``; one alone with its status."""
     name = value.get("object")
     if not isinstance(name, str) or not name:
         return ""
     if name == "list":
         kinds = Counter(str(each.get("object", "object")) for each in objects(value))
-        return ", ".join(f"{many:,} {kind}" for kind, many in kinds.items()) or "an empty list"
+        return ", ".join(f"{many:,} × {kind}" for kind, many in kinds.items()) or "an empty list"
     status = value.get("status")
     return f"{name}, {status}" if isinstance(status, str) else name
