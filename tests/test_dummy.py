@@ -153,8 +153,9 @@ def test_a_whole_answer_has_exactly_the_fields_of_the_api() -> None:
     }
 
 
-def test_two_answers_have_two_ids() -> None:
-    assert completion(chat()).id != completion(chat()).id
+def test_the_same_request_gets_the_same_id_and_another_one_another() -> None:
+    assert completion(chat()).id == completion(chat()).id
+    assert completion(chat()).id != completion(chat(user="another")).id
 
 
 def test_usage_counts_the_characters_of_every_message_and_choice() -> None:

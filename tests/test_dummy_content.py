@@ -148,30 +148,18 @@ def test_an_empty_text_cannot_be_made_longer() -> None:
     assert text(content(text="fixed:", tokens="5")) == ""
 
 
-def test_a_seed_repeats_ids_too_and_others_differ() -> None:
-    def ids(seed: int | None) -> tuple[str, str]:
+def test_the_same_request_and_seed_give_the_same_ids_and_others_differ() -> None:
+    def ids(seed: int | None, **more: Any) -> tuple[str, str]:
         tool = {"type": "function", "function": {"name": "be"}}
-        answer = asked(content(seed=seed), tools=[tool], tool_choice="required")
+        answer = asked(content(seed=seed), tools=[tool], tool_choice="required", **more)
         return answer["id"], answer["choices"][0]["message"]["tool_calls"][0]["id"]
 
     assert ids(7) == ids(7)
-    assert ids(7) != ids(8)
-    assert not set(ids(None)) & set(ids(None))
-
-
-def test_a_seed_gives_one_id_to_an_answer_whole_or_streamed() -> None:
-    seeded = InProcess(content(seed=7))
-    body = {"model": "m", "input": "hi"}
-    client(seeded).post("/responses", body=body, cast_to=object)
-    whole = json.loads(seeded.body)
-    client(seeded).post("/responses", body={**body, "stream": True}, cast_to=object)
-    streamed = json.loads(seeded.body.split(b"\ndata: ")[-1])["response"]
-
-    assert {**streamed, "created_at": 0, "completed_at": 0} == {
-        **whole,
-        "created_at": 0,
-        "completed_at": 0,
-    }
+    assert ids(None) == ids(None)
+    assert not set(ids(7)) & set(ids(8))
+    assert not set(ids(7)) & set(ids(None))
+    assert not set(ids(7)) & set(ids(7, user="another"))
+    assert len({each.partition("-")[2] or each.partition("_")[2] for each in ids(7)}) == 2
 
 
 @pytest.mark.parametrize("written", ["many", "normal(5)", "-1", "uniform(5,2)"])

@@ -219,7 +219,7 @@ def test_any_response_fits_the_types_and_is_streamed_alike(
 
 
 def same(response: dict[str, Any]) -> Any:
-    """What two answers to one request have in common without a seed: not ids and times."""
+    """What an answer has in common whole and streamed: not ids and times."""
     kept = {name: response[name] for name in ("status", "output", "usage", "service_tier")}
 
     def plain(value: Any) -> Any:

@@ -97,8 +97,8 @@ class Dummy:
         for method, pattern, answer in self._routes:
             if method == request.method and (match := pattern.fullmatch(request.path)):
                 parts = {name: unquote(part) for name, part in match.groupdict("").items() if part}
-                reply = answer(Call(request, parts, self._content))
                 name = fingerprint(request)
+                reply = answer(Call(request, parts, self._content, name))
                 body = await self._body(reply, tempo, name, arrived_s)
                 return _response(reply, body, name)
         has = ", ".join(f"{endpoint.method} /v1{endpoint.path}" for endpoint in ENDPOINTS)

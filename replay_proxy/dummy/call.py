@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import blake2b
 from random import Random
-from uuid import uuid4
 
 from replay_proxy.dummy.content import Content
 from replay_proxy.fingerprint import fingerprint
@@ -18,11 +18,15 @@ from replay_proxy.wire import Request
 
 @dataclass(frozen=True)
 class Call:
-    """A request, the parts of its path that vary (percent-decoded), and the settings."""
+    """A request, the parts of its path that vary (percent-decoded), and the settings.
+
+    ``fingerprint`` is the request's.
+    """
 
     request: Request
     path: Mapping[str, str]
     content: Content
+    fingerprint: str
 
     @cached_property
     def _asked(self) -> str:
@@ -40,10 +44,9 @@ class Call:
         return Random(f"{purpose} {self.content.seed} {self._asked}")  # noqa: S311
 
     def new_id(self, prefix: str, purpose: object = "") -> str:
-        """An id such as ``chatcmpl-…``: new every time, unless ``DUMMY_SEED`` makes runs equal."""
-        if self.content.seed is None:
-            return f"{prefix}{uuid4().hex}"
-        return f"{prefix}{self.random(f'id {prefix}{purpose}').getrandbits(128):032x}"
+        """An id such as ``chatcmpl-…``: the same for the same request and the same seed."""
+        named = f"{prefix} {purpose} {self.content.seed} {self.fingerprint}"
+        return prefix + blake2b(named.encode(), digest_size=16).hexdigest()
 
     def name_model(self, body: dict[str, object]) -> bool:
         """Let the deployment of an Azure path stand for a missing model; False without either."""

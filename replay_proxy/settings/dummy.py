@@ -49,5 +49,5 @@ class DummySettings(BaseModel):
         "`word`, or a number of characters.",
     )
     dummy_seed: int | None = Field(
-        None, description="Makes runs of the dummy repeatable, ids included."
+        None, description="What the dummy draws by chance, ids included, is another for each seed."
     )
