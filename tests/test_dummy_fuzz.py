@@ -81,11 +81,12 @@ json_values = st.recursive(
 )
 
 
-def answered(path: str, body: object, content: Content | None = None) -> bytes | None:
+def answered(path: str, body: bytes | object, content: Content | None = None) -> bytes | None:
     """The answer; None for a refusal."""
 
     async def ask() -> bytes | None:
-        request = Request("POST", path, "", (), json.dumps(body).encode())
+        sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = Request("POST", path, "", (), sent)
         try:
             answer = (await Dummy(content).handle(request)).body
         except InvalidRequest:

@@ -319,6 +319,14 @@ def test_the_value_of_a_name_that_is_no_setting_is_not_shown(
         ("DRAIN_S", "-0.1", "greater than or equal to 0"),
         ("DRAIN_S", "inf", "finite"),
         ("RECORD_ERRORS", "none", "'stable' or 'all'"),
+        ("DUMMY_TEXT", "quote", "echo, echo_last, lorem, fixed:TEXT or file:PATH"),
+        ("DUMMY_TEXT", "fixed", "echo, echo_last, lorem, fixed:TEXT or file:PATH"),
+        ("DUMMY_TEXT", "file:", "echo, echo_last, lorem, fixed:TEXT or file:PATH"),
+        ("DUMMY_TEXT", "file:missing.txt", "there is no file"),
+        ("DUMMY_CHUNK", "line", "char, token, word or a number"),
+        ("DUMMY_CHUNK", "0", "char, token, word or a number"),
+        ("DUMMY_CHUNK", "-3", "char, token, word or a number"),
+        ("DUMMY_SEED", "x", "valid integer"),
     ],
 )
 @pytest.mark.parametrize("source", ["environment", "env file"])

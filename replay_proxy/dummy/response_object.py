@@ -161,6 +161,8 @@ def begun(answer: Answer) -> dict[str, Any]:
         "user": asked.user,
         "metadata": asked.metadata or {},
     }
+    if prompt := extra.get("prompt"):
+        fields["prompt"] = prompt
     if conversation := extra.get("conversation"):
         is_id = isinstance(conversation, str)
         fields["conversation"] = {"id": conversation} if is_id else conversation

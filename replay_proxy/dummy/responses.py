@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from replay_proxy.dummy.call import Call
+from replay_proxy.dummy.models import MODELS
 from replay_proxy.dummy.replies import JSON, Reply, Whole
 from replay_proxy.dummy.response_events import streamed
 from replay_proxy.dummy.response_object import Answer, body
@@ -27,7 +28,8 @@ _CALLS = ("function_call", "custom_tool_call")
 def create_response(call: Call) -> Reply:
     """Answer an input. Raises ``InvalidRequest``."""
     fields = json_object(call.request.body)
-    call.name_model(fields)
+    if not call.name_model(fields) and "prompt" in fields:
+        fields["model"] = MODELS[0]  # The stored prompt, which nobody knows here, has its own.
     asked = checked(CreateResponse, fields)
     items = asked.input if isinstance(asked.input, list) else [_message(asked.input or "")]
     form = (asked.text and asked.text.format) or None
