@@ -21,6 +21,7 @@ from replay_proxy.dummy.instant import instantly
 from replay_proxy.dummy.load import Load
 from replay_proxy.dummy.models import list_models, retrieve_model
 from replay_proxy.dummy.moderations import create_moderation
+from replay_proxy.dummy.recent import Recent
 from replay_proxy.dummy.replies import Reply, Streamed, Whole
 from replay_proxy.dummy.responses import create_response
 from replay_proxy.dummy.tempo import Tempo
@@ -81,6 +82,7 @@ class Dummy:
         self._tempo = tempo or Tempo()
         self._clock = clock or MonotonicClock()
         self._load = Load(capacity)
+        self._recent = Recent()
         self._chances = Chances(self._content.seed)
         self._routes = tuple(
             (endpoint.method, _pattern(endpoint.path), endpoint.answer) for endpoint in ENDPOINTS
@@ -94,13 +96,18 @@ class Dummy:
         """
         arrived_s = self._clock.now_s()
         tempo = self._tempo.asked(request.headers)
+        if tempo.instant and (recent := self._recent.get(request)) is not None:
+            return recent
         for method, pattern, answer in self._routes:
             if method == request.method and (match := pattern.fullmatch(request.path)):
                 parts = {name: unquote(part) for name, part in match.groupdict("").items() if part}
                 name = fingerprint(request)
                 reply = answer(Call(request, parts, self._content, name))
                 body = await self._body(reply, tempo, name, arrived_s)
-                return _response(reply, body, name)
+                response = _response(reply, body, name)
+                if tempo.instant:
+                    self._recent.put(request, response)
+                return response
         has = ", ".join(f"{endpoint.method} /v1{endpoint.path}" for endpoint in ENDPOINTS)
         raise NotImplementedByDummy(
             f"The dummy has no answer for {request.method} {request.path}: it implements {has}. "
