@@ -16,6 +16,7 @@ from replay_proxy.redaction import printable
 from replay_proxy.settings import Mode, OnMiss
 from replay_proxy.tape_tools.diff import diff
 from replay_proxy.tape_tools.export import export
+from replay_proxy.tape_tools.fit import fit
 from replay_proxy.tape_tools.git import git_merge, git_resolve, git_setup, git_textconv
 from replay_proxy.tape_tools.import_ import import_
 from replay_proxy.tape_tools.ls import ls
@@ -97,6 +98,7 @@ for _name, _tool, _panel in (
     ("verify", verify, _look),
     ("refresh", refresh, _look),
     ("unused", unused, _look),
+    ("fit", fit, _look),
     ("prune", prune, _keep),
     ("merge", merge, _keep),
     ("rename", rename, _keep),

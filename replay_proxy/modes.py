@@ -18,6 +18,7 @@ from replay_proxy.dummy import Content, Dummy, Tempo
 from replay_proxy.errors import InvalidCassetteName, StoreError
 from replay_proxy.faults import Faulty, Limited, Limits, Script
 from replay_proxy.journal import Journal, Journaled
+from replay_proxy.latencies import latency
 from replay_proxy.matching import Rule
 from replay_proxy.player import Player, Refuse, Unopened
 from replay_proxy.recorder import Recorder
@@ -52,7 +53,7 @@ class Assembly:
         # One for all cassettes: its load is that of the process.
         self._dummy = Dummy(
             Content.of(settings),
-            Tempo.of(settings),
+            Tempo.of(settings, latency(settings) if settings.may_answer_dummy else None),
             capacity=settings.dummy_capacity,
             clock=self._clock,
         )

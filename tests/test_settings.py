@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "fault_seed": 0,
     "rpm": None,
     "tpm": None,
+    "dummy_latency": "",
 }
 #: Each setting with a value that is not its default, as written and as read.
 EXAMPLES: list[tuple[str, str, Any]] = [
@@ -68,6 +69,7 @@ EXAMPLES: list[tuple[str, str, Any]] = [
     ("FAULT_SEED", "7", 7),
     ("RPM", "60", 60),
     ("TPM", "150000", 150_000),
+    ("DUMMY_LATENCY", "cassette:prod", "cassette:prod"),
 ]
 OURS = (
     "MODE",

@@ -8,6 +8,7 @@ To add an endpoint, write its file and add its line to ``ENDPOINTS``.
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -21,6 +22,7 @@ from replay_proxy.dummy.instant import instantly
 from replay_proxy.dummy.load import Load
 from replay_proxy.dummy.models import list_models, retrieve_model
 from replay_proxy.dummy.moderations import create_moderation
+from replay_proxy.dummy.observed import model_of
 from replay_proxy.dummy.recent import Recent
 from replay_proxy.dummy.replies import Reply, Streamed, Whole
 from replay_proxy.dummy.responses import create_response
@@ -96,16 +98,22 @@ class Dummy:
         """
         arrived_s = self._clock.now_s()
         tempo = self._tempo.asked(request.headers)
-        if tempo.instant and (recent := self._recent.get(request)) is not None:
+        instant = tempo.instant and tempo.fit is None
+        if instant and (recent := self._recent.get(request)) is not None:
             return recent
         for method, pattern, answer in self._routes:
             if method == request.method and (match := pattern.fullmatch(request.path)):
                 parts = {name: unquote(part) for name, part in match.groupdict("").items() if part}
                 name = fingerprint(request)
-                reply = answer(Call(request, parts, self._content, name))
+                content = self._content
+                if tempo.fit is not None:
+                    model = tempo.fit.of(model_of(request))
+                    tempo = tempo.fitted(model, len(request.body))
+                    content = replace(content, tokens=content.tokens or model.tokens)
+                reply = answer(Call(request, parts, content, name))
                 body = await self._body(reply, tempo, name, arrived_s)
                 response = _response(reply, body, name)
-                if tempo.instant:
+                if instant:
                     self._recent.put(request, response)
                 return response
         has = ", ".join(f"{endpoint.method} /v1{endpoint.path}" for endpoint in ENDPOINTS)

@@ -10,6 +10,7 @@ from random import Random
 from typing import Self
 
 from replay_proxy.dummy.distributions import Constant, Distribution, parse
+from replay_proxy.dummy.fit import Fit, ModelFit
 from replay_proxy.errors import ConfigurationError, InvalidRequest
 from replay_proxy.settings.tempo import TempoSettings
 from replay_proxy.wire import Headers, header
@@ -35,15 +36,16 @@ class Pace:
 class Tempo:
     """The pace of all answers. ``prefill_ms`` is for each 1,000 tokens of the prompt.
 
-    None stands for what nobody set; without anything set, answers are instant.
+    None stands for what nobody set: there the fit decides and, without one, nothing is waited for.
     """
 
     ttft_ms: Distribution | None = None
     itl_ms: Distribution | None = None
     prefill_ms: float = 0.0
+    fit: Fit | None = None
 
     @classmethod
-    def of(cls, settings: TempoSettings) -> Self:
+    def of(cls, settings: TempoSettings, fit: Fit | None = None) -> Self:
         """The tempo that was set. Raises ``ConfigurationError``."""
         itl_ms = _set("DUMMY_ITL_MS", settings.dummy_itl_ms)
         if settings.dummy_tps is not None:
@@ -57,6 +59,7 @@ class Tempo:
             ttft_ms=_set("DUMMY_TTFT_MS", settings.dummy_ttft_ms),
             itl_ms=itl_ms,
             prefill_ms=settings.dummy_prefill_ms,
+            fit=fit,
         )
 
     def asked(self, headers: Headers) -> Self:
@@ -66,6 +69,14 @@ class Tempo:
         if ttft_ms is None and itl_ms is None:
             return self
         return replace(self, ttft_ms=ttft_ms or self.ttft_ms, itl_ms=itl_ms or self.itl_ms)
+
+    def fitted(self, fit: ModelFit, prompt_bytes: int) -> Self:
+        """The tempo for a model and a prompt; what was set stays as it is."""
+        return replace(
+            self,
+            ttft_ms=self.ttft_ms or fit.ttft_ms(prompt_bytes),
+            itl_ms=self.itl_ms or fit.gaps_ms,
+        )
 
     @property
     def instant(self) -> bool:

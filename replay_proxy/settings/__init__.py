@@ -120,6 +120,13 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BaseSettings):
             self.mode is Mode.REPLAY and self.on_miss is OnMiss.RECORD
         )
 
+    @property
+    def may_answer_dummy(self) -> bool:
+        """Whether any request can be answered by the dummy in this mode."""
+        return self.mode is Mode.DUMMY or (
+            self.mode is Mode.REPLAY and self.on_miss is OnMiss.DUMMY
+        )
+
     def named(self, field: str) -> bool:
         """Whether the setting was given, rather than left at its default."""
         return field in self.model_fields_set

@@ -4,7 +4,21 @@ In here: fields that ``Settings`` inherits. Not in here: what follows from them 
 the words of a distribution (``replay_proxy.dummy``).
 """
 
-from pydantic import BaseModel, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from replay_proxy.settings.values import cassette_name
+
+
+def latency_source(value: str) -> str:
+    """Where a fit comes from. Raises ``ValueError``."""
+    kind, _, name = value.partition(":")
+    if kind == "cassette":
+        cassette_name(name)
+    elif value and (kind != "file" or not name):
+        raise ValueError("it has to be cassette:NAME or file:PATH")
+    return value
 
 
 class TempoSettings(BaseModel):
@@ -33,4 +47,9 @@ class TempoSettings(BaseModel):
         gt=0,
         description="How many answers the dummy gives at once, for each worker: it slows down "
         "from half of them on, and further requests queue.",
+    )
+    dummy_latency: Annotated[str, AfterValidator(latency_source)] = Field(
+        "",
+        description="Recorded latencies, and lengths, for what is not set: `cassette:NAME`, or "
+        "`file:PATH` as written by `replay-proxy fit`.",
     )

@@ -71,6 +71,11 @@ class Archive:
         """Every interaction behind the id of its take, by arrival."""
         return ((row["take_id"], self._whole(row)) for row in self.rows())
 
+    def newest_streams(self, most: int) -> Iterator[Interaction]:
+        """At most so many streamed answers, the newest first."""
+        rows = self.query(tables.NEWEST_STREAMS, {"limit": most, "n": 0})
+        return (self._whole(dict(row)) for row in rows)
+
     def interaction(self, number: int) -> Interaction | None:
         """The interaction of this id."""
         for row in self.query(tables.READ_INTERACTION, {"id": number}):

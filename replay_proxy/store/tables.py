@@ -165,6 +165,13 @@ CURRENT = _sql(
     .order_by(_interaction.c.id)
 )
 ALL_INTERACTIONS = _sql(select(_interaction).order_by(_interaction.c.id))
+NEWEST_STREAMS = _sql(
+    select(_interaction)
+    .where(_interaction.c.streams)
+    .order_by(_interaction.c.id.desc())
+    .limit(bindparam("limit"))
+    .offset(bindparam("n"))
+)
 #: From the index alone: which answers there are to each fingerprint, take by take.
 ALL_ANSWERS = _sql(
     select(_interaction.c.fingerprint, _interaction.c.take_id, _interaction.c.id).order_by(
