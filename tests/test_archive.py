@@ -65,6 +65,35 @@ def test_a_failed_change_changes_nothing_and_leaves_no_file(tmp_path: Path) -> N
     assert [each.name for each in tmp_path.iterdir()] == ["a.sqlite"]
 
 
+def test_a_new_cassette_is_under_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    old, one = recorded("0", b"old"), recorded("1", b"a")
+    start = make(tmp_path / "start.sqlite", [old])
+    path = tmp_path / "new.sqlite"
+    with changing(path, start) as change:
+        change.add(change.join_take("x"), one)
+        assert not path.exists(), "one that is killed now would leave it"
+    assert ids(path) == [old.id, one.id]
+    assert ids(start) == [old.id]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["new.sqlite", "start.sqlite"]
+
+
+def test_a_new_cassette_does_not_replace_one_that_came_meanwhile(tmp_path: Path) -> None:
+    one, other = recorded("1", b"a"), recorded("2", b"b")
+    path = tmp_path / "new.sqlite"
+
+    def add_too_late(change: Change) -> None:
+        change.add(change.join_take("x"), one)
+        make(path, [other])
+
+    with (
+        pytest.raises(StoreError, match=r"new\.sqlite was made meanwhile"),
+        changing(path) as change,
+    ):
+        add_too_late(change)
+    assert ids(path) == [other.id]
+    assert [each.name for each in tmp_path.iterdir()] == ["new.sqlite"]
+
+
 def test_what_is_deleted_is_found_by_nobody_any_more_nor_is_its_take(tmp_path: Path) -> None:
     gone, kept = recorded("gone", b"a"), recorded("kept", b"b")
     path = make(tmp_path / "a.sqlite", [gone], [kept])

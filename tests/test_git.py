@@ -23,8 +23,8 @@ class Repository:
         self.proxy("git-setup")
         self.git("add", ".gitattributes")
 
-    def git(self, *words: str, code: int = 0) -> str:
-        return self._run("git", *words, code=code)
+    def git(self, *words: str | Path, code: int = 0) -> str:
+        return self._run("git", *map(str, words), code=code)
 
     def proxy(self, *words: str, code: int = 0) -> str:
         return self._run(sys.executable, "-P", "-m", "replay_proxy.cli", *words, code=code)
@@ -192,7 +192,7 @@ def test_git_resolve_refuses_what_it_does_not_understand(conflict: Repository) -
     for words in (["--ours", "--theirs"], ["v1:0"], ["--ours", "v1:0"]):
         assert "Give --ours, or --theirs" in conflict.proxy("git-resolve", path, *words, code=2)
     conflict.git("merge", "--abort")
-    assert "no conflict" in conflict.proxy("git-resolve", path, code=2)
+    assert "there is no conflict" in conflict.proxy("git-resolve", path, code=2)
 
 
 def test_one_side_that_deleted_what_the_other_recorded_again_is_a_conflict(
@@ -237,6 +237,52 @@ def test_setting_up_twice_changes_nothing_and_other_attributes_stay(
     repository.proxy("git-setup")
     repository.proxy("git-setup")
     assert attributes.read_text() == f"*.png binary\n{line}"
+
+
+@pytest.mark.parametrize("name", ["my cassettes", "카세트", "a[b]*?", "#x", "!y", 'q"uote', "b\\c"])
+def test_the_store_may_have_any_name(repository: Repository, name: str) -> None:
+    directory = repository.root / name
+    directory.mkdir()
+    make(directory / "a.sqlite", [recorded("What?", b"an answer")])
+    repository.proxy("git-setup", "--store", name)
+    repository.commit()
+    assert '+{"at_us":10000,"answer":"an answer"}' in repository.git("log", "-p", "--", directory)
+
+
+def test_a_damaged_version_is_said_to_be_one_and_hides_no_other_commit(
+    repository: Repository,
+) -> None:
+    repository.record(recorded("1", b"first"))
+    repository.cassette.write_bytes(b"damaged" * 500)
+    repository.commit()
+    repository.cassette.unlink()
+    repository.record(recorded("2", b"later"))
+    shown = repository.git("log", "-p")
+    assert "first" in shown
+    assert "later" in shown
+    assert "is damaged" in shown
+
+
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_a_merge_with_a_damaged_version_loses_nothing_and_names_the_side(
+    repository: Repository, side: str
+) -> None:
+    one = recorded("1", b"one")
+    repository.record(one)
+    repository.branch("damaged")
+    repository.cassette.write_bytes(b"damaged" * 500)
+    repository.commit()
+    repository.git("checkout", "main")
+    repository.record(recorded("2", b"two"))
+    if side == "ours":
+        repository.git("checkout", "damaged")
+    before = repository.cassette.read_bytes()
+    said = repository.git("merge", "main" if side == "ours" else "damaged", code=1)
+    for shown in (said, repository.proxy("git-resolve", "cassettes/a.sqlite", "--ours", code=2)):
+        assert f"cassettes/a.sqlite ({side}) is damaged" in shown
+        assert "git checkout --ours" in shown
+    assert repository.cassette.read_bytes() == before
+    assert "UU cassettes/a.sqlite" in repository.git("status", "--porcelain")
 
 
 def test_outside_of_a_repository_git_setup_says_so(tmp_path: Path) -> None:

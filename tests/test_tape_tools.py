@@ -185,6 +185,18 @@ def test_prune_deletes_superseded_takes_and_with_a_report_what_is_unused(
     assert stored(cassettes, new.request, cassette="a") == new
 
 
+def test_reports_that_do_not_tell_of_a_cassette_delete_nothing_of_it(
+    tool: Tool, cassettes: Path, tmp_path: Path
+) -> None:
+    one = recorded("1", b"a")
+    path = make(cassettes / "renamed.sqlite", [one])
+    (tmp_path / "r.json").write_text(json.dumps({"cassettes": {"old": {"used": [str(one.id)]}}}))
+    for name in ("prune", "unused"):
+        with pytest.raises(ConfigurationError, match=r"'renamed'.*They tell of: old"):
+            tool(name, "renamed", "--report", "r.json")
+    assert ids(path) == [one.id]
+
+
 def test_export_and_import_give_the_same_text_and_the_same_replay(
     tool: Tool, cassettes: Path, tmp_path: Path
 ) -> None:
@@ -255,7 +267,7 @@ def test_nothing_that_was_recorded_reaches_a_terminal_as_a_command(
     tool: Tool, cassettes: Path, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     hostile = "".join(map(chr, [*range(1, 10), *range(11, 32), *range(127, 160)]))
-    (tmp_path / "r.json").write_text('{"cassettes": {}}')
+    (tmp_path / "r.json").write_text('{"cassettes": {"a": {"used": []}}}')
     headers = ((b"content-type", b"application/json"), (b"x-hostile", hostile.encode("latin-1")))
     old, new = (
         recorded(json.dumps(hostile, ensure_ascii=False)[1:-1], answer.encode(), headers=headers)

@@ -4,9 +4,11 @@ Synchronous, and one interaction at a time, so that memory does not grow with th
 Recording and replay never come here.
 """
 
+import os
 import sqlite3
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,10 +18,12 @@ from replay_proxy.nearness import features
 from replay_proxy.store import tables
 from replay_proxy.store.files import (
     ERRORS,
+    create,
     damaged,
     open_to_read,
     open_to_write,
     settle,
+    shm,
     trouble,
     wal,
 )
@@ -126,6 +130,11 @@ class Change:
         self._connection.execute(tables.PUT_NEARNESS, row)
         self._connection.execute(tables.PUT_INTERACTION, row)
 
+    def holds(self, number: int, take_id: int, checksum: int) -> bool:
+        """Whether an interaction is there already, in this take and with all that it says."""
+        row = self._connection.execute(tables.READ_CHECKSUM, {"id": number}).fetchone()
+        return row is not None and tuple(row) == (take_id, checksum)
+
     def delete(self, number: int) -> None:
         """Take an interaction out, if it is there."""
         for row in self._connection.execute(tables.READ_REQUEST, {"id": number}).fetchall():
@@ -136,12 +145,47 @@ class Change:
 
 
 @contextmanager
-def changing(path: Path) -> Iterator[Change]:
+def changing(path: Path, start: Path | None = None) -> Iterator[Change]:
     """A change of the cassette, which is made if it is missing: all of it is kept, or nothing.
 
-    Takes that are left without an interaction go. Raises ``StoreError``.
+    What is made begins with all that ``start`` has, and is under its name when it is whole. Takes
+    that are left without an interaction go. Raises ``StoreError``.
     """
-    made = not path.exists()
+    if path.exists():
+        with _changing(path) as change:
+            yield change
+        return
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        if start is not None:
+            _copy(start, part)
+        with _changing(part) as change:
+            yield change
+        os.link(part, path)
+    except FileExistsError as error:
+        raise StoreError(f"Cassette {path} was made meanwhile. Do the same again.") from error
+    except StoreError as error:
+        raise type(error)(error.message.replace(str(part), str(path))) from error
+    finally:
+        for file in (part, wal(part), shm(part)):
+            file.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """One state of a cassette as a new file. Raises ``StoreError``."""
+    create(target)
+    try:
+        with (
+            closing(open_to_read(source)) as reader,
+            closing(sqlite3.connect(target, isolation_level=None)) as writer,
+        ):
+            reader.backup(writer)
+    except ERRORS as error:
+        raise trouble(target, error) from error
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[Change]:
     connection = open_to_write(path)
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -157,8 +201,6 @@ def changing(path: Path) -> Iterator[Change]:
     except BaseException as error:
         connection.close()  # Rolls back.
         settle(path)
-        if made:
-            path.unlink(missing_ok=True)
         if isinstance(error, ERRORS):
             raise trouble(path, error) from error
         raise

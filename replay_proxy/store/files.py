@@ -192,3 +192,8 @@ def _recover(path: Path) -> None:
 def wal(path: Path) -> Path:
     """The journal that a cassette has while it is recorded."""
     return path.with_name(path.name + "-wal")
+
+
+def shm(path: Path) -> Path:
+    """The index of the journal."""
+    return path.with_name(path.name + "-shm")

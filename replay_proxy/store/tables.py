@@ -151,6 +151,8 @@ _request = select(*(_interaction.c[name] for name in REQUEST_COLUMNS))
 READ_REQUEST = _sql(_request.where(_interaction.c.id == bindparam("id")))
 ALL_REQUESTS = _sql(_request.order_by(_interaction.c.id))
 READ_INTERACTION = _sql(select(_interaction).where(_interaction.c.id == bindparam("id")))
+READ_CHECKSUM = "SELECT take_id, checksum FROM interaction WHERE id = :id"
+ALL_CHECKSUMS = "SELECT id, take_id, checksum FROM interaction ORDER BY id"
 COUNT_ANSWERS = _sql(select(func.count()).where(_same, _interaction.c.take_id == _newest))
 _other = _interaction.alias()
 #: Everything that replay can use: of each fingerprint its newest take.

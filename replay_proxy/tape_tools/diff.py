@@ -5,8 +5,8 @@ likely was before, so that a changed prompt shows as a changed prompt.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from math import inf
 from typing import Annotated, Any
 
@@ -14,7 +14,6 @@ import typer
 from rich.console import RenderableType
 
 from replay_proxy.answer import answer
-from replay_proxy.cassette import Interaction
 from replay_proxy.comparison import Asked
 from replay_proxy.drift import drift
 from replay_proxy.errors import ConfigurationError
@@ -22,35 +21,12 @@ from replay_proxy.miss import DIFFERENCES, described, summary
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.tape_tools import words
+from replay_proxy.tape_tools.side import Side, State
 
 #: So many of a kind are described; all of them are counted.
 DESCRIBED = 100
 #: From this share of agreement on, a request is taken for another one that was changed.
 ALIKE = 0.9
-
-_ANSWER = "SELECT status, media_type, body FROM interaction WHERE id = :id"
-
-#: The interactions of each fingerprint, in order of arrival.
-_State = Mapping[str, Sequence[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One of the two that are compared."""
-
-    archive: Archive
-    state: _State
-
-    def answer(self, number: int) -> tuple[Any, ...]:
-        """What replay sends: status, media type and body."""
-        ((status, media_type, body),) = self.archive.query(_ANSWER, {"id": number})
-        return status, media_type, body
-
-    def interaction(self, number: int) -> Interaction:
-        """The whole of it."""
-        found = self.archive.interaction(number)
-        assert found is not None
-        return found
 
 
 def diff(
@@ -75,14 +51,14 @@ def diff(
             before, after = _around(old_archive, take)
         else:
             before, after = _state(old_archive.answers()), _state(new_archive.answers())
-        old, new = _Side(old_archive, before), _Side(new_archive, after)
+        old, new = Side.of(old_archive, before), Side.of(new_archive, after)
         document = {"version": 1, "before": path.stem, "after": other_path.stem, **_found(old, new)}
     counts = document["counts"]
     words.answer(document, list(_shown(document)), as_json=as_json)
     raise typer.Exit(words.FOUND if any(counts[name] for name in counts if name != "same") else 0)
 
 
-def _state(answers: dict[str, dict[int, list[int]]], last_take: float = inf) -> _State:
+def _state(answers: dict[str, dict[int, list[int]]], last_take: float = inf) -> State:
     """What replay uses, or used when this take was the newest, in order of arrival."""
     state = {
         fingerprint: by_take[max(takes)]
@@ -92,7 +68,7 @@ def _state(answers: dict[str, dict[int, list[int]]], last_take: float = inf) -> 
     return dict(sorted(state.items(), key=lambda item: item[1][0]))
 
 
-def _around(archive: Archive, take: str | None) -> tuple[_State, _State]:
+def _around(archive: Archive, take: str | None) -> tuple[State, State]:
     """What replay used before a take and what with it. Raises ``ConfigurationError``."""
     takes = [each.id for each in archive.takes()]
     if not takes or (take is not None and take not in map(str, takes)):
@@ -103,14 +79,13 @@ def _around(archive: Archive, take: str | None) -> tuple[_State, _State]:
     return _state(answers, chosen - 1), _state(answers, chosen)
 
 
-def _found(old: _Side, new: _Side) -> dict[str, Any]:
+def _found(old: Side, new: Side) -> dict[str, Any]:
     """Counts, and what differs as far as it is described."""
     same_file = old.archive.path == new.archive.path
     changed: list[dict[str, Any]] = []
     same = answers = 0
     for key in (each for each in old.state if each in new.state):
-        before, after = old.state[key], new.state[key]
-        if (same_file and before == after) or _answers(old, before) == _answers(new, after):
+        if old.rows(key) == new.rows(key) or old.answers(key) == new.answers(key):
             same += 1
             continue
         answers += 1
@@ -133,16 +108,16 @@ def _found(old: _Side, new: _Side) -> dict[str, Any]:
         },
         "answers_changed": changed,
         "requests_changed": pairs,
-        "added": [_request(new, key) for key in added if key not in paired][:DESCRIBED],
-        "removed": [_request(old, key) for key in gone if key not in paired][:DESCRIBED],
+        "added": _described(new, (key for key in added if key not in paired)),
+        "removed": _described(old, (key for key in gone if key not in paired)),
     }
 
 
-def _answers(side: _Side, numbers: Sequence[int]) -> list[tuple[Any, ...]]:
-    return [side.answer(number) for number in numbers]
+def _described(side: Side, keys: Iterable[str]) -> list[dict[str, Any]]:
+    return [_request(side, key) for key in islice(keys, DESCRIBED)]
 
 
-def _changed(old: _Side, new: _Side, key: str) -> dict[str, Any]:
+def _changed(old: Side, new: Side, key: str) -> dict[str, Any]:
     """A request with other answers, and what is other in the first of them that differs."""
     before, after = old.state[key], new.state[key]
     findings: list[dict[str, str]] = []
@@ -170,7 +145,7 @@ def _changed(old: _Side, new: _Side, key: str) -> dict[str, Any]:
 
 
 async def _pairs(
-    old: _Side, new: _Side, candidates: set[str], added: Sequence[str]
+    old: Side, new: Side, candidates: set[str], added: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Each added request beside the most similar of the candidates, each of them once."""
     path = old.archive.path
@@ -208,7 +183,7 @@ async def _pairs(
     return pairs
 
 
-def _request(side: _Side, key: str) -> dict[str, Any]:
+def _request(side: Side, key: str) -> dict[str, Any]:
     """What a person knows a request by."""
     interaction = side.interaction(side.state[key][0])
     return {

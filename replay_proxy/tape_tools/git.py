@@ -4,6 +4,7 @@ git shows a cassette as its text twin, and merges two branches request by reques
 in the configuration of a clone, which git never copies, so that each clone is set up once.
 """
 
+import re
 import shlex
 import subprocess
 import sys
@@ -15,22 +16,15 @@ from typing import Annotated
 
 import typer
 
-from replay_proxy.answer import answer
-from replay_proxy.cassette import Interaction
-from replay_proxy.errors import ConfigurationError
-from replay_proxy.miss import summary
+from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.redaction import printable
 from replay_proxy.store.archive import Archive
 from replay_proxy.tape_tools import words
+from replay_proxy.tape_tools.conflicts import told
 from replay_proxy.tape_tools.export import write_twin
-from replay_proxy.tape_tools.three_way import Conflict, Merge, apply, three_way
-from replay_proxy.transcript import transcript
+from replay_proxy.tape_tools.three_way import Merge, apply, three_way
 
 _DRIVER = "replay-proxy"
-#: So many conflicts are shown.
-SHOWN = 20
-#: So many characters of an answer are shown.
-_SAID_CHARS = 200
 
 
 def git_setup(store: words.Store = None) -> None:
@@ -44,8 +38,8 @@ def git_setup(store: words.Store = None) -> None:
             "or name another store with --store."
         ) from None
     inside = directory.relative_to(root.resolve()).as_posix()
-    pattern = "*.sqlite" if inside == "." else f"{inside}/*.sqlite"
-    line = f"{pattern.replace(' ', '[[:space:]]')} diff={_DRIVER} merge={_DRIVER}\n"
+    pattern = "*.sqlite" if inside == "." else f"{_literal(inside)}/*.sqlite"
+    line = f"{pattern} diff={_DRIVER} merge={_DRIVER}\n"
     attributes = root / ".gitattributes"
     before = attributes.read_text() if attributes.exists() else ""
     if line not in before.splitlines(keepends=True):
@@ -64,16 +58,29 @@ def git_setup(store: words.Store = None) -> None:
     )
 
 
+def _literal(path: str) -> str:
+    """A path as a pattern of ``.gitattributes`` that matches it alone."""
+    escaped = re.sub(r"[\\*?[]|^[#!]", r"\\\g<0>", path)
+    return re.sub(r"\s", "[[:space:]]", escaped)
+
+
 def git_textconv(path: Path) -> None:
-    """Write a version of a cassette as text; git calls this."""
-    write_twin(path, sys.stdout.buffer)
+    """Write a version of a cassette as text; git calls this.
+
+    A version that is damaged says so there: git would show no file and no commit behind it.
+    """
+    try:
+        write_twin(path, sys.stdout.buffer)
+    except StoreError as error:
+        typer.echo(printable(error.message))
 
 
 def git_merge(base: Path, ours: Path, theirs: Path, name: str) -> None:
     """Merge two versions of a cassette into the second file; git calls this."""
-    merge = _planned(base, ours, theirs)
-    said = _told(merge, ours, theirs, name)
-    apply(merge, theirs, ours)
+    with _named_in_errors(name, base, ours, theirs):
+        merge = _planned(base, ours, theirs)
+        said = told(merge, ours, theirs, name)
+        apply(merge, theirs, ours)
     if merge.conflicts:
         typer.echo(printable(said), err=True)
     raise typer.Exit(words.FOUND if merge.conflicts else 0)
@@ -94,10 +101,10 @@ def git_resolve(
     """Show what two branches have recorded differently; decide it with --ours or --theirs."""
     if (ours == theirs and (ours or requests)) or (ours and requests):
         raise ConfigurationError("Give --ours, or --theirs with or without fingerprints.")
-    with _stages(path) as (base, our, their):
+    with _stages(path) as (base, our, their), _named_in_errors(str(path), base, our, their):
         merge = _planned(base, our, their)
         if not (ours or theirs):
-            typer.echo(printable(_told(merge, our, their, str(path))))
+            typer.echo(printable(told(merge, our, their, str(path))))
             raise typer.Exit(words.FOUND if merge.conflicts else 0)
         taken = _named(merge, requests) if theirs else frozenset()
         apply(_planned(base, our, their, taken), their, our)
@@ -117,6 +124,22 @@ def _planned(base: Path, ours: Path, theirs: Path, taken: frozenset[str] = froze
 
 
 @contextmanager
+def _named_in_errors(name: str, *versions: Path) -> Iterator[None]:
+    """Where errors name the cassette and the side that is meant, not the files that git made."""
+    try:
+        yield
+    except StoreError as error:
+        cause = error.message
+        for side, file in zip(("base", "ours", "theirs"), versions, strict=True):
+            cause = cause.replace(str(file), f"{name} ({side})")
+        quoted = shlex.quote(name)
+        raise StoreError(
+            f"{name} cannot be merged, and is left as it is. {cause} Or keep one version as a "
+            f"whole: git checkout --ours {quoted}, or --theirs, and git add it."
+        ) from error
+
+
+@contextmanager
 def _stages(path: Path) -> Iterator[tuple[Path, Path, Path]]:
     """The base, ours and theirs of a conflict, out of git's index."""
     with tempfile.TemporaryDirectory() as directory:
@@ -127,7 +150,8 @@ def _stages(path: Path) -> Iterator[tuple[Path, Path, Path]]:
             except ConfigurationError:
                 if number > 1:
                     raise ConfigurationError(
-                        f"git has no conflict in {path}: nothing is to be resolved."
+                        f"git has no two versions of {path} to choose from: there is no conflict, "
+                        "or one side has deleted it. git add keeps it then, and git rm does not."
                     ) from None
                 file.touch()
         yield files  # type: ignore[misc]
@@ -145,60 +169,6 @@ def _named(merge: Merge, requests: list[str] | None) -> frozenset[str]:
             raise ConfigurationError(f"{request} is the fingerprint of no conflict.")
         meant.update(found)
     return frozenset(meant)
-
-
-def _told(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
-    """The conflicts as a person reads them, and how to decide them."""
-    if not merge.conflicts:
-        return f"{name}: no conflict."
-    count = words.many(len(merge.conflicts), "request")
-    lines = [f"{name}: {count} recorded on both sides, with other answers."]
-    with Archive(ours) as our, Archive(theirs) as their:
-        for conflict in merge.conflicts[:SHOWN]:
-            lines += ["", *_conflict(conflict, our, their)]
-    if len(merge.conflicts) > SHOWN:
-        lines.append(f"… and {len(merge.conflicts) - SHOWN:,} more.")
-    quoted = shlex.quote(name)
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "Everything else is merged; of these, ours are kept for now. To decide:",
-            f"  replay-proxy git-resolve {quoted} --ours      keep ours",
-            f"  replay-proxy git-resolve {quoted} --theirs    take theirs, or only those of the",
-            f"  {'':<{len(quoted) + 24}} fingerprints named behind it",
-            "or record the test again. Then git add it.",
-        ]
-    )
-
-
-def _conflict(conflict: Conflict, ours: Archive, theirs: Archive) -> Iterator[str]:
-    one = ours.interaction(conflict.ours[0]) if conflict.ours else None
-    other = theirs.interaction(conflict.theirs[0]) if conflict.theirs else None
-    asked = summary((one or other).request)  # type: ignore[union-attr]
-    yield (
-        f"{conflict.fingerprint[:15]}  {asked['method']} {asked['path']} "
-        f"{asked['model'] or ''}  {asked['last_message'] or ''}"
-    )
-    for side, archive, numbers in (
-        ("ours", ours, conflict.ours),
-        ("theirs", theirs, conflict.theirs),
-    ):
-        if not numbers:
-            yield f"  {side + ':':<8}deleted"
-        for number in numbers:
-            interaction = archive.interaction(number)
-            assert interaction is not None
-            yield f"  {side + ':':<8}{_said(interaction)}"
-
-
-def _said(interaction: Interaction) -> str:
-    """One answer in a line."""
-    said = transcript(answer(interaction.status, interaction.headers, interaction.body))
-    calls = (f"{call.name}({call.arguments})" for call in said.tool_calls)
-    text = " ".join(" ".join(filter(None, (said.text, *calls))).split())
-    shown = text if len(text) <= _SAID_CHARS else f"{text[: _SAID_CHARS - 1]}…"
-    return f"{words.moment(interaction.request.arrived_us)}  {interaction.status}  {shown}"
 
 
 def _git(*arguments: str, cwd: Path) -> str:

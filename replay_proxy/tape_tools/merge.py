@@ -26,17 +26,23 @@ def merge(
     if target.resolve() in {each.resolve() for each in sources}:
         raise ConfigurationError(f"{target} cannot be merged into itself. Name another first.")
     merged = []
-    with changing(target) as change:
-        for source in sources:
+    # Of one that is made, the first is copied as it is: a hundred times as fast.
+    copied = 0 if target.exists() else 1
+    with changing(target, sources[0]) as change:
+        for number, source in enumerate(sources):
             with Archive(source) as archive:
+                ((total, _),) = archive.query(tables.COUNT_INTERACTIONS)
+                merged.append({"cassette": source.stem, "interactions": total})
+                if number < copied:
+                    continue
                 for take in archive.takes():
                     change.add_take(take)
-                ((total, _),) = archive.query(tables.COUNT_INTERACTIONS)
-                for take_id, each in words.counted(
-                    archive.interactions(), total, f"Merging {source.stem}"
-                ):
-                    change.add(take_id, each)
-                merged.append({"cassette": source.stem, "interactions": total})
+                rows = archive.query(tables.ALL_CHECKSUMS)
+                for id_, take_id, checksum in words.counted(rows, total, f"Merging {source.stem}"):
+                    if not change.holds(id_, take_id, checksum):
+                        found = archive.interaction(id_)
+                        assert found is not None
+                        change.add(take_id, found)
     document = {"version": 1, "cassette": target.stem, "merged": merged}
     count = sum(each["interactions"] for each in merged)
     said = f"Put {words.many(count, 'interaction')} into '{target.stem}'"

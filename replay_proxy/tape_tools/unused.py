@@ -52,15 +52,22 @@ def unused(
 def used_in(reports: Sequence[Path], cassette: str) -> set[int]:
     """The interactions that any of the reports has used. Raises ``ConfigurationError``."""
     used: set[int] = set()
+    told: set[str] = set()
     for path in reports:
         try:
             cassettes = json.loads(path.read_bytes())["cassettes"]
+            told.update(cassettes)
             used |= {int(number) for number in cassettes.get(cassette, {"used": []})["used"]}
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise ConfigurationError(
                 f"{path} is no report: {type(error).__name__}: {error}. Write one with "
                 "`replay-proxy run --report FILE -- COMMAND`, or GET /_replay/api/report."
             ) from None
+    if cassette not in told:
+        raise ConfigurationError(
+            f"No report tells of a cassette '{cassette}', and so what of it is used is unknown. "
+            f"They tell of: {', '.join(sorted(told)) or 'none'}."
+        )
     return used
 
 

@@ -1,0 +1,47 @@
+"""``Side``: one of the two states of cassettes that are compared. Part of ``diff``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from replay_proxy.cassette import Interaction
+from replay_proxy.store.archive import Archive
+
+_CHECKSUMS = "SELECT id, checksum FROM interaction"
+_ANSWER = "SELECT status, media_type, body FROM interaction WHERE id = :id"
+
+#: The interactions of each fingerprint, in order of arrival.
+State = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two that are compared."""
+
+    archive: Archive
+    state: State
+    checksums: Mapping[int, int]
+
+    @classmethod
+    def of(cls, archive: Archive, state: State) -> Self:
+        """With the checksum of every interaction."""
+        return cls(archive, state, {row[0]: row[1] for row in archive.query(_CHECKSUMS)})
+
+    def rows(self, key: str) -> list[tuple[int, int]]:
+        """Equal where the same was recorded at the same moment: no answer has to be read."""
+        return [(number, self.checksums[number]) for number in self.state[key]]
+
+    def answers(self, key: str) -> list[tuple[Any, ...]]:
+        """What replay sends to the request, time after time."""
+        return [self.answer(number) for number in self.state[key]]
+
+    def answer(self, number: int) -> tuple[Any, ...]:
+        """What replay sends: status, media type and body."""
+        ((status, media_type, body),) = self.archive.query(_ANSWER, {"id": number})
+        return status, media_type, body
+
+    def interaction(self, number: int) -> Interaction:
+        """The whole of it."""
+        found = self.archive.interaction(number)
+        assert found is not None
+        return found
