@@ -19,7 +19,7 @@ HOST ?= 127.0.0.1
 PORT ?= 7777
 CALLER_PORT ?= 8000
 
-.PHONY: run caller test check fix bench clean
+.PHONY: run caller test check fix docs bench clean
 
 run: $(READY)  ## Serve on port 7777; MODE=record|replay|dummy
 	$(BIN)/replay-proxy serve --host $(HOST) --port $(PORT)
@@ -38,6 +38,9 @@ check: $(READY)  ## Lint, format and types
 fix: $(READY)  ## Mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY)  ## Write what the commands of the pages print into them
+	$(BIN)/python -m tests.docs
 
 bench: $(READY)  ## Compare start-up, memory and speed over cassette sizes
 	$(BIN)/python -m benchmarks.size

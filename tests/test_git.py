@@ -228,6 +228,28 @@ def test_pruned_on_one_side_and_recorded_again_on_the_other_merges(repository: R
         assert len(list(archive.interactions())) == 2
 
 
+def test_without_the_set_up_git_keeps_a_cassette_as_binary_and_it_can_be_made_up_for(
+    repository: Repository,
+) -> None:
+    repository.record(recorded("A", b"old A"))
+    repository.branch("theirs")
+    repository.record(recorded("A", b"their A"), recorded("B", b"their B"))
+    repository.git("checkout", "main")
+    repository.record(recorded("A", b"our A"))
+    for section in ("diff", "merge"):
+        repository.git("config", "--remove-section", f"{section}.replay-proxy")
+    assert "Binary files" in repository.git("diff", "HEAD~")
+    ours = repository.cassette.read_bytes()
+    assert "CONFLICT" in repository.git("merge", "theirs", code=1)
+    assert repository.cassette.read_bytes() == ours
+    repository.proxy("git-resolve", "cassettes/a.sqlite", "--theirs")
+    assert repository.answers(recorded("A")) == [b"their A"]
+    repository.git("merge", "--abort")
+    repository.proxy("git-setup")
+    assert "a.sqlite: 1 request" in repository.git("merge", "theirs", code=1)
+    assert repository.answers(recorded("B")) == [b"their B"]
+
+
 def test_setting_up_twice_changes_nothing_and_other_attributes_stay(
     repository: Repository,
 ) -> None:

@@ -40,7 +40,7 @@ def told(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
             "Everything else is merged; of these, ours are kept for now. To decide:",
             f"  replay-proxy git-resolve {quoted} --ours      keep ours",
             f"  replay-proxy git-resolve {quoted} --theirs    take theirs, or only those of the",
-            f"  {'':<{len(quoted) + 24}} fingerprints named behind it",
+            f"  {'':<{len(quoted) + 37}} fingerprints named behind it",
             "or record the test again. Then git add it.",
         ]
     )

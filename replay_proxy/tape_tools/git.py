@@ -110,7 +110,7 @@ def git_resolve(
         apply(_planned(base, our, their, taken), their, our)
         path.write_bytes(our.read_bytes())
     typer.echo(
-        f"Took the answers to {words.many(len(taken), 'request')} from theirs, and kept ours to "
+        f"Took their answers to {words.many(len(taken), 'request')} and kept ours to "
         f"{len(merge.conflicts) - len(taken):,}. Now: git add {shlex.quote(str(path))}"
     )
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
 from replay_proxy.errors import StoreError
 from replay_proxy.miss import summary
@@ -64,12 +65,12 @@ def _described(path: Path) -> dict[str, Any]:
 
 def _cassettes(found: list[dict[str, Any]]) -> list[words.Rows | str]:
     table = words.Rows(
-        "cassette", *_COUNTS, "recorded", "MB", numbers=(*_COUNTS, "MB"), folded=["cassette"]
+        "cassette", *_COUNTS, "recorded", "size", numbers=(*_COUNTS, "size"), folded=["cassette"]
     )
     for each in found:
         counts = ("" if each[name] is None else f"{each[name]:,}" for name in _COUNTS)
         recorded = words.day(each["last_recorded_at"])
-        table.add(each["cassette"], *counts, recorded, f"{each['bytes'] / 1e6:,.1f}")
+        table.add(each["cassette"], *counts, recorded, decimal(each["bytes"]))
     broken = [f"{each['cassette']}: {each['error']}" for each in found if each["error"]]
     return [table if found else "There is no cassette here.", *broken]
 

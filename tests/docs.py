@@ -1,0 +1,219 @@
+"""The pages that show commands: each command is run, and what it prints compared or rewritten.
+
+    python -m tests.docs    # rewrites what the commands of the pages print
+
+A page is a session in a directory of its own. Blocks of ``console`` are run from the first to the
+last, blocks whose first line is ``# a/file.py`` are written to that file. A command ends in
+``# exit code 1`` where it does not exit with 0. What a page is given to begin with is in ``PAGES``;
+the real API is ``tests.support.standin``.
+"""
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+from replay_proxy.cli import main as replay_proxy
+from tests.demo import CASSETTE
+from tests.support.servers import clean_environment
+from tests.support.standin import StandIn
+from tests.support.upstream import Upstream
+
+DOCS = Path(__file__).parents[1] / "docs"
+IMPORTS = Path(__file__).parent / "data" / "imports"
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"^\$ (.*?)(?: +# exit code (\d+))?\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+_FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
+_FOR_THE_SHELL = re.compile(r"[|<>;&$*`]")
+
+#: What is another in each run, unless the demo has it: ids and times of what is recorded anew.
+_VOLATILE = re.compile(
+    r"\b3[67]\d{17}\b|\b20\d\d-\d\d-\d\d(?:T[\d:+]+)?|_us\":\d+|\b[0-9a-f]{32}\b"
+)
+#: The same, whatever the demo has: what SQLite, git, a clock or the kernel decides.
+_ALWAYS = re.compile(
+    r"[\d,]+ bytes before|before, [\d,]+ now|\bindex [0-9a-f]+\.\.[0-9a-f]+|"
+    r"\bBin \d+ -> \d+ bytes|\bin \d+\.\d+s\b|127\.0\.0\.1:\d+|[\d,.]+ ms\b"
+)
+
+
+def normalised(text: str) -> str:
+    """The text without what is another in each run."""
+    known = _of_the_demo()
+    text = _VOLATILE.sub(lambda found: found[0] if found[0] in known else "…", text)
+    return _ALWAYS.sub("…", text)
+
+
+@cache
+def _of_the_demo() -> frozenset[str]:
+    """Its ids and times."""
+    with Session(CASSETTE.parents[1]) as session:
+        found = set[str]()
+        for words in ("export demo", "ls demo --json"):
+            found |= set(_VOLATILE.findall(session.run(f"replay-proxy {words}")[0]))
+    return frozenset(found | {each.partition("T")[0] for each in found})
+
+
+class Session:
+    """Runs commands in a directory, as a user who has nothing set would; ends with ``close``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._upstream = Upstream(StandIn())
+
+    def __enter__(self) -> "Session":
+        self._upstream.__enter__()
+        programs = Path(sys.executable).parent
+        self._env = clean_environment() | {
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.directory),
+            "UPSTREAM_BASE_URL": self._upstream.base_url,
+            "OPENAI_API_KEY": "a-key-of-the-real-api",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "init.defaultBranch",
+            "GIT_CONFIG_VALUE_0": "main",
+            "COLUMNS": "80",
+            # These pages show pytest with no plugin but ours.
+            "PYTEST_ADDOPTS": "-p no:asyncio -p no:xdist -p no:hypothesispytest -p no:anyio",
+        }
+        self._env |= {
+            f"GIT_{who}_{what}": "a@example.org"
+            for who in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        }
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._upstream.__exit__(kind, error, trace)
+
+    def run(self, command: str) -> tuple[str, int]:
+        """What a command prints, errors included, and its exit code."""
+        words = command.split()
+        if words[0] == "replay-proxy" and words[1] != "run" and not _FOR_THE_SHELL.search(command):
+            text, code = self._in_process(shlex.split(command, comments=True))
+        else:
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=self.directory,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=60,
+            )
+            text, code = done.stdout.decode(), done.returncode
+        text = text.replace(str(self.directory), "~")
+        return "".join(f"{line.rstrip()}\n" for line in text.splitlines()), code
+
+    def _in_process(self, words: list[str]) -> tuple[str, int]:
+        """The same as its process, half a second sooner."""
+        printed = io.BytesIO()
+        out = io.TextIOWrapper(printed, encoding="utf-8", write_through=True)
+        code = 0
+        with (
+            contextlib.chdir(self.directory),
+            mock.patch.dict(os.environ, self._env, clear=True),
+            mock.patch.object(sys, "argv", words),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(out),
+        ):
+            try:
+                replay_proxy()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return printed.getvalue().decode(), code
+
+
+def rewritten(page: str, session: Session) -> str:
+    """The page with what its commands print now; what differs in volatile parts only is kept."""
+
+    def block(found: re.Match[str]) -> str:
+        language, content = found.groups()
+        if language != "console":
+            if file := _FILE.match(content):
+                path = session.directory / file[1]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content, encoding="utf-8")
+            return found[0]
+        return f"```console\n{_COMMAND.sub(command, content)}```"
+
+    def command(found: re.Match[str]) -> str:
+        text, code = session.run(found[1])
+        if normalised(text) == normalised(found[3]):
+            text = found[3]
+        note = f"    # exit code {code}" if code else ""
+        return f"$ {found[1]}{note}\n{text}"
+
+    return _BLOCK.sub(block, page)
+
+
+def _demo(directory: Path) -> None:
+    (directory / "cassettes").mkdir()
+    shutil.copyfile(CASSETTE, directory / "cassettes" / "demo.sqlite")
+
+
+#: A fixture as aimock's documentation has them.
+AIMOCK = """\
+{
+  "fixtures": [
+    { "match": { "userMessage": "capital of Peru" }, "response": { "content": "Lima." } }
+  ]
+}
+"""
+
+
+def _other_tools(directory: Path) -> None:
+    """Recordings where these tools keep them."""
+    for target, source in {
+        "fixtures/vcr_cassettes/embeddings_model_not_found.yaml": "elastic_embeddings.yaml",
+        "tests/cassettes/test_images/test_sunset.yaml": "logfire_images.yaml",
+        "tests/cassettes/test_images/test_size[256x256].yaml": "logfire_images.yaml",
+    }.items():
+        path = directory / target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(IMPORTS / source, path)
+    (directory / "fixtures" / "chat.json").write_text(AIMOCK)
+    (directory / "cassettes").mkdir()
+
+
+#: Each page, and what its directory holds when it begins.
+PAGES: dict[str, Callable[[Path], None]] = {
+    "tape-tools.md": _demo,
+    "cassette.md": _demo,
+    "migrating.md": _other_tools,
+}
+
+
+@contextlib.contextmanager
+def beginning(name: str) -> Iterator[Session]:
+    """The session of a page."""
+    with tempfile.TemporaryDirectory() as directory:
+        PAGES[name](Path(directory))
+        with Session(Path(directory)) as session:
+            yield session
+
+
+def main() -> None:
+    for name in PAGES:
+        page = DOCS / name
+        before = page.read_text(encoding="utf-8")
+        with beginning(name) as session:
+            after = rewritten(before, session)
+        page.write_text(after, encoding="utf-8")
+        print(f"{name}: {'the same' if after == before else 'rewritten'}")
+
+
+if __name__ == "__main__":
+    main()
