@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
+from glob import glob
 from pathlib import Path
 from unittest import mock
 
@@ -34,7 +35,7 @@ IMPORTS = Path(__file__).parent / "data" / "imports"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^\$ (.*?)(?: +# exit code (\d+))?\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 _FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
-_FOR_THE_SHELL = re.compile(r"[|<>;&$*`]")
+_FOR_THE_SHELL = re.compile(r"[|<>;&$`]")
 
 #: What is another in each run, unless the demo has it: ids and times of what is recorded anew.
 _VOLATILE = re.compile(
@@ -101,7 +102,7 @@ class Session:
         """What a command prints, errors included, and its exit code."""
         words = command.split()
         if words[0] == "replay-proxy" and words[1] != "run" and not _FOR_THE_SHELL.search(command):
-            text, code = self._in_process(shlex.split(command, comments=True))
+            text, code = self._in_process(self._expanded(shlex.split(command)))
         else:
             done = subprocess.run(
                 ["bash", "-c", command],
@@ -116,6 +117,14 @@ class Session:
             text, code = done.stdout.decode(), done.returncode
         text = text.replace(str(self.directory), "~")
         return "".join(f"{line.rstrip()}\n" for line in text.splitlines()), code
+
+    def _expanded(self, words: list[str]) -> list[str]:
+        """The words as a shell gives them to a command."""
+        return [
+            each
+            for word in words
+            for each in (sorted(glob(word, root_dir=self.directory)) if "*" in word else [word])
+        ]
 
     def _in_process(self, words: list[str]) -> tuple[str, int]:
         """The same as its process, half a second sooner."""
