@@ -62,7 +62,8 @@ def played(scenario: Callable[[FakeClock], Awaitable[T]]) -> T:
         clock = FakeClock()
         driver = asyncio.create_task(clock.drive())
         try:
-            return await scenario(clock)
+            async with asyncio.timeout(20):  # Somebody waits for a place that nobody gives back.
+                return await scenario(clock)
         finally:
             driver.cancel()
 
