@@ -13,6 +13,9 @@ from replay_proxy.fingerprint import fingerprint
 from replay_proxy.timeline import Timeline
 from replay_proxy.twin import head, interaction_lines, read, take_line
 from replay_proxy.wire import Headers, Request
+from tests.corpus import DATA
+from tests.support.corpus import load
+from tests.twins import survive
 
 TAKE = Take(7, "run", 1_763_000_000_000_000)
 EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
@@ -242,6 +245,14 @@ def test_another_version_and_another_file_are_refused() -> None:
         list(read([b'{"role":"user"}\n']))
     with pytest.raises(ImportRefused, match="empty"):
         list(read([]))
+
+
+def test_real_traffic_in_any_chunks_and_takes_survives_and_replays_the_same() -> None:
+    tally = survive(load(DATA / "corpus.jsonl"), takes=2, seed=5)
+    assert tally.differences == 0
+    assert tally.interactions > 120
+    assert tally.replayed > 120
+    assert tally.chunks > 1000
 
 
 def test_lines_may_come_from_a_file(tmp_path: Path) -> None:
