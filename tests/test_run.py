@@ -123,7 +123,7 @@ def test_a_miss_that_the_command_swallows_fails_and_explains_itself(tmp_path: Pa
             r"Miss on cassette 'demo':\n'\.\./demo' names no",
         ),
         ({}, "cassettes//v1/models", r"Miss on cassette 'demo':\n'' names no cassette"),
-        ({"ON_MISS": "dummy"}, "v1/embeddings", r"Miss on cassette 'demo':\n.*dummy"),
+        ({"ON_MISS": "dummy"}, "v1/images/edits", r"Miss on cassette 'demo':\n.*dummy"),
     ],
     ids=["damaged", "outside", "empty", "not by the dummy"],
 )
