@@ -122,7 +122,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, li
     make(store / "b.sqlite", [recorded("Something else entirely: 42", call, headers=EVENTS)])
     (store / "bad.sqlite").write_bytes(b"?" * 1000)
     (directory / "a.har").write_text(HAR)
-    (directory / "run.json").write_text('{"cassettes": {}}')
+    (directory / "run.json").write_text('{"cassettes": {"demo": {"used": []}}}')
     with docs.Session(directory) as session:
 
         def document(words: str) -> Any:
@@ -137,6 +137,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, li
             "show demo 5",
             "show a 1",
             "show a 2",
+            "fit demo",
             "verify",
             "verify a",
             "refresh demo --record",
@@ -175,6 +176,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, type]]:
     """The path and the type of everything in a document that holds nothing else."""
     if isinstance(value, dict):
         for name, each in value.items():
+            name = "MODEL" if path == "models" else name
             yield from leaves(each, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
         for each in value:
