@@ -1,0 +1,53 @@
+"""Load on the example application: both routes of ``caller/``, the first chunk in its own row.
+
+    locust -f benchmarks/locustfile.py --host http://localhost:8000
+
+docs/load-testing.md says how to run it beside the dummy, and how to read the result.
+"""
+
+import time
+from urllib.parse import quote
+
+from locust import HttpUser, constant, task
+
+QUESTION = "한국의 수도는 어디인가요?"
+QUERY = f"?query={quote(QUESTION)}"
+
+
+class Asker(HttpUser):
+    """Asks, reads the answer, and asks again after a second."""
+
+    wait_time = constant(1)
+
+    @task
+    def chat(self) -> None:
+        self.client.get(f"/chat{QUERY}", name="/chat")
+
+    @task
+    def streaming_chat(self) -> None:
+        """The row ``/streaming/chat`` ends with the stream; by itself it would end at the head."""
+        begun = time.perf_counter()
+        name, first_ms, failed, length = "/streaming/chat", None, False, 0
+        with self.client.get(
+            f"/streaming/chat{QUERY}", stream=True, catch_response=True, name=name
+        ) as answer:
+            for line in answer.iter_lines():
+                length += len(line)
+                failed = failed or line == b"event: error"
+                if line.startswith(b"data:") and failed:
+                    answer.failure(line.decode())
+                elif line.startswith(b"data:") and first_ms is None:
+                    first_ms = 1000 * (time.perf_counter() - begun)
+            answer.request_meta["response_time"] = 1000 * (time.perf_counter() - begun)
+            answer.request_meta["response_length"] = length
+            if first_ms is None and not failed:
+                answer.failure("no chunk came")
+        if first_ms is not None:
+            self.environment.events.request.fire(
+                request_type="GET",
+                name=f"{name} first chunk",
+                response_time=first_ms,
+                response_length=0,
+                exception=None,
+                context={},
+            )
