@@ -182,7 +182,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, type]]:
         for each in value:
             yield from leaves(each, f"{path}[]")
     else:
-        yield path, type(value)
+        yield path, int if isinstance(value, float) else type(value)  # JSON has only numbers
 
 
 def documented(name: str) -> dict[str, set[type]]:
