@@ -41,7 +41,7 @@ class Asker(HttpUser):
                     first_ms = 1000 * (time.perf_counter() - begun)
             answer.request_meta["response_time"] = 1000 * (time.perf_counter() - begun)
             answer.request_meta["response_length"] = length
-            if answer.ok and first_ms is None and not failed:
+            if answer.status_code == 200 and first_ms is None and not failed:
                 answer.failure("no chunk came")
         if first_ms is not None:
             self.environment.events.request.fire(
