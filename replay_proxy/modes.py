@@ -123,7 +123,12 @@ class Assembly:
                 otherwise = self._recorder(cassette)
         pacing = Pacing(self._settings.replay_speed)
         return Player(
-            cassette, rule=self.rule, otherwise=otherwise, pacing=pacing, clock=self._clock
+            cassette,
+            rule=self.rule,
+            otherwise=otherwise,
+            pacing=pacing,
+            clock=self._clock,
+            joined=self._settings.replay_chunks == "joined",
         )
 
     def _recorder(self, cassette: Cassette) -> Recorder:

@@ -70,6 +70,11 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BaseSettings):
         allow_inf_nan=False,
         description="0 replays at once, 1 as recorded, N is N times as fast.",
     )
+    replay_chunks: Literal["kept", "joined"] = Field(
+        "kept",
+        description="`joined` sends at once, as one piece, what is due at once: faster, and "
+        "without the recorded chunk boundaries.",
+    )
     drain_s: float = Field(
         5.0,
         ge=0,
