@@ -11,14 +11,12 @@ import os
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from replay_proxy.pytest_plugin import CassetteInUse, Proxies
 from replay_proxy.pytest_plugin.options import CASSETTE_NAME, MODES, OPTIONS, cassette_of, options
 from replay_proxy.pytest_plugin.tally import merged
 from replay_proxy.settings import values
+from replay_proxy.store.archive import Archive, changing
 from tests.support.script import JSON, Answer, Received
 from tests.support.servers import clean_environment
 from tests.support.upstream import Upstream
@@ -154,9 +153,13 @@ class Project:
     def age(self, days: int) -> None:
         """Make every recording so many days older."""
         for path in self.cassettes.glob("*.sqlite"):
-            with closing(sqlite3.connect(path)) as connection, connection:
-                older_us = days * 86_400_000_000
-                connection.execute("UPDATE interaction SET arrived_us = arrived_us - ?", [older_us])
+            with Archive(path) as archive:
+                recorded = list(archive.interactions())
+            with changing(path) as change:
+                for take_id, each in recorded:
+                    older_us = each.request.arrived_us - days * 86_400_000_000
+                    request = replace(each.request, arrived_us=older_us)
+                    change.add(take_id, replace(each, request=request))
 
 
 @pytest.fixture(scope="module")
