@@ -11,6 +11,9 @@ import pytest
 import typer
 
 from replay_proxy.cli import app
+from replay_proxy.importers import FORMATS
+from replay_proxy.tape_tools import verify
+from replay_proxy.tape_tools.asking import Refreshed
 from tests import docs
 from tests.demo import CASSETTE
 from tests.support.tape import EVENTS, make, recorded
@@ -99,6 +102,15 @@ def test_every_command_and_option_has_a_help() -> None:
         for parameter in command.params:
             hidden = getattr(parameter, "hidden", False)
             assert hidden or parameter.help, f"{name} {parameter.name}"
+
+
+def test_the_words_of_tables_are_those_of_the_tools() -> None:
+    kinds = {row[0].strip("`"): row[1] for row in rows(section("verify"), "kind")}
+    assert kinds == verify.KINDS
+    outcomes = [row[0].strip("`") for row in rows(section("refresh"), "outcome")]
+    assert tuple(outcomes) == Refreshed.OUTCOMES
+    (formats,) = (row[1] for row in rows(section("import"), "option") if "--format" in row[0])
+    assert re.findall(r"`(.*?)`", formats) == ["twin", *FORMATS]
 
 
 # --- JSON ---------------------------------------------------------------------------------------

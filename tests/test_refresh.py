@@ -1,6 +1,8 @@
 """Refreshing asks the API again: wording is no drift, shape is, and nothing changes unasked."""
 
 import json
+import logging
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -213,8 +215,14 @@ def test_without_an_upstream_nothing_is_told_of_the_recordings(
 ) -> None:
     make(refreshing.path, [recorded("Q", chat())])
     monkeypatch.setenv("UPSTREAM_BASE_URL", "http://127.0.0.1:9/v1")
+    # As in a process of its own: this handler is for what nobody else takes.
+    logged = StringIO()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(logging.getLogger("replay_proxy"), "handlers", [])
+    monkeypatch.setattr(logging, "lastResort", logging.StreamHandler(logged))
     with pytest.raises(ConfigurationError, match="No answer from the upstream"):
         refreshing("--record")
+    assert logged.getvalue() == ""
 
 
 def test_azure_gets_its_key_where_it_looks_for_one(refreshing: Refreshing) -> None:

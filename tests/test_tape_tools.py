@@ -324,8 +324,8 @@ def test_import_keeps_nothing_of_a_file_that_cannot_be_read(
     (tmp_path / "d.yaml").write_text(VCR.replace("/v1/embeddings", "/other"))
     with pytest.raises(ImportRefused, match=r"b\.jsonl: Line"):
         tool("import", "b.jsonl")
-    with pytest.raises(ImportRefused, match=r"c\.txt"):
-        tool("import", "c.txt")
+    with pytest.raises(ImportRefused, match=rf"^{tmp_path}/c\.txt looks like no recording"):
+        tool("import", tmp_path / "c.txt")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         tool("import", "missing.yaml")
     with pytest.raises(ImportRefused, match=r"a\.sqlite: .* a cassette already.*merge"):
@@ -391,6 +391,11 @@ def test_verify_passes_what_was_recorded(tool: Tool, cassettes: Path) -> None:
     make(cassettes / "a.sqlite", [recorded("1", b"data: 1\n\n", b"", headers=EVENTS)])
     assert tool("verify", "--json")["verdict"] == "passed"
     assert "0 findings in 1 interaction of 1 cassette" in tool("verify", "a")
+
+
+def test_verify_of_no_cassette_at_all_is_an_error(tool: Tool) -> None:
+    with pytest.raises(ReplayProxyError, match="no cassette in cassettes"):
+        tool("verify")
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,11 @@ def _imported(file: Path, target: Path, format_name: str | None) -> dict[str, An
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from error
     except ImportRefused as error:
-        raise ImportRefused(f"{file}: {error.message}") from None
+        # A reader knows the file's name, a person wants its path.
+        what = error.message.removeprefix(file.name)
+        raise ImportRefused(
+            f"{file}{what}" if what != error.message else f"{file}: {error.message}"
+        ) from None
     return {
         "file": str(file),
         "format": format_name,

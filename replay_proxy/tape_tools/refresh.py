@@ -5,6 +5,7 @@ model words its answers anew each time, which is no drift; what programs break o
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -43,6 +44,8 @@ def refresh(
     settings = load()
     if settings.upstream_api_key is not None:
         api_key = settings.upstream_api_key.get_secret_value()
+    # What the recorder warns of is an outcome here, and told as one.
+    logging.getLogger("replay_proxy").addHandler(logging.NullHandler())
     found = asyncio.run(_refreshed(path, settings, api_key, record=record))
     counts = Counter(each.outcome for each in found)
     document = {

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from replay_proxy.errors import StoreError
+from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.leaks import leaks
 from replay_proxy.store import tables
@@ -45,7 +45,13 @@ def verify(
     if cassettes:
         paths = [words.existing(each, store) for each in cassettes]
     else:
-        paths = sorted(words.store_directory(store).glob("*.sqlite"))
+        directory = words.store_directory(store)
+        paths = sorted(directory.glob("*.sqlite"))
+        if not paths:
+            raise CassetteMissing(
+                f"There is no cassette in {directory}, so that nothing can be verified. "
+                "Name where they are with --store."
+            )
     found = [verified(path) for path in paths]
     count = sum(len(each["findings"]) for each in found)
     document = {
