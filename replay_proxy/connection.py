@@ -1,9 +1,10 @@
-"""A client's connection, as far as ASGI hides it: headers of the server's own, closing, resetting.
+"""A client's connection, as far as ASGI hides it: headers of the server's own, writes, its end.
 
 ASGI has no word for any of it. What is needed is reached through uvicorn's ``send``, a method of
 the object that serves one request; both of its HTTP protocols and both event loops have it.
 """
 
+import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -15,6 +16,55 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 #: Closing sends RST instead of FIN: lingering is on, for no time (SO_LINGER, socket(7)).
 _NO_LINGER = struct.pack("ii", 1, 0)
+#: More than this is not held back: the server has to see that a client does not keep up.
+_FULL_BYTES = 65_536
+
+
+class _Outlet:
+    """Stands in for a request's transport, and joins what is written in one turn of the loop.
+
+    A write to a socket takes longer than everything else that a chunk needs. What is joined is
+    bytes on their way: chunks keep their borders, and none waits for what is not there yet.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Write with this turn's other bytes, at its end."""
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > _FULL_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write now what is held."""
+        if self._held and not self._transport.is_closing():
+            self._transport.write(b"".join(self._held))
+        self._held.clear()
+        self._size = 0
+
+    def close(self) -> None:
+        """Close the connection behind what was written."""
+        self.flush()
+        self._transport.close()
+
+    def get_extra_info(self, name: str) -> Any:
+        """What the transport knows."""
+        return self._transport.get_extra_info(name)
+
+
+def join_writes(send: Send) -> None:
+    """Let what is sent in one turn of the event loop reach the socket in one system call."""
+    cycle = getattr(send, "__self__", None)
+    transport = getattr(cycle, "transport", None)
+    if transport is not None:
+        cycle.transport = _Outlet(transport)  # type: ignore[union-attr]
 
 
 def leave_out_server_headers(send: Send) -> None:

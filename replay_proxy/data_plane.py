@@ -14,6 +14,7 @@ from replay_proxy.connection import (
     Scope,
     Send,
     drop,
+    join_writes,
     leave_out_server_headers,
     reset_when_closed,
 )
@@ -132,6 +133,7 @@ async def _body(receive: Receive) -> bytes | None:
 async def _send(response: Response, send: Send) -> None:
     """Send the answer. One that breaks off is left incomplete: the server closes the connection."""
     leave_out_server_headers(send)
+    join_writes(send)
     start = {
         "type": "http.response.start",
         "status": response.status,

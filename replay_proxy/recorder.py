@@ -8,6 +8,7 @@ can be seen, and what was cut is never stored. Nothing in here parses a body.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -96,7 +97,9 @@ class _Pump:
         self._head_us = 0
         self._kept = -1
         #: What the client's side still has to send; None is a clean end.
-        self._relayed: asyncio.Queue[bytes | ReplayProxyError | None] = asyncio.Queue()
+        self._relayed: deque[bytes | ReplayProxyError | None] = deque()
+        #: The client's side, when it waits for more.
+        self._waiting: asyncio.Future[None] | None = None
         self.answer: asyncio.Future[Response] = loop.create_future()
         self.task = loop.create_task(self._run())
 
@@ -161,22 +164,32 @@ class _Pump:
             self.answer.set_result(response)
         else:
             self._begin(answer)
-            for chunk in held:
-                self._relayed.put_nowait(chunk)
+            self._relayed.extend(held)
+            self._wake()
         held.clear()
 
     async def next_chunk(self) -> bytes | None:
         """What the client gets next, or None at a clean end. Raises what broke the answer off."""
-        item = await self._relayed.get()
+        while not self._relayed:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        item = self._relayed.popleft()
         if isinstance(item, ReplayProxyError):
             raise item
         return item
+
+    def _wake(self) -> None:
+        """Let the client's side go on; what comes until it does, it takes in one go."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+        self._waiting = None
 
     def _end(self, error: ReplayProxyError | None) -> None:
         if error is not None and not self.answer.done():
             self.answer.set_exception(error)
         else:
-            self._relayed.put_nowait(error)
+            self._relayed.append(error)
+            self._wake()
 
     async def _keep(self, answer: Response) -> None:
         """Commit the answer as far as it is here, unless it is committed so far already."""

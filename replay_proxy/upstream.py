@@ -53,14 +53,11 @@ class Upstream:
         self._api_key = api_key.encode() if api_key else None
         self._timeout_s = timeout_s
         self._clock = clock
-        self._client = httpx.AsyncClient(
-            transport=transport
-            or ChunkTransport(
-                timeout_s=timeout_s,
-                proxy=_environment_proxy(url),
-                ssl_context=httpx.create_ssl_context(),
-            ),
-            trust_env=False,
+        # No client stands in between: redirects, cookies and defaults are none of a proxy's.
+        self._transport = transport or ChunkTransport(
+            timeout_s=timeout_s,
+            proxy=_environment_proxy(url),
+            ssl_context=httpx.create_ssl_context(),
         )
 
     async def handle(self, request: Request) -> Response:
@@ -80,7 +77,7 @@ class Upstream:
                 content=request.body or None,
                 extensions={"on_sent": on_sent, "target": target},
             )
-            answer = await self._client.send(outgoing, stream=True, follow_redirects=False)
+            answer = await self._transport.handle_async_request(outgoing)
         if not 200 <= answer.status_code < 600:
             await answer.aclose()
             raise UpstreamUnreachable(
@@ -97,7 +94,7 @@ class Upstream:
 
     async def aclose(self) -> None:
         """Close every connection to the API."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     def _target(self, request: Request) -> str:
         """The path and query as they were sent, not a character normalised."""
