@@ -6,27 +6,26 @@ which straddles two reads is seen as two; aiohttp tells where a chunk ends
 Decision 0002 has the measurements. Nothing in here knows of recording.
 """
 
-import asyncio
 import io
-import os
-import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import aiohttp
 import httpx
+from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
-#: How long the rest of an HTTP chunk is waited for before its beginning is passed on alone.
-REJOIN_S = 0.02
-
+from replay_proxy.chunk_stream import ChunkStream
+from replay_proxy.transport_errors import in_httpx_words
 
 #: A request body from this size on is not written at once.
 LARGE_BYTES = 1 << 20
+#: What a server may send before its answer's body.
+LINE_BYTES, FIELD_BYTES, FIELDS = 65_536, 65_536, 1_000
+#: Asking twice is the same as asking once (RFC 9110, section 9.2.2).
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
 class ChunkTransport(httpx.AsyncBaseTransport):
@@ -44,6 +43,8 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         self._proxy = proxy
         self._ssl_context = ssl_context
         self._session: aiohttp.ClientSession | None = None
+        #: What the connector knows an origin by.
+        self._origins: dict[str, aiohttp.ClientRequest] = {}
 
     def _open(self) -> aiohttp.ClientSession:
         """Make the session inside the running loop, at the first request."""
@@ -55,9 +56,9 @@ class ChunkTransport(httpx.AsyncBaseTransport):
             timeout=self._timeout,
             auto_decompress=False,
             skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
-            max_line_size=65_536,
-            max_field_size=65_536,
-            max_headers=1_000,
+            max_line_size=LINE_BYTES,
+            max_field_size=FIELD_BYTES,
+            max_headers=FIELDS,
             trace_configs=[trace],
         )
 
@@ -65,24 +66,89 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         """Send the request and return as soon as the answer's head is here."""
         if self._session is None:
             self._session = self._open()
-        # httpx normalises a URL (dot segments, quotes): what is sent is what was asked for.
-        target = request.extensions.get("target") or request.url.raw_path.decode("ascii")
-        authority = request.url.netloc.decode("ascii")
-        with _in_httpx_words(request):
-            answer = await self._session.request(
-                request.method,
-                URL(f"{request.url.scheme}://{authority}{target}", encoded=True),
-                headers=CIMultiDict(
-                    (name.decode("latin-1"), _text(value)) for name, value in request.headers.raw
-                ),
-                data=_body(request.content),
-                allow_redirects=False,
-                proxy=self._proxy,
-                trace_request_ctx=request.extensions.get("on_sent"),
-            )
-        return httpx.Response(
-            answer.status, headers=answer.raw_headers, stream=_Chunks(answer, request)
+        with in_httpx_words(request):
+            if self._proxy is None and len(request.content) < LARGE_BYTES:
+                return await self._send_at_once(self._session, request)
+            return await self._send_in_pieces(self._session, request)
+
+    async def _send_in_pieces(
+        self, session: aiohttp.ClientSession, request: httpx.Request
+    ) -> httpx.Response:
+        """Let aiohttp write the request: it may have to wait, or to be worded for a proxy."""
+        answer = await session.request(
+            request.method,
+            URL(_origin(request) + _target(request), encoded=True),
+            headers=CIMultiDict(
+                (name.decode("latin-1"), _text(value)) for name, value in request.headers.raw
+            ),
+            data=_body(request.content),
+            allow_redirects=False,
+            proxy=self._proxy,
+            trace_request_ctx=request.extensions.get("on_sent"),
         )
+        stream = ChunkStream(answer.content, answer.headers, answer.connection, answer, request)
+        return httpx.Response(answer.status, headers=answer.raw_headers, stream=stream)
+
+    async def _send_at_once(
+        self, session: aiohttp.ClientSession, request: httpx.Request
+    ) -> httpx.Response:
+        """Write the request with one call to one of the session's connections.
+
+        What aiohttp makes of a request, to write the same bytes, takes longer than all the rest.
+        A request that may be repeated is, once: its connection may have been closed meanwhile.
+        """
+        written = _written(request)
+        may_repeat = request.method in IDEMPOTENT
+        while True:
+            connection = await self._connect(session, request)
+            try:
+                return await self._exchange(connection, written, request)
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+                connection.close()
+                if not may_repeat:
+                    raise
+                may_repeat = False
+            except BaseException:
+                connection.close()
+                raise
+
+    async def _connect(self, session: aiohttp.ClientSession, request: httpx.Request) -> Connection:
+        """A connection that nobody else uses, new or kept."""
+        assert session.connector is not None
+        origin = _origin(request)
+        if origin not in self._origins:
+            self._origins[origin] = aiohttp.ClientRequest("GET", URL(origin))
+        try:
+            return await session.connector.connect(self._origins[origin], [], self._timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+
+    async def _exchange(
+        self, connection: Connection, written: bytes, request: httpx.Request
+    ) -> httpx.Response:
+        protocol, transport = connection.protocol, connection.transport
+        if protocol is None or transport is None:
+            raise aiohttp.ServerDisconnectedError
+        protocol.set_response_params(
+            skip_payload=request.method == "HEAD",
+            read_until_eof=True,
+            auto_decompress=False,
+            read_timeout=self._timeout.sock_read,
+            max_line_size=LINE_BYTES,
+            max_field_size=FIELD_BYTES,
+            max_headers=FIELDS,
+        )
+        transport.write(written)
+        if on_sent := request.extensions.get("on_sent"):
+            on_sent()
+        protocol.start_timeout()
+        status = 100
+        while 100 <= status < 200 and status != 101:
+            message, content = await protocol.read()
+            status = message.code
+        stream = ChunkStream(content, message.headers, connection, connection, request)
+        content.on_eof(connection.release)
+        return httpx.Response(status, headers=message.raw_headers, stream=stream)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -90,64 +156,24 @@ class ChunkTransport(httpx.AsyncBaseTransport):
             await self._session.close()
 
 
-class _Chunks(httpx.AsyncByteStream):
-    """The answer's body: HTTP chunks where there are any, else pieces as they arrive."""
+def _origin(request: httpx.Request) -> str:
+    return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
 
-    def __init__(self, answer: aiohttp.ClientResponse, request: httpx.Request) -> None:
-        self._answer = answer
-        self._request = request
-        headers = answer.headers
-        self._chunked = "chunked" in headers.get("transfer-encoding", "").lower()
-        self._framed = self._chunked or "content-length" in headers
-        # aiohttp does not tell a reader of everything that ends a connection: broken framing leaves
-        # it waiting, and where the end of the connection ends the body a reset looks like one.
-        connection = answer.connection
-        protocol = connection.protocol if connection is not None else None
-        self._lost = protocol.closed if protocol is not None else None
-        if self._lost is not None:
-            self._lost.add_done_callback(self._connection_lost)
 
-    def _connection_lost(self, lost: asyncio.Future[None]) -> None:
-        content = self._answer.content
-        broken = not lost.cancelled() and lost.exception() is not None
-        whole = content.is_eof() and (self._framed or not broken)
-        if not whole and content.exception() is None:
-            content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
+def _target(request: httpx.Request) -> str:
+    # httpx normalises a URL (dot segments, quotes): what is sent is what was asked for.
+    target: str | None = request.extensions.get("target")
+    return target or request.url.raw_path.decode("ascii")
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        content = self._answer.content
-        with _in_httpx_words(self._request):
-            while True:
-                data, ended = await content.readchunk()
-                if self._chunked and data and not ended:
-                    data = await self._rejoined(data)
-                if data:
-                    yield data
-                elif not ended or content.at_eof():
-                    # For an answer without a body aiohttp says (b"", True) forever.
-                    await asyncio.sleep(0)  # Let a connection that was reset say so.
-                    if error := content.exception():
-                        raise error
-                    return
 
-    async def _rejoined(self, data: bytes) -> bytes:
-        """The whole HTTP chunk that begins with ``data``, or what came of it within REJOIN_S."""
-        pieces = [data]
-        try:
-            async with asyncio.timeout(REJOIN_S):
-                ended = False
-                while data and not ended:
-                    data, ended = await self._answer.content.readchunk()
-                    pieces.append(data)
-        except TimeoutError:
-            pass  # The sender is slow inside one chunk: what is here is passed on.
-        return b"".join(pieces)
-
-    async def aclose(self) -> None:
-        if self._lost is not None:
-            self._lost.remove_done_callback(self._connection_lost)
-        # Gives the connection back when the body was read to its end, and drops it otherwise.
-        self._answer.close() if not self._answer.content.at_eof() else self._answer.release()
+def _written(request: httpx.Request) -> bytes:
+    """The request as it is on the wire. Raises ``ValueError`` for one that would be two."""
+    lines = [f"{request.method} {_target(request)} HTTP/1.1".encode("latin-1")]
+    lines += [name + b": " + value for name, value in request.headers.raw]
+    head = b"\r\n".join(lines)
+    if head.count(b"\r") >= len(lines) or head.count(b"\n") >= len(lines) or b"\0" in head:
+        raise ValueError("a line break inside of a header")
+    return head + b"\r\n\r\n" + request.content
 
 
 async def _report_sent(
@@ -175,36 +201,3 @@ def _text(value: bytes) -> str:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value.decode("latin-1")
-
-
-@contextmanager
-def _in_httpx_words(request: httpx.Request) -> Any:
-    """Translate aiohttp's exceptions into httpx's; their own texts may hold a URL's secrets."""
-    try:
-        yield
-    except aiohttp.ConnectionTimeoutError as error:
-        raise httpx.ConnectTimeout("no connection in time", request=request) from error
-    except (aiohttp.SocketTimeoutError, TimeoutError) as error:
-        raise httpx.ReadTimeout("no byte in time", request=request) from error
-    except aiohttp.ClientConnectorError as error:
-        raise httpx.ConnectError(_reason(error.os_error), request=request) from error
-    except aiohttp.ClientResponseError as error:
-        raise httpx.RemoteProtocolError(
-            f"{type(error).__name__}, status {error.status}", request=request
-        ) from error
-    except OSError as error:
-        raise httpx.RemoteProtocolError(_reason(error), request=request) from error
-    except (aiohttp.ClientError, ValueError) as error:
-        raise httpx.RemoteProtocolError(type(error).__name__, request=request) from error
-
-
-def _reason(error: OSError) -> str:
-    """The cause in the system's own words: the error's text may hold a proxy's password."""
-    match error:
-        case ssl.SSLCertVerificationError():  # Its errno, like that of every SSLError, is no errno.
-            return f"its certificate is not trusted ({error.verify_message}; see SSL_CERT_FILE)"
-        case ssl.SSLError():
-            return f"TLS failed ({error.reason})"
-        case socket.gaierror():
-            return f"its name is not known ({error.strerror})"
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__

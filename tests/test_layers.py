@@ -41,6 +41,7 @@ LAYERS = {
 }
 #: Modules that belong to a part of another name.
 BELONGS_TO = {
+    "chunk_stream": "upstream",
     "chunk_transport": "upstream",
     "child": "cli",
     "connection": "app",
@@ -49,6 +50,7 @@ BELONGS_TO = {
     "report": "app",
     "main": "cli",
     "run": "cli",
+    "transport_errors": "upstream",
 }
 #: Everything may use these, their own layer too.
 FOR_ALL = {"errors"}

@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -480,6 +481,51 @@ def test_the_bytes_of_a_header_are_sent_as_they_came() -> None:
     title = "내 앱".encode()
     _, server = on_wire(OK, asking(request(headers=((b"x-title", title),))))
     assert server.requests[0].header(b"x-title") == title
+
+
+def test_a_header_that_is_no_utf_8_is_sent_as_it_came() -> None:
+    _, server = on_wire(OK, asking(request(headers=((b"x-name", b"\xe9"),))))
+    assert server.requests[0].header(b"x-name") == b"\xe9"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\0", "\r\nx-smuggled: 1"])
+def test_a_key_that_would_break_its_line_is_not_sent(end: str) -> None:
+    with ScriptedUpstream(lambda _: OK) as server:
+        with pytest.raises(UpstreamUnreachable) as raised:
+            run(
+                asking(request("POST", body=b"{}")),
+                lambda: Upstream(server.base_url, clock=MonotonicClock(), api_key=KEY + end),
+            )
+        assert not server.requests
+    assert KEY not in raised.value.message
+
+
+def test_what_a_server_says_before_its_answer_is_not_the_answer() -> None:
+    hints = Raw(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")
+    steps: list[Step] = [hints, Wait(0.05), Raw(LENGTH_9 + b"all of it")]
+    came, server = on_wire(whole(*steps), asking(request(), request()))
+    assert came == [[b"all of it"]] * 2
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(("method", "repeated"), [("GET", True), ("POST", False)])
+def test_what_meets_a_connection_that_is_just_closed_is_repeated_if_it_may_be(
+    method: str, repeated: bool
+) -> None:
+    answers = iter([OK, whole(Hangup()), OK])
+
+    async def scenario(upstream: Upstream) -> list[bytes]:
+        await read(await upstream.handle(request(method)))
+        return await read(await upstream.handle(request(method)))
+
+    with ScriptedUpstream(lambda _: next(answers)) as server:
+        ask = partial(run, scenario, lambda: Upstream(server.base_url, clock=MonotonicClock()))
+        if repeated:
+            assert ask() == [b"{}"]
+        else:
+            with pytest.raises(UpstreamUnreachable):
+                ask()
+        assert len(server.requests) == (3 if repeated else 2)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "GET"])

@@ -1,0 +1,48 @@
+"""What can go wrong on a connection to the upstream: aiohttp's exceptions in httpx's words."""
+
+import os
+import socket
+import ssl
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+import httpx
+from aiohttp.http import HttpProcessingError
+
+
+@contextmanager
+def in_httpx_words(request: httpx.Request) -> Any:
+    """Translate aiohttp's exceptions into httpx's; their own texts may hold a URL's secrets."""
+    try:
+        yield
+    except aiohttp.ConnectionTimeoutError as error:
+        raise httpx.ConnectTimeout("no connection in time", request=request) from error
+    except (aiohttp.SocketTimeoutError, TimeoutError) as error:
+        raise httpx.ReadTimeout("no byte in time", request=request) from error
+    except aiohttp.ClientConnectorError as error:
+        raise httpx.ConnectError(_reason(error.os_error), request=request) from error
+    except aiohttp.ClientResponseError as error:
+        raise httpx.RemoteProtocolError(
+            f"{type(error).__name__}, status {error.status}", request=request
+        ) from error
+    except HttpProcessingError as error:
+        raise httpx.RemoteProtocolError(
+            f"{type(error).__name__}, status {error.code}", request=request
+        ) from error
+    except OSError as error:
+        raise httpx.RemoteProtocolError(_reason(error), request=request) from error
+    except (aiohttp.ClientError, ValueError) as error:
+        raise httpx.RemoteProtocolError(type(error).__name__, request=request) from error
+
+
+def _reason(error: OSError) -> str:
+    """The cause in the system's own words: the error's text may hold a proxy's password."""
+    match error:
+        case ssl.SSLCertVerificationError():  # Its errno, like that of every SSLError, is no errno.
+            return f"its certificate is not trusted ({error.verify_message}; see SSL_CERT_FILE)"
+        case ssl.SSLError():
+            return f"TLS failed ({error.reason})"
+        case socket.gaierror():
+            return f"its name is not known ({error.strerror})"
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__
