@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from replay_proxy import __version__
 from replay_proxy.errors import ReplayProxyError
@@ -44,6 +43,8 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="How many processes.")] = 1,
 ) -> None:
     """Serve in the mode that MODE names: record, replay (default) or dummy."""
+    import uvicorn
+
     # Imported here: it reads the environment, and ends the process with 2 when it cannot start.
     from replay_proxy.main import app as proxy
 

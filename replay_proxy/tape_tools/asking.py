@@ -22,7 +22,6 @@ from replay_proxy.miss import summary
 from replay_proxy.recorder import NEVER_STORED, TRANSIENT, Recorder
 from replay_proxy.settings import Settings
 from replay_proxy.timeline import Arrivals, MonotonicClock
-from replay_proxy.upstream import Upstream
 from replay_proxy.wire import Request, Response, header
 
 #: So many requests are on their way at once.
@@ -85,6 +84,8 @@ class Asking:
     """
 
     def __init__(self, settings: Settings, api_key: str | None, cassette: Cassette | None) -> None:
+        from replay_proxy.upstream import Upstream  # An HTTP client, which no other tool needs.
+
         clock = MonotonicClock()
         self._arrivals = Arrivals()
         self._api_key = api_key

@@ -1,15 +1,16 @@
 """``replay-proxy fit``: how the models of a cassette answer, as numbers that the dummy can use."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
-from replay_proxy.dummy.distributions import Distribution
-from replay_proxy.dummy.fit import ANY, Fit
-from replay_proxy.latencies import from_cassette
 from replay_proxy.tape_tools import words
+
+if TYPE_CHECKING:
+    from replay_proxy.dummy.distributions import Distribution
+    from replay_proxy.dummy.fit import Fit
 
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -27,6 +28,8 @@ def fit(
     as_json: words.Json = False,
 ) -> None:
     """Fit the latencies and lengths of a cassette's streams, for MODE=dummy."""
+    from replay_proxy.latencies import from_cassette  # The dummy is large, and only needed here.
+
     found = from_cassette(words.existing(cassette, store))
     document = found.to_json()
     if output is not None:
@@ -35,7 +38,9 @@ def fit(
     words.answer(document, [_table(found)], as_json=as_json)
 
 
-def _table(found: Fit) -> words.Rows:
+def _table(found: "Fit") -> words.Rows:
+    from replay_proxy.dummy.fit import ANY
+
     columns = [f"p{share * 100:.0f}" for share in _SHARES]
     table = words.Rows("model", "streams", "", *columns, f"0 to p{_MOST * 100:.0f}", "prompt")
     for name, each in found.models.items():
@@ -56,7 +61,7 @@ def _table(found: Fit) -> words.Rows:
     return table
 
 
-def _plot(distribution: Distribution) -> str:
+def _plot(distribution: "Distribution") -> str:
     """A histogram of one line."""
     end = distribution.quantile(_MOST)
     counts = [0] * _BINS
