@@ -1,14 +1,16 @@
 """Server-sent events in bytes: whether a stream has told its client that it is over.
 
 Pure and incremental (bytes in, verdicts out, no I/O), linear in the stream's length, and no event
-becomes an object: a recorder asks this of every chunk. Sources: WHATWG HTML, section 9.2.6
-"Interpreting an event stream", and the terminal events of OpenAI's chat, responses and assistants
-APIs.
+becomes an object unless it looks like the last one: a recorder asks this of every chunk.
+Sources: WHATWG HTML, section 9.2.6 "Interpreting an event stream", and the terminal events of
+OpenAI's chat, responses and assistants APIs.
 """
 
 import enum
+import json
 import re
 import zlib
+from typing import Any
 
 #: A line that ends a stream for its clients: ``data: [DONE]``, ``event: done``, or the last event
 #: of ``/v1/responses``, by its name or (for clients that read only data) by its type.
@@ -19,9 +21,13 @@ _TERMINAL_LINE = re.compile(
     rb'|data: ?\{"type": ?"response\.(?:completed|incomplete|failed)"'
     rb")"
 )
+#: A line whose data may be such an event with its type behind other members.
+_TYPED_LINE = re.compile(
+    rb"(?<![^\r\n])data: ?"
+    rb'(\{[^\r\n]*"type": ?"response\.(?:completed|incomplete|failed)"[^\r\n]*)'
+)
+_TERMINAL_TYPES = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-#: Each terminal line holds one of these: bytes without them need no look at their lines.
-_HINTS = (b"DONE]", b"done", b"complete", b"failed")
 #: More than the longest terminal line: what a chunk may have to be read together with.
 _LOOKBACK = 64
 
@@ -42,23 +48,44 @@ class TerminalEvent:
     def __init__(self) -> None:
         #: What precedes the next chunk; a stream begins like a line.
         self._before = b"\n"
+        #: The pieces of the last line while it is not at its end.
+        self._line: list[bytes] = []
         self._progress = Progress.RUNNING
 
     def feed(self, chunk: bytes) -> Progress:
         """How far the stream is with this chunk; ENDED is final."""
+        running = self._progress is Progress.RUNNING
+        if running and not self._line and chunk.endswith(b"\n") and not _is_hinting(chunk):
+            return Progress.RUNNING  # Whole lines behind whole lines, as most chunks are.
         text = self._before + chunk
-        if self._progress is Progress.RUNNING:
-            line = _terminal_line(text)
-            if line is None or line.end() == len(text):
+        if running:
+            lines = self._whole_lines(chunk)
+            end = _terminal_line_end(text)
+            if end == len(text):
                 # A line that is not at its end may still become another one.
                 self._before = text[-_LOOKBACK:]
-                return Progress.ENDING if line else Progress.RUNNING
+                return Progress.ENDING
+            if end is None and (end := _typed_line_end(lines)) is not None:
+                text = lines + b"".join(self._line)
+            if end is None:
+                self._before = text[-_LOOKBACK:]
+                return Progress.RUNNING
             self._progress = Progress.ENDING
-            text = text[line.end() :]
+            text = text[end:]
         if self._progress is Progress.ENDING and _BLANK_LINE.search(text):
             self._progress = Progress.ENDED
         self._before = text[-3:]
         return self._progress
+
+    def _whole_lines(self, chunk: bytes) -> bytes:
+        """The lines that this chunk ends, from their beginning on."""
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        if not end:
+            self._line.append(chunk)
+            return b""
+        lines = b"".join([*self._line, chunk[:end]])
+        self._line = [chunk[end:]] if end < len(chunk) else []
+        return lines
 
 
 class EncodedTerminalEvent(TerminalEvent):
@@ -90,7 +117,27 @@ def event_ends(body: bytes) -> list[int]:
     return ends
 
 
-def _terminal_line(text: bytes) -> re.Match[bytes] | None:
-    if any(hint in text for hint in _HINTS):
-        return _TERMINAL_LINE.search(text)
-    return None
+def _is_hinting(text: bytes) -> bool:
+    """Whether a terminal line may be in it. Most text has none of these words."""
+    return b"DONE]" in text or b"done" in text or b"complete" in text or b"failed" in text
+
+
+def _terminal_line_end(text: bytes) -> int | None:
+    """Where the first terminal line can be told from others, if there is one."""
+    line = _TERMINAL_LINE.search(text) if _is_hinting(text) else None
+    return line.end() if line else None
+
+
+def _typed_line_end(lines: bytes) -> int | None:
+    """The end of the first line whose data is a terminal event by its type, wherever that is."""
+    if b'"response.' not in lines:
+        return None
+    return next((it.end() for it in _TYPED_LINE.finditer(lines) if _is_terminal(it[1])), None)
+
+
+def _is_terminal(data: bytes) -> bool:
+    try:
+        event: dict[str, Any] = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return event.get("type") in _TERMINAL_TYPES

@@ -90,6 +90,20 @@ TERMINAL: dict[str, tuple[list[bytes], bytes, list[bytes]]] = {
         )
         for end in ("completed", "incomplete", "failed")
     },
+    # Some servers sort an event's members: its type is known when its line is at its end.
+    **{
+        f"responses, {end}, type last": (
+            [b'data: {"response":{"type":"x"},"type":"response.created"}', b""],
+            b'data: {"response":{"id":"r"},"type":"response.%b"}\n' % end.encode(),
+            [],
+        )
+        for end in ("completed", "incomplete", "failed")
+    },
+    "responses, type in the middle": (
+        [],
+        b'data: {"a": [{}, "}"], "type": "response.completed", "z": 1}\n',
+        [],
+    ),
     "responses, spaced": (
         [],
         b'data: {"type": "response.completed"',
@@ -101,6 +115,9 @@ TERMINAL: dict[str, tuple[list[bytes], bytes, list[bytes]]] = {
 def stream(name: str, newline: bytes) -> Stream:
     before, telling, rest = TERMINAL[name]
     head = b"".join(line + newline for line in before)
+    if telling.endswith(b"\n"):  # The whole line tells.
+        telling = telling[:-1] + newline
+        return Stream(head + telling + newline, len(head), len(head) + len(telling))
     # The rest of a data line follows it directly.
     same_line = rest and not rest[0].startswith(b"data")
     tail = rest[0] + newline if same_line else newline + b"".join(r + newline for r in rest)
@@ -192,6 +209,12 @@ ORDINARY = [
     b'data: {"type":"response.created","response":{"status":"completed"}}',
     b'data: {"type":"response.image_generation_call.completed"}',
     b'data: {"response":{"type":"response.completed"}}',
+    b'data: {"response":{"type":"response.completed"},"type":"response.created"}',
+    b'data: {"text":"\\"type\\":\\"response.completed\\""}',
+    b'data: {"a":1,"type":"response.completed"',
+    b'data: ["type","response.completed",{"type":"response.completed"}]',
+    b': data: {"a":1,"type":"response.completed"}',
+    b'note: data: {"a":1,"type":"response.completed"}',
     b"event: response.output_text.done",
     b"event: response.content_part.done",
     b"event: response.web_search_call.completed",
@@ -282,6 +305,8 @@ LINES = [
     b"event: response.completed",
     b"event: response.failed",
     b'data: {"type":"response.incomplete"}',
+    b'data: {"a":{"type":"b"},"type":"response.failed"}',
+    b'data: {"a":{"type":"response.failed"},"type":"b"}',
     DELTA,
     b"data: {}",
     b": comment",
