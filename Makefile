@@ -28,7 +28,7 @@ caller: $(READY)  ## Serve the example application on port 8000
 	$(BIN)/uvicorn caller.main:app --port $(CALLER_PORT)
 
 test: $(READY)  ## Run all tests
-	env -u MODE -u CASSETTE -u ON_MISS $(BIN)/python -m pytest
+	env -u MODE -u CASSETTE -u ON_MISS $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(READY)  ## Lint, format and types
 	$(BIN)/ruff check .

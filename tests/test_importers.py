@@ -23,7 +23,7 @@ from tests.support.originals import Original
 DATA = Path(__file__).parent / "data" / "imports"
 BEGIN_US = imports.BEGIN_US
 URL = "https://api.openai.com/v1/chat/completions"
-GZIPPED = base64.b64encode(gzip.compress(b'{"a": 1}')).decode()
+GZIPPED = base64.b64encode(gzip.compress(b'{"a": 1}', mtime=0)).decode()
 
 
 def told(content: str | bytes, format_name: str | None = None) -> list[Found | NotCarried]:
@@ -469,7 +469,7 @@ def test_httprr_is_read_without_its_framing(framing: bytes, body: bytes) -> None
     found = one(content, "httprr")
     assert (found.status, found.body, found.request_body) == (200, body, b"{}")
     assert found.url == "https://api.openai.com/v1/x"
-    assert one(gzip.compress(content), "httprr").body == body
+    assert one(gzip.compress(content, mtime=0), "httprr").body == body
 
 
 def test_httprr_tells_where_it_is_damaged() -> None:
@@ -596,11 +596,11 @@ LONG = '{"a": "안녕"}'.encode() * 50
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [
-        (gzip.compress(LONG), b"gzip"),
-        (gzip.compress(LONG[:9]) + gzip.compress(LONG[9:]), b"x-gzip"),
-        (gzip.compress(gzip.compress(LONG)), b"gzip, gzip"),
-        (gzip.compress(LONG), b""),
-        (gzip.compress(LONG), b"br"),
+        (gzip.compress(LONG, mtime=0), b"gzip"),
+        (gzip.compress(LONG[:9], mtime=0) + gzip.compress(LONG[9:], mtime=0), b"x-gzip"),
+        (gzip.compress(gzip.compress(LONG, mtime=0), mtime=0), b"gzip, gzip"),
+        (gzip.compress(LONG, mtime=0), b""),
+        (gzip.compress(LONG, mtime=0), b"br"),
         (LONG, b"gzip"),
         (LONG, b"br"),
         (LONG, b"zstd"),
@@ -616,14 +616,16 @@ def test_a_body_is_decoded_as_its_bytes_say(body: bytes, encoding: bytes) -> Non
 
 
 def test_a_compressed_file_that_was_downloaded_stays_compressed() -> None:
-    found = make(body=gzip.compress(LONG), headers=((b"content-type", b"application/gzip"),))
-    assert interaction(found).body == gzip.compress(LONG)
+    found = make(
+        body=gzip.compress(LONG, mtime=0), headers=((b"content-type", b"application/gzip"),)
+    )
+    assert interaction(found).body == gzip.compress(LONG, mtime=0)
 
 
 @pytest.mark.parametrize(
     ("body", "encoding", "said"),
     [
-        (gzip.compress(LONG)[:-9], b"gzip", "breaks off"),
+        (gzip.compress(LONG, mtime=0)[:-9], b"gzip", "breaks off"),
         (b"\x1f\x8b\x08" + b"\xff" * 20, b"gzip", "cannot be decompressed"),
         (b"\x28\xb5\x2f\xfd\x00", b"zstd", "zstd"),
         (b"\x8b\x00\x80\xff", b"br", "brotli"),
@@ -749,7 +751,7 @@ MERGES = "a: &a {x: 1}\n" + "".join(
         ("no trace", "httprr", "httprr trace v1"),
         ('{"fixtures": {}}', "aimock", "not a list"),
         ("[1", "test-agent", "no JSON"),
-        (gzip.compress(b"interactions: []" * 99)[:-20], "vcrpy", "breaks off"),
+        (gzip.compress(b"interactions: []" * 99, mtime=0)[:-20], "vcrpy", "breaks off"),
         (b"\x1f\x8b\x08nothing", "vcrpy", "cannot be decompressed"),
     ],
 )
@@ -765,7 +767,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_a_remedy(
 
 def test_a_file_that_grows_without_bound_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("replay_proxy.importers.documents.MAX_BYTES", 1000)
-    for content in (gzip.compress(b"x" * 1001), b"x" * 1001):
+    for content in (gzip.compress(b"x" * 1001, mtime=0), b"x" * 1001):
         with pytest.raises(ImportRefused, match="larger than"):
             detect("some.yaml", content)
 

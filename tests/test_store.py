@@ -262,7 +262,9 @@ DAMAGE: dict[Callable[[Path], object], str] = {
 
 
 @pytest.mark.parametrize("writable", [True, False])
-@pytest.mark.parametrize(("damage", "words"), DAMAGE.items(), ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(
+    ("damage", "words"), DAMAGE.items(), ids=lambda value: getattr(value, "__name__", None)
+)
 def test_a_damaged_cassette_is_an_error_that_names_it(
     damage: Callable[[Path], object], words: str, writable: bool, tmp_path: Path
 ) -> None:
