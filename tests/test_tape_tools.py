@@ -584,3 +584,14 @@ def test_show_tells_an_interaction_by_id_number_or_fingerprint(tool: Tool, casse
     for name in ("3", "0", "v1:0", "x", "9" * 19, "9" * 25):
         with pytest.raises(ConfigurationError, match="has no interaction"):
             tool("show", "a", name)
+
+
+def test_unused_lists_a_hundred_for_a_person_and_counts_all(
+    tool: Tool, cassettes: Path, tmp_path: Path
+) -> None:
+    make(cassettes / "a.sqlite", [recorded(f"question {each}", b"a") for each in range(101)])
+    (tmp_path / "r.json").write_text('{"cassettes": {"a": {"used": []}}}')
+    shown = tool("unused", "a", "--report", "r.json", code=1)
+    assert "101 recordings of 'a' that no report has used, of which the first 100" in shown
+    assert ("question 99" in shown, "question 100" in shown) == (True, False)
+    assert len(tool("unused", "a", "--report", "r.json", "--json", code=1)["unused"]) == 101

@@ -51,7 +51,7 @@ def diff(
             before, after = _around(old_archive, take)
         else:
             before, after = _state(old_archive.answers()), _state(new_archive.answers())
-        old, new = Side.of(old_archive, before), Side.of(new_archive, after)
+        old, new = Side(old_archive, before), Side(new_archive, after)
         document = {"version": 1, "before": path.stem, "after": other_path.stem, **_found(old, new)}
     counts = document["counts"]
     words.answer(document, list(_shown(document)), as_json=as_json)
@@ -85,7 +85,10 @@ def _found(old: Side, new: Side) -> dict[str, Any]:
     changed: list[dict[str, Any]] = []
     same = answers = 0
     for key in (each for each in old.state if each in new.state):
-        if old.rows(key) == new.rows(key) or old.answers(key) == new.answers(key):
+        unchanged = (
+            old.state[key] == new.state[key] if same_file else old.rows(key) == new.rows(key)
+        )
+        if unchanged or old.answers(key) == new.answers(key):
             same += 1
             continue
         answers += 1

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cached_property
+from typing import Any
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.store.archive import Archive
@@ -14,18 +15,17 @@ _ANSWER = "SELECT status, media_type, body FROM interaction WHERE id = :id"
 State = Mapping[str, Sequence[int]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Side:
     """One of the two that are compared."""
 
     archive: Archive
     state: State
-    checksums: Mapping[int, int]
 
-    @classmethod
-    def of(cls, archive: Archive, state: State) -> Self:
-        """With the checksum of every interaction."""
-        return cls(archive, state, {row[0]: row[1] for row in archive.query(_CHECKSUMS)})
+    @cached_property
+    def checksums(self) -> Mapping[int, int]:
+        """That of every interaction; reading them reads the whole table."""
+        return {row[0]: row[1] for row in self.archive.query(_CHECKSUMS)}
 
     def rows(self, key: str) -> list[tuple[int, int]]:
         """Equal where the same was recorded at the same moment: no answer has to be read."""

@@ -14,8 +14,8 @@ from replay_proxy.store.archive import Archive
 from replay_proxy.store.rows import to_recorded
 from replay_proxy.tape_tools import words
 
-#: So many are described; all of them are counted.
-SHOWN = 1000
+#: So many are described, and so many of these listed for a person; all of them are counted.
+SHOWN, LISTED = 1000, 100
 
 Reports = Annotated[
     list[Path],
@@ -45,7 +45,10 @@ def unused(
         "unused": described,
     }
     total = f"{words.many(len(found), 'recording')} of '{path.stem}' that no report has used"
-    words.answer(document, [*([_table(described)] if found else []), total], as_json=as_json)
+    if len(found) > LISTED:
+        total += f", of which the first {LISTED} are listed"
+    shown = [_table(described[:LISTED])] if found else []
+    words.answer(document, [*shown, total], as_json=as_json)
     raise typer.Exit(words.FOUND if found else 0)
 
 
