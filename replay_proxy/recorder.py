@@ -97,9 +97,9 @@ class _Pump:
         self._head_us = 0
         self._kept = -1
         #: What the client's side still has to send; None is a clean end.
-        self._relayed: deque[bytes | ReplayProxyError | None] = deque()
+        self.relayed: deque[bytes | ReplayProxyError | None] = deque()
         #: The client's side, when it waits for more.
-        self._waiting: asyncio.Future[None] | None = None
+        self.waiting: asyncio.Future[None] | None = None
         self.answer: asyncio.Future[Response] = loop.create_future()
         self.task = loop.create_task(self._run())
 
@@ -137,13 +137,17 @@ class _Pump:
         if length is None:
             self._begin(answer)
         held: list[bytes] = []
+        now_s, sent_s = self._recorder.clock.now_s, answer.sent_s
         assert not isinstance(answer.body, bytes)
         async with aclosing(answer.body):
             async for chunk in answer.body:
+                self._offsets_us.append(int((now_s() - sent_s) * 1e6))
                 self._chunks.append(chunk)
-                self._offsets_us.append(self._us_since_sent(answer))
-                held.append(chunk)
                 progress = end.feed(chunk)
+                if progress is Progress.RUNNING and length is None and not held:
+                    self._relay(chunk)
+                    continue
+                held.append(chunk)
                 if progress is Progress.ENDING:
                     continue
                 if progress is Progress.ENDED and self._kept < 0:
@@ -164,32 +168,23 @@ class _Pump:
             self.answer.set_result(response)
         else:
             self._begin(answer)
-            self._relayed.extend(held)
-            self._wake()
+            for chunk in held:
+                self._relay(chunk)
         held.clear()
 
-    async def next_chunk(self) -> bytes | None:
-        """What the client gets next, or None at a clean end. Raises what broke the answer off."""
-        while not self._relayed:
-            self._waiting = asyncio.get_running_loop().create_future()
-            await self._waiting
-        item = self._relayed.popleft()
-        if isinstance(item, ReplayProxyError):
-            raise item
-        return item
-
-    def _wake(self) -> None:
+    def _relay(self, item: bytes | ReplayProxyError | None) -> None:
         """Let the client's side go on; what comes until it does, it takes in one go."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-        self._waiting = None
+        self.relayed.append(item)
+        if self.waiting is not None:
+            if not self.waiting.done():
+                self.waiting.set_result(None)
+            self.waiting = None
 
     def _end(self, error: ReplayProxyError | None) -> None:
         if error is not None and not self.answer.done():
             self.answer.set_exception(error)
         else:
-            self._relayed.append(error)
-            self._wake()
+            self._relay(error)
 
     async def _keep(self, answer: Response) -> None:
         """Commit the answer as far as it is here, unless it is committed so far already."""
@@ -237,10 +232,16 @@ class _Relay:
         return self
 
     async def __anext__(self) -> bytes:
-        chunk = await self._pump.next_chunk()
-        if chunk is None:
+        pump = self._pump
+        while not pump.relayed:
+            pump.waiting = asyncio.get_running_loop().create_future()
+            await pump.waiting
+        item = pump.relayed.popleft()
+        if item is None:
             raise StopAsyncIteration
-        return chunk
+        if isinstance(item, ReplayProxyError):
+            raise item
+        return item
 
     async def aclose(self) -> None:
         """The client reads no further."""

@@ -7,6 +7,7 @@ follows no redirect, and turns the client library's exceptions into ours. It sto
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -53,6 +54,8 @@ class Upstream:
         self._api_key = api_key.encode() if api_key else None
         self._timeout_s = timeout_s
         self._clock = clock
+        #: Most requests ask for one of a few URLs, and httpx takes long to read one.
+        self._url = lru_cache(maxsize=64)(httpx.URL)
         # No client stands in between: redirects, cookies and defaults are none of a proxy's.
         self._transport = transport or ChunkTransport(
             timeout_s=timeout_s,
@@ -72,7 +75,7 @@ class Upstream:
         with self.in_our_words(begun=False):
             outgoing = httpx.Request(
                 request.method,
-                f"{self._origin}{target}",
+                self._url(f"{self._origin}{target}"),
                 headers=self._headers(request.headers),
                 content=request.body or None,
                 extensions={"on_sent": on_sent, "target": target},
