@@ -146,7 +146,7 @@ def test_the_caller_answers_as_in_the_blog() -> None:
 def test_make_test_is_what_ci_runs() -> None:
     assert "make test" in blocks("sh")[0]
     assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert re.search(r"^test: .*\n\t.*pytest$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert re.search(r"^test: .*\n\t.* -m pytest\b", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 def test_its_table_has_every_setting_with_its_default() -> None:
