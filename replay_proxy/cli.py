@@ -4,8 +4,11 @@ Settings come from the environment; ``run`` takes those that differ from run to 
 """
 
 import asyncio
+import gc
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -91,6 +94,17 @@ def run(
     raise typer.Exit(Run(command, given, fail_unused, max_age_s, report, junit)())
 
 
+def _rarely_collected(tool: Callable[..., None]) -> Callable[..., None]:
+    """A tool with little garbage collection: looking through large tables takes longer than all."""
+
+    @wraps(tool)
+    def run(*arguments: Any, **options: Any) -> None:
+        gc.set_threshold(200_000)
+        tool(*arguments, **options)
+
+    return run
+
+
 _look, _keep, _git = "Look at cassettes", "Keep cassettes in order", "git"
 for _name, _tool, _panel in (
     ("ls", ls, _look),
@@ -109,7 +123,7 @@ for _name, _tool, _panel in (
     ("git-setup", git_setup, _git),
     ("git-resolve", git_resolve, _git),
 ):
-    app.command(_name, rich_help_panel=_panel)(_tool)
+    app.command(_name, rich_help_panel=_panel)(_rarely_collected(_tool))
 app.command(hidden=True)(git_textconv)
 app.command(hidden=True)(git_merge)
 

@@ -62,9 +62,12 @@ class Archive:
     def answers(self) -> dict[str, dict[int, list[int]]]:
         """The interactions of each fingerprint, in order of arrival, by take, oldest first."""
         found: dict[str, dict[int, list[int]]] = {}
-        for row in self.query(tables.ALL_ANSWERS):
-            takes = found.setdefault(row["fingerprint"], {})
-            takes.setdefault(row["take_id"], []).append(row["id"])
+        for fingerprint, take_id, number in self.query(tables.ALL_ANSWERS):
+            takes = found.get(fingerprint)
+            if takes is None:
+                found[fingerprint] = {take_id: [number]}
+            else:
+                takes.setdefault(take_id, []).append(number)
         return found
 
     def rows(self) -> Iterator[Row]:

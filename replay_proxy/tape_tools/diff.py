@@ -59,13 +59,16 @@ def diff(
 
 
 def _state(answers: dict[str, dict[int, list[int]]], last_take: float = inf) -> State:
-    """What replay uses, or used when this take was the newest, in order of arrival."""
-    state = {
+    """What replay uses, or used when this take was the newest."""
+    return {
         fingerprint: by_take[max(takes)]
         for fingerprint, by_take in answers.items()
         if (takes := [each for each in by_take if each <= last_take])
     }
-    return dict(sorted(state.items(), key=lambda item: item[1][0]))
+
+
+def _by_arrival(state: State, keys: Iterable[str]) -> list[str]:
+    return sorted(keys, key=lambda key: state[key][0])
 
 
 def _around(archive: Archive, take: str | None) -> tuple[State, State]:
@@ -82,20 +85,20 @@ def _around(archive: Archive, take: str | None) -> tuple[State, State]:
 def _found(old: Side, new: Side) -> dict[str, Any]:
     """Counts, and what differs as far as it is described."""
     same_file = old.archive.path == new.archive.path
-    changed: list[dict[str, Any]] = []
-    same = answers = 0
+    changed: list[str] = []
+    same = 0
     for key in (each for each in old.state if each in new.state):
-        unchanged = (
-            old.state[key] == new.state[key] if same_file else old.rows(key) == new.rows(key)
+        # What has the same ids and checksums was recorded at the same moment: no answer is read.
+        unchanged = old.state[key] == new.state[key] and (
+            same_file or all(old.checksums[n] == new.checksums[n] for n in old.state[key])
         )
         if unchanged or old.answers(key) == new.answers(key):
             same += 1
-            continue
-        answers += 1
-        if len(changed) < DESCRIBED:
-            changed.append(_changed(old, new, key))
-    gone = [key for key in old.state if key not in new.state]
-    added = [key for key in new.state if key not in old.state]
+        else:
+            changed.append(key)
+    changed = _by_arrival(old.state, changed)
+    gone = _by_arrival(old.state, old.state.keys() - new.state.keys())
+    added = _by_arrival(new.state, new.state.keys() - old.state.keys())
     # A take leaves old requests where they are: what it did not ask may be what it asks now.
     kept = [key for key in old.state if old.state[key] == new.state.get(key)] if same_file else []
     pairs = asyncio.run(_pairs(old, new, {*gone, *kept}, added[:DESCRIBED]))
@@ -104,12 +107,12 @@ def _found(old: Side, new: Side) -> dict[str, Any]:
     return {
         "counts": {
             "same": same,
-            "answers_changed": answers,
+            "answers_changed": len(changed),
             "requests_changed": len(pairs),
             "added": len(added) - len(pairs),
             "removed": len([key for key in gone if key not in paired]),
         },
-        "answers_changed": changed,
+        "answers_changed": [_changed(old, new, key) for key in changed[:DESCRIBED]],
         "requests_changed": pairs,
         "added": _described(new, (key for key in added if key not in paired)),
         "removed": _described(old, (key for key in gone if key not in paired)),

@@ -36,7 +36,7 @@ def prune(
             if take != max(by_take)
             for number in numbers
         ]
-        not_used = unused_of(archive, used_in(report, path.stem)) if report else []
+        not_used = unused_of(answers, used_in(report, path.stem)) if report else []
     before = path.stat().st_size
     if not dry_run and (superseded or not_used):
         with changing(path) as change:

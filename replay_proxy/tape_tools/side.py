@@ -27,10 +27,6 @@ class Side:
         """That of every interaction; reading them reads the whole table."""
         return {row[0]: row[1] for row in self.archive.query(_CHECKSUMS)}
 
-    def rows(self, key: str) -> list[tuple[int, int]]:
-        """Equal where the same was recorded at the same moment: no answer has to be read."""
-        return [(number, self.checksums[number]) for number in self.state[key]]
-
     def answers(self, key: str) -> list[tuple[Any, ...]]:
         """What replay sends to the request, time after time."""
         return [self.answer(number) for number in self.state[key]]

@@ -1,7 +1,7 @@
 """``replay-proxy unused``: the recordings that no test run of the given reports has used."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +36,7 @@ def unused(
     """
     path = words.path_of(cassette, store)
     with Archive(path) as archive:
-        found = unused_of(archive, used_in(report, path.stem))
+        found = unused_of(archive.answers(), used_in(report, path.stem))
         described = [described_of(archive, number) for number in found[:SHOWN]]
     document = {
         "version": 1,
@@ -74,9 +74,9 @@ def used_in(reports: Sequence[Path], cassette: str) -> set[int]:
     return used
 
 
-def unused_of(archive: Archive, used: Collection[int]) -> list[int]:
-    """What replay could use and did not, by arrival."""
-    current = (by_take[max(by_take)] for by_take in archive.answers().values())
+def unused_of(answers: Mapping[str, Mapping[int, list[int]]], used: Collection[int]) -> list[int]:
+    """What replay could use of ``Archive.answers`` and did not, by arrival."""
+    current = (by_take[max(by_take)] for by_take in answers.values())
     return sorted(number for each in current for number in each if number not in used)
 
 
