@@ -42,8 +42,8 @@ fix: $(READY)  ## Mend what can be mended by itself
 docs: $(READY)  ## Write what the commands of the pages print into them
 	$(BIN)/python -m tests.docs
 
-bench: $(READY)  ## Compare start-up, memory and speed over cassette sizes
-	$(BIN)/python -m benchmarks.size
+bench: $(READY)  ## Compare the modes with the blog's server, bare uvicorn and aimock
+	$(BIN)/python -m benchmarks.ratios
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,176 @@
+"""The servers that ``benchmarks.ratios`` compares: how each is started, asked, timed and stopped.
+
+Which of them meet, and what for, is not known here.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from benchmarks.load import Job
+
+ROOT = Path(__file__).parents[1]
+AIMOCK = ROOT / ".cache" / "aimock"
+AIMOCK_VERSION = "@copilotkit/aimock@1.43"
+CONNECTIONS = 32
+START_S = 60.0
+STOP_S = 10.0
+#: What a load may take beyond its time: the answers that have begun.
+LATE_S = 60.0
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Contestant:
+    """A process that serves on ``port``; ``PORT`` in its command stands for that."""
+
+    def __init__(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> None:
+        self.name = name
+        self.port = free_port()
+        self._process = subprocess.Popen(
+            [str(self.port) if word == "PORT" else word for word in command],
+            env={"PATH": os.environ["PATH"], **settings},
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def wait(self) -> None:
+        """Until it listens. Raises ``RuntimeError`` if it ends before, or takes too long."""
+        deadline_s = time.monotonic() + START_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline_s:
+                    raise RuntimeError(f"{self.name} did not start; see its errors above") from None
+                time.sleep(0.05)
+            else:
+                return
+
+    def load(self, job: Job) -> tuple[float | None, float]:
+        """Processor ms an answer (none where the system does not tell), and answers a second.
+
+        Raises ``RuntimeError`` at the first wrong answer.
+        """
+        before_s = processor_s(self._process.pid)
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.load"],
+            input=json.dumps(dataclasses.asdict(job)),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=job.seconds + LATE_S,
+            check=False,
+        )
+        after_s = processor_s(self._process.pid)
+        if done.returncode:
+            raise RuntimeError(f"{self.name} gave a wrong answer, or none; see above")
+        count, took_s = json.loads(done.stdout)
+        used = before_s is not None and after_s is not None
+        return (1000 * (after_s - before_s) / count if used else None), count / took_s
+
+    def stop(self) -> None:
+        """End it, by force if it does not go."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def processor_s(root: int) -> float | None:
+    """What a process and its children have used, ended ones included; ``None`` without /proc."""
+    if not Path(f"/proc/{root}/stat").exists():
+        return None
+    used, parents = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # It has ended meanwhile.
+            continue
+        number = int(path.parent.name)
+        parents[number] = int(fields[1])
+        used[number] = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
+    tree = {root}
+    while more := {number for number, parent in parents.items() if parent in tree} - tree:
+        tree |= more
+    return sum(used.get(number, 0) for number in tree) / os.sysconf("SC_CLK_TCK")
+
+
+def uvicorn(name: str, app: str, **settings: str) -> Contestant:
+    command = [sys.executable, "-m", "uvicorn", app, "--port", "PORT"]
+    return Contestant(name, [*command, "--no-access-log", "--log-level", "warning"], settings)
+
+
+def proxy(name: str, **settings: str) -> Contestant:
+    return uvicorn(name, "replay_proxy.main:app", **settings)
+
+
+def aimock(name: str, fixtures: Path, *options: str) -> Contestant:
+    program = str(AIMOCK / "node_modules" / ".bin" / "llmock")
+    quiet = ("--log-level", "silent")
+    return Contestant(name, [program, "-f", str(fixtures), "-p", "PORT", *quiet, *options], {})
+
+
+def has_aimock() -> bool:
+    """Whether aimock can run; it is installed where npm is present. Errors of npm are raised."""
+    if not shutil.which("npm"):
+        return False
+    if not (AIMOCK / "node_modules" / ".bin" / "llmock").exists():
+        AIMOCK.mkdir(parents=True, exist_ok=True)
+        quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+        subprocess.run(
+            ["npm", "install", "--prefix", str(AIMOCK), *quiet, AIMOCK_VERSION],
+            check=True,
+            timeout=120,
+        )
+    return True
+
+
+def write_fixtures(path: Path, answers: Mapping[str, str]) -> Path:
+    """aimock's file of prompts and what is answered."""
+    fixtures = [
+        {"match": {"userMessage": prompt}, "response": {"content": text}}
+        for prompt, text in answers.items()
+    ]
+    path.write_text(json.dumps({"fixtures": fixtures}))
+    return path
+
+
+def job(
+    contestant: Contestant, seconds: float, questions: list[tuple[str, str, int]], first: int
+) -> Job:
+    stream = '"stream":true' in questions[0][0]
+    return Job(contestant.port, seconds, CONNECTIONS, stream, first, questions)
+
+
+def first_text(contestant: Contestant, body: str) -> str:
+    """What it says to one request, put together from its events. Raises if it is no answer."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{contestant.port}/v1/chat/completions",
+        body.encode(),
+        {"content-type": "application/json", "authorization": "Bearer x"},
+    )
+    with urllib.request.urlopen(request, timeout=START_S) as answer:
+        found = answer.read().decode()
+    if '"stream":true' not in body:
+        return str(json.loads(found)["choices"][0]["message"]["content"])
+    *events, last = [line[6:] for line in found.splitlines() if line.startswith("data: ")]
+    if last != "[DONE]":
+        raise RuntimeError(f"{contestant.name}'s stream ends with {last!r}")
+    deltas = [json.loads(event)["choices"][0]["delta"] for event in events]
+    return "".join(delta.get("content") or "" for delta in deltas)

@@ -1,0 +1,230 @@
+"""What does an answer cost? The proxy's modes beside the blog's server, bare uvicorn and aimock.
+
+    python -m benchmarks.ratios            # less than 3 minutes
+    python -m benchmarks.ratios --large    # replay out of 100,000 interactions too
+
+All servers of a work run side by side, one process each. Each first has to give the right answer,
+and is warmed; then they are loaded in turns, and medians are printed. What is compared is the
+processor time of the server for an answer: a client in Python is slower than they are, so that
+requests a second say as much about it. Without /proc there is nothing but requests a second.
+aimock joins in where npm is present. That each chunk of slow streams is on time is another
+question: ``benchmarks.streams``.
+"""
+
+import argparse
+import random
+import signal
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from benchmarks import chats
+from benchmarks.contestants import (
+    Contestant,
+    aimock,
+    first_text,
+    has_aimock,
+    job,
+    proxy,
+    uvicorn,
+    write_fixtures,
+)
+from benchmarks.load import UNIQUE
+
+WARM_S = 0.3
+#: Stands for ``UNIQUE`` in the request that checks a server; no load counts so far.
+CHECKED = "99999999"
+#: A question: the body, a text that its answer has, and how often at least.
+Questions = list[tuple[str, str, int]]
+
+
+@dataclass
+class Entry:
+    """A server in a work, what it is asked, and what the first question is answered."""
+
+    start: Callable[[], Contestant]
+    questions: Questions
+    says: str
+
+
+@dataclass
+class Bench:
+    """What all works need: a place for files, whether aimock is there, and sizes of cassettes."""
+
+    directory: Path
+    aimock: bool
+    sizes: list[int]
+
+    def dummy(self, *, stream: bool) -> list[Entry]:
+        again = chats.DUMMY_PROMPT + CHECKED
+        says = f"{again}의 응답 내용"
+        expected = ('"content":"', chats.EVENTS) if stream else (chats.DUMMY_PROMPT, 1)
+        other = chats.DUMMY_PROMPT + UNIQUE.decode()
+        entries = [
+            Entry(partial(proxy, name, MODE="dummy"), [asked], says)
+            for name, asked in (
+                ("dummy", (chats.body(other, stream=stream), *expected)),
+                ("dummy, the same request again", (chats.body(again, stream=stream), *expected)),
+            )
+        ]
+        asked = entries[0].questions
+        if stream:
+            blog = partial(uvicorn, "the blog's", "benchmarks.blog_server:app", GAP_S="0")
+            entries.append(Entry(blog, asked, says))
+        if self.aimock:
+            path = self.directory / "dummy.json"
+            fixtures = write_fixtures(path, {chats.DUMMY_PROMPT: says})
+            start = partial(aimock, "aimock", fixtures, "--chunk-size", "1")
+            entries.append(Entry(start, asked, says))
+        return [*entries, *bare_entries(stream=stream)]
+
+    def replay(self, *, stream: bool) -> list[Entry]:
+        entries: list[Entry] = []
+        for size in self.sizes:
+            asked = questions(size, stream=stream)
+            says = chats.text(number_of(asked), stream=stream)
+            started = self._replaying(size, stream=stream)
+            entries += [Entry(start, asked, says) for start in started]
+        return [*entries, *bare_entries(stream=stream)]
+
+    def _replaying(self, size: int, *, stream: bool) -> list[Callable[[], Contestant]]:
+        store = str(self.directory / str(size))
+        among = f"of {size:,}"
+        started = [partial(proxy, f"replay {among}", MODE="replay", STORE=store)]
+        if stream:
+            joined = {"MODE": "replay", "STORE": store, "REPLAY_CHUNKS": "joined"}
+            started.append(partial(proxy, f"replay {among}, joined", **joined))
+        if self.aimock:
+            answers = {
+                chats.question(number): chats.text(number, stream=stream)
+                for number in range(size // 2)
+            }
+            path = self.directory / f"{size}-{stream}.json"
+            fixtures = write_fixtures(path, answers)
+            chunk = ("--chunk-size", str(chats.EVENT_SIZE))
+            started.append(partial(aimock, f"aimock {among}", fixtures, *chunk))
+        return started
+
+    def record(self, upstream: Contestant, *, stream: bool) -> list[Entry]:
+        url = f"http://127.0.0.1:{upstream.port}"
+        asked = [(chats.body(f"record {UNIQUE.decode()}", stream=stream), chats.key(0), 1)]
+        place = self.directory / f"record-{stream}"
+        place.mkdir()
+        settings = {"MODE": "record", "STORE": str(place), "UPSTREAM_BASE_URL": f"{url}/v1"}
+        started = [partial(proxy, "record", **settings)]
+        if self.aimock:
+            fixtures = self.directory / f"aimock-{stream}"
+            fixtures.mkdir()
+            options = ("--record", "--provider-openai", url)
+            started.append(partial(aimock, "aimock", fixtures, *options))
+        says = chats.text(0, stream=stream)
+        entries = [Entry(start, asked, says) for start in started]
+        return [*entries, *bare_entries(stream=stream, alone="in_chunks")]
+
+
+def bare_entries(*, stream: bool, alone: str | None = None) -> list[Entry]:
+    """Bare uvicorn; of its streams both kinds, or one alone."""
+    names = {"in_chunks": "bare ASGI, event by event", "whole": "bare ASGI, in one send"}
+    if not stream:
+        names = {"whole": "bare ASGI"}
+    elif alone:
+        names = {alone: names[alone]}
+    asked = [(chats.body(chats.question(0), stream=stream), chats.key(0), 1)]
+    return [
+        Entry(
+            partial(uvicorn, name, f"benchmarks.bare_asgi:{app}"),
+            asked,
+            chats.text(0, stream=stream),
+        )
+        for app, name in names.items()
+    ]
+
+
+def questions(size: int, *, stream: bool) -> Questions:
+    """At most 2,000 of a cassette's, at random."""
+    numbers = random.Random(size).sample(range(size // 2), min(size // 2, 2_000))
+    return [
+        (chats.body(chats.question(number), stream=stream), chats.key(number), 1)
+        for number in numbers
+    ]
+
+
+def number_of(asked: Questions) -> int:
+    """Which one the first is."""
+    return int(asked[0][1].removeprefix("K"))
+
+
+def measure(work: str, entries: list[Entry], rounds: int, seconds: float) -> None:
+    """Start them all, check, warm, load in turns, and print a row for each."""
+    found: list[list[tuple[float | None, float]]] = [[] for _ in entries]
+    with ExitStack() as stack:
+        servers = []
+        for entry in entries:
+            servers.append(entry.start())
+            stack.callback(servers[-1].stop)
+        for server, entry in zip(servers, entries, strict=True):
+            server.wait()
+            body = entry.questions[0][0].replace(UNIQUE.decode(), CHECKED)
+            if (said := first_text(server, body)) != entry.says:
+                raise RuntimeError(f"{server.name} says {said!r}, and not {entry.says!r}")
+            server.load(job(server, WARM_S, entry.questions, 0))
+        for number in range(1, rounds + 1):
+            for server, entry, figures in zip(servers, entries, found, strict=True):
+                # Numbers of requests do not meet those of another round.
+                figures.append(
+                    server.load(job(server, seconds, entry.questions, number * 1_000_000))
+                )
+        names = [server.name for server in servers]
+    print_rows(work, names, found)
+
+
+def print_rows(work: str, names: list[str], found: list[list[tuple[float | None, float]]]) -> None:
+    rates = [statistics.median(rate for _, rate in figures) for figures in found]
+    times = [[ms for ms, _ in figures if ms is not None] for figures in found]
+    for name, rate, ms in zip(names, rates, times, strict=True):
+        cells = ["", ""]
+        if ms and times[0]:
+            median = statistics.median(ms)
+            cells = [f"{median:.3f}", f"{median / statistics.median(times[0]):.2f}"]
+        row = [work, name, *cells, f"{rate:,.0f}", f"{rate / rates[0]:.2f}"]
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--large", action="store_true", help="a cassette of 100,000 too")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.5)
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # So that the servers are stopped.
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        sizes = [10, 1_000, *([100_000] if arguments.large else [])]
+        bench = Bench(Path(directory), has_aimock(), sizes)
+        for size in sizes:
+            chats.build(bench.directory / str(size), size)
+        upstream = uvicorn("the upstream", "benchmarks.bare_asgi:in_chunks")
+        stack.callback(upstream.stop)
+        upstream.wait()
+        print("| work | server | processor ms an answer | ratio | answers/s | ratio |")
+        print("|---|---|---|---|---|---|")
+        for work, entries in (
+            ("W1 dummy, plain", bench.dummy(stream=False)),
+            ("W2 dummy, streamed", bench.dummy(stream=True)),
+            ("W3 replay, plain", bench.replay(stream=False)),
+            ("W4 replay, streamed", bench.replay(stream=True)),
+            ("W5 record, plain", bench.record(upstream, stream=False)),
+            ("W5 record, streamed", bench.record(upstream, stream=True)),
+        ):
+            measure(work, entries, arguments.rounds, arguments.seconds)
+    if not bench.aimock:
+        print("\naimock did not run: npm is not there.")
+    print("\nW6, are slow streams on time: python -m benchmarks.streams")
+
+
+if __name__ == "__main__":
+    main()
