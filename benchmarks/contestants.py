@@ -6,6 +6,7 @@ Which of them meet, and what for, is not known here.
 import dataclasses
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 
 from benchmarks.load import Job
@@ -29,8 +29,14 @@ LATE_S = 60.0
 
 
 def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])
+    """One below those that systems give to clients: theirs could take it before it is used."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
 
 
 class Contestant:

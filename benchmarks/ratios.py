@@ -36,7 +36,8 @@ from benchmarks.contestants import (
 )
 from benchmarks.load import UNIQUE
 
-WARM_S = 0.3
+#: Node compiles what it has run for a while.
+WARM_S = 1.0
 #: Stands for ``UNIQUE`` in the request that checks a server; no load counts so far.
 CHECKED = "99999999"
 #: A question: the body, a text that its answer has, and how often at least.
@@ -199,7 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--large", action="store_true", help="a cassette of 100,000 too")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--seconds", type=float, default=1.2)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # So that the servers are stopped.
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
