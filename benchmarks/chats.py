@@ -8,10 +8,9 @@ import asyncio
 import json
 from pathlib import Path
 
-from replay_proxy.cassette import Interaction, interaction_id
-from replay_proxy.fingerprint import fingerprint
+from benchmarks.size import kept
+from replay_proxy.cassette import Interaction
 from replay_proxy.store import Store
-from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request
 
 EVENTS = 100
@@ -88,16 +87,7 @@ def _interaction(number: int, *, stream: bool) -> Interaction:
     request = Request("POST", "/v1/chat/completions", "", (), asked, arrived_us)
     answered = chunks(number) if stream else [plain(number)]
     media_type = b"text/event-stream; charset=utf-8" if stream else b"application/json"
-    ends = [sum(map(len, answered[: count + 1])) for count in range(len(answered))]
-    return Interaction(
-        id=interaction_id(arrived_us, 0),
-        fingerprint=fingerprint(request),
-        request=request,
-        status=200,
-        headers=((b"content-type", media_type),),
-        body=b"".join(answered),
-        timeline=Timeline(1000, tuple(range(len(answered))), tuple(ends), 2000),
-    )
+    return kept(request, answered, media_type)
 
 
 def _head(number: int, kind: str) -> dict[str, object]:

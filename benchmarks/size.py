@@ -45,9 +45,14 @@ def interaction(number: int, *, stream: bool) -> Interaction:
     else:
         chunks = [json.dumps({"id": f"key-{number}", "text": "x" * 400}).encode()]
         media_type = b"application/json"
+    return kept(request, chunks, media_type)
+
+
+def kept(request: Request, chunks: list[bytes], media_type: bytes) -> Interaction:
+    """The interaction of a request whose answer came at once, in these chunks."""
     ends = [sum(map(len, chunks[: count + 1])) for count in range(len(chunks))]
     return Interaction(
-        id=interaction_id(arrived_us, 0),
+        id=interaction_id(request.arrived_us, 0),
         fingerprint=fingerprint(request),
         request=request,
         status=200,
