@@ -10,11 +10,6 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-import jsonpath
-from jsonpath.exceptions import JSONPathError, JSONPathRecursionError
-from jsonpath.segments import JSONPathChildSegment
-from jsonpath.selectors import IndexSelector, NameSelector, WildcardSelector
-
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.redaction import STORED_REQUEST_HEADERS
@@ -73,6 +68,9 @@ class Rule:
 
 def _plain_steps(query: Any) -> list[Any] | None:
     """The names, places and ``_EACH`` that a path is made of, or None for one with more in it."""
+    from jsonpath.segments import JSONPathChildSegment
+    from jsonpath.selectors import IndexSelector, NameSelector, WildcardSelector
+
     steps: list[Any] = []
     for segment in getattr(query, "segments", [None]):
         selectors = segment.selectors if type(segment) is JSONPathChildSegment else ()
@@ -109,6 +107,8 @@ def _remove_at(steps: Sequence[Any], body: Any) -> Any:
 
 def _remove_found(query: Any, body: Any) -> Any:
     """The body less what a path leads to; all of it if that is deeper than the library descends."""
+    from jsonpath.exceptions import JSONPathRecursionError
+
     try:
         found = list(query.finditer(body))
     except JSONPathRecursionError:
@@ -140,6 +140,10 @@ def _remove(body: Any, parts: Sequence[str | int]) -> Any:
 
 def _remover(path: str) -> Callable[[Any], Any]:
     """What takes a path out of a body."""
+    # Loads as slowly as the rest of the rules together, and most have no paths.
+    import jsonpath
+    from jsonpath.exceptions import JSONPathError
+
     try:
         query = jsonpath.compile(path, strict=True)
     except JSONPathError as error:

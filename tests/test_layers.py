@@ -261,8 +261,8 @@ def test_a_wrong_import_is_found(module: str, source: str) -> None:
     [
         ("wire", "from replay_proxy.errors import ReplayProxyError"),
         ("settings", "from replay_proxy.errors import ConfigurationError\nimport pydantic"),
-        ("store.tape", "from replay_proxy.store import tables\nimport sqlite3"),
-        ("store.tape", "from . import tables\nfrom .rows import to_row"),
+        ("store.tape", "from replay_proxy.store import statements\nimport sqlite3"),
+        ("store.tape", "from . import statements\nfrom .rows import to_row"),
         ("store.__init__", "from .tape import Tape\nfrom ..cassette import Cassette"),
         ("upstream", "from replay_proxy.chunk_transport import ChunkTransport\nimport httpx"),
         ("chunk_transport", "import aiohttp.client\nfrom yarl import URL"),

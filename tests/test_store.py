@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.errors import CassetteDamaged, CassetteMissing, StoreError
 from replay_proxy.fingerprint import fingerprint
-from replay_proxy.store import Store, files
+from replay_proxy.store import Store, files, statements
 from replay_proxy.store.positions import SharedPositions
 from replay_proxy.timeline import Arrivals, Timeline
 from replay_proxy.wire import Request
@@ -214,15 +215,34 @@ def test_chunks_are_rows_for_plain_sql(tmp_path: Path) -> None:
 
 
 def test_an_answer_is_found_by_index_and_never_by_scan(tmp_path: Path) -> None:
-    from replay_proxy.store import tables
-
     path = record(tmp_path, interaction())
     with closing(sqlite3.connect(path)) as connection:
-        for sql in (tables.ANSWERS, tables.COUNT_ANSWERS, tables.READ_INTERACTION):
+        for sql in (statements.ANSWERS, statements.COUNT_ANSWERS, statements.READ_INTERACTION):
             parameters = {"fingerprint": "f", "limit": 1, "n": 0, "id": 1}
             plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
             assert plan
             assert not [step for step in plan if step[3].startswith("SCAN")], plan
+
+
+def test_every_statement_fits_the_tables(tmp_path: Path) -> None:
+    path = record(tmp_path, interaction())
+    texts = {name: sql for name, sql in vars(statements).items() if isinstance(sql, str)}
+    sqls = {name: sql for name, sql in texts.items() if name.isupper() and name[0] != "_"}
+    assert len(sqls) > 20
+    with closing(sqlite3.connect(path)) as connection:
+        for sql in sqls.values():
+            named = dict.fromkeys(re.findall(r":(\w+)", sql))
+            connection.execute(f"EXPLAIN {sql}", named)
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(interaction)")]
+    assert list(statements.COLUMNS) == columns
+
+
+def test_replay_does_not_load_what_only_making_a_cassette_needs(tmp_path: Path) -> None:
+    record(tmp_path, interaction())
+    code = "import sys, replay_proxy.main, replay_proxy.cli; print(*sys.modules)"
+    environment = {"PATH": os.environ["PATH"], "MODE": "replay", "STORE": str(tmp_path)}
+    loaded = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+    assert not {"sqlmodel", "sqlalchemy", "jsonpath"} & set(loaded.split())
 
 
 # --- what is refused ------------------------------------------------------------------------

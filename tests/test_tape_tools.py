@@ -18,6 +18,9 @@ from typer.testing import CliRunner
 from replay_proxy.cli import app
 from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError
 from replay_proxy.store.archive import Archive
+from replay_proxy.store.files import open_to_write, wal
+from replay_proxy.store.rows import to_row
+from replay_proxy.store.statements import PUT_INTERACTION
 from replay_proxy.tape_tools.export import write_twin
 from replay_proxy.tape_tools.import_ import name_of
 from replay_proxy.tape_tools.verify import verified
@@ -364,6 +367,19 @@ def test_merge_puts_all_takes_into_one_and_the_newest_replays(tool: Tool, casset
     assert "2 interactions into 'a'" in tool("merge", "a", "b")
     with pytest.raises(ConfigurationError, match="into itself"):
         tool("merge", "a", "cassettes/a.sqlite")
+
+
+def test_merge_copies_what_a_recorder_still_has_in_its_journal(tool: Tool, cassettes: Path) -> None:
+    first, second = recorded("1", b"a"), recorded("2", b"b")
+    path = make(cassettes / "a.sqlite", [first])
+    with closing(open_to_write(path)) as recorder:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            (take_id,) = connection.execute("SELECT id FROM take").fetchone()
+        recorder.execute(PUT_INTERACTION, to_row(second, take_id))
+        assert wal(path).stat().st_size > 0
+        tool("merge", "all", "a")
+    assert ids(cassettes / "all.sqlite") == [first.id, second.id]
+    assert tool("verify", "all", "--json")["verdict"] == "passed"
 
 
 def test_rename_and_rm_move_and_delete_whole_cassettes(tool: Tool, cassettes: Path) -> None:

@@ -65,6 +65,9 @@ class Store:
 
     def prepare(self) -> None:
         """Make the directory. Raises ``StoreError`` when nothing can be recorded there."""
+        # The first recording would else wait for it, and all streams of the process with it.
+        import replay_proxy.store.tables  # noqa: F401
+
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:

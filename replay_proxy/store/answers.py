@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.matching import Rule
-from replay_proxy.store import tables
+from replay_proxy.store import statements
 from replay_proxy.store.files import ERRORS, open_to_read, trouble
 from replay_proxy.store.keys import Entry, Keys
 from replay_proxy.store.readers import Readers
@@ -52,15 +52,15 @@ class ByFingerprint:
 
     async def some(self, key: str, n: int, limit: int) -> Sequence[int]:
         """Up to ``limit`` ids from number ``n`` on."""
-        return self._ids(tables.ANSWERS, fingerprint=key, n=n, limit=limit)
+        return self._ids(statements.ANSWERS, fingerprint=key, n=n, limit=limit)
 
     async def count(self, key: str) -> int:
         """How many there are."""
-        return sum(self._ids(tables.COUNT_ANSWERS, fingerprint=key))
+        return sum(self._ids(statements.COUNT_ANSWERS, fingerprint=key))
 
     async def current(self) -> Sequence[int]:
         """Every id that some key leads to, in order of arrival."""
-        return self._ids(tables.CURRENT)
+        return self._ids(statements.CURRENT)
 
     def added(self, interaction: Interaction) -> None:
         """The index knows by itself."""
@@ -120,12 +120,12 @@ class ByRule:
     def _put_all(self) -> None:
         try:
             with closing(open_to_read(self._path)) as connection:
-                rows = connection.execute(tables.ALL_REQUESTS)
+                rows = connection.execute(statements.ALL_REQUESTS)
                 while (some := rows.fetchmany(_BATCH)) and not self._keys.closed:
                     self._keys.put(self._path, [self._entry(row) for row in some])
         except ERRORS as error:
             raise trouble(self._path, error) from error
 
     def _entry(self, row: Sequence[Any]) -> Entry:
-        named = dict(zip(tables.REQUEST_COLUMNS, row, strict=True))
+        named = dict(zip(statements.REQUEST_COLUMNS, row, strict=True))
         return self._rule.key(to_recorded(named).request), named["take_id"], named["id"]

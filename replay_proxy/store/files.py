@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from replay_proxy.errors import CassetteDamaged, StoreError
-from replay_proxy.store.tables import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
+from replay_proxy.store.statements import APPLICATION_ID, SCHEMA_VERSION
 
 #: A file up to this size is checked to its last page when it is opened; a larger one is checked
 #: at every read, or starting would take longer the more it holds.
@@ -28,6 +28,8 @@ def create(path: Path) -> None:
     """Make an empty cassette, unless there is one; other processes may be doing the same."""
     if path.exists():
         return
+    from replay_proxy.store.tables import SCHEMA  # Loads slowly, and whoever replays never does.
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)

@@ -1,21 +1,19 @@
-"""The tape's tables, their version, and the SQL that the hot paths use, derived from them.
+"""The tape's tables, and the SQL that makes them.
 
 Declared with SQLModel on a registry of their own, so that they never meet the tables of an
-application in the same process. No connection and no I/O here.
+application in the same process. No connection and no I/O here; reading and writing is SQL of
+``statements``, which does without SQLModel and so starts sooner.
 """
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, bindparam, func, select
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import registry
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlmodel import Field, SQLModel
 
-#: Written to ``PRAGMA user_version``; a file with a higher one is refused.
-SCHEMA_VERSION = 1
-#: Written to ``PRAGMA application_id`` ("rply"); a file with another one is foreign.
-APPLICATION_ID = 0x72706C79
+from replay_proxy.store.statements import APPLICATION_ID, SCHEMA_VERSION
 
 #: 64 bits everywhere, and SQLite's own row id there.
 _Id = BigInteger().with_variant(Integer, "sqlite")
@@ -93,8 +91,8 @@ CREATE VIRTUAL TABLE nearness USING fts5(features, content='', columnsize=0, det
 
 
 def _sql(statement: Any) -> str:
-    """The statement as SQLite's text, with ``:name`` parameters."""
-    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
+    """The statement as SQLite's text."""
+    return str(statement.compile(dialect=sqlite.dialect()))
 
 
 #: What makes an empty database a tape.
@@ -106,82 +104,4 @@ SCHEMA: tuple[str, ...] = (
     _NEARNESS,
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
-)
-
-ALL_TAKES = _sql(select(_take).order_by(_take.c.id))
-INSERT_TAKE = _sql(_take.insert().prefix_with("OR IGNORE"))
-FIND_TAKE = _sql(select(_take.c.id).where(_take.c.run == bindparam("run")))
-NEWEST_TAKE = _sql(select(func.max(_take.c.id)))
-#: Runs before the interaction is put: one that replaces itself has its features already.
-PUT_NEARNESS = """
-INSERT INTO nearness (rowid, features) SELECT :id, :features
-WHERE NOT EXISTS (SELECT 1 FROM interaction WHERE id = :id)
-"""
-NEAR = "SELECT rowid FROM nearness WHERE nearness MATCH :feature LIMIT :limit"
-#: A table without contents has to be told what it forgets.
-DELETE_NEARNESS = """
-INSERT INTO nearness (nearness, rowid, features) VALUES ('delete', :id, :features)
-"""
-DELETE_INTERACTION = _sql(_interaction.delete().where(_interaction.c.id == bindparam("id")))
-DELETE_EMPTY_TAKES = _sql(_take.delete().where(_take.c.id.not_in(select(_interaction.c.take_id))))
-PUT_INTERACTION = _sql(_interaction.insert().prefix_with("OR REPLACE"))
-
-_same = _interaction.c.fingerprint == bindparam("fingerprint")
-_newest = select(func.max(_interaction.c.take_id)).where(_same).scalar_subquery()
-_answers = (
-    select(_interaction.c.id)
-    .where(_same, _interaction.c.take_id == _newest)
-    .order_by(_interaction.c.id)
-)
-#: Up to ``limit`` answers to a fingerprint in its newest take, from number ``n`` (from 0) on.
-ANSWERS = _sql(_answers.limit(bindparam("limit")).offset(bindparam("n")))
-#: What tells of a request without its answer.
-REQUEST_COLUMNS = (
-    "id",
-    "take_id",
-    "fingerprint",
-    "arrived_us",
-    "method",
-    "path",
-    "query",
-    "request_headers",
-    "request_body",
-)
-_request = select(*(_interaction.c[name] for name in REQUEST_COLUMNS))
-READ_REQUEST = _sql(_request.where(_interaction.c.id == bindparam("id")))
-ALL_REQUESTS = _sql(_request.order_by(_interaction.c.id))
-READ_INTERACTION = _sql(select(_interaction).where(_interaction.c.id == bindparam("id")))
-READ_CHECKSUM = "SELECT take_id, checksum FROM interaction WHERE id = :id"
-ALL_CHECKSUMS = "SELECT id, take_id, checksum FROM interaction ORDER BY id"
-COUNT_ANSWERS = _sql(select(func.count()).where(_same, _interaction.c.take_id == _newest))
-_other = _interaction.alias()
-#: Everything that replay can use: of each fingerprint its newest take.
-CURRENT = _sql(
-    select(_interaction.c.id)
-    .where(
-        _interaction.c.take_id
-        == select(func.max(_other.c.take_id))
-        .where(_other.c.fingerprint == _interaction.c.fingerprint)
-        .scalar_subquery()
-    )
-    .order_by(_interaction.c.id)
-)
-ALL_INTERACTIONS = _sql(select(_interaction).order_by(_interaction.c.id))
-NEWEST_STREAMS = _sql(
-    select(_interaction)
-    .where(_interaction.c.streams)
-    .order_by(_interaction.c.id.desc())
-    .limit(bindparam("limit"))
-    .offset(bindparam("n"))
-)
-#: From the index alone: which answers there are to each fingerprint, take by take.
-ALL_ANSWERS = _sql(
-    select(_interaction.c.fingerprint, _interaction.c.take_id, _interaction.c.id).order_by(
-        _interaction.c.fingerprint, _interaction.c.take_id, _interaction.c.id
-    )
-)
-COUNT_INTERACTIONS = _sql(
-    select(func.count(), func.count(_interaction.c.fingerprint.distinct())).select_from(
-        _interaction
-    )
 )

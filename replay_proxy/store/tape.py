@@ -15,7 +15,7 @@ from replay_proxy.errors import StoreError
 from replay_proxy.matching import Rule
 from replay_proxy.nearness import features
 from replay_proxy.settings import Repeats
-from replay_proxy.store import tables
+from replay_proxy.store import statements
 from replay_proxy.store.answers import Answers, ByFingerprint, ByRule
 from replay_proxy.store.files import damaged
 from replay_proxy.store.keys import Keys
@@ -77,7 +77,7 @@ class Tape:
             if not nth:
                 return None
             answer = nth[0]
-        row = self._read(tables.READ_INTERACTION, {"id": answer})[0]
+        row = self._read(statements.READ_INTERACTION, {"id": answer})[0]
         try:
             return from_row(dict(row))
         except ValueError as error:
@@ -98,13 +98,13 @@ class Tape:
         """Requests that share the most features, the rarer the more; see ``Cassette.near``."""
         votes: defaultdict[int, float] = defaultdict(float)
         for feature in features(request):
-            found = self._read(tables.NEAR, {"feature": f'"{feature}"', "limit": COMMON})
+            found = self._read(statements.NEAR, {"feature": f'"{feature}"', "limit": COMMON})
             for row in found:
                 votes[row[0]] += 1 / len(found)
         near: dict[str, Recorded] = {}
         size = 0
         for number in heapq.nlargest(10 * CANDIDATES, votes, key=votes.__getitem__):
-            recorded = to_recorded(dict(self._read(tables.READ_REQUEST, {"id": number})[0]))
+            recorded = to_recorded(dict(self._read(statements.READ_REQUEST, {"id": number})[0]))
             if recorded.fingerprint not in near:
                 near[recorded.fingerprint] = recorded
                 size += len(recorded.request.body)
@@ -122,12 +122,12 @@ class Tape:
 
     async def recorded(self, ids: Sequence[int]) -> list[Recorded]:
         """The requests of these; see ``Cassette.recorded``."""
-        rows = [self._read(tables.READ_REQUEST, {"id": number}) for number in ids]
+        rows = [self._read(statements.READ_REQUEST, {"id": number}) for number in ids]
         return [to_recorded(dict(row[0])) for row in rows if row]
 
     async def body(self, interaction: int) -> bytes:
         """An answer's body; see ``Cassette.body``."""
-        rows = self._read(tables.READ_INTERACTION, {"id": interaction})
+        rows = self._read(statements.READ_INTERACTION, {"id": interaction})
         return bytes(rows[0]["body"]) if rows else b""
 
     async def counts(self) -> Counts | None:
@@ -137,7 +137,7 @@ class Tape:
             return None
         # Counting reads a whole index: once, and again when something was committed.
         if self._counted is None or self._counted[0] != version[0][0]:
-            counts = Counts(*self._read(tables.COUNT_INTERACTIONS)[0])
+            counts = Counts(*self._read(statements.COUNT_INTERACTIONS)[0])
             self._counted = version[0][0], counts
         return self._counted[1]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from replay_proxy.errors import StoreError
 from replay_proxy.store.files import open_to_write, settle, trouble
 from replay_proxy.store.rows import Row
-from replay_proxy.store.tables import PUT_INTERACTION, PUT_NEARNESS
+from replay_proxy.store.statements import PUT_INTERACTION, PUT_NEARNESS
 
 #: The most rows that share one commit.
 BATCH = 256

@@ -7,7 +7,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from replay_proxy import twin
-from replay_proxy.store import tables
+from replay_proxy.store import statements
 from replay_proxy.store.archive import Archive
 from replay_proxy.tape_tools import words
 
@@ -32,7 +32,7 @@ def export(
 def write_twin(path: Path, lines: BinaryIO) -> None:
     """Write the text twin of a cassette. Raises ``StoreError``."""
     with Archive(path) as archive:
-        ((total, _),) = archive.query(tables.COUNT_INTERACTIONS)
+        ((total, _),) = archive.query(statements.COUNT_INTERACTIONS)
         lines.write(twin.head())
         for take in archive.takes():
             lines.write(twin.take_line(take))

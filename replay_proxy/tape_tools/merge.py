@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from replay_proxy.errors import ConfigurationError
-from replay_proxy.store import tables
+from replay_proxy.store import statements
 from replay_proxy.store.archive import Archive, changing
 from replay_proxy.tape_tools import words
 
@@ -31,13 +31,13 @@ def merge(
     with changing(target, sources[0]) as change:
         for number, source in enumerate(sources):
             with Archive(source) as archive:
-                ((total, _),) = archive.query(tables.COUNT_INTERACTIONS)
+                ((total, _),) = archive.query(statements.COUNT_INTERACTIONS)
                 merged.append({"cassette": source.stem, "interactions": total})
                 if number < copied:
                     continue
                 for take in archive.takes():
                     change.add_take(take)
-                rows = archive.query(tables.ALL_CHECKSUMS)
+                rows = archive.query(statements.ALL_CHECKSUMS)
                 for id_, take_id, checksum in words.counted(rows, total, f"Merging {source.stem}"):
                     if not change.holds(id_, take_id, checksum):
                         found = archive.interaction(id_)

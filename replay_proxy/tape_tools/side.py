@@ -25,7 +25,7 @@ class Side:
     @cached_property
     def checksums(self) -> Mapping[int, int]:
         """That of every interaction; reading them reads the whole table."""
-        return {row[0]: row[1] for row in self.archive.query(_CHECKSUMS)}
+        return dict(self.archive.tuples(_CHECKSUMS))
 
     def answers(self, key: str) -> list[tuple[Any, ...]]:
         """What replay sends to the request, time after time."""

@@ -9,7 +9,7 @@ import typer
 
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.miss import summary
-from replay_proxy.store import tables
+from replay_proxy.store import statements
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.rows import to_recorded
 from replay_proxy.tape_tools import words
@@ -82,7 +82,7 @@ def unused_of(answers: Mapping[str, Mapping[int, list[int]]], used: Collection[i
 
 def described_of(archive: Archive, number: int) -> dict[str, Any]:
     """What a person knows a recording by."""
-    (row,) = archive.query(tables.READ_REQUEST, {"id": number})
+    (row,) = archive.query(statements.READ_REQUEST, {"id": number})
     return {
         "interaction": str(number),
         **summary(to_recorded(dict(row)).request),

@@ -14,7 +14,7 @@ import typer
 from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.leaks import leaks
-from replay_proxy.store import tables
+from replay_proxy.store import statements
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.rows import Row, checksum, from_row, is_intact, to_row
 from replay_proxy.tape_tools import words
@@ -80,7 +80,7 @@ def verified(path: Path) -> dict[str, Any]:
             if changed := _changed_schema(archive):
                 raise StoreError(changed)
             takes = {take.id for take in archive.takes()}
-            ((total, _),) = archive.query(tables.COUNT_INTERACTIONS)
+            ((total, _),) = archive.query(statements.COUNT_INTERACTIONS)
             for row in words.counted(archive.rows(), total, f"Verifying {path.stem}"):
                 interactions += 1
                 findings += _findings(row, takes)
@@ -92,7 +92,9 @@ def verified(path: Path) -> dict[str, Any]:
 def _changed_schema(archive: Archive) -> str | None:
     """What of the tables, the index and the view is not as it was made, or None."""
     stored = {" ".join((sql or "").split()) for (sql,) in archive.query(_STATEMENTS)}
-    for statement in tables.SCHEMA:
+    from replay_proxy.store.tables import SCHEMA  # The one tool that needs it: it loads slowly.
+
+    for statement in SCHEMA:
         made = " ".join(statement.split())
         if made.startswith("CREATE") and made not in stored:
             return f"it has no longer what {made.partition('(')[0].strip()!r} has made"

@@ -1,0 +1,93 @@
+"""The SQL with which a tape is read and written, and the numbers by which a file is known as one.
+
+As text, since the library that declares the tables takes an eighth of a second to load, and only
+the making of a cassette needs it. A test holds it against the tables.
+"""
+
+#: Written to ``PRAGMA user_version``; a file with a higher one is refused.
+SCHEMA_VERSION = 1
+#: Written to ``PRAGMA application_id`` ("rply"); a file with another one is foreign.
+APPLICATION_ID = 0x72706C79
+
+#: What tells of a request without its answer.
+REQUEST_COLUMNS = (
+    "id",
+    "take_id",
+    "fingerprint",
+    "arrived_us",
+    "method",
+    "path",
+    "query",
+    "request_headers",
+    "request_body",
+)
+#: Every column of an interaction, in the order of the table.
+COLUMNS = (
+    *REQUEST_COLUMNS[:7],
+    "model",
+    "streams",
+    "status",
+    "media_type",
+    "head_us",
+    "total_us",
+    "checksum",
+    "request_headers",
+    "response_headers",
+    "timeline",
+    "request_body",
+    "body",
+)
+
+_COLUMNS = ", ".join(COLUMNS)
+_INTERACTION = f"SELECT {_COLUMNS} FROM interaction"  # noqa: S608 - names of ours alone
+READ_INTERACTION = f"{_INTERACTION} WHERE id = :id"
+ALL_INTERACTIONS = f"{_INTERACTION} ORDER BY id"
+NEWEST_STREAMS = f"{_INTERACTION} WHERE streams = 1 ORDER BY id DESC LIMIT :limit"
+PUT_INTERACTION = f"""
+INSERT OR REPLACE INTO interaction ({_COLUMNS})
+VALUES ({", ".join(f":{name}" for name in COLUMNS)})
+"""  # noqa: S608 - names of ours alone
+DELETE_INTERACTION = "DELETE FROM interaction WHERE id = :id"
+
+_REQUEST = f"SELECT {', '.join(REQUEST_COLUMNS)} FROM interaction"  # noqa: S608 - as above
+READ_REQUEST = f"{_REQUEST} WHERE id = :id"
+ALL_REQUESTS = f"{_REQUEST} ORDER BY id"
+
+READ_CHECKSUM = "SELECT take_id, checksum FROM interaction WHERE id = :id"
+ALL_CHECKSUMS = "SELECT id, take_id, checksum FROM interaction ORDER BY id"
+COUNT_INTERACTIONS = "SELECT count(*), count(DISTINCT fingerprint) FROM interaction"
+
+#: The answers to a fingerprint in its newest take.
+_ANSWERS = """
+FROM interaction
+WHERE fingerprint = :fingerprint
+  AND take_id = (SELECT max(take_id) FROM interaction WHERE fingerprint = :fingerprint)
+"""
+#: Up to ``limit`` of them, from number ``n`` (from 0) on.
+ANSWERS = f"SELECT id {_ANSWERS} ORDER BY id LIMIT :limit OFFSET :n"
+COUNT_ANSWERS = f"SELECT count(*) {_ANSWERS}"
+#: From the index alone: which answers there are to each fingerprint, take by take.
+ALL_ANSWERS = "SELECT fingerprint, take_id, id FROM interaction ORDER BY fingerprint, take_id, id"
+#: Everything that replay can use: of each fingerprint its newest take.
+CURRENT = """
+SELECT id FROM interaction AS one
+WHERE take_id = (SELECT max(take_id) FROM interaction WHERE fingerprint = one.fingerprint)
+ORDER BY id
+"""
+
+ALL_TAKES = "SELECT id, run, started_us FROM take ORDER BY id"
+FIND_TAKE = "SELECT id FROM take WHERE run = :run"
+NEWEST_TAKE = "SELECT max(id) FROM take"
+INSERT_TAKE = "INSERT OR IGNORE INTO take (id, run, started_us) VALUES (:id, :run, :started_us)"
+DELETE_EMPTY_TAKES = "DELETE FROM take WHERE id NOT IN (SELECT take_id FROM interaction)"
+
+NEAR = "SELECT rowid FROM nearness WHERE nearness MATCH :feature LIMIT :limit"
+#: Runs before the interaction is put: one that replaces itself has its features already.
+PUT_NEARNESS = """
+INSERT INTO nearness (rowid, features) SELECT :id, :features
+WHERE NOT EXISTS (SELECT 1 FROM interaction WHERE id = :id)
+"""
+#: A table without contents has to be told what it forgets.
+DELETE_NEARNESS = """
+INSERT INTO nearness (nearness, rowid, features) VALUES ('delete', :id, :features)
+"""
