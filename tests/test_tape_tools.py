@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from replay_proxy.cli import app
 from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError
+from replay_proxy.importers import documents
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.files import open_to_write, wal
 from replay_proxy.store.rows import to_row
@@ -351,6 +352,28 @@ def test_import_keeps_nothing_of_a_file_that_cannot_be_read(
 )
 def test_a_file_becomes_the_cassette_of_its_name(file: str, name: str) -> None:
     assert name_of(Path(file)) == name
+
+
+def test_import_reads_a_file_of_lines_that_is_larger_than_the_memory_line_by_line(
+    tool: Tool, cassettes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def line(number: int) -> str:
+        request = {"method": "POST", "path": "/v1/chat/completions", "body": {"user": number}}
+        response = {"status": 200, "headers": {}, "body": {"id": number}}
+        entry = {"schema_version": 1, "ts": f"2026-01-01T00:00:0{number}Z", "request": request}
+        return json.dumps(entry | {"response": response}) + "\n"
+
+    Path("reel.jsonl").write_text("".join(map(line, range(4))) + "{\n")
+    monkeypatch.setattr(documents, "MAX_BYTES", 2 * len(line(0)))
+    document = tool("import", "reel.jsonl", "--json")
+    assert (document["interactions"], document["not_carried"]) == (4, 1)
+    assert [each["where"] for each in document["files"][0]["not_carried"]] == ["line 5"]
+    with Archive(cassettes / "reel.sqlite") as archive:
+        bodies = [each.body for _, each in archive.interactions()]
+    assert bodies == [b'{"id": %d}' % number for number in range(4)]
+    Path("other.yaml").write_text("interactions:\n" + "# long\n" * 1000)
+    with pytest.raises(ImportRefused, match=r"larger than"):
+        tool("import", "other.yaml")
 
 
 def test_merge_puts_all_takes_into_one_and_the_newest_replays(tool: Tool, cassettes: Path) -> None:

@@ -5,7 +5,7 @@ here. Nothing is dropped silently: what is not carried over is told with its pla
 and a file that cannot be read is an ``ImportRefused``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from replay_proxy.errors import ImportRefused
 from replay_proxy.importers import (
@@ -22,7 +22,7 @@ from replay_proxy.importers.carrying import carry_over
 from replay_proxy.importers.documents import unpacked
 from replay_proxy.importers.found import Format, Found, Misshapen, NotCarried
 
-__all__ = ["FORMATS", "Found", "NotCarried", "carry_over", "detect", "read"]
+__all__ = ["FORMATS", "Found", "NotCarried", "carry_over", "detect", "line_format", "read"]
 
 FORMATS = {
     "vcrpy": Format(vcrpy.recognises, vcrpy.read),
@@ -31,7 +31,7 @@ FORMATS = {
     "har": Format(har.recognises, har.read),
     "httprr": Format(httprr.recognises, httprr.read),
     "test-agent": Format(ddapm.recognises, ddapm.read),
-    "reel": Format(reel.recognises, reel.read),
+    "reel": Format(reel.recognises, reel.read, reel.read_lines),
     "aimock": Format(aimock.recognises, aimock.read),
 }
 
@@ -48,18 +48,36 @@ def detect(name: str, content: bytes) -> str:
     )
 
 
-def read(name: str, content: bytes, format_name: str | None = None) -> Iterator[Found | NotCarried]:
+def line_format(first: bytes) -> str | None:
+    """The format that reads files line by line and recognises this first one, if there is one."""
+    for format_name, known in FORMATS.items():
+        if known.read_lines is not None and known.recognises(first):
+            return format_name
+    return None
+
+
+def read(
+    name: str, content: bytes | Iterable[bytes], format_name: str | None = None
+) -> Iterator[Found | NotCarried]:
     """What a file tells, in the order of its recording; ``name`` is the file's, for messages.
+
+    ``content`` is all of it, or for a format that ``line_format`` has named, its lines.
 
     Raises ``ImportRefused`` when the format is unknown, or the file is not of it.
     """
-    format_name = format_name or detect(name, content)
+    if isinstance(content, bytes):
+        format_name = format_name or detect(name, content)
     if format_name not in FORMATS:
         raise ImportRefused(
             f"There is no import format {format_name}. There are: {', '.join(FORMATS)}"
         )
+    known = FORMATS[format_name]
     try:
-        yield from FORMATS[format_name].read(_unpacked(name, content))
+        if isinstance(content, bytes):
+            yield from known.read(_unpacked(name, content))
+        else:
+            assert known.read_lines is not None, format_name
+            yield from known.read_lines(content)
     except Misshapen as error:
         raise ImportRefused(
             f"{name} cannot be read as {format_name}: {error}. "

@@ -7,6 +7,7 @@ those that may be stored, and ids sort in the order in which the exchanges were 
 import re
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from itertools import chain
 
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.fingerprint import fingerprint
@@ -39,10 +40,15 @@ def carry_over(
     again gives the same ids. Exchanges without a date follow those before them, or stand at the
     file's first date; a file without any begins at ``begin_us``, microseconds since 1970.
     """
-    everything = list(found)
-    dates = [_recorded_us(item) for item in everything if isinstance(item, Found)]
-    last_us = next((date for date in dates if date is not None), begin_us) - 1
-    for item in everything:
+    rest = iter(found)
+    undated: list[Found | NotCarried] = []
+    last_us = begin_us - 1
+    for item in rest:  # Only as far as the first date: files can be larger than the memory.
+        undated.append(item)
+        if isinstance(item, Found) and (date_us := _recorded_us(item)) is not None:
+            last_us = date_us - 1
+            break
+    for item in chain(undated, rest):
         if isinstance(item, NotCarried):
             yield item
             continue

@@ -52,11 +52,13 @@ class Format:
     """How a foreign format is told from others, and read.
 
     ``recognises`` looks at a whole file, decompressed. ``read`` raises ``Misshapen`` when nothing
-    in it can be read.
+    in it can be read. ``read_lines`` is for a format whose files are lines, and may be larger than
+    the memory: ``recognises`` has enough of the first.
     """
 
     recognises: Callable[[bytes], bool]
     read: Callable[[bytes], Iterator[Found | NotCarried]]
+    read_lines: Callable[[Iterable[bytes]], Iterator[Found | NotCarried]] | None = None
 
 
 def each(

@@ -6,7 +6,7 @@ parsed and no host; both come back as reel itself replays them.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from replay_proxy.importers.documents import json_document
 from replay_proxy.importers.found import Found, Misshapen, NotCarried
@@ -24,7 +24,12 @@ def recognises(file: bytes) -> bool:
 
 def read(file: bytes) -> Iterator[Found | NotCarried]:
     """The exchanges of a cassette; a damaged line costs only itself."""
-    for number, line in enumerate(file.split(b"\n"), 1):
+    return read_lines(file.split(b"\n"))
+
+
+def read_lines(lines: Iterable[bytes]) -> Iterator[Found | NotCarried]:
+    """The exchanges of a cassette that is read line by line."""
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         where = f"line {number}"

@@ -3,7 +3,10 @@
 import re
 import time
 from codecs import BOM_UTF8
-from hashlib import sha256
+from collections.abc import Iterable, Iterator
+from hashlib import file_digest
+from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -12,7 +15,7 @@ import typer
 from replay_proxy import twin
 from replay_proxy.cassette import Interaction, Take
 from replay_proxy.errors import ConfigurationError, ImportRefused
-from replay_proxy.importers import FORMATS, NotCarried, carry_over, detect, read
+from replay_proxy.importers import FORMATS, NotCarried, carry_over, detect, line_format, read
 from replay_proxy.store.archive import changing
 from replay_proxy.tape_tools import words
 
@@ -91,9 +94,7 @@ def _imported(file: Path, target: Path, format_name: str | None) -> dict[str, An
                 format_name = TWIN
                 found, lost = _store_twin(target, lines), list[NotCarried]()
             else:
-                content = lines.read()
-                format_name = format_name or detect(file.name, content)
-                found, lost = _store_foreign(file, target, content, format_name)
+                found, lost, format_name = _store_foreign(file, target, lines, format_name)
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from error
     except ImportRefused as error:
@@ -124,16 +125,40 @@ def _store_twin(target: Path, lines: BinaryIO) -> int:
 
 
 def _store_foreign(
-    file: Path, target: Path, content: bytes, format_name: str
-) -> tuple[int, list[NotCarried]]:
-    """Put what was carried over into a take that is the file's; a file of nothing leaves none."""
-    carried = list(
-        carry_over(read(file.name, content, format_name), begin_us=time.time_ns() // 1000)
-    )
-    found = [each for each in carried if isinstance(each, Interaction)]
-    if found:
+    file: Path, target: Path, lines: BufferedReader, format_name: str | None
+) -> tuple[int, list[NotCarried], str]:
+    """Put what was carried over into a take that is the file's; a file of nothing leaves none.
+
+    Gives how many there are, what was not carried over, and the format.
+    """
+    run = f"import {file_digest(lines, 'sha256').hexdigest()[:32]}"
+    lines.seek(0)
+    content: bytes | BinaryIO = lines
+    known = line_format(lines.readline())
+    lines.seek(0)
+    if known is None or format_name not in (None, known):
+        content = lines.read()
+        known = format_name or detect(file.name, content)
+    carried = carry_over(read(file.name, content, known), begin_us=time.time_ns() // 1000)
+    lost: list[NotCarried] = []
+    found = _interactions(carried, lost)
+    first = next(found, None)
+    number = 0
+    if first is not None:
         with changing(target) as change:
-            take_id = change.join_take(f"import {sha256(content).hexdigest()[:32]}")
-            for each in words.counted(found, len(found), f"Importing {target.stem}"):
+            take_id = change.join_take(run)
+            for each in words.counted(chain([first], found), None, f"Importing {target.stem}"):
                 change.add(take_id, each)
-    return len(found), [each for each in carried if isinstance(each, NotCarried)]
+                number += 1
+    return number, lost, known
+
+
+def _interactions(
+    carried: Iterable[Interaction | NotCarried], lost: list[NotCarried]
+) -> Iterator[Interaction]:
+    """What was carried over; what was not is put into ``lost``."""
+    for each in carried:
+        if isinstance(each, Interaction):
+            yield each
+        else:
+            lost.append(each)
