@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,8 +20,10 @@ from hypothesis import strategies as st
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.errors import CassetteDamaged, CassetteMissing, StoreError
 from replay_proxy.fingerprint import fingerprint
-from replay_proxy.store import Store, files, statements
+from replay_proxy.store import Store, files, readers, statements
+from replay_proxy.store.kept import Kept
 from replay_proxy.store.positions import SharedPositions
+from replay_proxy.store.readers import Readers
 from replay_proxy.timeline import Arrivals, Timeline
 from replay_proxy.wire import Request
 
@@ -115,6 +118,77 @@ def test_an_answer_can_be_taken_while_it_is_being_recorded(store: Store) -> None
         assert await tape.take(one.fingerprint) == one
 
     asyncio.run(scenario())
+
+
+def test_what_was_read_is_not_read_again_until_somebody_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = interaction(b"old"), interaction(b"other", user="2")
+    path = record(tmp_path, one)
+    read: list[str] = []
+    reading = Readers.read
+
+    def noted(self: Readers, path: Path, sql: str, *parameters: Any) -> list[sqlite3.Row]:
+        read.append(sql)
+        return reading(self, path, sql, *parameters)
+
+    monkeypatch.setattr(Readers, "read", noted)
+    store = Store(tmp_path, writable=False)
+
+    def take(key: str) -> tuple[Interaction | None, bool]:
+        read.clear()
+        taken = asyncio.run(store.cassette("default").take(key))
+        return taken, statements.READ_INTERACTION in read
+
+    try:
+        assert take(one.fingerprint) == (one, True)
+        assert take(one.fingerprint) == (one, False)
+        record(tmp_path, other)
+        assert take(one.fingerprint) == (one, True)
+        assert take(one.fingerprint) == (one, False)
+        again, more = interaction(b"again"), interaction(b"more")
+        record(tmp_path, again, more)
+        assert [take(one.fingerprint)[0] for _ in range(3)] == [again, more, more]
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM interaction")
+        assert take(one.fingerprint)[0] is None
+    finally:
+        store.close()
+
+
+def test_what_is_kept_of_a_cassette_does_not_outlive_its_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "OPEN_CASSETTES", 1)
+    old, new = interaction(b"old"), interaction(b"new")
+    path = record(tmp_path, old)
+    store = Store(tmp_path, writable=False)
+    try:
+        assert asyncio.run(store.cassette("default").take(old.fingerprint)) == old
+        record(tmp_path / "else", old).rename(tmp_path / "another.sqlite")
+        assert asyncio.run(store.cassette("another").take(old.fingerprint)) == old
+        path.unlink()
+        record(tmp_path, new)
+        assert asyncio.run(store.cassette("default").take(old.fingerprint)) == new
+    finally:
+        store.close()
+
+
+def test_no_more_is_kept_than_its_bytes_allow(tmp_path: Path) -> None:
+    one, two, three = (interaction(b"x" * 4_000, user=str(number)) for number in range(3))
+    size = 2_000 + 4_000 + len(one.request.body) + 80 * 4_000
+    kept = Kept(most_bytes=2 * size)
+    for each in (one, two, two):
+        kept.put(tmp_path, each.fingerprint, 1, each)
+    assert kept.get(tmp_path, one.fingerprint, 1) == one
+    kept.put(tmp_path, three.fingerprint, 1, three)
+    have = [kept.get(tmp_path, each.fingerprint, 1) for each in (one, two, three)]
+    assert have == [one, None, three]
+    assert kept.get(tmp_path, one.fingerprint, 2) is None
+    assert kept.get(tmp_path / "other", one.fingerprint, 1) is None
+    kept.put(tmp_path, "large", 1, interaction(b"x" * 9_000))
+    assert kept.get(tmp_path, "large", 1) is None
+    assert kept.get(tmp_path, one.fingerprint, 1) == one
 
 
 def test_answers_replay_by_arrival_and_the_last_one_repeats(tmp_path: Path) -> None:

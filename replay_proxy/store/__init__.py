@@ -11,6 +11,7 @@ from pathlib import Path
 from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.matching import Rule
 from replay_proxy.settings import Repeats
+from replay_proxy.store.kept import Kept
 from replay_proxy.store.keys import Keys
 from replay_proxy.store.positions import open_positions, run_name
 from replay_proxy.store.readers import Readers
@@ -41,6 +42,7 @@ class Store:
         self._run = run_name()
         self._positions = open_positions()
         self._readers = Readers()
+        self._kept = Kept()
         self._keys = None if self._rule.exact else Keys()
         self._tapes: dict[str, Tape] = {}
         self._writer = Writer(self._begin_take) if writable else None
@@ -53,6 +55,7 @@ class Store:
             name,
             self._directory / f"{name}.sqlite",
             readers=self._readers,
+            kept=self._kept,
             writer=self._writer,
             positions=self._positions,
             repeats=self._repeats,

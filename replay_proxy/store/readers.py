@@ -1,5 +1,6 @@
 """Read-only connections to cassettes, a bounded number of them open at once."""
 
+import itertools
 import sqlite3
 from collections import OrderedDict
 from pathlib import Path
@@ -16,6 +17,17 @@ class Readers:
 
     def __init__(self) -> None:
         self._open: OrderedDict[Path, sqlite3.Connection] = OrderedDict()
+        self._opened = itertools.count()
+        self._numbers: dict[Path, int] = {}
+
+    def version(self, path: Path) -> tuple[int, int] | None:
+        """Differs once anybody has committed to the file; None when there is none (yet).
+
+        Costs a third of a look-up. Raises ``StoreError``.
+        """
+        rows = self.read(path, "PRAGMA data_version")
+        # SQLite's number is a connection's own, and says nothing about another one's.
+        return (self._numbers[path], rows[0][0]) if rows else None
 
     def read(
         self, path: Path, sql: str, parameters: dict[str, Any] | None = None
@@ -30,6 +42,7 @@ class Readers:
             connection = open_to_read(path)
             connection.row_factory = sqlite3.Row
             self._open[path] = connection
+            self._numbers[path] = next(self._opened)
         self._open.move_to_end(path)
         try:
             return connection.execute(sql, parameters or {}).fetchall()

@@ -18,6 +18,7 @@ from replay_proxy.settings import Repeats
 from replay_proxy.store import statements
 from replay_proxy.store.answers import Answers, ByFingerprint, ByRule
 from replay_proxy.store.files import damaged
+from replay_proxy.store.kept import Kept
 from replay_proxy.store.keys import Keys
 from replay_proxy.store.positions import Positions
 from replay_proxy.store.readers import Readers
@@ -44,6 +45,7 @@ class Tape:
         path: Path,
         *,
         readers: Readers,
+        kept: Kept,
         writer: Writer | None,
         positions: Positions,
         repeats: Repeats,
@@ -53,10 +55,11 @@ class Tape:
         self.name = name
         self._path = path
         self._readers = readers
+        self._kept = kept
         self._writer = writer
         self._positions = positions
         self._repeats = repeats
-        self._counted: tuple[int, Counts] | None = None
+        self._counted: tuple[tuple[int, int], Counts] | None = None
         self._answers: Answers = ByRule(path, rule, keys) if keys else ByFingerprint(path, readers)
 
     def check(self) -> None:
@@ -65,6 +68,10 @@ class Tape:
 
     async def take(self, key: str) -> Interaction | None:
         """The next answer to this key; see ``Cassette.take``."""
+        version = self._readers.version(self._path)
+        known = self._kept.get(self._path, key, version)
+        if known is not None:
+            return known
         first = await self._answers.some(key, 0, 2)
         if not first:
             return None
@@ -79,9 +86,12 @@ class Tape:
             answer = nth[0]
         row = self._read(statements.READ_INTERACTION, {"id": answer})[0]
         try:
-            return from_row(dict(row))
+            interaction = from_row(dict(row))
         except ValueError as error:
             raise damaged(self._path, f"interaction {answer}: {error}") from error
+        if len(first) == 1 and self._repeats is not Repeats.FAIL:
+            self._kept.put(self._path, key, version, interaction)
+        return interaction
 
     async def add(self, interaction: Interaction) -> None:
         """Commit an interaction; see ``Cassette.add``."""
@@ -132,13 +142,13 @@ class Tape:
 
     async def counts(self) -> Counts | None:
         """How much there is; see ``Cassette.counts``."""
-        version = self._read("PRAGMA data_version")
-        if not version:
+        version = self._readers.version(self._path)
+        if version is None:
             return None
         # Counting reads a whole index: once, and again when something was committed.
-        if self._counted is None or self._counted[0] != version[0][0]:
+        if self._counted is None or self._counted[0] != version:
             counts = Counts(*self._read(statements.COUNT_INTERACTIONS)[0])
-            self._counted = version[0][0], counts
+            self._counted = version, counts
         return self._counted[1]
 
     def _read(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Any]:

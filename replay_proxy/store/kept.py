@@ -1,0 +1,51 @@
+"""``Kept``: interactions that were read lately, so that what is asked for again is not read again.
+
+Bounded in bytes, over all cassettes, so that memory does not grow with what they hold. Whether one
+is still what the file says is told by the file's version, which the caller gives.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from pathlib import Path
+
+from replay_proxy.cassette import Interaction
+
+#: So much is kept, by estimate.
+MOST_BYTES = 16 * 1024 * 1024
+#: What an interaction takes besides its bodies, and each of its chunks.
+_BYTES, _CHUNK_BYTES = 2_000, 80
+
+
+class Kept:
+    """The interactions that keys of cassettes led to; those unused for longest go first."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[tuple[Path, str], tuple[Hashable, Interaction]] = OrderedDict()
+
+    def get(self, cassette: Path, key: str, version: Hashable) -> Interaction | None:
+        """What the key led to in this version of the cassette, if it is known."""
+        found = self._kept.get((cassette, key))
+        if found is None or found[0] != version:
+            return None
+        self._kept.move_to_end((cassette, key))
+        return found[1]
+
+    def put(self, cassette: Path, key: str, version: Hashable, interaction: Interaction) -> None:
+        """Keep what the key leads to in this version, in place of any other."""
+        replaced = self._kept.pop((cassette, key), None)
+        if replaced is not None:
+            self._bytes -= _size(replaced[1])
+        if (size := _size(interaction)) > self._most_bytes:
+            return  # It would drive out all others.
+        self._kept[cassette, key] = version, interaction
+        self._bytes += size
+        while self._bytes > self._most_bytes:
+            _, (_, gone) = self._kept.popitem(last=False)
+            self._bytes -= _size(gone)
+
+
+def _size(interaction: Interaction) -> int:
+    bodies = len(interaction.body) + len(interaction.request.body)
+    return _BYTES + bodies + _CHUNK_BYTES * len(interaction.timeline.ends)
