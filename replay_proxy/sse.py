@@ -119,6 +119,8 @@ def event_ends(body: bytes) -> list[int]:
 
 def _is_hinting(text: bytes) -> bool:
     """Whether a terminal line may be in it. Most text has none of these words."""
+    if text.startswith(b"data: {") and text.find(b"\n") >= len(text) - 2 and b"\r" not in text:
+        return b"response." in text  # A line of JSON, as most events are.
     return b"DONE]" in text or b"done" in text or b"complete" in text or b"failed" in text
 
 
