@@ -179,6 +179,13 @@ def test_the_end_of_an_event_is_no_end_of_the_next_one() -> None:
     assert progress([DELTA + b"\n\n", b"event: response.completed\ndata: {}\n"]) is ENDING
 
 
+def test_the_end_is_seen_behind_json_in_the_same_chunk_whatever_ends_its_line() -> None:
+    for newline in (b"\r", b"\n", b"\r\n"):
+        stream = TerminalEvent()
+        chunk = b'data: {"a":1}' + newline + b"data: [DONE]" + newline
+        assert stream.feed(chunk + b"\n") is not Progress.RUNNING
+
+
 def test_a_stream_that_never_says_its_end_is_running() -> None:
     assert progress([DELTA + b"\n\n"] * 100) is RUNNING
     assert progress([]) is RUNNING
