@@ -81,10 +81,12 @@ class Player:
 
 
 async def _instant(interaction: Interaction) -> AsyncGenerator[bytes]:
-    for number, (_, chunk) in enumerate(interaction.timeline.chunks(interaction.body), 1):
+    body, start = interaction.body, 0
+    for number, end in enumerate(interaction.timeline.ends, 1):
         if number % CHUNKS_PER_TURN == 0:
             await asyncio.sleep(0)
-        yield chunk
+        yield body[start:end]
+        start = end
 
 
 def _without_waiting(headers: Headers) -> Headers:

@@ -21,7 +21,7 @@ from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.errors import CassetteDamaged, CassetteMissing, StoreError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.store import Store, files, readers, statements
-from replay_proxy.store.kept import Kept
+from replay_proxy.store.kept import ONE_IN, Kept
 from replay_proxy.store.positions import SharedPositions
 from replay_proxy.store.readers import Readers
 from replay_proxy.timeline import Arrivals, Timeline
@@ -181,12 +181,16 @@ def test_no_more_is_kept_than_its_bytes_allow(tmp_path: Path) -> None:
     for each in (one, two, two):
         kept.put(tmp_path, each.fingerprint, 1, each)
     assert kept.get(tmp_path, one.fingerprint, 1) == one
+    for _ in range(ONE_IN - 1):
+        kept.put(tmp_path, three.fingerprint, 1, three)
+        assert kept.get(tmp_path, three.fingerprint, 1) is None
     kept.put(tmp_path, three.fingerprint, 1, three)
     have = [kept.get(tmp_path, each.fingerprint, 1) for each in (one, two, three)]
     assert have == [one, None, three]
     assert kept.get(tmp_path, one.fingerprint, 2) is None
     assert kept.get(tmp_path / "other", one.fingerprint, 1) is None
-    kept.put(tmp_path, "large", 1, interaction(b"x" * 9_000))
+    for _ in range(ONE_IN):
+        kept.put(tmp_path, "large", 1, interaction(b"x" * 9_000))
     assert kept.get(tmp_path, "large", 1) is None
     assert kept.get(tmp_path, one.fingerprint, 1) == one
 

@@ -24,17 +24,21 @@ _BATCH = 64
 
 
 class Answers(Protocol):
-    """Looks interactions up by key."""
+    """Looks interactions up by key, once it is ready."""
 
-    async def some(self, key: str, n: int, limit: int) -> Sequence[int]:
+    async def ready(self) -> None:
+        """Return when all that was recorded is known. Raises ``StoreError``."""
+        ...
+
+    def some(self, key: str, n: int, limit: int) -> Sequence[int]:
         """Up to ``limit`` ids from number ``n`` on."""
         ...
 
-    async def count(self, key: str) -> int:
+    def count(self, key: str) -> int:
         """How many there are."""
         ...
 
-    async def current(self) -> Sequence[int]:
+    def current(self) -> Sequence[int]:
         """Every id that some key leads to, in order of arrival."""
         ...
 
@@ -50,15 +54,18 @@ class ByFingerprint:
         self._path = path
         self._readers = readers
 
-    async def some(self, key: str, n: int, limit: int) -> Sequence[int]:
+    async def ready(self) -> None:
+        """The index is."""
+
+    def some(self, key: str, n: int, limit: int) -> Sequence[int]:
         """Up to ``limit`` ids from number ``n`` on."""
         return self._ids(statements.ANSWERS, fingerprint=key, n=n, limit=limit)
 
-    async def count(self, key: str) -> int:
+    def count(self, key: str) -> int:
         """How many there are."""
         return sum(self._ids(statements.COUNT_ANSWERS, fingerprint=key))
 
-    async def current(self) -> Sequence[int]:
+    def current(self) -> Sequence[int]:
         """Every id that some key leads to, in order of arrival."""
         return self._ids(statements.CURRENT)
 
@@ -83,32 +90,29 @@ class ByRule:
         self._is_read = False
         self._reading: asyncio.Task[None] | None = None
 
-    async def some(self, key: str, n: int, limit: int) -> Sequence[int]:
-        """Up to ``limit`` ids from number ``n`` on."""
-        await self._read_once()
-        return self._keys.some(self._path, key, n, limit)
-
-    async def count(self, key: str) -> int:
-        """How many there are."""
-        await self._read_once()
-        return self._keys.count(self._path, key)
-
-    async def current(self) -> Sequence[int]:
-        """Every id that some key leads to, in order of arrival."""
-        await self._read_once()
-        return self._keys.current(self._path)
-
-    def added(self, interaction: Interaction) -> None:
-        """Put what was recorded just now in place of older takes."""
-        self._keys.put(self._path, [(self._rule.key(interaction.request), _NOW, interaction.id)])
-
-    async def _read_once(self) -> None:
+    async def ready(self) -> None:
         """Wait until the cassette, if there is one, has been read. Raises ``StoreError``."""
         if self._is_read or not self._path.exists():
             return
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
         await asyncio.shield(self._reading)
+
+    def some(self, key: str, n: int, limit: int) -> Sequence[int]:
+        """Up to ``limit`` ids from number ``n`` on."""
+        return self._keys.some(self._path, key, n, limit)
+
+    def count(self, key: str) -> int:
+        """How many there are."""
+        return self._keys.count(self._path, key)
+
+    def current(self) -> Sequence[int]:
+        """Every id that some key leads to, in order of arrival."""
+        return self._keys.current(self._path)
+
+    def added(self, interaction: Interaction) -> None:
+        """Put what was recorded just now in place of older takes."""
+        self._keys.put(self._path, [(self._rule.key(interaction.request), _NOW, interaction.id)])
 
     async def _read(self) -> None:
         try:

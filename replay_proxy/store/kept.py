@@ -12,6 +12,9 @@ from replay_proxy.cassette import Interaction
 
 #: So much is kept, by estimate.
 MOST_BYTES = 16 * 1024 * 1024
+#: When it is full, one in so many drives others out: of a cassette that is asked for from end to
+#: end a part stays that is found again, and what is asked for often comes in soon enough.
+ONE_IN = 16
 #: What an interaction takes besides its bodies, and each of its chunks.
 _BYTES, _CHUNK_BYTES = 2_000, 80
 
@@ -22,6 +25,7 @@ class Kept:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
+        self._refused = 0
         self._kept: OrderedDict[tuple[Path, str], tuple[Hashable, Interaction]] = OrderedDict()
 
     def get(self, cassette: Path, key: str, version: Hashable) -> Interaction | None:
@@ -37,8 +41,11 @@ class Kept:
         replaced = self._kept.pop((cassette, key), None)
         if replaced is not None:
             self._bytes -= _size(replaced[1])
-        if (size := _size(interaction)) > self._most_bytes:
-            return  # It would drive out all others.
+        size = _size(interaction)
+        if self._bytes + size > self._most_bytes:
+            self._refused += 1
+            if self._refused % ONE_IN or size > self._most_bytes:
+                return
         self._kept[cassette, key] = version, interaction
         self._bytes += size
         while self._bytes > self._most_bytes:

@@ -3,6 +3,8 @@
 import itertools
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,20 @@ class Readers:
         rows = self.read(path, "PRAGMA data_version")
         # SQLite's number is a connection's own, and says nothing about another one's.
         return (self._numbers[path], rows[0][0]) if rows else None
+
+    @contextmanager
+    def one_state(self, path: Path) -> Iterator[None]:
+        """What is read of a file inside is of one state, and locks the file only once.
+
+        Nothing may be waited for inside. Raises ``StoreError``.
+        """
+        self.read(path, "BEGIN")
+        connection = self._open.get(path)  # None when there is no file (yet).
+        try:
+            yield
+        finally:
+            if connection is not None and connection.in_transaction:
+                self.read(path, "COMMIT")
 
     def read(
         self, path: Path, sql: str, parameters: dict[str, Any] | None = None

@@ -70,8 +70,8 @@ def from_row(row: Row) -> Interaction:
         body=row["body"],
         timeline=Timeline(
             head_us=row["head_us"],
-            offsets_us=tuple(pair[0] for pair in pairs),
-            ends=tuple(pair[1] for pair in pairs),
+            offsets_us=tuple([pair[0] for pair in pairs]),
+            ends=tuple([pair[1] for pair in pairs]),
             total_us=row["total_us"],
         ),
     )

@@ -68,30 +68,11 @@ class Tape:
 
     async def take(self, key: str) -> Interaction | None:
         """The next answer to this key; see ``Cassette.take``."""
-        version = self._readers.version(self._path)
-        known = self._kept.get(self._path, key, version)
-        if known is not None:
-            return known
-        first = await self._answers.some(key, 0, 2)
-        if not first:
-            return None
-        answer = first[0]
-        if len(first) > 1 or self._repeats is Repeats.FAIL:
-            n = self._positions.advance(self.name, key)
-            count = await self._answers.count(key) if self._repeats is not Repeats.FAIL else n + 1
-            n = n % count if self._repeats is Repeats.CYCLE else min(n, count - 1)
-            nth = await self._answers.some(key, n, 1)
-            if not nth:
-                return None
-            answer = nth[0]
-        row = self._read(statements.READ_INTERACTION, {"id": answer})[0]
-        try:
-            interaction = from_row(dict(row))
-        except ValueError as error:
-            raise damaged(self._path, f"interaction {answer}: {error}") from error
-        if len(first) == 1 and self._repeats is not Repeats.FAIL:
-            self._kept.put(self._path, key, version, interaction)
-        return interaction
+        await self._answers.ready()
+        with self._readers.one_state(self._path):
+            version = self._readers.version(self._path)
+            known = self._kept.get(self._path, key, version)
+            return known if known is not None else self._look_up(key, version)
 
     async def add(self, interaction: Interaction) -> None:
         """Commit an interaction; see ``Cassette.add``."""
@@ -102,7 +83,8 @@ class Tape:
 
     async def answers(self, key: str) -> int:
         """How many answers there are; see ``Cassette.answers``."""
-        return await self._answers.count(key)
+        await self._answers.ready()
+        return self._answers.count(key)
 
     async def near(self, request: Request) -> list[Recorded]:
         """Requests that share the most features, the rarer the more; see ``Cassette.near``."""
@@ -128,7 +110,8 @@ class Tape:
 
     async def unused(self, used: Collection[int]) -> list[int]:
         """What nobody asked for; see ``Cassette.unused``."""
-        return [number for number in await self._answers.current() if number not in used]
+        await self._answers.ready()
+        return [number for number in self._answers.current() if number not in used]
 
     async def recorded(self, ids: Sequence[int]) -> list[Recorded]:
         """The requests of these; see ``Cassette.recorded``."""
@@ -150,6 +133,29 @@ class Tape:
             counts = Counts(*self._read(statements.COUNT_INTERACTIONS)[0])
             self._counted = version, counts
         return self._counted[1]
+
+    def _look_up(self, key: str, version: tuple[int, int] | None) -> Interaction | None:
+        first = self._answers.some(key, 0, 2)
+        if not first:
+            return None
+        answer = first[0]
+        repeats = len(first) > 1 or self._repeats is Repeats.FAIL
+        if repeats:
+            n = self._positions.advance(self.name, key)
+            count = self._answers.count(key) if self._repeats is not Repeats.FAIL else n + 1
+            n = n % count if self._repeats is Repeats.CYCLE else min(n, count - 1)
+            nth = self._answers.some(key, n, 1)
+            if not nth:
+                return None
+            answer = nth[0]
+        row = self._read(statements.READ_INTERACTION, {"id": answer})[0]
+        try:
+            interaction = from_row(dict(row))
+        except ValueError as error:
+            raise damaged(self._path, f"interaction {answer}: {error}") from error
+        if not repeats:
+            self._kept.put(self._path, key, version, interaction)
+        return interaction
 
     def _read(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         return self._readers.read(self._path, sql, parameters)
