@@ -11,7 +11,7 @@ from pathlib import Path
 from replay_proxy.cassette import Interaction
 
 #: So much is kept, by estimate.
-MOST_BYTES = 16 * 1024 * 1024
+MOST_BYTES = 24 * 1024 * 1024
 #: When it is full, one in so many drives others out: of a cassette that is asked for from end to
 #: end a part stays that is found again, and what is asked for often comes in soon enough.
 ONE_IN = 16

@@ -150,7 +150,7 @@ class Tape:
             answer = nth[0]
         row = self._read(statements.READ_INTERACTION, {"id": answer})[0]
         try:
-            interaction = from_row(dict(row))
+            interaction = from_row(row)
         except ValueError as error:
             raise damaged(self._path, f"interaction {answer}: {error}") from error
         if not repeats:
