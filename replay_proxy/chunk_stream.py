@@ -1,49 +1,27 @@
 """An answer's body as it comes from a connection of aiohttp's: HTTP chunks with their borders."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Protocol
+from collections.abc import AsyncIterator
 
 import aiohttp
 import httpx
-from aiohttp.connector import Connection
 
+from replay_proxy.answer_reader import REJOIN_S
 from replay_proxy.transport_errors import in_httpx_words
-
-#: How long the rest of an HTTP chunk is waited for before its beginning is passed on alone.
-REJOIN_S = 0.02
-
-
-class Holder(Protocol):
-    """What holds the connection that an answer comes from."""
-
-    def close(self) -> object:
-        """Drop the connection."""
-        ...
-
-    def release(self) -> object:
-        """Give the connection back."""
-        ...
 
 
 class ChunkStream(httpx.AsyncByteStream):
     """The answer's body: HTTP chunks where there are any, else pieces as they arrive."""
 
-    def __init__(
-        self,
-        content: aiohttp.StreamReader,
-        headers: Mapping[str, str],
-        connection: Connection | None,
-        holder: Holder,
-        request: httpx.Request,
-    ) -> None:
-        self._content = content
-        self._holder = holder
+    def __init__(self, answer: aiohttp.ClientResponse, request: httpx.Request) -> None:
+        self._answer = answer
+        self._content = answer.content
         self._request = request
-        self._chunked = "chunked" in headers.get("transfer-encoding", "").lower()
-        self._framed = self._chunked or "content-length" in headers
+        self._chunked = "chunked" in answer.headers.get("transfer-encoding", "").lower()
+        self._framed = self._chunked or "content-length" in answer.headers
         # aiohttp does not tell a reader of everything that ends a connection: broken framing leaves
         # it waiting, and where the end of the connection ends the body a reset looks like one.
+        connection = answer.connection
         protocol = connection.protocol if connection is not None else None
         self._lost = protocol.closed if protocol is not None else None
         if self._lost is not None:
@@ -90,6 +68,6 @@ class ChunkStream(httpx.AsyncByteStream):
         if self._lost is not None:
             self._lost.remove_done_callback(self._connection_lost)
         if self._content.at_eof():
-            self._holder.release()
+            self._answer.release()
         else:
-            self._holder.close()
+            self._answer.close()

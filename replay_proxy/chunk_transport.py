@@ -1,8 +1,7 @@
 """An httpx transport over aiohttp's connections that keeps HTTP chunk boundaries.
 
 It exists because httpx's own transport reports what one socket read held, so that an HTTP chunk
-which straddles two reads is seen as two; aiohttp tells where a chunk ends
-(`StreamReader.readchunk`), and carries several times as many streams a second.
+which straddles two reads is seen as two, and because it carries fewer streams a second.
 Decision 0002 has the measurements. Nothing in here knows of recording.
 """
 
@@ -17,13 +16,12 @@ from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
+from replay_proxy.answer_reader import FIELD_BYTES, FIELDS, AnswerReader
 from replay_proxy.chunk_stream import ChunkStream
 from replay_proxy.transport_errors import in_httpx_words
 
 #: A request body from this size on is not written at once.
 LARGE_BYTES = 1 << 20
-#: What a server may send before its answer's body.
-LINE_BYTES, FIELD_BYTES, FIELDS = 65_536, 65_536, 1_000
 #: Asking twice is the same as asking once (RFC 9110, section 9.2.2).
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
@@ -56,7 +54,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
             timeout=self._timeout,
             auto_decompress=False,
             skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
-            max_line_size=LINE_BYTES,
+            max_line_size=FIELD_BYTES,
             max_field_size=FIELD_BYTES,
             max_headers=FIELDS,
             trace_configs=[trace],
@@ -67,14 +65,14 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         if self._session is None:
             self._session = self._open()
         with in_httpx_words(request):
-            if self._proxy is None and len(request.content) < LARGE_BYTES:
-                return await self._send_at_once(self._session, request)
-            return await self._send_in_pieces(self._session, request)
+            if self._proxy or len(request.content) >= LARGE_BYTES or request.method == "HEAD":
+                return await self._send_in_pieces(self._session, request)
+            return await self._send_at_once(self._session, request)
 
     async def _send_in_pieces(
         self, session: aiohttp.ClientSession, request: httpx.Request
     ) -> httpx.Response:
-        """Let aiohttp write the request: it may have to wait, or to be worded for a proxy."""
+        """Let aiohttp write, which may have to wait or to word it for a proxy, and read."""
         answer = await session.request(
             request.method,
             URL(_origin(request) + _target(request), encoded=True),
@@ -86,7 +84,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
             proxy=self._proxy,
             trace_request_ctx=request.extensions.get("on_sent"),
         )
-        stream = ChunkStream(answer.content, answer.headers, answer.connection, answer, request)
+        stream = ChunkStream(answer, request)
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=stream)
 
     async def _send_at_once(
@@ -118,10 +116,18 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         origin = _origin(request)
         if origin not in self._origins:
             self._origins[origin] = aiohttp.ClientRequest("GET", URL(origin))
-        try:
-            return await session.connector.connect(self._origins[origin], [], self._timeout)
-        except TimeoutError as error:
-            raise aiohttp.ConnectionTimeoutError from error
+        while True:
+            try:
+                connection = await session.connector.connect(
+                    self._origins[origin], [], self._timeout
+                )
+            except TimeoutError as error:
+                raise aiohttp.ConnectionTimeoutError from error
+            protocol = connection.protocol
+            kept = protocol is not None and protocol.read_timeout is not None
+            if protocol is None or not kept or not protocol.should_close:
+                return connection
+            connection.close()  # Something came on it that nobody has asked for.
 
     async def _exchange(
         self, connection: Connection, written: bytes, request: httpx.Request
@@ -129,26 +135,13 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None:
             raise aiohttp.ServerDisconnectedError
-        protocol.set_response_params(
-            skip_payload=request.method == "HEAD",
-            read_until_eof=True,
-            auto_decompress=False,
-            read_timeout=self._timeout.sock_read,
-            max_line_size=LINE_BYTES,
-            max_field_size=FIELD_BYTES,
-            max_headers=FIELDS,
-        )
+        answer = AnswerReader(connection, protocol, transport, request, self._timeout.sock_read)
         transport.write(written)
         if on_sent := request.extensions.get("on_sent"):
             on_sent()
         protocol.start_timeout()
-        status = 100
-        while 100 <= status < 200 and status != 101:
-            message, content = await protocol.read()
-            status = message.code
-        stream = ChunkStream(content, message.headers, connection, connection, request)
-        content.on_eof(connection.release)
-        return httpx.Response(status, headers=message.raw_headers, stream=stream)
+        status = await answer.head()
+        return httpx.Response(status, headers=answer.headers, stream=answer)
 
     async def aclose(self) -> None:
         """Close every connection."""

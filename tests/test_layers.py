@@ -41,6 +41,7 @@ LAYERS = {
 }
 #: Modules that belong to a part of another name.
 BELONGS_TO = {
+    "answer_reader": "upstream",
     "chunk_stream": "upstream",
     "chunk_transport": "upstream",
     "child": "cli",
@@ -60,6 +61,7 @@ ALLOWED = {
     "aiohttp": {"upstream"},
     "dotenv": {"settings"},
     "fastapi": {"app"},
+    "httptools": {"upstream"},
     "httpx": {"upstream"},
     "multidict": {"upstream"},
     "jsonpath": {"matching"},

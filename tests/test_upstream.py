@@ -713,7 +713,61 @@ def test_trailers_and_extensions_of_chunks_are_no_content() -> None:
     assert server.connections == 1
 
 
+def test_a_chunk_is_received_whole_while_nobody_reads() -> None:
+    async def scenario(upstream: Upstream) -> list[bytes]:
+        response = await upstream.handle(request())
+        await asyncio.sleep(0.3)  # Longer than the timeout: it is not the server that is slow.
+        assert not server.requests[0].finished.is_set()
+        return await read(response)
+
+    chunks = [b"%04d" % number * 16_384 for number in range(400)]
+    with ScriptedUpstream(lambda _: Answer(steps=chunks)) as server:
+        assert (
+            run(scenario, lambda: Upstream(server.base_url, clock=MonotonicClock(), timeout_s=0.2))
+            == chunks
+        )
+
+
 # --- real sockets: where a body ends ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("apart_s", [0.0, 0.05])
+@pytest.mark.parametrize(
+    "more", [b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 1\r\n\r\nx", b"x"]
+)
+def test_what_follows_an_answer_is_not_the_answer_to_the_next_request(
+    more: bytes, apart_s: float
+) -> None:
+    async def scenario(upstream: Upstream) -> list[list[bytes]]:
+        came = []
+        for _ in range(2):
+            came.append(await read(await upstream.handle(request("POST", body=b"{}"))))
+            await asyncio.sleep(0.2)
+        return came
+
+    steps: list[Step] = [Raw(LENGTH_9 + b"all of it"), Wait(apart_s), Raw(more)]
+    if not apart_s:
+        steps = [Raw(LENGTH_9 + b"all of it" + more)]
+    came, server = on_wire(whole(*steps), scenario)
+    assert came == [[b"all of it"]] * 2
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"x: " + b"a" * 70_000 + b"\r\n", id="a header"),
+        pytest.param(b"x: a\r\n" * 1_001, id="headers"),
+        pytest.param(b"x: " + b"a" * 1_100_000, id="without end"),
+        pytest.param(b"x: a\0b\r\n", id="a null"),
+        pytest.param(b"content-length: 3\r\ntransfer-encoding: chunked\r\n", id="two lengths"),
+        pytest.param(b"content-length: -1\r\n", id="a length below nothing"),
+    ],
+)
+def test_a_head_that_cannot_be_passed_on_is_no_answer(head: bytes) -> None:
+    raw = Raw(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n0\r\n\r\n")
+    with pytest.raises(UpstreamUnreachable, match="HttpProcessingError"):
+        on_wire(whole(raw), asking(request()))
 
 
 @pytest.mark.parametrize(
