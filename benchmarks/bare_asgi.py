@@ -25,13 +25,13 @@ def bare(stream: Sequence[bytes]) -> Callable[[Scope, Receive, Send], Awaitable[
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError("no lifespan, and no sockets")
-        body = b""
+        pieces = []
         while True:
             message = await receive()
-            body += message.get("body", b"")
+            pieces.append(message.get("body", b""))
             if not message.get("more_body"):
                 break
-        if b'"stream":true' not in body:
+        if b'"stream":true' not in b"".join(pieces):
             length = (b"content-length", b"%d" % len(PLAIN))
             await send(_start((b"content-type", b"application/json"), length))
             await send({"type": "http.response.body", "body": PLAIN})

@@ -1,18 +1,29 @@
-"""The chats of ``benchmarks.ratios``: what is asked, what is answered, and cassettes of both.
+"""The chats of the benchmarks: what is asked, what is answered, and cassettes of both.
 
 How it is asked and timed is not known here. Every answer says the key of its question, so that a
-wrong one is seen. A stream has 100 events of text.
+wrong one is seen. A stream has 100 events of text, unless another number is asked for.
 """
 
 import asyncio
 import json
+import random
+import shutil
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from itertools import accumulate, islice
 from pathlib import Path
 
-from benchmarks.size import kept
-from replay_proxy.cassette import Interaction
+from replay_proxy.cassette import Interaction, interaction_id
+from replay_proxy.fingerprint import fingerprint
 from replay_proxy.store import Store
+from replay_proxy.store.tables import SCHEMA
+from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request
 
+#: A question: the body, a text that its answer has, and how often at least.
+Questions = list[tuple[str, str, int]]
+
+CACHE = Path(__file__).parents[1] / ".cache" / "cassettes"
 EVENTS = 100
 #: Characters of text in an event.
 EVENT_SIZE = 7
@@ -25,20 +36,26 @@ def question(number: int) -> str:
     return f"question number {number:06d} about replay cassettes, please answer"
 
 
-def body(prompt: str, *, stream: bool) -> str:
+def questions(size: int, *, stream: bool) -> Questions:
+    """At most 2,000 of a cassette's, at random."""
+    numbers = random.Random(size).sample(range(size // 2), min(size // 2, 2_000))
+    return [(body(question(number), stream=stream), key(number), 1) for number in numbers]
+
+
+def body(prompt: str, *, stream: bool, **more: object) -> str:
     messages = [{"role": "user", "content": prompt}]
-    return _json({"model": "gpt-4o", "messages": messages, "stream": stream})
+    return _json({"model": "gpt-4o", "messages": messages, "stream": stream, **more})
 
 
 def key(number: int) -> str:
     return f"K{number:06d}"
 
 
-def text(number: int, *, stream: bool) -> str:
+def text(number: int, *, stream: bool, events: int = EVENTS) -> str:
     """What the answer says; plain ones are shorter."""
     if not stream:
         return key(number) + " recorded reply text" * 5
-    return key(number) + "".join(f" tok{event:03d}" for event in range(1, EVENTS))
+    return key(number) + "".join(f" tok{event % 1000:03d}" for event in range(1, events))
 
 
 def plain(number: int) -> bytes:
@@ -48,9 +65,9 @@ def plain(number: int) -> bytes:
     return _json({**_head(number, "chat.completion"), "choices": [choice], "usage": usage}).encode()
 
 
-def chunks(number: int) -> list[bytes]:
+def chunks(number: int, events: int = EVENTS) -> list[bytes]:
     """A stream's events: the text, the reason why it ends, and the mark of the end."""
-    said = text(number, stream=True)
+    said = text(number, stream=True, events=events)
     pieces = [said[at : at + EVENT_SIZE] for at in range(0, len(said), EVENT_SIZE)]
     choices = [
         *({"index": 0, "delta": {"content": piece}, "finish_reason": None} for piece in pieces),
@@ -61,33 +78,63 @@ def chunks(number: int) -> list[bytes]:
     return [*events, b"data: [DONE]\n\n"]
 
 
-def build(directory: Path, size: int) -> None:
-    """A cassette ``default`` with so many interactions, half of them streams."""
-    directory.mkdir()
+def cached(size: int) -> Path:
+    """A store whose cassette ``default`` has so many interactions, half of them streams.
+
+    It is made once, and again when this page or the tables change; ``make clean`` removes it.
+    """
+    made_by = sha256(Path(__file__).read_bytes() + "".join(SCHEMA).encode()).hexdigest()[:12]
+    place = CACHE / f"{size}-{made_by}"
+    if not place.exists():
+        half_made = place.with_suffix(".part")
+        shutil.rmtree(half_made, ignore_errors=True)
+        build(half_made, map(_numbered, range(size)))
+        half_made.rename(place)
+    return place
+
+
+def build(directory: Path, interactions: Iterable[Interaction]) -> None:
+    """A new store with a cassette ``default`` of these."""
+    directory.mkdir(parents=True)
     store = Store(directory, writable=True)
 
     async def fill() -> None:
         tape = store.cassette("default")
-        for start in range(0, size, 512):
-            numbers = range(start, min(start + 512, size))
-            await asyncio.gather(
-                *(
-                    tape.add(_interaction(number // 2, stream=bool(number % 2)))
-                    for number in numbers
-                )
-            )
+        for some in _batches(interactions):
+            await asyncio.gather(*map(tape.add, some))
 
     asyncio.run(fill())
     store.close()
 
 
-def _interaction(number: int, *, stream: bool) -> Interaction:
-    arrived_us = 1_700_000_000_000_000 + 2 * number + stream
-    asked = body(question(number), stream=stream).encode()
-    request = Request("POST", "/v1/chat/completions", "", (), asked, arrived_us)
-    answered = chunks(number) if stream else [plain(number)]
+def interaction(number: int, asked: str, answered: list[bytes], *, stream: bool) -> Interaction:
+    """One whose answer came at once, in these chunks; numbers are those of arrival."""
+    arrived_us = 1_700_000_000_000_000 + number
+    request = Request("POST", "/v1/chat/completions", "", (), asked.encode(), arrived_us)
     media_type = b"text/event-stream; charset=utf-8" if stream else b"application/json"
-    return kept(request, answered, media_type)
+    return Interaction(
+        id=interaction_id(arrived_us, 0),
+        fingerprint=fingerprint(request),
+        request=request,
+        status=200,
+        headers=((b"content-type", media_type),),
+        body=b"".join(answered),
+        timeline=Timeline(
+            1000, tuple(range(len(answered))), tuple(accumulate(map(len, answered))), 2000
+        ),
+    )
+
+
+def _numbered(place: int) -> Interaction:
+    number, stream = place // 2, bool(place % 2)
+    answered = chunks(number) if stream else [plain(number)]
+    return interaction(place, body(question(number), stream=stream), answered, stream=stream)
+
+
+def _batches(interactions: Iterable[Interaction]) -> Iterator[list[Interaction]]:
+    rest = iter(interactions)
+    while some := list(islice(rest, 512)):
+        yield some
 
 
 def _head(number: int, kind: str) -> dict[str, object]:

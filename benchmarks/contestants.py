@@ -1,4 +1,4 @@
-"""The servers that ``benchmarks.ratios`` compares: how each is started, asked, timed and stopped.
+"""The servers that benchmarks compare: how each is started, asked, timed and stopped.
 
 Which of them meet, and what for, is not known here.
 """
@@ -21,7 +21,6 @@ from benchmarks.load import Job
 ROOT = Path(__file__).parents[1]
 AIMOCK = ROOT / ".cache" / "aimock"
 AIMOCK_VERSION = "@copilotkit/aimock@1.43"
-CONNECTIONS = 32
 START_S = 60.0
 STOP_S = 10.0
 #: What a load may take beyond its time: the answers that have begun.
@@ -62,9 +61,24 @@ class Contestant:
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline_s:
                     raise RuntimeError(f"{self.name} did not start; see its errors above") from None
-                time.sleep(0.05)
+                time.sleep(0.01)
             else:
                 return
+
+    def processor_s(self) -> float:
+        """What the process alone has used, in nanoseconds' steps; needs Linux.
+
+        The clock of another process, as clock_getcpuclockid(3) makes it.
+        """
+        return time.clock_gettime(~self._process.pid << 3 | 2)
+
+    def waited_s(self) -> float:
+        """How long its main thread was ready to run and had no core; needs Linux."""
+        return int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[1]) / 1e9
+
+    def memory_mb(self, field: str = "VmRSS") -> float:
+        """See ``memory_mb``."""
+        return memory_mb(self._process.pid, field)
 
     def load(self, job: Job) -> tuple[float | None, float]:
         """Processor ms an answer (none where the system does not tell), and answers a second.
@@ -117,9 +131,17 @@ def processor_s(root: int) -> float | None:
     return sum(used.get(number, 0) for number in tree) / os.sysconf("SC_CLK_TCK")
 
 
+def memory_mb(pid: int, field: str = "VmRSS") -> float:
+    """What the kernel counts; ``VmHWM`` is the most that it has been. Needs /proc."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if field in line) / 1024
+
+
 def uvicorn(name: str, app: str, **settings: str) -> Contestant:
-    command = [sys.executable, "-m", "uvicorn", app, "--port", "PORT"]
-    return Contestant(name, [*command, "--no-access-log", "--log-level", "warning"], settings)
+    command = [sys.executable, "-m", "uvicorn", app, "--port", "PORT", "--no-access-log"]
+    # An upstream that has no turn for 5 s would close connections in the moment of their next use.
+    quiet = ("--log-level", "warning", "--timeout-keep-alive", "600")
+    return Contestant(name, [*command, *quiet], settings)
 
 
 def proxy(name: str, **settings: str) -> Contestant:
@@ -155,13 +177,6 @@ def write_fixtures(path: Path, answers: Mapping[str, str]) -> Path:
     ]
     path.write_text(json.dumps({"fixtures": fixtures}))
     return path
-
-
-def job(
-    contestant: Contestant, seconds: float, questions: list[tuple[str, str, int]], first: int
-) -> Job:
-    stream = '"stream":true' in questions[0][0]
-    return Job(contestant.port, seconds, CONNECTIONS, stream, first, questions)
 
 
 def first_text(contestant: Contestant, body: str) -> str:

@@ -12,9 +12,7 @@ question: ``benchmarks.streams``.
 """
 
 import argparse
-import random
 import signal
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable
@@ -27,30 +25,13 @@ from benchmarks import chats
 from benchmarks.contestants import (
     Contestant,
     aimock,
-    first_text,
     has_aimock,
-    job,
     proxy,
     uvicorn,
     write_fixtures,
 )
 from benchmarks.load import UNIQUE
-
-#: Node compiles what it has run for a while.
-WARM_S = 1.0
-#: Stands for ``UNIQUE`` in the request that checks a server; no load counts so far.
-CHECKED = "99999999"
-#: A question: the body, a text that its answer has, and how often at least.
-Questions = list[tuple[str, str, int]]
-
-
-@dataclass
-class Entry:
-    """A server in a work, what it is asked, and what the first question is answered."""
-
-    start: Callable[[], Contestant]
-    questions: Questions
-    says: str
+from benchmarks.turns import CHECKED, Entry, Found, measure
 
 
 @dataclass
@@ -87,14 +68,14 @@ class Bench:
     def replay(self, *, stream: bool) -> list[Entry]:
         entries: list[Entry] = []
         for size in self.sizes:
-            asked = questions(size, stream=stream)
+            asked = chats.questions(size, stream=stream)
             says = chats.text(number_of(asked), stream=stream)
             started = self._replaying(size, stream=stream)
             entries += [Entry(start, asked, says) for start in started]
         return [*entries, *bare_entries(stream=stream)]
 
     def _replaying(self, size: int, *, stream: bool) -> list[Callable[[], Contestant]]:
-        store = str(self.directory / str(size))
+        store = str(chats.cached(size))
         among = f"of {size:,}"
         started = [partial(proxy, f"replay {among}", MODE="replay", STORE=store)]
         if stream:
@@ -146,53 +127,18 @@ def bare_entries(*, stream: bool, alone: str | None = None) -> list[Entry]:
     ]
 
 
-def questions(size: int, *, stream: bool) -> Questions:
-    """At most 2,000 of a cassette's, at random."""
-    numbers = random.Random(size).sample(range(size // 2), min(size // 2, 2_000))
-    return [
-        (chats.body(chats.question(number), stream=stream), chats.key(number), 1)
-        for number in numbers
-    ]
-
-
-def number_of(asked: Questions) -> int:
+def number_of(asked: chats.Questions) -> int:
     """Which one the first is."""
     return int(asked[0][1].removeprefix("K"))
 
 
-def measure(work: str, entries: list[Entry], rounds: int, seconds: float) -> None:
-    """Start them all, check, warm, load in turns, and print a row for each."""
-    found: list[list[tuple[float | None, float]]] = [[] for _ in entries]
-    with ExitStack() as stack:
-        servers = []
-        for entry in entries:
-            servers.append(entry.start())
-            stack.callback(servers[-1].stop)
-        for server, entry in zip(servers, entries, strict=True):
-            server.wait()
-            body = entry.questions[0][0].replace(UNIQUE.decode(), CHECKED)
-            if (said := first_text(server, body)) != entry.says:
-                raise RuntimeError(f"{server.name} says {said!r}, and not {entry.says!r}")
-            server.load(job(server, WARM_S, entry.questions, 0))
-        for number in range(1, rounds + 1):
-            for server, entry, figures in zip(servers, entries, found, strict=True):
-                # Numbers of requests do not meet those of another round.
-                figures.append(
-                    server.load(job(server, seconds, entry.questions, number * 1_000_000))
-                )
-        names = [server.name for server in servers]
-    print_rows(work, names, found)
-
-
-def print_rows(work: str, names: list[str], found: list[list[tuple[float | None, float]]]) -> None:
-    rates = [statistics.median(rate for _, rate in figures) for figures in found]
-    times = [[ms for ms, _ in figures if ms is not None] for figures in found]
-    for name, rate, ms in zip(names, rates, times, strict=True):
+def print_rows(work: str, found: list[Found]) -> None:
+    for each in found:
         cells = ["", ""]
-        if ms and times[0]:
-            median = statistics.median(ms)
-            cells = [f"{median:.3f}", f"{median / statistics.median(times[0]):.2f}"]
-        row = [work, name, *cells, f"{rate:,.0f}", f"{rate / rates[0]:.2f}"]
+        if each.processor_ms is not None and found[0].processor_ms:
+            ratio = each.processor_ms / found[0].processor_ms
+            cells = [f"{each.processor_ms:.3f}", f"{ratio:.2f}"]
+        row = [work, each.name, *cells, f"{each.rate:,.0f}", f"{each.rate / found[0].rate:.2f}"]
         print(f"| {' | '.join(row)} |", flush=True)
 
 
@@ -206,8 +152,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
         sizes = [10, 1_000, *([100_000] if arguments.large else [])]
         bench = Bench(Path(directory), has_aimock(), sizes)
-        for size in sizes:
-            chats.build(bench.directory / str(size), size)
         upstream = uvicorn("the upstream", "benchmarks.bare_asgi:in_chunks")
         stack.callback(upstream.stop)
         upstream.wait()
@@ -221,7 +165,7 @@ def main() -> None:
             ("W5 record, plain", bench.record(upstream, stream=False)),
             ("W5 record, streamed", bench.record(upstream, stream=True)),
         ):
-            measure(work, entries, arguments.rounds, arguments.seconds)
+            print_rows(work, measure(entries, arguments.rounds, arguments.seconds))
     if not bench.aimock:
         print("\naimock did not run: npm is not there.")
     print("\nW6, are slow streams on time: python -m benchmarks.streams")

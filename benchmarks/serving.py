@@ -6,6 +6,8 @@ import sys
 import threading
 from pathlib import Path
 
+from benchmarks.contestants import memory_mb
+
 
 class Server:
     """Serves from the moment it is made; ``settings`` are environment variables."""
@@ -35,9 +37,8 @@ class Server:
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
 
     def memory_mb(self, field: str = "VmRSS") -> float:
-        """What the kernel counts; ``VmHWM`` is the most that it has been."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if field in line) / 1024
+        """See ``contestants.memory_mb``."""
+        return memory_mb(self.process.pid, field)
 
     def stop(self) -> None:
         """End it and wait."""

@@ -12,19 +12,16 @@ are open together, and their time is measured rather than that of reading a thou
 import argparse
 import asyncio
 import json
-import os
 import re
-import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
+from functools import partial
 from typing import cast
 
 import uvloop
+
+from benchmarks.contestants import proxy, uvicorn
 
 CHUNKS = 50
 GAP_MS = 50
@@ -39,48 +36,11 @@ REQUEST = (
 )
 CONTENT = re.compile(rb'"content": ?"[^"]')
 
-
-SERVERS: dict[str, tuple[str, dict[str, str]]] = {
-    "dummy": (
-        "replay_proxy.main:app",
-        {"MODE": "dummy", "DUMMY_TTFT_MS": str(GAP_MS), "DUMMY_ITL_MS": str(GAP_MS)},
-    ),
-    "blog": ("benchmarks.blog_server:app", {}),
+PACE = {"MODE": "dummy", "DUMMY_TTFT_MS": str(GAP_MS), "DUMMY_ITL_MS": str(GAP_MS)}
+SERVERS = {
+    "dummy": partial(proxy, "dummy", **PACE),
+    "blog": partial(uvicorn, "blog", "benchmarks.blog_server:app"),
 }
-
-
-class Server:
-    """One uvicorn worker."""
-
-    def __init__(self, name: str) -> None:
-        app, settings = SERVERS[name]
-        with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-            self.port = listener.getsockname()[1]
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "uvicorn", app, "--port", str(self.port)),
-                *("--no-access-log", "--log-level", "warning"),
-            ],
-            env={"PATH": os.environ["PATH"], **settings},
-            cwd=Path(__file__).parents[1],
-        )
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-            except OSError:
-                assert self._process.poll() is None, "the server did not start"
-                time.sleep(0.05)
-            else:
-                return
-
-    def memory_mb(self) -> float:
-        """The most that it took."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1024
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait()
 
 
 class Stream(asyncio.Protocol):
@@ -150,11 +110,12 @@ def main() -> None:
     print(f"{'server  streams':16}" + f"{'median       p99     worst':>30}" * 2 + f"{'[MB]':>10}")
     for count in arguments.streams:
         for name in arguments.only or SERVERS:
-            server = Server(name)
+            server = SERVERS[name]()
             try:
+                server.wait()
                 uvloop.run(streams(server.port, 1, 0.0))  # The first request of a process is slow.
                 found = uvloop.run(streams(server.port, count, arguments.ramp))
-                memory_mb = server.memory_mb()
+                memory_mb = server.memory_mb("VmHWM")
             finally:
                 server.stop()
             cells = "".join(
