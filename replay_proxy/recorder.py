@@ -137,14 +137,16 @@ class _Pump:
         if length is None:
             self._begin(answer)
         held: list[bytes] = []
-        now_s, sent_s = self._recorder.clock.now_s, answer.sent_s
+        # What happens to every chunk has a short way.
+        now_s, sent_s, running = self._recorder.clock.now_s, answer.sent_s, Progress.RUNNING
+        stamp, keep, feed = self._offsets_us.append, self._chunks.append, end.feed
         assert not isinstance(answer.body, bytes)
         async with aclosing(answer.body):
             async for chunk in answer.body:
-                self._offsets_us.append(int((now_s() - sent_s) * 1e6))
-                self._chunks.append(chunk)
-                progress = end.feed(chunk)
-                if progress is Progress.RUNNING and length is None and not held:
+                stamp(int((now_s() - sent_s) * 1e6))
+                keep(chunk)
+                progress = feed(chunk)
+                if progress is running and length is None and not held:
                     self._relay(chunk)
                     continue
                 held.append(chunk)
