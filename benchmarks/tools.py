@@ -21,6 +21,8 @@ from benchmarks import chats
 from replay_proxy.store.archive import Archive, changing
 
 ROUNDS = 3
+#: A merge makes ``b`` anew so often: the first large file that a virtual machine writes is slow.
+COPIES = 4
 
 
 def reports(directory: Path, unused: int) -> None:
@@ -45,7 +47,9 @@ def small(directory: Path) -> None:
 def seconds(directory: Path, command: str, rounds: int) -> tuple[float, float]:
     """The fastest of some runs: by the clock, and of the processor."""
     taken = []
-    for _ in range(rounds):
+    for number in range(rounds):
+        if rounds == COPIES and number:
+            (directory / "b.sqlite").unlink()
         began, used = time.perf_counter(), processor()
         done = subprocess.run(
             [sys.executable, "-m", "replay_proxy.cli", *command.split(), "--store", "."],
@@ -82,7 +86,7 @@ def main() -> None:
             (f"show a {size // 2}", ROUNDS),
             ("unused a --report report.json", ROUNDS),
             ("diff a", ROUNDS),
-            ("merge b a", 1),
+            ("merge b a", COPIES),
             ("diff a b", ROUNDS),
             ("diff small a", ROUNDS),
             ("merge a small", ROUNDS),
