@@ -4,11 +4,8 @@ Settings come from the environment; ``run`` takes those that differ from run to 
 """
 
 import asyncio
-import gc
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -23,6 +20,7 @@ from replay_proxy.tape_tools.git import git_merge, git_resolve, git_setup, git_t
 from replay_proxy.tape_tools.import_ import import_
 from replay_proxy.tape_tools.ls import ls
 from replay_proxy.tape_tools.merge import merge
+from replay_proxy.tape_tools.process import as_process
 from replay_proxy.tape_tools.prune import prune
 from replay_proxy.tape_tools.refresh import refresh
 from replay_proxy.tape_tools.rename import rename, rm
@@ -94,17 +92,6 @@ def run(
     raise typer.Exit(Run(command, given, fail_unused, max_age_s, report, junit)())
 
 
-def _rarely_collected(tool: Callable[..., None]) -> Callable[..., None]:
-    """A tool with little garbage collection: looking through large tables takes longer than all."""
-
-    @wraps(tool)
-    def run(*arguments: Any, **options: Any) -> None:
-        gc.set_threshold(200_000)
-        tool(*arguments, **options)
-
-    return run
-
-
 _look, _keep, _git = "Look at cassettes", "Keep cassettes in order", "git"
 for _name, _tool, _panel in (
     ("ls", ls, _look),
@@ -123,9 +110,9 @@ for _name, _tool, _panel in (
     ("git-setup", git_setup, _git),
     ("git-resolve", git_resolve, _git),
 ):
-    app.command(_name, rich_help_panel=_panel)(_rarely_collected(_tool))
-app.command(hidden=True)(git_textconv)
-app.command(hidden=True)(git_merge)
+    app.command(_name, rich_help_panel=_panel)(as_process(_tool))
+app.command(hidden=True)(as_process(git_textconv))
+app.command(hidden=True)(as_process(git_merge))
 
 
 @app.command()
@@ -141,6 +128,8 @@ def main() -> None:
     except ReplayProxyError as error:
         typer.echo(f"replay-proxy: {printable(str(error))}", err=True)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:  # Before typer is there to say so.
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

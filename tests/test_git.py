@@ -1,8 +1,10 @@
 """git and cassettes, with the real git: diffs that can be read, merges that lose nothing."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -320,3 +322,22 @@ def test_outside_of_a_repository_git_setup_says_so(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "not a git repository" in done.stderr
     assert "`git init`" in done.stderr
+
+
+def test_what_was_recorded_after_the_merge_stays_when_it_is_resolved(conflict: Repository) -> None:
+    make(conflict.cassette, [recorded("A", b"recorded again")])
+    conflict.proxy("git-resolve", "cassettes/a.sqlite", "--theirs")
+    assert conflict.answers(recorded("A")) == [b"recorded again"]
+    assert conflict.answers(recorded("B")) == [b"their B"]
+    assert "0 findings" in conflict.proxy("verify", "a")
+
+
+def test_a_cassette_that_is_being_recorded_is_not_resolved_under_the_recorder(
+    conflict: Repository,
+) -> None:
+    with closing(sqlite3.connect(conflict.cassette)) as recorder:
+        recorder.execute("PRAGMA journal_mode = WAL")
+        recorder.execute("UPDATE take SET started_us = started_us")
+        said = conflict.proxy("git-resolve", "cassettes/a.sqlite", "--theirs", code=2)
+    assert "is in use by a proxy" in said
+    assert conflict.answers(recorded("A")) == [b"our A"]

@@ -5,7 +5,7 @@ not known here.
 """
 
 import os
-import sqlite3
+from functools import partial
 from pathlib import Path
 
 from replay_proxy.errors import CassetteMissing, StoreError
@@ -39,13 +39,12 @@ class Store:
         self._directory = directory
         self._repeats = repeats
         self._rule = rule or Rule()
-        self._run = run_name()
         self._positions = open_positions()
         self._readers = Readers()
         self._kept = Kept()
         self._keys = None if self._rule.exact else Keys()
         self._tapes: dict[str, Tape] = {}
-        self._writer = Writer(self._begin_take) if writable else None
+        self._writer = Writer(partial(join_take, run=run_name())) if writable else None
 
     def cassette(self, name: str) -> Tape:
         """The cassette of this name, which may not exist yet. Raises ``StoreError``."""
@@ -104,10 +103,3 @@ class Store:
         self._positions.close()
         if self._keys is not None:
             self._keys.close()
-
-    def _begin_take(self, connection: sqlite3.Connection) -> int:
-        """Join the take of this run, or begin it, newer than every other."""
-        connection.execute("BEGIN IMMEDIATE")
-        take_id = join_take(connection, self._run)
-        connection.execute("COMMIT")
-        return take_id

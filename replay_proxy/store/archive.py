@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -164,8 +164,17 @@ def changing(path: Path, start: Path | None = None) -> Iterator[Change]:
     that are left without an interaction go. Raises ``StoreError``.
     """
     if path.exists():
-        with _changing(path) as change:
-            yield change
+        try:
+            with _changing(path) as change:
+                yield change
+        except BaseException:
+            settle(path)
+            raise
+        if (hindrance := settle(path)) is not None:
+            raise StoreError(
+                f"Cassette {path} is changed, but {wal(path)} still holds a part of it: "
+                f"{hindrance}. Free space on the disk, and let `replay-proxy ls` open it once."
+            ) from hindrance
         return
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -173,9 +182,21 @@ def changing(path: Path, start: Path | None = None) -> Iterator[Change]:
             _copy(start, part)
         with _changing(part) as change:
             yield change
-        os.link(part, path)
-    except FileExistsError as error:
-        raise StoreError(f"Cassette {path} was made meanwhile. Do the same again.") from error
+        if (hindrance := settle(part)) is not None:
+            raise trouble(part, hindrance) from hindrance
+        try:
+            os.link(part, path)
+        except FileExistsError as error:
+            if path.is_symlink() and not path.exists():
+                raise StoreError(
+                    f"{path} is a link to nothing. Delete it, or bring back what it names."
+                ) from error
+            raise StoreError(f"Cassette {path} was made meanwhile. Do the same again.") from error
+        except OSError as error:
+            raise StoreError(
+                f"Cassette {path} cannot be created: {error.strerror}. Check that this user can "
+                "write to the directory."
+            ) from error
     except StoreError as error:
         raise type(error)(error.message.replace(str(part), str(path))) from error
     finally:
@@ -217,21 +238,23 @@ def _changing(path: Path) -> Iterator[Change]:
             for name in ("freelist_count", "page_count")
         )
         if free > _FREE_SHARE * pages:
-            connection.execute("VACUUM")
+            # The change is made: without room to pack it, or with others at it, it stays large.
+            with suppress(sqlite3.OperationalError):
+                connection.execute("VACUUM")
     except BaseException as error:
         connection.close()  # Rolls back.
-        settle(path)
         if isinstance(error, ERRORS):
             raise trouble(path, error) from error
         raise
     connection.close()
-    settle(path)
 
 
 @contextmanager
 def at_rest(path: Path) -> Iterator[None]:
     """While its file is moved or deleted. Raises ``StoreError`` if somebody has it open."""
-    settle(path, wait_s=0)
+    hindrance = settle(path, wait_s=0)
     if wal(path).exists():
+        if hindrance is not None:
+            raise trouble(path, hindrance) from hindrance
         raise StoreError(f"Cassette {path} is in use by a proxy. Stop it first.")
     yield

@@ -5,10 +5,11 @@ Everything that knows of SQLite's journal, locking and header is here; what the 
 
 import os
 import sqlite3
-import tempfile
+import stat
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from replay_proxy.errors import CassetteDamaged, StoreError
@@ -25,36 +26,43 @@ SMALLEST_BYTES = 512
 
 
 def create(path: Path) -> None:
-    """Make an empty cassette, unless there is one; other processes may be doing the same."""
-    if path.exists():
-        return
-    from replay_proxy.store.tables import SCHEMA  # Loads slowly, and whoever replays never does.
+    """Make an empty cassette, unless there is one; other processes may be doing the same.
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
+    Raises ``StoreError``.
+    """
     try:
-        with closing(sqlite3.connect(name)) as connection:
-            for statement in SCHEMA:
-                connection.execute(statement)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.link(name, path)
-    except FileExistsError:
-        pass  # Another worker was faster, with the same empty cassette.
+        if path.exists():
+            return
+        from replay_proxy.store.tables import SCHEMA  # Loads slowly, and who replays never does.
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{uuid.uuid4().hex}.part")  # A name may be as long as can be.
+        try:
+            part.touch()  # SQLite would let nobody else of the group write.
+            with closing(sqlite3.connect(part)) as connection:
+                for statement in SCHEMA:
+                    connection.execute(statement)
+            with suppress(FileExistsError):  # Another worker was faster, with the same.
+                os.link(part, path)
+        finally:
+            part.unlink(missing_ok=True)
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"Cassette {path} cannot be created: {error}.") from error
-    finally:
-        os.unlink(name)
+        cause = getattr(error, "strerror", None) or error
+        raise StoreError(
+            f"Cassette {path} cannot be created: {cause}. Check the disk, its free space, and "
+            "that this user can write to the directory."
+        ) from error
 
 
-def open_to_write(path: Path) -> sqlite3.Connection:
-    """A connection that records. Raises ``CassetteDamaged``, ``StoreError``."""
+def open_to_write(path: Path, *, busy_ms: int = _BUSY_MS) -> sqlite3.Connection:
+    """A connection that writes, and waits so long for others.
+
+    Raises ``CassetteDamaged``, ``StoreError``.
+    """
     create(path)
     _refuse_empty(path)
     try:
-        with _closed_on_failure(_connect(path, "rw")) as connection:
+        with _closed_on_failure(_connect(path, "rw", busy_ms=busy_ms)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             # A commit survives the process at once; the file is synced at every checkpoint.
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -76,9 +84,9 @@ def open_to_read(path: Path) -> sqlite3.Connection:
                 return connection
         except sqlite3.OperationalError:
             # A recorder's file on a read-only disk: nobody can be writing to it.
-            if wal(path).exists():
+            for left in _unfinished(path):
                 raise StoreError(
-                    f"Cassette {path} was left by a recorder that was killed, with {wal(path)}. "
+                    f"Cassette {path} was left by a process that was killed, with {left}. "
                     "Let a process that may write to the directory open it once."
                 ) from None
             with _closed_on_failure(_connect(path, "ro&immutable=1")) as connection:
@@ -97,21 +105,26 @@ def _closed_on_failure(connection: sqlite3.Connection) -> Iterator[sqlite3.Conne
         raise
 
 
-def settle(path: Path, *, wait_s: float = 2.0) -> None:
-    """Make one plain file of the cassette, if no other process has it open within ``wait_s``."""
+def settle(path: Path, *, wait_s: float = 2.0) -> Exception | None:
+    """Make one plain file of the cassette, if no other process has it open within ``wait_s``.
+
+    Gives what else keeps it from being one, a full disk for one: its journal holds the rest then.
+    """
     deadline = time.monotonic() + wait_s
     while True:
+        hindrance: Exception | None = None
         try:
             connection = _connect(path, "rw", busy_ms=0)
             try:
                 mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
             finally:
                 connection.close()
-        except ERRORS:
+        except ERRORS as error:
             mode = "wal"
+            hindrance = None if _is_in_use(error) else error
         # Of several workers that stop together only the last can succeed.
-        if mode == "delete" or time.monotonic() > deadline:
-            return
+        if mode == "delete" or hindrance is not None or time.monotonic() > deadline:
+            return hindrance
         time.sleep(0.02)
 
 
@@ -120,6 +133,11 @@ def trouble(path: Path, error: Exception) -> StoreError:
     cause = str(error)
     # The sqlite3 module has errors of its own, without SQLite's code.
     code = getattr(error, "sqlite_errorcode", None)
+    if _is_in_use(error):
+        return StoreError(
+            f"Cassette {path} is in use by another process: {cause}. Wait until it has done, or "
+            "end it, and do the same again."
+        )
     broken = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or cause.startswith("no such")
     if broken or isinstance(error, UnicodeError) or cause.startswith("Could not decode"):
         return damaged(path, cause)
@@ -127,6 +145,12 @@ def trouble(path: Path, error: Exception) -> StoreError:
         f"Cassette {path} cannot be used: {cause}. Check the disk, its free space, and that the "
         "file can be written by this user."
     )
+
+
+def _is_in_use(error: Exception) -> bool:
+    """Whether another process holds a lock; the lower byte of SQLite's codes is the kind."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def damaged(path: Path, cause: str) -> CassetteDamaged:
@@ -145,9 +169,12 @@ def _refuse_empty(path: Path) -> None:
     (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
     try:
-        size = path.stat().st_size
+        found = path.stat()
     except OSError as error:
         raise StoreError(f"Cassette {path} cannot be read: {error.strerror or error}.") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise CassetteDamaged(f"{path} is no file, and so no cassette. Name another, or move it.")
+    size = found.st_size
     if size < SMALLEST_BYTES:
         raise damaged(path, f"{size} bytes are left of it" if size else "it is empty")
 
@@ -186,9 +213,16 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _recover(path: Path) -> None:
-    """Settle a file that a killed recorder left with a journal; leave a running one's alone."""
-    if wal(path).exists() and os.access(path.parent, os.W_OK):
+    """Settle a file that a killed process left with a journal; leave a running one's alone."""
+    if _unfinished(path) and os.access(path.parent, os.W_OK):
         settle(path, wait_s=0)
+
+
+def _unfinished(path: Path) -> list[Path]:
+    """What a process leaves beside a cassette that is killed: that of WAL, that of a rollback."""
+    path = path.resolve()  # SQLite follows a link, and puts them beside the file.
+    rollback = path.with_name(path.name + "-journal")
+    return [journal for journal in (wal(path), rollback) if journal.exists()]
 
 
 def wal(path: Path) -> Path:

@@ -19,6 +19,9 @@ from replay_proxy.store.statements import PUT_INTERACTION, PUT_NEARNESS
 
 #: The most rows that share one commit.
 BATCH = 256
+#: So long an answer waits for a tool that reads or changes all of a large cassette: it is lost
+#: otherwise, and its client waits as it does for the API.
+BUSY_MS = 60_000
 #: The most cassettes that are open at once; the one unused for longest is closed and settled.
 OPEN_CASSETTES = 32
 
@@ -26,13 +29,14 @@ OPEN_CASSETTES = 32
 class Writer:
     """Writes rows in the order in which they are given.
 
-    ``begin`` is run once on each new connection and returns the id of the take that rows join.
+    ``begin`` is run in each transaction and returns the id of the take that rows join: whatever has
+    been deleted meanwhile, the take is there that they belong to.
     """
 
     def __init__(self, begin: Callable[[sqlite3.Connection], int]) -> None:
         self._begin = begin
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._open: OrderedDict[Path, tuple[sqlite3.Connection, int]] = OrderedDict()
+        self._open: OrderedDict[Path, sqlite3.Connection] = OrderedDict()
         self._written: set[Path] = set()
         self._thread = threading.Thread(target=self._run, name="cassette writer", daemon=True)
         self._thread.start()
@@ -61,7 +65,7 @@ class Writer:
                 except Exception as error:  # Whatever it is, each caller hears of it.
                     _settle(group, _in_our_words(path, error))
             del jobs, job, by_path, group  # They hold bodies, and the next wait may be long.
-        for connection, _ in self._open.values():
+        for connection in self._open.values():
             connection.close()
 
     def _next_jobs(self) -> "list[_Job] | None":
@@ -78,28 +82,23 @@ class Writer:
             jobs.append(job)
         return jobs
 
-    def _connection(self, path: Path) -> tuple[sqlite3.Connection, int]:
-        """The connection to a cassette, and the id of its take."""
+    def _connection(self, path: Path) -> sqlite3.Connection:
+        """The connection to a cassette."""
         if path not in self._open:
             if len(self._open) >= OPEN_CASSETTES:
-                idle, (connection, _) = self._open.popitem(last=False)
+                idle, connection = self._open.popitem(last=False)
                 connection.close()
                 settle(idle, wait_s=0)
-            connection = open_to_write(path)
+            self._open[path] = open_to_write(path, busy_ms=BUSY_MS)
             self._written.add(path)
-            try:
-                self._open[path] = connection, self._begin(connection)
-            except BaseException:
-                connection.close()
-                raise
         self._open.move_to_end(path)
         return self._open[path]
 
     def _commit(self, path: Path, jobs: "list[_Job]") -> None:
         """Commit all jobs at once, or, when one of them cannot be, the others one by one."""
-        connection, take_id = self._connection(path)
+        connection = self._connection(path)
         try:
-            _insert(connection, take_id, jobs)
+            self._insert(connection, jobs)
         except sqlite3.OperationalError:
             raise  # The disk is full, or another process writes: no job would fare better.
         except Exception:
@@ -107,13 +106,26 @@ class Writer:
                 raise
             for job in jobs:
                 try:
-                    _insert(connection, take_id, [job])
+                    self._insert(connection, [job])
                 except Exception as error:
                     _settle([job], _in_our_words(path, error))
                 else:
                     _settle([job], None)
         else:
             _settle(jobs, None)
+
+    def _insert(self, connection: sqlite3.Connection, jobs: "list[_Job]") -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            take_id = self._begin(connection)
+            rows = [job.make_row(take_id) for job in jobs]
+            connection.executemany(PUT_NEARNESS, rows)
+            connection.executemany(PUT_INTERACTION, rows)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
 
 class _Job:
@@ -133,19 +145,6 @@ class _Job:
             self.done.set_result(None)
         else:
             self.done.set_exception(error)
-
-
-def _insert(connection: sqlite3.Connection, take_id: int, jobs: list[_Job]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        rows = [job.make_row(take_id) for job in jobs]
-        connection.executemany(PUT_NEARNESS, rows)
-        connection.executemany(PUT_INTERACTION, rows)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _settle(jobs: list[_Job], error: StoreError | None) -> None:

@@ -2,6 +2,8 @@
 
 import sys
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryFile
 from typing import Annotated, BinaryIO
 
 import typer
@@ -23,7 +25,10 @@ def export(
     """Write a cassette as text: JSON Lines that hold all of it, for git, grep and an editor."""
     path = words.existing(cassette, store)
     if output is None:
-        write_twin(path, sys.stdout.buffer)
+        with TemporaryFile() as lines:  # A pager may wait for hours, and a recorder would for it.
+            write_twin(path, lines)
+            lines.seek(0)
+            copyfileobj(lines, sys.stdout.buffer)
         return
     with words.replacing(output) as lines:
         write_twin(path, lines)

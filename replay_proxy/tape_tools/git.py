@@ -12,17 +12,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shutil import copyfile
 from typing import Annotated
 
 import typer
 
 from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.redaction import printable
-from replay_proxy.store.archive import Archive
+from replay_proxy.store.archive import Archive, at_rest
 from replay_proxy.tape_tools import words
 from replay_proxy.tape_tools.conflicts import told
 from replay_proxy.tape_tools.export import write_twin
-from replay_proxy.tape_tools.three_way import Merge, apply, three_way
+from replay_proxy.tape_tools.three_way import Merge, apply, recorded_since, three_way
 
 _DRIVER = "replay-proxy"
 
@@ -107,8 +108,13 @@ def git_resolve(
             typer.echo(printable(told(merge, our, their, str(path))))
             raise typer.Exit(words.FOUND if merge.conflicts else 0)
         taken = _named(merge, requests) if theirs else frozenset()
-        apply(_planned(base, our, their, taken), their, our)
-        path.write_bytes(our.read_bytes())
+        resolved = our.with_name("resolved")
+        copyfile(our, resolved)
+        apply(_planned(base, our, their, taken), their, resolved)
+        if path.exists():
+            recorded_since((base, our, their), path, resolved)
+        with at_rest(path), words.replacing(path) as content:
+            content.write(resolved.read_bytes())
     typer.echo(
         f"Took their answers to {words.many(len(taken), 'request')} and kept ours to "
         f"{len(merge.conflicts) - len(taken):,}. Now: git add {shlex.quote(str(path))}"

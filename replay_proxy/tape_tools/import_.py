@@ -5,7 +5,7 @@ import time
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from hashlib import file_digest
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -81,7 +81,7 @@ def name_of(file: Path) -> str:
 def _imported(file: Path, target: Path, format_name: str | None) -> dict[str, Any]:
     """Import one file; nothing of it is kept when it cannot be read."""
     try:
-        with file.open("rb") as lines:
+        with _opened(file) as lines:
             start = lines.read(max(len(BOM_UTF8 + _TWIN_HEAD), len(_CASSETTE_HEAD)))
             begins_as_twin = start.removeprefix(BOM_UTF8).startswith(_TWIN_HEAD)
             if start.startswith(_CASSETTE_HEAD):
@@ -95,8 +95,6 @@ def _imported(file: Path, target: Path, format_name: str | None) -> dict[str, An
                 found, lost = _store_twin(target, lines), list[NotCarried]()
             else:
                 found, lost, format_name = _store_foreign(file, target, lines, format_name)
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from error
     except ImportRefused as error:
         # A reader knows the file's name, a person wants its path.
         what = error.message.removeprefix(file.name)
@@ -112,6 +110,18 @@ def _imported(file: Path, target: Path, format_name: str | None) -> dict[str, An
     }
 
 
+def _opened(file: Path) -> BufferedReader | BytesIO:
+    """A file to read, or what a pipe gives. Raises ``ConfigurationError`` when there is none."""
+    try:
+        lines = file.open("rb")
+        if lines.seekable():
+            return lines
+        with lines:
+            return BytesIO(lines.read())
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from error
+
+
 def _store_twin(target: Path, lines: BinaryIO) -> int:
     with changing(target) as change:
         number = 0
@@ -125,7 +135,7 @@ def _store_twin(target: Path, lines: BinaryIO) -> int:
 
 
 def _store_foreign(
-    file: Path, target: Path, lines: BufferedReader, format_name: str | None
+    file: Path, target: Path, lines: BufferedReader | BytesIO, format_name: str | None
 ) -> tuple[int, list[NotCarried], str]:
     """Put what was carried over into a take that is the file's; a file of nothing leaves none.
 

@@ -42,7 +42,7 @@ def ls(
 
 def _described(path: Path) -> dict[str, Any]:
     """One cassette of the list; of one that cannot be read only its size, and why."""
-    described: dict[str, Any] = {"cassette": path.stem, "bytes": path.stat().st_size}
+    described: dict[str, Any] = {"cassette": path.stem, "bytes": _size(path)}
     nothing = dict.fromkeys((*_COUNTS, "first_recorded_at", "last_recorded_at"))
     try:
         with Archive(path) as archive:
@@ -61,6 +61,11 @@ def _described(path: Path) -> dict[str, Any]:
         "last_recorded_at": words.moment(max(ids) >> 11) if ids else None,
         "error": None,
     }
+
+
+def _size(path: Path) -> int:
+    """Bytes; of a link to nothing its own."""
+    return (path.stat() if path.exists() else path.lstat()).st_size
 
 
 def _cassettes(found: list[dict[str, Any]]) -> list[words.Rows | str]:

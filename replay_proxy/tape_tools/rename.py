@@ -1,5 +1,7 @@
 """``replay-proxy rename`` and ``rm``: a cassette's file under another name, and gone."""
 
+import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +21,14 @@ def rename(
     """Give a cassette another name, in the directory where it is."""
     old = words.existing(cassette, store)
     new = words.named(name.removesuffix(".sqlite"), old.parent)
-    if new.exists():
-        raise StoreError(f"There is a cassette {new} already. Remove it first, or merge the two.")
     with at_rest(old):
-        old.rename(new)
+        try:
+            os.link(old, new, follow_symlinks=False)  # Unlike rename, never in place of another.
+        except FileExistsError:
+            raise StoreError(
+                f"There is a cassette {new} already. Remove it first, or merge the two."
+            ) from None
+        old.unlink()
     document = {"version": 1, "cassette": old.stem, "renamed": new.stem}
     words.answer(document, [f"Renamed '{old.stem}' to '{new.stem}'"], as_json=as_json)
 
@@ -34,8 +40,10 @@ def rm(
 ) -> None:
     """Delete cassettes. Without git, nothing brings them back."""
     paths: dict[Path, None] = dict.fromkeys(words.existing(each, store) for each in cassettes)
-    for path in paths:
-        with at_rest(path):
+    with ExitStack() as resting:
+        for path in paths:  # All of them can be deleted, or none is.
+            resting.enter_context(at_rest(path))
+        for path in paths:
             path.unlink()
     deleted = [path.stem for path in paths]
     names = ", ".join(f"'{name}'" for name in deleted)

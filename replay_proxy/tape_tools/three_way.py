@@ -77,6 +77,23 @@ def apply(merge: Merge, theirs: Path, ours: Path) -> None:
             change.add(takes[number], interaction)
 
 
+def recorded_since(versions: tuple[Path, ...], now: Path, merged: Path) -> None:
+    """Put into a merged file what ``now`` has and no version that was merged. ``StoreError``."""
+    known: set[int] = set()
+    for version in versions:
+        if version.stat().st_size:
+            with Archive(version) as archive:
+                known.update(row["id"] for row in archive.query(_ROWS))
+    with Archive(now) as archive, changing(merged) as change:
+        for take in archive.takes():
+            change.add_take(take)
+        for row in list(archive.query(_ROWS)):
+            if row["id"] not in known:
+                interaction = archive.interaction(row["id"])
+                assert interaction is not None
+                change.add(row["take_id"], interaction)
+
+
 def _states(archive: Archive) -> dict[str, _State]:
     states: dict[str, _State] = {}
     for row in archive.query(_ROWS):

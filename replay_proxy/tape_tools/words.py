@@ -69,9 +69,9 @@ def named(cassette: str, store: Path) -> Path:
 
 
 def existing(cassette: str, store: Path | None) -> Path:
-    """The same of a cassette that is there. Raises ``CassetteMissing``, ``ConfigurationError``."""
+    """The same of a cassette that is there. Raises ``StoreError``, ``ConfigurationError``."""
     path = path_of(cassette, store)
-    if not path.is_file():
+    if not path.exists():
         raise CassetteMissing(f"There is no cassette {path}. Check its name, and STORE.")
     return path
 
@@ -85,12 +85,20 @@ def answer(document: dict[str, Any], shown: Sequence[RenderableType], *, as_json
         sys.stdout.write(text + "\n")
         return
     # Not a terminal's width: what goes to a file or a pipe is not to be folded.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else UNFOLDED)
+    console = _Printed(highlight=False, width=None if sys.stdout.isatty() else UNFOLDED)
     for each in shown:
         if isinstance(each, str):
             console.print(printable(each), soft_wrap=True, markup=False)
         else:
             console.print(each)
+
+
+class _Printed(Console):
+    """Where a tool prints; rich would end the process itself when nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to ``process`` to end as all else does."""
+        raise  # What is being handled when this is called.
 
 
 class Rows(Table):
