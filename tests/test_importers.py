@@ -278,6 +278,7 @@ recorded_with: VCR 6.3.1
         ("UTF-8", "base64_string: |\n        aGk=\n", b"hi"),
         ("no-such-encoding", "string: é", "é".encode()),
         ("US-ASCII", "string: ''", b""),
+        (r'"a\0b"', "string: é", "é".encode()),
     ],
 )
 def test_a_body_of_ruby_is_in_its_encoding(encoding: str, body: str, expected: bytes) -> None:
@@ -412,6 +413,8 @@ def test_a_body_of_har_is_read_in_every_spelling(content: dict[str, Any], body: 
     ("changed", "said"),
     [
         ({"content": {"size": 9}}, "save the HAR with content"),
+        ({"content": {"size": 0}, "bodySize": 9}, "save the HAR with content"),
+        ({"content": {"size": 0, "mimeType": "text/event-stream"}}, "save the HAR with content"),
         ({"content": {"text": "*", "encoding": "base64"}}, "not base64"),
         ({"content": {"text": "[1", "encoding": "base64"}}, "no JSON"),
         ({"content": {"text": [1]}}, "not a text"),
@@ -607,12 +610,36 @@ LONG = '{"a": "안녕"}'.encode() * 50
         (zlib.compress(LONG), b"deflate"),
         (raw_deflate(LONG), b"deflate"),
         (LONG, b"deflate"),
+        (LONG, b"utf-8"),
     ],
 )
 def test_a_body_is_decoded_as_its_bytes_say(body: bytes, encoding: bytes) -> None:
     got = interaction(encoded(body, encoding))
     assert got.body == LONG
     assert got.headers == ((b"content-type", b"application/json"),)
+
+
+def test_encodings_in_several_header_fields_are_all_undone() -> None:
+    twice = gzip.compress(gzip.compress(LONG, mtime=0), mtime=0)
+    field = (b"content-encoding", b"gzip")
+    assert interaction(make(body=twice, headers=(field, field))).body == LONG
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("text", ["yaml", "har", "reel"])
+def test_a_file_that_an_editor_has_saved_is_read_whatever_its_byte_order_mark(
+    encoding: str, text: str
+) -> None:
+    file = {
+        "yaml": VCR.format(header="a: b", response=STATUS + "    body: {string: 서울}"),
+        "har": har(answer({"text": "서울"})),
+        "reel": reel_line({"status": 200, "body": "서울"}),
+    }[text]
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    saved = (mark + file).encode(encoding)
+    (item,) = read("a", saved)
+    assert isinstance(item, Found)
+    assert item.body == "서울".encode()
 
 
 def test_a_compressed_file_that_was_downloaded_stays_compressed() -> None:
@@ -628,7 +655,10 @@ def test_a_compressed_file_that_was_downloaded_stays_compressed() -> None:
         (gzip.compress(LONG, mtime=0)[:-9], b"gzip", "breaks off"),
         (b"\x1f\x8b\x08" + b"\xff" * 20, b"gzip", "cannot be decompressed"),
         (b"\x28\xb5\x2f\xfd\x00", b"zstd", "zstd"),
+        (b"\x50\x2a\x4d\x18\x01\0\0\0a\x28\xb5\x2f\xfd\0", b"zstd", "zstd"),
         (b"\x8b\x00\x80\xff", b"br", "brotli"),
+        (b"\x0b\x02\x00hello\x03", b"br", "brotli"),
+        (b"\x1f\x9d\x90h", b"compress", "compressed with compress"),
         (b"\xff\xff\xff", b"deflate", "cannot be decompressed"),
     ],
 )

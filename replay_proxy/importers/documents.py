@@ -7,6 +7,7 @@ nothing, aliases may not grow without bound, and dates stay the text that they a
 import json
 import re
 import zlib
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -145,9 +146,17 @@ def inflated(data: bytes, what: str, wbits: int = zlib.MAX_WBITS | 32) -> bytes:
 
 
 def unpacked(content: bytes) -> bytes:
-    """A file without its compression: LangChain writes gzip, VCR's ``compressed`` zlib."""
+    """A file without its compression, in UTF-8 without a byte order mark.
+
+    LangChain writes gzip, VCR's ``compressed`` zlib, and editors of Windows UTF-16.
+    """
     if len(content) > MAX_BYTES:
         raise Misshapen(f"it is larger than {MAX_BYTES >> 20} MiB")
     if content[:3] == b"\x1f\x8b\x08" or re.match(rb"x[\x01\x5e\x9c\xda]", content):
-        return inflated(content, "it")
-    return content
+        content = inflated(content, "it")
+    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        try:
+            return content.decode("utf-16").encode()
+        except UnicodeError as error:
+            raise Misshapen(f"it is no UTF-16, as its first bytes say: {error}") from None
+    return content.removeprefix(BOM_UTF8)

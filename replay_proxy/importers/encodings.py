@@ -4,6 +4,7 @@ A third of the ``gzip`` and ``br`` headers in recordings describe a body that th
 already decoded. Sources: RFC 1952 and RFC 8878 for the magic bytes; brotli has none.
 """
 
+import re
 import zlib
 
 from replay_proxy.importers.documents import inflated
@@ -11,26 +12,33 @@ from replay_proxy.importers.found import Misshapen
 from replay_proxy.wire import Headers, header
 
 _GZIP = b"\x1f\x8b\x08"
-_ZSTD = b"\x28\xb5\x2f\xfd"
+#: A frame, or one to be skipped before it (RFC 8878, section 3.1).
+_ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
+#: What is told by its bytes, or stands for nothing; some call a character set an encoding.
+_KNOWN = frozenset({b"", b"identity", b"gzip", b"x-gzip", b"deflate", b"zstd", b"utf-8"})
+_NAMES = {"br": "brotli"}
+_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 #: Never content that begins with the magic bytes of gzip or zstd of its own.
 _TEXT = (b"application/json", b"text/", b"application/x-ndjson", b"application/problem+json")
 
 
 def identity(body: bytes, headers: Headers) -> bytes:
     """The body decoded. Raises ``Misshapen`` when it is encoded and cannot be decoded."""
-    named = [
-        value.strip().lower() for value in (header(headers, b"content-encoding") or b"").split(b",")
-    ]
+    fields = b",".join(value for name, value in headers if name == b"content-encoding")
+    named = [value.strip().lower() for value in fields.split(b",")]
     is_text = (header(headers, b"content-type") or b"").lower().startswith(_TEXT)
     for _ in named:
         if body.startswith(_GZIP) and (is_text or any(named)):
             body = inflated(body, "the answer's body")
-        elif body.startswith(_ZSTD) and (is_text or b"zstd" in named):
+        elif _ZSTD.match(body) and (is_text or b"zstd" in named):
             raise Misshapen("the answer's body is compressed with zstd: record it without")
         elif b"deflate" in named and not _is_text(body):
             body = _deflated(body)
-    if b"br" in named and not _is_text(body):
-        raise Misshapen("the answer's body is compressed with brotli: record it without")
+    if (unknown := [name for name in named if name not in _KNOWN]) and not _is_text(body):
+        how = unknown[0].decode("latin-1")
+        raise Misshapen(
+            f"the answer's body is compressed with {_NAMES.get(how, how)}: record it without"
+        )
     return body
 
 
@@ -43,8 +51,9 @@ def _deflated(body: bytes) -> bytes:
 
 
 def _is_text(body: bytes) -> bool:
+    """Whether it is no encoded body; a short one may happen to be UTF-8, with odd characters."""
     try:
         body.decode()
     except UnicodeDecodeError:
         return False
-    return True
+    return not _CONTROLS.search(body)

@@ -11,6 +11,7 @@ from replay_proxy.importers.documents import json_document
 from replay_proxy.importers.found import Found, Misshapen, NotCarried, each
 from replay_proxy.importers.moments import milliseconds_us, moment_us
 from replay_proxy.importers.shapes import encoded, headers, integer, mapping, sequence, text, utf8
+from replay_proxy.wire import header
 
 _LOG = re.compile(rb"\A\s*\{\s*\"log\"\s*:\s*\{")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
@@ -18,7 +19,7 @@ _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 
 def recognises(file: bytes) -> bool:
     """Whether a file looks like HAR."""
-    return bool(_LOG.match(file.removeprefix(b"\xef\xbb\xbf"))) and b'"entries"' in file
+    return bool(_LOG.match(file)) and b'"entries"' in file
 
 
 def read(file: bytes) -> Iterator[Found | NotCarried]:
@@ -76,12 +77,20 @@ def _body(response: Mapping[object, object]) -> bytes:
     content = response.get("content") or {}
     data = mapping(content, "the answer's body")
     if data.get("text") is None:
-        if isinstance(size := data.get("size"), int) and size > 0:
+        sizes = [size for size in (data.get("size"), response.get("bodySize")) if size != -1]
+        # Browsers keep no text of a stream that was read by a program, and call it empty.
+        if any(isinstance(size, int) and size > 0 for size in sizes) or _is_stream(data, response):
             raise Misshapen("the answer's body is not in the file: save the HAR with content")
         return b""
     body = text(data["text"], "the answer's body")
     binary = data.get("_isBinary") is True
     return _bytes(body, data.get("encoding"), binary, "the answer's body")
+
+
+def _is_stream(data: Mapping[object, object], response: Mapping[object, object]) -> bool:
+    fields = headers(response.get("headers"), "the response's headers")
+    media_type = header(fields, b"content-type") or text(data.get("mimeType") or "", "it").encode()
+    return media_type.lower().startswith(b"text/event-stream")
 
 
 def _bytes(body: str, encoding: object, is_binary: bool, what: str) -> bytes:

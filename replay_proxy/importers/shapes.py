@@ -147,7 +147,7 @@ def encoded(value: str, encoding: str, what: str) -> bytes:
             return utf8(value, what)
     try:
         return value.encode(encoding)
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):  # Also an encoding whose name cannot be one.
         return utf8(value, what)
 
 
