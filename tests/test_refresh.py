@@ -2,6 +2,9 @@
 
 import json
 import logging
+import sqlite3
+import time
+from contextlib import closing
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,9 +15,10 @@ from typer.testing import CliRunner
 from replay_proxy.cassette import Interaction
 from replay_proxy.cli import app
 from replay_proxy.errors import ConfigurationError
+from replay_proxy.store import writer
 from replay_proxy.store.archive import Archive
 from replay_proxy.tape_tools import asking
-from tests.support.script import EVENT_STREAM, JSON, Answer, Cut, Received
+from tests.support.script import EVENT_STREAM, JSON, Answer, Cut, Received, Wait
 from tests.support.tape import EVENTS, all_stored, make, recorded
 from tests.support.upstream import Upstream
 
@@ -180,6 +184,42 @@ def test_of_a_repeated_request_all_answers_are_kept_or_none(refreshing: Refreshi
     assert answers(refreshing, "R", 1) == [chat("new R")]
     with Archive(refreshing.path) as archive:
         assert len(list(archive.interactions())) == 4
+
+
+def test_a_stream_that_breaks_off_behind_its_last_event_is_whole(refreshing: Refreshing) -> None:
+    make(refreshing.path, [recorded("Q", *events("Hi"), headers=EVENTS) for _ in range(2)])
+    whole = b"".join(events("Ho"))
+    late = Answer(headers=EVENT_STREAM, steps=[whole, Wait(0.05), Cut()])
+    refreshing.answers["Q"] = [late, Answer(headers=EVENT_STREAM, steps=[whole])]
+    found = refreshing("--record", "--json")
+    assert (found["outcomes"]["wording"], found["recorded"]) == (2, 2)
+    assert answers(refreshing, "Q") == [whole, whole]
+
+
+def test_an_answer_that_cannot_be_kept_is_not_paid_for_again(
+    refreshing: Refreshing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(refreshing.path, [recorded("Q", chat("old"))])
+    refreshing.answers["Q"] = plain(chat("new"))
+    monkeypatch.setattr(writer, "BUSY_MS", 1)
+    command = ["refresh", "a", "--record", "--store", str(refreshing.store)]
+    with closing(sqlite3.connect(refreshing.path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("BEGIN IMMEDIATE")
+        result = CliRunner().invoke(app, command)
+    assert "is in use by another process" in str(result.exception)
+    assert len(refreshing.upstream.requests) == 1
+
+
+def test_the_api_says_how_long_to_wait(refreshing: Refreshing) -> None:
+    make(refreshing.path, [recorded("Q", chat())])
+    busy = Answer(
+        status=429, headers=[*JSON, (b"retry-after", b"1")], steps=[b"{}"], framing="length"
+    )
+    refreshing.answers["Q"] = [busy, plain(chat())]
+    begun_s = time.monotonic()
+    assert refreshing("--json")["outcomes"]["same"] == 1
+    assert time.monotonic() - begun_s >= 1
 
 
 def test_only_what_replay_uses_is_asked(refreshing: Refreshing) -> None:

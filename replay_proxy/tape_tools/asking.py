@@ -16,6 +16,7 @@ from replay_proxy.drift import Change, Finding, drift
 from replay_proxy.errors import (
     ConfigurationError,
     ReplayProxyError,
+    StoreError,
     UpstreamCut,
 )
 from replay_proxy.miss import summary
@@ -28,6 +29,8 @@ from replay_proxy.wire import Request, Response, header
 AT_ONCE = 4
 #: So often is asked again what got no answer, or a transient one; after so long, doubled each time.
 RETRIES, WAIT_S = 3, 1.0
+#: So long is waited at the most where the API says how long.
+MOST_WAIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +132,29 @@ class Asking:
         """Ask, and again while it is only the moment that keeps the API from answering."""
         wait_s = WAIT_S
         for _ in range(RETRIES):
-            if (refreshed := await self._once(interaction)).error is None:
+            refreshed, told_s = await self._once(interaction)
+            if refreshed.error is None:
                 return refreshed
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(max(wait_s, told_s))
             wait_s *= 2
-        refreshed = await self._once(interaction)
+        refreshed, _ = await self._once(interaction)
         if refreshed.error is not None and not self._reached:
             raise ConfigurationError(refreshed.error)
         return refreshed
 
-    async def _once(self, interaction: Interaction) -> Refreshed:
+    async def _once(self, interaction: Interaction) -> tuple[Refreshed, float]:
+        """What came of it, and how many seconds the API wants to be left alone.
+
+        Raises ``StoreError`` when the answer cannot be kept: asking again would only cost more.
+        """
         asked = summary(interaction.request)
         try:
             response = await self._recorder.handle(self._request(interaction.request))
             body, cut = await _read(response)
+        except StoreError:
+            raise
         except ReplayProxyError as error:
-            return Refreshed(interaction.id, asked, error=error.message)
+            return Refreshed(interaction.id, asked, error=error.message), 0.0
         self._reached = True
         status = response.status
         if status != interaction.status:
@@ -154,15 +164,18 @@ class Asking:
                     "Set OPENAI_API_KEY, or UPSTREAM_API_KEY, to one that it does."
                 )
             if status in TRANSIENT or status >= 500:
-                return Refreshed(interaction.id, asked, error=f"The upstream answers {status}.")
+                failed = Refreshed(interaction.id, asked, error=f"The upstream answers {status}.")
+                return failed, _told_s(response)
         before = answer(interaction.status, interaction.headers, interaction.body)
         now = answer(status, response.headers, body)
         findings = drift(interaction.request, before, now)
+        # At its last event clients leave, and it is kept, whatever becomes of the connection.
+        cut = cut and not (now.steps is not None and now.ended)
         if cut and not any(finding.path == "end" for finding in findings):
             findings += (Finding(Change.CHANGED, "end", "whole", "cut off"),)
         kept = header(response.headers, b"x-replay-interaction")
         new_id = None if cut or kept is None else int(kept)
-        return Refreshed(interaction.id, asked, findings, new_id=new_id)
+        return Refreshed(interaction.id, asked, findings, new_id=new_id), 0.0
 
     def _request(self, recorded: Request) -> Request:
         """The request as it is sent now; the upstream puts the key where a client has one."""
@@ -177,6 +190,12 @@ class _Nowhere:
 
     async def add(self, interaction: Interaction) -> None:
         """Keep nothing."""
+
+
+def _told_s(response: Response) -> float:
+    """The seconds that ``retry-after`` names."""
+    told = header(response.headers, b"retry-after") or b""
+    return min(float(told), MOST_WAIT_S) if told.isdigit() else 0.0
 
 
 async def _read(response: Response) -> tuple[bytes, bool]:
