@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 from benchmarks import chats
-from replay_proxy.store.archive import Archive, changing
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import changing
 
 ROUNDS = 3
 #: A merge makes ``b`` anew so often: the first large file that a virtual machine writes is slow.

@@ -30,7 +30,8 @@ from replay_proxy.pytest_plugin import CassetteInUse, Proxies
 from replay_proxy.pytest_plugin.options import CASSETTE_NAME, MODES, OPTIONS, cassette_of, options
 from replay_proxy.pytest_plugin.tally import merged
 from replay_proxy.settings import values
-from replay_proxy.store.archive import Archive, changing
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import changing
 from tests.support.script import JSON, Answer, Received
 from tests.support.servers import clean_environment
 from tests.support.upstream import Upstream

@@ -20,7 +20,8 @@ from replay_proxy.cassette import Interaction, Take, interaction_id
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.redaction import stored_request, stored_response_headers
 from replay_proxy.store import Store
-from replay_proxy.store.archive import Archive, changing
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import changing
 from replay_proxy.tape_tools.export import write_twin
 from replay_proxy.timeline import Timeline
 from tests.near import request_of

@@ -19,7 +19,8 @@ import typer
 
 from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.redaction import printable
-from replay_proxy.store.archive import Archive, at_rest
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import at_rest
 from replay_proxy.tape_tools import words
 from replay_proxy.tape_tools.conflicts import told
 from replay_proxy.tape_tools.export import write_twin

@@ -16,7 +16,7 @@ from replay_proxy import twin
 from replay_proxy.cassette import Interaction, Take
 from replay_proxy.errors import ConfigurationError, ImportRefused
 from replay_proxy.importers import FORMATS, NotCarried, carry_over, detect, line_format, read
-from replay_proxy.store.archive import changing
+from replay_proxy.store.change import changing
 from replay_proxy.tape_tools import words
 
 TWIN = "twin"

@@ -6,7 +6,8 @@ import typer
 
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.store import statements
-from replay_proxy.store.archive import Archive, changing
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import changing
 from replay_proxy.tape_tools import words
 
 

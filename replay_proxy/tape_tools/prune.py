@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from replay_proxy.store.archive import Archive, changing
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import changing
 from replay_proxy.tape_tools import words
 from replay_proxy.tape_tools.unused import unused_of, used_in
 

@@ -18,7 +18,8 @@ from replay_proxy.cassette import Interaction
 from replay_proxy.drift import Change
 from replay_proxy.settings import Settings, load
 from replay_proxy.store import Store
-from replay_proxy.store.archive import Archive, changing
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import changing
 from replay_proxy.tape_tools import words
 from replay_proxy.tape_tools.asking import Asking, Refreshed
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from replay_proxy.errors import StoreError
-from replay_proxy.store.archive import at_rest
+from replay_proxy.store.change import at_rest
 from replay_proxy.tape_tools import words
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replay_proxy.store.archive import Archive, changing
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import changing
 
 _ROWS = "SELECT id, take_id, fingerprint, checksum FROM interaction ORDER BY fingerprint, id"
 _ANSWER = "SELECT status, media_type, body FROM interaction WHERE id = :id"

@@ -7,7 +7,7 @@ from pathlib import Path
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.store import Store
-from replay_proxy.store.archive import changing
+from replay_proxy.store.change import changing
 from replay_proxy.timeline import Arrivals, Timeline
 from replay_proxy.wire import Headers, Request
 

@@ -1,0 +1,175 @@
+"""``Change``: what is changed of a cassette at rest, all of it or nothing. ``Archive`` reads."""
+
+import os
+import shutil
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from replay_proxy.cassette import Interaction, Take
+from replay_proxy.errors import StoreError
+from replay_proxy.nearness import features
+from replay_proxy.store import statements
+from replay_proxy.store.files import (
+    ERRORS,
+    open_to_read,
+    open_to_write,
+    settle,
+    shm,
+    trouble,
+    wal,
+)
+from replay_proxy.store.rows import to_recorded, to_row
+from replay_proxy.store.takes import join_take
+
+#: A file of which more than this share is free after a deletion is packed.
+_FREE_SHARE = 0.2
+
+
+class Change:
+    """What is changed in a cassette in one transaction; see ``changing``."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+
+    def add_take(self, take: Take) -> None:
+        """Put a take, unless it is there. Raises ``StoreError`` if its id is another run's."""
+        named = {"id": take.id, "run": take.run, "started_us": take.started_us}
+        self._connection.execute(statements.INSERT_TAKE, named)
+        found = self._connection.execute(statements.FIND_TAKE, named).fetchone()
+        if found is None or found[0] != take.id:
+            raise StoreError(
+                f"Take {take.id} of run {take.run} does not fit those of {self._path}: the ids "
+                "are in use the other way round. Write to a cassette of another name."
+            )
+
+    def join_take(self, run: str) -> int:
+        """The id of this run's take, which is begun if need be, newer than every other."""
+        return join_take(self._connection, run)
+
+    def add(self, take_id: int, interaction: Interaction) -> None:
+        """Put an interaction, in place of one of the same id."""
+        self.delete(interaction.id)
+        row = to_row(interaction, take_id)
+        self._connection.execute(statements.PUT_NEARNESS, row)
+        self._connection.execute(statements.PUT_INTERACTION, row)
+
+    def holds(self, number: int, take_id: int, checksum: int) -> bool:
+        """Whether an interaction is there already, in this take and with all that it says."""
+        row = self._connection.execute(statements.READ_CHECKSUM, {"id": number}).fetchone()
+        return row is not None and tuple(row) == (take_id, checksum)
+
+    def delete(self, number: int) -> None:
+        """Take an interaction out, if it is there."""
+        for row in self._connection.execute(statements.READ_REQUEST, {"id": number}).fetchall():
+            named = dict(zip(statements.REQUEST_COLUMNS, row, strict=True))
+            words = " ".join(features(to_recorded(named).request))
+            self._connection.execute(statements.DELETE_NEARNESS, {"id": number, "features": words})
+            self._connection.execute(statements.DELETE_INTERACTION, {"id": number})
+
+
+@contextmanager
+def changing(path: Path, start: Path | None = None) -> Iterator[Change]:
+    """A change of the cassette, which is made if it is missing: all of it is kept, or nothing.
+
+    What is made begins with all that ``start`` has, and is under its name when it is whole. Takes
+    that are left without an interaction go. Raises ``StoreError``.
+    """
+    if path.exists():
+        try:
+            with _changing(path) as change:
+                yield change
+        except BaseException:
+            settle(path)
+            raise
+        if (hindrance := settle(path)) is not None:
+            raise StoreError(
+                f"Cassette {path} is changed, but {wal(path)} still holds a part of it: "
+                f"{hindrance}. Free space on the disk, and let `replay-proxy ls` open it once."
+            ) from hindrance
+        return
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        if start is not None:
+            _copy(start, part)
+        with _changing(part) as change:
+            yield change
+        if (hindrance := settle(part)) is not None:
+            raise trouble(part, hindrance) from hindrance
+        try:
+            os.link(part, path)
+        except FileExistsError as error:
+            if path.is_symlink() and not path.exists():
+                raise StoreError(
+                    f"{path} is a link to nothing. Delete it, or bring back what it names."
+                ) from error
+            raise StoreError(f"Cassette {path} was made meanwhile. Do the same again.") from error
+        except OSError as error:
+            raise StoreError(
+                f"Cassette {path} cannot be created: {error.strerror}. Check that this user can "
+                "write to the directory."
+            ) from error
+    except StoreError as error:
+        raise type(error)(error.message.replace(str(part), str(path))) from error
+    finally:
+        for file in (part, wal(part), shm(part)):
+            file.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """One state of a cassette as a new file. Raises ``StoreError``."""
+    try:
+        target.touch()
+        with closing(open_to_read(source)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT 1 FROM interaction LIMIT 1")  # From here on it is locked.
+            if reader.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+                with closing(sqlite3.connect(target, isolation_level=None)) as writer:
+                    reader.execute("COMMIT")
+                    reader.backup(writer)
+                return
+            # Nobody can write before the lock goes, with the end of this, and all is in the one
+            # file: five times as fast as SQLite's own way.
+            shutil.copyfile(source, target)
+        with target.open("rb+") as copy:
+            os.fsync(copy.fileno())
+    except (*ERRORS, OSError) as error:
+        raise trouble(target, error) from error
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[Change]:
+    connection = open_to_write(path)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield Change(path, connection)
+        connection.execute(statements.DELETE_EMPTY_TAKES)
+        connection.execute("COMMIT")
+        free, pages = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("freelist_count", "page_count")
+        )
+        if free > _FREE_SHARE * pages:
+            # The change is made: without room to pack it, or with others at it, it stays large.
+            with suppress(sqlite3.OperationalError):
+                connection.execute("VACUUM")
+    except BaseException as error:
+        connection.close()  # Rolls back.
+        if isinstance(error, ERRORS):
+            raise trouble(path, error) from error
+        raise
+    connection.close()
+
+
+@contextmanager
+def at_rest(path: Path) -> Iterator[None]:
+    """While its file is moved or deleted. Raises ``StoreError`` if somebody has it open."""
+    hindrance = settle(path, wait_s=0)
+    if wal(path).exists():
+        if hindrance is not None:
+            raise trouble(path, hindrance) from hindrance
+        raise StoreError(f"Cassette {path} is in use by a proxy. Stop it first.")
+    yield
