@@ -5,7 +5,7 @@ recorded a request again, and with other answers, nobody but a person can tell w
 conflict, in which ours stays for the time being.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,12 +53,13 @@ def three_way(
             continue
         merged = their
         if our != was:
-            conflict = Conflict(fingerprint, _current(our), _current(their))
-            if _agree(base, ours, theirs, _current(was), conflict):
-                merged = _united(was, our, their)
-            else:
-                conflicts.append(conflict)
+            current = tuple(_current(side) for side in (was, our, their))
+            heeded = _heeded(base, ours, theirs, *current)
+            if heeded is None:
+                conflicts.append(Conflict(fingerprint, *map(tuple, current[1:])))
                 merged = their if fingerprint in prefer_theirs else our
+            else:
+                merged = _united(was, our, their, heeded)
         added += [number for number, row in merged.items() if our.get(number) != row]
         deleted += [number for number in our if number not in merged]
     return Merge(tuple(sorted(added)), tuple(sorted(deleted)), tuple(conflicts))
@@ -102,21 +103,28 @@ def _states(archive: Archive) -> dict[str, _State]:
     return states
 
 
-def _current(state: _State) -> tuple[int, ...]:
+def _current(state: _State) -> _State:
     """What replay uses: the newest take, in order of arrival."""
-    newest = max((take for take, _ in state.values()), default=0)
-    return tuple(number for number, (take, _) in state.items() if take == newest)
+    newest = _take(state)
+    return {number: row for number, row in state.items() if row[0] == newest}
 
 
-def _agree(
-    base: Archive | None, ours: Archive, theirs: Archive, was: tuple[int, ...], now: Conflict
-) -> bool:
-    """Whether replay gets the same answers from both branches, or one left them as they were."""
-    our, their = _answers(ours, now.ours), _answers(theirs, now.theirs)
-    return our == their or (base is not None and _answers(base, was) in (our, their))
+def _heeded(
+    base: Archive | None, ours: Archive, theirs: Archive, was: _State, our: _State, their: _State
+) -> _State | None:
+    """What replay is to use: of the branch that has changed its answers what it uses there.
+
+    None if both have, each in its own way.
+    """
+    our_answers, their_answers = _answers(ours, our), _answers(theirs, their)
+    if our_answers == their_answers:
+        return max(our, their, key=_take)
+    if base is None or (before := _answers(base, was)) not in (our_answers, their_answers):
+        return None
+    return their if before == our_answers else our
 
 
-def _answers(archive: Archive, numbers: tuple[int, ...]) -> list[tuple[Any, ...]]:
+def _answers(archive: Archive, numbers: Iterable[int]) -> list[tuple[Any, ...]]:
     def read() -> Iterator[tuple[Any, ...]]:
         for number in numbers:
             yield from (tuple(row) for row in archive.query(_ANSWER, {"id": number}))
@@ -124,10 +132,20 @@ def _answers(archive: Archive, numbers: tuple[int, ...]) -> list[tuple[Any, ...]
     return list(read())
 
 
-def _united(was: _State, our: _State, their: _State) -> _State:
-    """What both have left or one has added; of one that both have changed, theirs is as good."""
-    return {
-        number: their.get(number, our.get(number, (0, 0)))
-        for number in our.keys() | their.keys()
-        if not (number in was and (number not in our or number not in their))
+def _united(was: _State, our: _State, their: _State, heeded: _State) -> _State:
+    """What both have left or one has added, beside what replay is to use.
+
+    Of the take of that and of later ones nothing else stays, or replay would use it.
+    """
+    older = {
+        number: row
+        for number, row in (our | their).items()
+        if row[0] < _take(heeded)
+        and not (number in was and (number not in our or number not in their))
     }
+    return older | heeded
+
+
+def _take(state: _State) -> int:
+    """The newest take."""
+    return max((take for take, _ in state.values()), default=0)
