@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from replay_proxy.cassette import Interaction
-from replay_proxy.store.archive import Archive, changing
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import changing
 from tests.support.tape import make, recorded
 from tests.test_git import Repository
 
