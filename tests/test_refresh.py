@@ -2,9 +2,12 @@
 
 import json
 import logging
-import sqlite3
+import os
+import signal
+import subprocess
+import sys
+import threading
 import time
-from contextlib import closing
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,11 @@ from typer.testing import CliRunner
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.cli import app
-from replay_proxy.errors import ConfigurationError
+from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.store import writer
 from replay_proxy.store.archive import Archive
 from replay_proxy.tape_tools import asking
-from tests.support.script import EVENT_STREAM, JSON, Answer, Cut, Received, Wait
+from tests.support.script import EVENT_STREAM, JSON, Answer, Cut, Gate, Received, Wait
 from tests.support.tape import EVENTS, all_stored, make, recorded
 from tests.support.upstream import Upstream
 
@@ -180,6 +183,7 @@ def test_of_a_repeated_request_all_answers_are_kept_or_none(refreshing: Refreshi
         "wording",
         "wording",
     ]
+    assert found["recorded"] == 1
     assert answers(refreshing, "Q") == [chat("old Q"), chat("old Q")]
     assert answers(refreshing, "R", 1) == [chat("new R")]
     with Archive(refreshing.path) as archive:
@@ -199,16 +203,36 @@ def test_a_stream_that_breaks_off_behind_its_last_event_is_whole(refreshing: Ref
 def test_an_answer_that_cannot_be_kept_is_not_paid_for_again(
     refreshing: Refreshing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("The disk is full.")
+
     make(refreshing.path, [recorded("Q", chat("old"))])
     refreshing.answers["Q"] = plain(chat("new"))
-    monkeypatch.setattr(writer, "BUSY_MS", 1)
-    command = ["refresh", "a", "--record", "--store", str(refreshing.store)]
-    with closing(sqlite3.connect(refreshing.path, isolation_level=None)) as other:
-        other.execute("PRAGMA journal_mode = WAL")
-        other.execute("BEGIN IMMEDIATE")
-        result = CliRunner().invoke(app, command)
-    assert "is in use by another process" in str(result.exception)
+    monkeypatch.setattr(writer, "open_to_write", fail)
+    result = CliRunner().invoke(app, ["refresh", "a", "--record", "--store", str(refreshing.store)])
+    assert str(result.exception) == "The disk is full."
     assert len(refreshing.upstream.requests) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_refresh_that_is_interrupted_keeps_no_part_of_a_repeated_request(
+    refreshing: Refreshing, number: signal.Signals
+) -> None:
+    make(refreshing.path, [recorded("Q", chat(f"old {n}")) for n in range(12)])
+    last = threading.Event()
+    new = plain(chat("new"))
+    refreshing.answers["Q"] = [new] * 5 + [Answer(headers=JSON, steps=[Gate(last)])] * 7
+    tool = subprocess.Popen(
+        [sys.executable, "-m", "replay_proxy.cli", "refresh", "a", "--record", "--store", "."],
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL) if number != 9 else None,
+        env=os.environ | {"DRAIN_S": "0"},
+    )
+    refreshing.upstream.wait_for(8)
+    tool.send_signal(number)
+    assert tool.wait(30) == (-number if number == signal.SIGKILL else 128 + number)
+    last.set()
+    assert answers(refreshing, "Q", 12) == [chat(f"old {n}") for n in range(12)]
+    assert os.listdir() == ["a.sqlite"]
 
 
 def test_the_api_says_how_long_to_wait(refreshing: Refreshing) -> None:

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -47,13 +48,13 @@ def refresh(
         api_key = settings.upstream_api_key.get_secret_value()
     # What the recorder warns of is an outcome here, and told as one.
     logging.getLogger("replay_proxy").addHandler(logging.NullHandler())
-    found = asyncio.run(_refreshed(path, settings, api_key, record=record))
+    found, kept = asyncio.run(_refreshed(path, settings, api_key, record=record))
     counts = Counter(each.outcome for each in found)
     document = {
         "version": 1,
         "cassette": path.stem,
         "upstream": settings.upstream_base_url,
-        "recorded": sum(each.new_id is not None for each in found) if record else 0,
+        "recorded": kept,
         "outcomes": {name: counts[name] for name in Refreshed.OUTCOMES},
         "interactions": [each.document() for each in found],
     }
@@ -63,27 +64,30 @@ def refresh(
 
 async def _refreshed(
     path: Path, settings: Settings, api_key: str | None, *, record: bool
-) -> list[Refreshed]:
+) -> tuple[list[Refreshed], int]:
+    """What came of each, and how many answers were kept."""
+    kept = 0
     with Archive(path) as archive:
         sequences = [by_take[max(by_take)] for by_take in archive.answers().values()]
     numbers = sorted(number for sequence in sequences for number in sequence)
-    store = Store(path.parent, writable=True) if record else None
-    asking = Asking(settings, api_key, store.cassette(path.stem) if store else None)
     found: list[Refreshed] = []
     recorded = words.counted(_one_by_one(path, numbers), len(numbers), f"Refreshing {path.stem}")
-    try:
-        async for each in asking.all(recorded):
-            found.append(each)  # noqa: PERF401 - what came before a failure counts too
-    finally:
-        await asking.aclose()
-        if store is not None:
-            store.close()
-            _drop_broken_sequences(path, sequences, found)
-    return found
+    with TemporaryDirectory() as directory:
+        store = Store(Path(directory), writable=True) if record else None
+        asking = Asking(settings, api_key, store.cassette(path.stem) if store else None)
+        try:
+            async for each in asking.all(recorded):
+                found.append(each)  # noqa: PERF401 - what came before a failure counts too
+        finally:
+            await asking.aclose()
+            if store is not None:
+                store.close()
+                kept = _keep(Path(directory, path.name), path, sequences, found)
+    return found, kept
 
 
 def _one_by_one(path: Path, numbers: Sequence[int]) -> Iterator[Interaction]:
-    """Interactions by their ids; a cassette that stays open could not be recorded into."""
+    """Interactions by their ids; a cassette that stays open holds up who records into it."""
     for number in numbers:
         with Archive(path) as archive:
             interaction = archive.interaction(number)
@@ -91,22 +95,29 @@ def _one_by_one(path: Path, numbers: Sequence[int]) -> Iterator[Interaction]:
         yield interaction
 
 
-def _drop_broken_sequences(
-    path: Path, sequences: Sequence[Sequence[int]], found: Sequence[Refreshed]
-) -> None:
-    """Of repeated requests all answers are kept or none: replay takes a take's answers together."""
-    new = {each.interaction: each.new_id for each in found if each.new_id is not None}
-    broken = [
-        new[number]
+def _keep(
+    new: Path, path: Path, sequences: Sequence[Sequence[int]], found: Sequence[Refreshed]
+) -> int:
+    """Put the new answers into the cassette, at once and as a take of its own; how many.
+
+    Of repeated requests all are kept or none: replay takes a take's answers together.
+    """
+    ids = {each.interaction: each.new_id for each in found if each.new_id is not None}
+    whole = [
+        ids[number]
         for sequence in sequences
-        if not all(number in new for number in sequence)
+        if all(number in ids for number in sequence)
         for number in sequence
-        if number in new
     ]
-    if broken:
-        with changing(path) as change:
-            for number in broken:
-                change.delete(number)
+    if not whole:
+        return 0
+    with Archive(new) as archive, changing(path) as change:
+        take_id = change.join_take(archive.takes()[0].run)
+        for number in whole:
+            interaction = archive.interaction(number)
+            assert interaction is not None
+            change.add(take_id, interaction)
+    return len(whole)
 
 
 def _shown(name: str, found: Sequence[Refreshed]) -> Iterator[RenderableType]:
