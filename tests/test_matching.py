@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -19,6 +20,7 @@ from replay_proxy.fingerprint import fingerprint
 from replay_proxy.matching import Rule
 from replay_proxy.settings import Repeats
 from replay_proxy.store import Store, Tape
+from replay_proxy.store.writer import Writer
 from replay_proxy.wire import Request
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawAnswer, RawClient
@@ -215,6 +217,32 @@ def test_what_is_recorded_meanwhile_is_found_by_the_rule(tmp_path: Path) -> None
         assert first is not None
         assert second is not None
         assert (first.body, second.body) == (b"old", b"new")
+
+    asyncio.run(scenario())
+    store.close()
+
+
+def test_a_request_between_a_commit_and_its_recorder_hides_no_answer_from_the_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = interaction(b"1", user="a"), interaction(b"2", user="b")
+    rule = Rule(["$.user"])
+    key = rule.key(first.request)
+    store = Store(tmp_path, writable=True, rule=rule)
+    write = Writer.write
+
+    async def scenario() -> None:
+        tape = store.cassette("default")
+
+        async def write_and_meet(*job: Any) -> None:
+            await write(*job)
+            await tape.take(key)
+
+        await tape.add(first)
+        monkeypatch.setattr(Writer, "write", write_and_meet)
+        await tape.add(second)
+        answers = [await tape.take(key) for _ in range(2)]
+        assert answers == [first, second]
 
     asyncio.run(scenario())
     store.close()

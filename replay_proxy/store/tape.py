@@ -6,7 +6,7 @@ thread. Nothing is loaded ahead, so that size does not matter.
 
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ class Tape:
         self._positions = positions
         self._repeats = repeats
         self._counted: tuple[tuple[int, int], Counts] | None = None
+        #: How often the answers were told of a recording, which is after its commit.
+        self._added = 0
         self._answers: Answers = ByRule(path, rule, keys) if keys else ByFingerprint(path, readers)
 
     def check(self) -> None:
@@ -70,7 +72,7 @@ class Tape:
         """The next answer to this key; see ``Cassette.take``."""
         await self._answers.ready()
         with self._readers.one_state(self._path):
-            version = self._readers.version(self._path)
+            version = self._readers.version(self._path), self._added
             known = self._kept.get(self._path, key, version)
             return known if known is not None else self._look_up(key, version)
 
@@ -80,6 +82,7 @@ class Tape:
             raise StoreError(f"Cassette {self._path} is open for reading only.")
         await self._writer.write(self._path, lambda take_id: to_row(interaction, take_id))
         self._answers.added(interaction)
+        self._added += 1
 
     async def answers(self, key: str) -> int:
         """How many answers there are; see ``Cassette.answers``."""
@@ -134,7 +137,7 @@ class Tape:
             self._counted = version, counts
         return self._counted[1]
 
-    def _look_up(self, key: str, version: tuple[int, int] | None) -> Interaction | None:
+    def _look_up(self, key: str, version: Hashable) -> Interaction | None:
         first = self._answers.some(key, 0, 2)
         if not first:
             return None
