@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import resource
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -16,7 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from replay_proxy.cli import app
-from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError
+from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError, StoreError
 from replay_proxy.importers import documents
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.files import open_to_write, wal
@@ -403,6 +404,20 @@ def test_merge_copies_what_a_recorder_still_has_in_its_journal(tool: Tool, casse
         tool("merge", "all", "a")
     assert ids(cassettes / "all.sqlite") == [first.id, second.id]
     assert tool("verify", "all", "--json")["verdict"] == "passed"
+
+
+def test_merge_on_a_full_disk_leaves_nothing_behind(tool: Tool, cassettes: Path) -> None:
+    path = make(cassettes / "a.sqlite", [recorded("1", b"a" * 9_000_000)])
+    with closing(open_to_write(path)):
+        before = sorted(cassettes.iterdir())
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, most))
+        try:
+            with pytest.raises(StoreError, match=r"all\.sqlite cannot be used"):
+                tool("merge", "all", "a")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        assert sorted(cassettes.iterdir()) == before
 
 
 def test_rename_and_rm_move_and_delete_whole_cassettes(tool: Tool, cassettes: Path) -> None:

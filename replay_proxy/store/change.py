@@ -129,6 +129,8 @@ def _copy(source: Path, target: Path) -> None:
             if reader.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
                 with closing(sqlite3.connect(target, isolation_level=None)) as writer:
                     reader.execute("COMMIT")
+                    # Nobody wants back what was there: on a full disk a journal would be left.
+                    writer.execute("PRAGMA journal_mode = OFF")
                     reader.backup(writer)
                 return
             # Nobody can write before the lock goes, with the end of this, and all is in the one
