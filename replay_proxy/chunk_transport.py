@@ -26,6 +26,25 @@ LARGE_BYTES = 1 << 20
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Gives no connection on which something came that nobody has asked for."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[aiohttp.tracing.Trace],
+        timeout: aiohttp.ClientTimeout,
+    ) -> Connection:
+        """A connection that nobody else uses, new or kept."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            kept = protocol is not None and protocol.read_timeout is not None
+            if protocol is None or not kept or not protocol.should_close:
+                return connection
+            connection.close()
+
+
 class ChunkTransport(httpx.AsyncBaseTransport):
     """Sends requests as they are, and streams answers chunk by chunk, undecoded.
 
@@ -49,7 +68,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_report_sent)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl_context),
+            connector=_Connector(limit=0, ssl=self._ssl_context),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             auto_decompress=False,
@@ -111,23 +130,14 @@ class ChunkTransport(httpx.AsyncBaseTransport):
                 raise
 
     async def _connect(self, session: aiohttp.ClientSession, request: httpx.Request) -> Connection:
-        """A connection that nobody else uses, new or kept."""
         assert session.connector is not None
         origin = _origin(request)
         if origin not in self._origins:
             self._origins[origin] = aiohttp.ClientRequest("GET", URL(origin))
-        while True:
-            try:
-                connection = await session.connector.connect(
-                    self._origins[origin], [], self._timeout
-                )
-            except TimeoutError as error:
-                raise aiohttp.ConnectionTimeoutError from error
-            protocol = connection.protocol
-            kept = protocol is not None and protocol.read_timeout is not None
-            if protocol is None or not kept or not protocol.should_close:
-                return connection
-            connection.close()  # Something came on it that nobody has asked for.
+        try:
+            return await session.connector.connect(self._origins[origin], [], self._timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
 
     async def _exchange(
         self, connection: Connection, written: bytes, request: httpx.Request

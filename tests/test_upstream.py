@@ -21,6 +21,7 @@ import respx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replay_proxy.chunk_transport import LARGE_BYTES
 from replay_proxy.errors import UpstreamCut, UpstreamError, UpstreamTooSlow, UpstreamUnreachable
 from replay_proxy.timeline import MonotonicClock
 from replay_proxy.upstream import Upstream
@@ -751,6 +752,29 @@ def test_what_follows_an_answer_is_not_the_answer_to_the_next_request(
     came, server = on_wire(whole(*steps), scenario)
     assert came == [[b"all of it"]] * 2
     assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "body"), [("POST", b"x" * LARGE_BYTES), ("HEAD", b"")], ids=["large", "head"]
+)
+def test_what_came_on_an_idle_connection_is_not_the_answer_to_what_aiohttp_writes(
+    method: str, body: bytes
+) -> None:
+    async def scenario(upstream: Upstream) -> int:
+        await read(await upstream.handle(request("POST", body=b"{}")))
+        await asyncio.to_thread(server.requests[0].finished.wait, PATIENCE_S)
+        await asyncio.sleep(0.05)  # It is sent; the client has it soon.
+        response = await upstream.handle(request(method, body=body))
+        await read(response)
+        return response.status
+
+    farewell = Raw(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 1\r\n\r\nx")
+    answers = iter(
+        [whole(Raw(LENGTH_9 + b"all of it"), Wait(0.05), farewell), Answer(framing="length")]
+    )
+    with ScriptedUpstream(lambda _: next(answers)) as server:
+        assert run(scenario, lambda: Upstream(server.base_url, clock=MonotonicClock())) == 200
+        assert server.connections == 2
 
 
 @pytest.mark.parametrize(
