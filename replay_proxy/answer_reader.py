@@ -232,13 +232,15 @@ class AnswerReader(httpx.AsyncByteStream):
             self.headers.clear()
             return
         self.status = status
+        self._pieces.clear()
         self._reusable = self._parser.should_keep_alive()
         for name, value in self.headers:
             match name.lower():
                 case b"content-length":
                     self._framed = True
-                case b"transfer-encoding" if b"chunked" in value.lower():
-                    self._chunked = self._framed = True
+                case b"transfer-encoding":  # The last coding tells (RFC 9112, section 6.3).
+                    self._chunked = value.lower().rpartition(b",")[2].strip() == b"chunked"
+        self._framed |= self._chunked
 
     def on_message_complete(self) -> None:
         """The body is whole, unless it was none of the answer's."""

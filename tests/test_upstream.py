@@ -502,7 +502,10 @@ def test_a_key_that_would_break_its_line_is_not_sent(end: str) -> None:
 
 
 def test_what_a_server_says_before_its_answer_is_not_the_answer() -> None:
-    hints = Raw(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")
+    hints = Raw(
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+        b"HTTP/1.1 199 Miscellaneous\r\ncontent-length: 2\r\n\r\nno"
+    )
     steps: list[Step] = [hints, Wait(0.05), Raw(LENGTH_9 + b"all of it")]
     came, server = on_wire(whole(*steps), asking(request(), request()))
     assert came == [[b"all of it"]] * 2
@@ -846,6 +849,13 @@ def test_a_body_may_end_with_its_connection() -> None:
     )
     assert [b"".join(chunks) for chunks in came] == [b"abcd", b"abcd"]
     assert server.connections == 2
+
+
+@pytest.mark.parametrize("coding", [b"chunked, gzip", b"xchunked", b"identity"])
+def test_a_body_whose_last_coding_is_not_chunked_ends_with_its_connection(coding: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: " + coding + b"\r\n\r\n"
+    came, _ = on_wire(whole(Raw(head + b"all of it"), Hangup()), asking(request()))
+    assert came == [[b"all of it"]]
 
 
 def received_until_cut(*steps: Step, timeout_s: float = 30.0) -> bytes:
