@@ -1,9 +1,16 @@
-"""What every test has: children that ^C can end.
+"""What every test has: children that ^C and SIGHUP can end.
 
-A shell lets what it starts in the background ignore SIGINT, and their children inherit that.
+A shell lets what it starts in the background ignore SIGINT and SIGQUIT, and nohup SIGHUP; their
+children inherit that.
 """
 
 import signal
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+_ENDING = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGQUIT: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
+for number, handler in _ENDING.items():
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)

@@ -368,7 +368,9 @@ def test_import_reads_a_file_of_lines_that_is_larger_than_the_memory_line_by_lin
     monkeypatch.setattr(documents, "MAX_BYTES", 2 * len(line(0)))
     document = tool("import", "reel.jsonl", "--json")
     assert (document["interactions"], document["not_carried"]) == (4, 1)
-    assert [each["where"] for each in document["files"][0]["not_carried"]] == ["line 5"]
+    (lost,) = document["files"][0]["not_carried"]
+    assert lost["where"] == "line 5"
+    assert lost["reason"].endswith("line 1 column 2 (char 1)")
     with Archive(cassettes / "reel.sqlite") as archive:
         bodies = [each.body for _, each in archive.interactions()]
     assert bodies == [b'{"id": %d}' % number for number in range(4)]

@@ -34,7 +34,8 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[Found | NotCarried]:
             continue
         where = f"line {number}"
         try:
-            entry = mapping(json_document(line), "the line")
+            # Without its end, which would be one more line to the parser's messages.
+            entry = mapping(json_document(line.rstrip(b"\n")), "the line")
             if "_meta" not in entry:
                 yield _exchange(where, entry)
         except Misshapen as error:
