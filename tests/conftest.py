@@ -6,11 +6,7 @@ children inherit that.
 
 import signal
 
-_ENDING = {
-    signal.SIGINT: signal.default_int_handler,
-    signal.SIGQUIT: signal.SIG_DFL,
-    signal.SIGHUP: signal.SIG_DFL,
-}
-for number, handler in _ENDING.items():
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
-        signal.signal(number, handler)
+        ends = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, ends)
