@@ -177,7 +177,7 @@ def test_what_is_kept_of_a_cassette_does_not_outlive_its_connection(
 def test_no_more_is_kept_than_its_bytes_allow(tmp_path: Path) -> None:
     one, two, three = (interaction(b"x" * 4_000, user=str(number)) for number in range(3))
     size = 2_000 + 4_000 + len(one.request.body) + 80 * 4_000
-    kept = Kept(most_bytes=2 * size)
+    kept = Kept(most_bytes=2 * size + 1_000)
     for each in (one, two, two):
         kept.put(tmp_path, each.fingerprint, 1, each)
     assert kept.get(tmp_path, one.fingerprint, 1) == one
@@ -193,6 +193,19 @@ def test_no_more_is_kept_than_its_bytes_allow(tmp_path: Path) -> None:
         kept.put(tmp_path, "large", 1, interaction(b"x" * 9_000))
     assert kept.get(tmp_path, "large", 1) is None
     assert kept.get(tmp_path, one.fingerprint, 1) == one
+
+
+def test_what_is_kept_is_counted_with_headers_and_query(tmp_path: Path) -> None:
+    headers, query = ((b"x", b"x" * 60_000),), "q" * 60_000
+    one, other = interaction(user="1"), interaction(user="2")
+    large = replace(one, headers=headers), replace(one, request=replace(one.request, query=query))
+    for each in large:
+        kept = Kept(most_bytes=50_000)
+        for _ in range(ONE_IN):
+            kept.put(tmp_path, one.fingerprint, 1, each)
+        assert kept.get(tmp_path, one.fingerprint, 1) is None
+        kept.put(tmp_path, other.fingerprint, 1, other)
+        assert kept.get(tmp_path, other.fingerprint, 1) == other
 
 
 def test_answers_replay_by_arrival_and_the_last_one_repeats(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ MOST_BYTES = 24 * 1024 * 1024
 #: When it is full, one in so many drives others out: of a cassette that is asked for from end to
 #: end a part stays that is found again, and what is asked for often comes in soon enough.
 ONE_IN = 16
-#: What an interaction takes besides its bodies, and each of its chunks.
+#: What an interaction takes besides what it says, and each of its chunks.
 _BYTES, _CHUNK_BYTES = 2_000, 80
 
 
@@ -54,5 +54,7 @@ class Kept:
 
 
 def _size(interaction: Interaction) -> int:
-    bodies = len(interaction.body) + len(interaction.request.body)
-    return _BYTES + bodies + _CHUNK_BYTES * len(interaction.timeline.ends)
+    request = interaction.request
+    size = _BYTES + len(interaction.body) + len(request.body) + len(request.query)
+    size += sum([len(name) + len(value) for name, value in interaction.headers])
+    return size + _CHUNK_BYTES * len(interaction.timeline.ends)
