@@ -355,6 +355,23 @@ def test_a_file_becomes_the_cassette_of_its_name(file: str, name: str) -> None:
     assert name_of(Path(file)) == name
 
 
+def test_import_tells_of_the_files_before_one_that_cannot_be_read(
+    tool: Tool, cassettes: Path
+) -> None:
+    request = {"method": "POST", "path": "/v1/chat/completions", "body": {}}
+    response = {"status": 200, "headers": {}, "body": {"id": 1}}
+    line = {"schema_version": 1, "request": request, "response": response}
+    Path("one.jsonl").write_text(json.dumps(line) + "\n{\n")
+    Path("none.txt").write_text("no recording")
+    result = CliRunner().invoke(app, ["import", "one.jsonl", "none.txt", "one.jsonl", "--json"])
+    assert isinstance(result.exception, ImportRefused)
+    assert "none.txt" in result.exception.message
+    document = json.loads(result.stdout)
+    assert (document["interactions"], document["not_carried"]) == (1, 1)
+    assert [each["file"] for each in document["files"]] == ["one.jsonl"]
+    assert ids(cassettes / "one.sqlite")
+
+
 def test_import_reads_a_file_of_lines_that_is_larger_than_the_memory_line_by_line(
     tool: Tool, cassettes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ import typer
 
 from replay_proxy import twin
 from replay_proxy.cassette import Interaction, Take
-from replay_proxy.errors import ConfigurationError, ImportRefused
+from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError
 from replay_proxy.importers import FORMATS, NotCarried, carry_over, detect, line_format, read
 from replay_proxy.store.change import changing
 from replay_proxy.tape_tools import words
@@ -45,10 +45,17 @@ def import_(
     Importing a file again replaces what it gave before. What cannot be carried over is listed;
     exit 1 if that is everything.
     """
-    imported = []
+    imported: list[dict[str, Any]] = []
+    refusal: ReplayProxyError | None = None
     for file in files:
         target = words.path_of(cassette or name_of(file), store)
-        imported.append(_imported(file, target, format_name))
+        try:
+            imported.append(_imported(file, target, format_name))
+        except ReplayProxyError as error:
+            if not imported:
+                raise
+            refusal = error  # What was imported is told first; no further file is read.
+            break
     carried = sum(each["interactions"] for each in imported)
     left = sum(len(each["not_carried"]) for each in imported)
     document = {
@@ -63,10 +70,12 @@ def import_(
         for lost in each["not_carried"]
     ]
     total = (
-        f"Imported {words.many(carried, 'interaction')} from {words.many(len(files), 'file')}; "
+        f"Imported {words.many(carried, 'interaction')} from {words.many(len(imported), 'file')}; "
         f"{left:,} not carried over"
     )
     words.answer(document, [*lines, total], as_json=as_json)
+    if refusal is not None:
+        raise refusal
     raise typer.Exit(0 if carried else words.FOUND)
 
 
