@@ -19,7 +19,7 @@ from aiohttp.http import HttpProcessingError
 
 from replay_proxy.transport_errors import in_httpx_words
 
-#: What a server may send before its answer's body: bytes in all, bytes of a header, headers.
+#: What a server may send besides its answer's body: bytes on end, bytes of a header, headers.
 HEAD_BYTES, FIELD_BYTES, FIELDS = 1 << 20, 65_536, 1_000
 #: How long the rest of an HTTP chunk is waited for before its beginning is passed on alone.
 REJOIN_S = 0.02
@@ -54,7 +54,7 @@ class AnswerReader(httpx.AsyncByteStream):
         self._chunked = self._framed = False
         self._whole = self._reusable = self._lost = self._paused = False
         self._error: BaseException | None = None
-        #: Bytes received since everything was taken, and all of a head that is not whole.
+        #: Bytes received since something was taken, and all of a head that is not whole.
         self._received = 0
         self._waiting: asyncio.Future[None] | None = None
         # What is called for every chunk is no function of Python's.
@@ -85,6 +85,7 @@ class AnswerReader(httpx.AsyncByteStream):
         pieces = self._pieces
         with in_httpx_words(self._request):
             while True:
+                taken = bool(pieces)
                 while pieces:
                     piece = pieces.popleft()
                     if piece is None:
@@ -94,7 +95,8 @@ class AnswerReader(httpx.AsyncByteStream):
                     yield piece
                 if self._ended():
                     return
-                self._take_more()
+                if taken:
+                    self._take_more()
                 await self._more()
 
     async def aclose(self) -> None:
@@ -155,8 +157,8 @@ class AnswerReader(httpx.AsyncByteStream):
         self._received += len(data)
         try:
             self._parser.feed_data(data)
-            if self.status is None and self._received > HEAD_BYTES:
-                raise httptools.HttpParserError("the head is too large")
+            if self._received > HEAD_BYTES and (self.status is None or not self._pieces):
+                raise httptools.HttpParserError("too much that is no body")
         except httptools.HttpParserUpgrade:
             self._whole, self._reusable = True, False
         except httptools.HttpParserError as error:
@@ -165,7 +167,7 @@ class AnswerReader(httpx.AsyncByteStream):
                 self._broken(error)
         if self._whole:
             self._give_back()
-        elif self._received > WAITING_BYTES and not self._paused and self._pieces:
+        elif self._received > WAITING_BYTES and not self._paused and self.status and self._pieces:
             self._paused = True
             self._transport.pause_reading()
             self._protocol.read_timeout = None  # It is not the server that is slow.

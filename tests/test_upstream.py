@@ -21,6 +21,7 @@ import respx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replay_proxy.answer_reader import HEAD_BYTES
 from replay_proxy.chunk_transport import LARGE_BYTES
 from replay_proxy.errors import UpstreamCut, UpstreamError, UpstreamTooSlow, UpstreamUnreachable
 from replay_proxy.timeline import MonotonicClock
@@ -923,6 +924,18 @@ def test_what_happens_to_a_connection_behind_a_whole_body_is_no_cut(
 
     came, _ = on_wire(whole(Raw(head), Wait(gap_s), Raw(body), Wait(0.05), end), scenario)
     assert b"".join(came) == b"all of it"
+
+
+@pytest.mark.parametrize("line", [b"0\r\nx-trailer: ", b"1;extension="], ids=["trailer", "size"])
+def test_a_line_without_end_behind_a_body_is_a_cut(line: bytes) -> None:
+    raw = CHUNKED + b"3\r\none\r\n" + line + b"x" * (2 * HEAD_BYTES)
+    assert received_until_cut(Raw(raw), Wait(60)) == b"one"
+
+
+def test_a_body_before_the_answer_is_not_waited_for_without_end() -> None:
+    raw = b"HTTP/1.1 199 Miscellaneous\r\ncontent-length: 9999999\r\n\r\n" + b"x" * (2 * HEAD_BYTES)
+    with pytest.raises(UpstreamUnreachable, match="HttpProcessingError"):
+        on_wire(whole(Raw(raw), Wait(60)), asking(request()))
 
 
 def test_broken_framing_inside_a_body_is_a_cut() -> None:
