@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.errors import CassetteDamaged, CassetteMissing, StoreError
 from replay_proxy.fingerprint import fingerprint
+from replay_proxy.matching import Rule
 from replay_proxy.store import Store, files, readers, statements
 from replay_proxy.store.kept import ONE_IN, Kept
 from replay_proxy.store.positions import SharedPositions
@@ -170,6 +171,21 @@ def test_what_is_kept_of_a_cassette_does_not_outlive_its_connection(
         path.unlink()
         record(tmp_path, new)
         assert asyncio.run(store.cassette("default").take(old.fingerprint)) == new
+    finally:
+        store.close()
+
+
+def test_what_was_deleted_meanwhile_is_a_miss_under_a_rule_too(tmp_path: Path) -> None:
+    one = interaction()
+    path = record(tmp_path, one)
+    rule = Rule(["$.other"])
+    store = Store(tmp_path, writable=False, rule=rule)
+    try:
+        tape = store.cassette("default")
+        assert asyncio.run(tape.take(rule.key(one.request))) == one
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM interaction")
+        assert asyncio.run(tape.take(rule.key(one.request))) is None
     finally:
         store.close()
 

@@ -151,9 +151,11 @@ class Tape:
             if not nth:
                 return None
             answer = nth[0]
-        row = self._read(statements.READ_INTERACTION, {"id": answer})[0]
+        rows = self._read(statements.READ_INTERACTION, {"id": answer})
+        if not rows:
+            return None  # A rule's keys do not hear of what somebody else has deleted.
         try:
-            interaction = from_row(row)
+            interaction = from_row(rows[0])
         except ValueError as error:
             raise damaged(self._path, f"interaction {answer}: {error}") from error
         if not repeats:
