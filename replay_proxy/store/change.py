@@ -133,8 +133,9 @@ def _copy(source: Path, target: Path) -> None:
                     writer.execute("PRAGMA journal_mode = OFF")
                     reader.backup(writer)
                 return
-            # Nobody can write before the lock goes, with the end of this, and all is in the one
-            # file: five times as fast as SQLite's own way.
+            # Nobody can write before the lock goes, and all is in the one file: five times as fast
+            # as SQLite's own way. The lock goes when the copied file is closed (see
+            # ``files._refuse_empty``), and nothing is read of it behind that.
             shutil.copyfile(source, target)
         with target.open("rb+") as copy:
             os.fsync(copy.fileno())

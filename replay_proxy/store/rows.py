@@ -12,7 +12,8 @@ from replay_proxy.wire import Headers, Request, header
 
 Row = dict[str, Any]
 
-#: What a row's checksum covers besides the answer and the request's body.
+#: What a row's checksum covers besides the answer and the request's body. Their order is part of
+#: the format, which no query's order of columns may change.
 _ASKED = (
     "id",
     "take_id",
