@@ -20,9 +20,9 @@ from replay_proxy.connection import (
 )
 from replay_proxy.errors import BodyTooLarge, ConnectionDropped, ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
-from replay_proxy.provenance import Source, error_response, provenance
+from replay_proxy.provenance import error_response
 from replay_proxy.timeline import Arrivals
-from replay_proxy.wire import Request, Response, Transport, header
+from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
 logger = logging.getLogger("replay_proxy")
 
@@ -86,7 +86,7 @@ class DataPlane:
         except Exception:
             logger.exception("%s %s failed", request.method, request.path)
             refusal = ReplayProxyError("The proxy failed on this request; its log says why.")
-        return error_response(refusal, provenance(Source.REFUSED, fingerprint(request)))
+        return error_response(refusal, Provenance(Source.REFUSED, fingerprint(request)))
 
 
 def raw_path(scope: Scope) -> str:
@@ -134,10 +134,11 @@ async def _send(response: Response, send: Send) -> None:
     """Send the answer. One that breaks off is left incomplete: the server closes the connection."""
     leave_out_server_headers(send)
     join_writes(send)
+    provenance = response.provenance
     start = {
         "type": "http.response.start",
         "status": response.status,
-        "headers": response.headers,
+        "headers": response.headers + provenance.headers if provenance else response.headers,
     }
     body = response.body
     if isinstance(body, bytes):

@@ -1,4 +1,4 @@
-"""Every error that replay-proxy raises on purpose; ``provenance`` words them for the wire.
+"""Every error that replay-proxy raises on purpose.
 
     ReplayProxyError
     ├── ConfigurationError          a setting is unknown, wrong or contradicts another: exit 2
@@ -42,6 +42,11 @@ class ReplayProxyError(Exception):
         super().__init__(message)
         self.message = message
         self.details: dict[str, object] = {}
+
+    def as_json(self) -> dict[str, object]:
+        """OpenAI's error object: its four fields, then ``details``."""
+        four = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return four | self.details
 
 
 class ConfigurationError(ReplayProxyError):

@@ -9,10 +9,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from replay_proxy.conduct import Arrival, retry_after_s
 from replay_proxy.errors import (
+    CassetteMiss,
     ConnectionDropped,
     InvalidCassetteName,
     NotImplementedByDummy,
@@ -21,8 +20,7 @@ from replay_proxy.errors import (
 )
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.miss import summary
-from replay_proxy.provenance import Source
-from replay_proxy.wire import Request, Response, Transport, header
+from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
 #: So many different misses are kept for a cassette; further ones are only counted.
 KEPT_MISSES = 1000
@@ -64,18 +62,15 @@ class Journal:
             entry = self.entries[cassette] = Entry()
         return entry
 
-    def note(self, cassette: str, response: Response) -> None:
-        """Take down an answer that names its source."""
+    def note(self, cassette: str, provenance: Provenance) -> None:
+        """Take down an answer."""
         entry = self.entry(cassette)
-        source = (header(response.headers, b"x-replay-source") or b"").decode()
-        entry.answers[source] += 1
-        if source == Source.CASSETTE:
-            entry.replayed[_interaction(response)] += 1
-        elif source == Source.UPSTREAM:
-            entry.recorded.add(_interaction(response))  # 0 for one that is not stored.
-        elif source == Source.REFUSED:
-            assert isinstance(response.body, bytes)
-            _note_miss(entry, orjson.loads(response.body)["error"])
+        entry.answers[provenance.source] += 1
+        if provenance.source is Source.CASSETTE:
+            assert provenance.interaction is not None
+            entry.replayed[provenance.interaction] += 1
+        elif provenance.source is Source.UPSTREAM:
+            entry.recorded.add(provenance.interaction or 0)  # 0 for one that is not stored.
 
     def arrival(self, cassette: str, request: Request) -> Arrival | None:
         """Take down a request that has met a fault before; None for any other."""
@@ -108,7 +103,9 @@ class Journal:
         """Take down an error; one that leaves a request without any answer is a miss too."""
         entry = self.entry(cassette)
         entry.answers[Source.REFUSED] += 1
-        if isinstance(error, _UNANSWERED):
+        if isinstance(error, CassetteMiss):
+            _note_miss(entry, error.as_json())
+        elif isinstance(error, _UNANSWERED):
             told = {
                 "message": error.message,
                 "type": error.type,
@@ -118,10 +115,6 @@ class Journal:
                 "asked": summary(request),
             }
             _note_miss(entry, told)
-
-
-def _interaction(response: Response) -> int:
-    return int(header(response.headers, b"x-replay-interaction") or 0)
 
 
 def _note_miss(entry: Entry, error: dict[str, Any]) -> None:
@@ -153,12 +146,14 @@ class Journaled:
         except ReplayProxyError as error:
             self._journal.refuse(self._cassette, request, error)
             raise
-        self._journal.note(self._cassette, response)
-        if (fault := header(response.headers, b"x-replay-fault")) is not None:
+        provenance = response.provenance
+        assert provenance is not None
+        self._journal.note(self._cassette, provenance)
+        if provenance.fault is not None:
             wait_s = retry_after_s(
                 header(response.headers, b"retry-after"),
                 header(response.headers, b"retry-after-ms"),
             )
-            met = Arrival(request.arrived_us, fault.decode(), response.status, wait_s)
+            met = Arrival(request.arrived_us, provenance.fault, response.status, wait_s)
             self._journal.note_fault(self._cassette, request, arrival, met)
         return response

@@ -13,9 +13,17 @@ from replay_proxy.errors import ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.matching import Rule
 from replay_proxy.miss import explain
-from replay_proxy.provenance import Source, error_response, provenance
 from replay_proxy.timeline import Clock, Pacing
-from replay_proxy.wire import Headers, Request, Response, Transport, header
+from replay_proxy.wire import (
+    Chunks,
+    Headers,
+    Provenance,
+    Request,
+    Response,
+    Source,
+    Transport,
+    header,
+)
 
 logger = logging.getLogger("replay_proxy")
 
@@ -59,18 +67,19 @@ class Player:
         interaction = await self._cassette.take(key)
         if interaction is None:
             return await self._otherwise.handle(request)
-        source = (
-            *provenance(Source.CASSETTE, interaction.fingerprint, interaction.id),
-            (b"x-replay-match", self._rule.name.encode()),
-        )
+        headers, waits = _replayed(interaction.headers, instant=self._pacing.instant)
+        body: bytes | Chunks
         if not self._pacing.instant:
-            headers = interaction.headers + source
             await self._clock.sleep_until(self._pacing.due_s(start_s, interaction.timeline.head_us))
-            return Response(interaction.status, headers, self._paced(interaction, start_s))
-        headers = _without_waiting(interaction.headers) + source
-        if self._joined or _is_one_piece(interaction):
-            return Response(interaction.status, headers, interaction.body)
-        return Response(interaction.status, headers, _instant(interaction))
+            body = self._paced(interaction, start_s)
+        elif self._joined or _is_one_piece(interaction):
+            body = interaction.body
+        else:
+            body = _instant(interaction)
+        provenance = Provenance(
+            Source.CASSETTE, interaction.fingerprint, interaction.id, self._rule.name, waits
+        )
+        return Response(interaction.status, headers, body, provenance=provenance)
 
     async def _paced(self, interaction: Interaction, start_s: float) -> AsyncGenerator[bytes]:
         timeline = interaction.timeline
@@ -89,17 +98,19 @@ async def _instant(interaction: Interaction) -> AsyncGenerator[bytes]:
         start = end
 
 
-def _without_waiting(headers: Headers) -> Headers:
-    """The headers of an instant replay: a client that is told to come back later need not wait.
+def _replayed(headers: Headers, *, instant: bool) -> tuple[Headers, Headers]:
+    """The recorded headers as they are sent, and those that told the client to wait, if instant.
 
-    The recorded value stands in ``x-replay-retry-after``.
+    A client of an instant replay need not wait: the headers say 0. Headers of another replay-proxy,
+    which an imported recording may have, would contradict this one's.
     """
-    if not any(name in RETRY_AFTER for name, _ in headers):
-        return headers
-    recorded = tuple((RETRY_AFTER[name], value) for name, value in headers if name in RETRY_AFTER)
-    return (
-        tuple((name, b"0" if name in RETRY_AFTER else value) for name, value in headers) + recorded
-    )
+    if not any(name in RETRY_AFTER or name.startswith(b"x-replay-") for name, _ in headers):
+        return headers, ()
+    sent = tuple(pair for pair in headers if not pair[0].startswith(b"x-replay-"))
+    if not instant:
+        return sent, ()
+    waits = tuple((RETRY_AFTER[name], value) for name, value in sent if name in RETRY_AFTER)
+    return tuple((name, b"0" if name in RETRY_AFTER else value) for name, value in sent), waits
 
 
 def _is_one_piece(interaction: Interaction) -> bool:
@@ -129,7 +140,7 @@ class Refuse:
         self._rule = rule
 
     async def handle(self, request: Request) -> Response:
-        """The miss, explained."""
+        """Raise the miss, explained."""
         key = fingerprint(request)
         counts = await self._cassette.counts()
         answers = await self._cassette.answers(self._rule.key(request))
@@ -143,4 +154,4 @@ class Refuse:
             rule=self._rule,
         )
         logger.warning("%s", miss)
-        return error_response(miss, provenance(Source.REFUSED, key))
+        raise miss

@@ -16,11 +16,10 @@ from replay_proxy.cassette import Cassette, Interaction, interaction_id
 from replay_proxy.ending import ending_of, known_length
 from replay_proxy.errors import ReplayProxyError, UpstreamCut
 from replay_proxy.fingerprint import fingerprint
-from replay_proxy.provenance import Source, provenance
 from replay_proxy.redaction import stored_request, stored_response_headers
 from replay_proxy.sse import Progress
 from replay_proxy.timeline import Clock, Timeline
-from replay_proxy.wire import Request, Response, Transport
+from replay_proxy.wire import Chunks, Provenance, Request, Response, Source, Transport
 
 logger = logging.getLogger("replay_proxy")
 
@@ -161,13 +160,12 @@ class _Pump:
     def _begin(self, answer: Response) -> None:
         """Give the client the head; the chunks follow as they come."""
         if not self.answer.done():
-            self.answer.set_result(Response(answer.status, self._headers(answer), _Relay(self)))
+            self.answer.set_result(self._response(answer, _Relay(self)))
 
     def _pass_on(self, answer: Response, held: list[bytes], *, whole: bool) -> None:
         """Give the client what is held, as one answer when nothing went before and none follows."""
         if whole and not self.answer.done():
-            response = Response(answer.status, self._headers(answer), b"".join(held))
-            self.answer.set_result(response)
+            self.answer.set_result(self._response(answer, b"".join(held)))
         else:
             self._begin(answer)
             for chunk in held:
@@ -213,9 +211,10 @@ class _Pump:
         )
         self._kept = len(self._chunks)
 
-    def _headers(self, answer: Response) -> tuple[tuple[bytes, bytes], ...]:
+    def _response(self, answer: Response, body: bytes | Chunks) -> Response:
         stored_as = self._id if self._recorder.keeps(answer.status) else None
-        return answer.headers + provenance(Source.UPSTREAM, self._fingerprint, stored_as)
+        provenance = Provenance(Source.UPSTREAM, self._fingerprint, stored_as)
+        return Response(answer.status, answer.headers, body, provenance=provenance)
 
     def _us_since_sent(self, answer: Response) -> int:
         return int((self._recorder.clock.now_s() - answer.sent_s) * 1e6)

@@ -68,5 +68,7 @@ def stored_response_headers(headers: Headers) -> Headers:
     return tuple(
         pair
         for pair in headers
-        if pair[0] not in SECRET_RESPONSE_HEADERS and not _SECRET_NAME.search(pair[0])
+        if pair[0] not in SECRET_RESPONSE_HEADERS
+        and not _SECRET_NAME.search(pair[0])
+        and not pair[0].startswith(b"x-replay-")  # Another replay-proxy's, of another answer.
     )

@@ -15,7 +15,7 @@ from replay_proxy.faults import kind_of
 from replay_proxy.journal import Entry
 from replay_proxy.matching import Rule
 from replay_proxy.miss import summary
-from replay_proxy.provenance import Source
+from replay_proxy.wire import Source
 
 #: So many unused recordings are described.
 SHOWN = 1000

@@ -1,5 +1,8 @@
 """What passes between the parts: ``Request``, ``Response``, ``Transport``, and the header rules.
 
+A response carries where it comes from as a ``Provenance``; headers that say so exist only on the
+wire to the client.
+
 Our own types, with bytes inside: no framework's and no HTTP client's object crosses a part's
 border, so each of them can be changed in one file. Nothing in here waits or does I/O.
 """
@@ -7,6 +10,8 @@ border, so each of them can be changed in one file. Nothing in here waits or doe
 import re
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
 from typing import Protocol
 
 #: Header fields in order, with repeats, names in lower case.
@@ -64,17 +69,74 @@ class Chunks(Protocol):
         ...
 
 
+class Source(StrEnum):
+    """Where an answer comes from."""
+
+    UPSTREAM = "upstream"
+    CASSETTE = "cassette"
+    DUMMY = "dummy"
+    REFUSED = "refused"
+    FAULT = "fault"
+
+
+#: The same in the words of RFC 9211.
+_CACHE_STATUS = {
+    Source.UPSTREAM: "fwd=miss",
+    Source.CASSETTE: "hit",
+    Source.DUMMY: "detail=dummy",
+    Source.REFUSED: "detail=refused",
+    Source.FAULT: "detail=fault",
+}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where an answer comes from, and what was done to it.
+
+    ``interaction`` is the id under which the answer is stored, ``match`` the rule that found it,
+    ``fault`` the fault that altered or replaced it. ``waits`` are the recorded headers, under
+    names of ours, that told the client to wait and were set to 0.
+    """
+
+    source: Source
+    fingerprint: str
+    interaction: int | None = None
+    match: str | None = None
+    waits: Headers = ()
+    fault: str | None = None
+
+    @cached_property
+    def headers(self) -> Headers:
+        """The response headers that tell a client all of this."""
+        status = f'replay-proxy; {_CACHE_STATUS[self.source]}; key="{self.fingerprint}"'
+        told = [
+            (b"x-replay-source", self.source.encode()),
+            (b"x-replay-fingerprint", self.fingerprint.encode()),
+            (b"cache-status", status.encode()),
+        ]
+        if self.interaction is not None:
+            told.insert(2, (b"x-replay-interaction", str(self.interaction).encode()))
+        if self.match is not None:
+            told.append((b"x-replay-match", self.match.encode()))
+        told.extend(self.waits)
+        if self.fault is not None:
+            told.append((b"x-replay-fault", self.fault.encode()))
+        return tuple(told)
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """One answer: a status, headers, and a body that is whole (``bytes``) or still coming.
 
     ``sent_s`` is when the request left for the upstream, on the process's monotonic clock.
+    ``provenance`` is None only between the upstream and the recorder.
     """
 
     status: int
     headers: Headers
     body: bytes | Chunks
     sent_s: float = 0.0
+    provenance: Provenance | None = None
 
 
 class Transport(Protocol):

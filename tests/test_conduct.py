@@ -19,8 +19,9 @@ from replay_proxy.conduct import Arrival, Conduct, Kind, conduct, retry_after_s,
 from replay_proxy.errors import ConnectionDropped
 from replay_proxy.faults import kind_of
 from replay_proxy.journal import KEPT_ARRIVALS, KEPT_CHAINS, Journal, Journaled
-from replay_proxy.wire import Request, Response
+from replay_proxy.wire import Provenance, Request, Response, Source
 from tests.support.nursery import Child, Nursery
+from tests.support.provenance import answered
 from tests.support.rawclient import RawClient
 from tests.support.servers import clean_environment
 from tests.test_faults import Api
@@ -154,9 +155,10 @@ def ask(journal: Journal, body: bytes, answer: Response, arrived_us: int) -> Non
     asyncio.run(journaled.handle(Request("POST", "/v1/x", "", (), body, arrived_us)))
 
 
-SOURCE = (b"x-replay-source", b"fault")
-FAULTED = Response(429, (SOURCE, (b"x-replay-fault", b"rate_limit"), (b"retry-after", b"1")), b"{}")
-SERVED = Response(200, ((b"x-replay-source", b"dummy"),), b"{}")
+FAULTED = answered(
+    429, ((b"retry-after", b"1"),), b"{}", Provenance(Source.FAULT, "v1:0", fault="rate_limit")
+)
+SERVED = answered(200, (), b"{}", Provenance(Source.DUMMY, "v1:0"))
 
 
 def test_arrivals_are_kept_from_the_first_fault_of_a_request_on() -> None:

@@ -16,7 +16,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from replay_proxy.dummy import ENDPOINTS, Dummy
 from replay_proxy.errors import NotImplementedByDummy
-from replay_proxy.wire import Request, Response, Transport, header
+from replay_proxy.wire import Request, Response, Source, Transport, header
 
 CHAT = "/v1/chat/completions"
 TEXTS = [
@@ -133,7 +133,8 @@ def test_a_whole_answer_has_exactly_the_fields_of_the_api() -> None:
     assert response.status == 200
     assert isinstance(response.body, bytes)
     assert header(response.headers, b"content-type") == b"application/json"
-    assert header(response.headers, b"x-replay-source") == b"dummy"
+    assert response.provenance is not None
+    assert response.provenance.source is Source.DUMMY
     assert header(response.headers, b"content-length") == str(len(response.body)).encode()
     body = json.loads(response.body)
     assert body.pop("id").startswith("chatcmpl-")
@@ -410,7 +411,8 @@ def test_the_models_are_listed() -> None:
 
     assert isinstance(response.body, bytes)
     assert header(response.headers, b"content-type") == b"application/json"
-    assert header(response.headers, b"x-replay-source") == b"dummy"
+    assert response.provenance is not None
+    assert response.provenance.source is Source.DUMMY
     assert header(response.headers, b"content-length") == str(len(response.body)).encode()
     body = json.loads(response.body)
     assert body["object"] == "list"

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay_proxy.errors import ConfigurationError, ConnectionDropped, InvalidFault
+from replay_proxy.errors import CassetteMiss, ConfigurationError, ConnectionDropped, InvalidFault
 from replay_proxy.faults import FAULTS, Faulty, Script
 from replay_proxy.faults.rule import SELECTORS, rules
-from replay_proxy.provenance import Source, provenance
-from replay_proxy.wire import Headers, Request, Response, header
+from replay_proxy.wire import Headers, Request, Response, Source, header
 from tests.fault_table import PAGE
+from tests.support.provenance import answered, fault_of
 
 EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 JSON = ((b"content-type", b"application/json"), (b"content-length", b"11"))
@@ -62,14 +62,16 @@ class Chunks:
 
 
 class Api:
-    """Answers every request with the same answer, and counts them."""
+    """Gives every request the same answer, or miss, and counts them."""
 
-    def __init__(self, answer: Response | None = None) -> None:
-        self.answer = answer or Response(200, JSON, b'{"a": "b"}\n')
+    def __init__(self, answer: Response | CassetteMiss | None = None) -> None:
+        self.answer = answer or answered(200, JSON, b'{"a": "b"}\n')
         self.asked = 0
 
     async def handle(self, request: Request) -> Response:
         self.asked += 1
+        if isinstance(self.answer, CassetteMiss):
+            raise self.answer
         return self.answer
 
 
@@ -241,7 +243,9 @@ def test_the_scripts_of_the_page_can_be_read() -> None:
 
 
 def met(
-    fault: str, answer: Response | None = None, clock: FakeClock | None = None
+    fault: str,
+    answer: Response | CassetteMiss | None = None,
+    clock: FakeClock | None = None,
 ) -> tuple[Response, list[bytes], str]:
     """The faulted answer, its chunks, and the fault that it broke off with."""
     api = Api(answer)
@@ -267,7 +271,7 @@ def met(
 
 
 def streamed(*, whole: bool = False) -> Response:
-    return Response(200, EVENTS, b"".join(STREAM) if whole else Chunks(*STREAM))
+    return answered(200, EVENTS, b"".join(STREAM) if whole else Chunks(*STREAM))
 
 
 ERROR = (
@@ -299,7 +303,7 @@ def test_a_stream_is_altered(fault: str, chunks: list[bytes], broke: str, whole:
     answer = streamed(whole=whole)
     response, seen, ended = met(fault, answer)
     assert (seen, ended) == (chunks, broke)
-    assert header(response.headers, b"x-replay-fault") == fault.partition("(")[0].encode()
+    assert fault_of(response) == fault.partition("(")[0]
     if isinstance(answer.body, Chunks):
         assert (answer.body.left, answer.body.closed) == (0, True), "its source is read to its end"
 
@@ -307,14 +311,14 @@ def test_a_stream_is_altered(fault: str, chunks: list[bytes], broke: str, whole:
 def test_events_are_found_whatever_the_chunks_are() -> None:
     body = b"".join(STREAM).replace(b"\n\n", b"\r\n\r\n")
     pieces = [body[at : at + 5] for at in range(0, len(body), 5)]
-    _, seen, _ = met("duplicate(2)", Response(200, EVENTS, Chunks(*pieces)))
+    _, seen, _ = met("duplicate(2)", answered(200, EVENTS, Chunks(*pieces)))
     events = [event.replace(b"\n\n", b"\r\n\r\n") for event in STREAM]
     assert seen == [*events[:3], *events[2:]]
 
 
 def test_the_responses_api_has_an_error_event_of_its_own() -> None:
     event = b'event: response.created\ndata: {"type": "response.created"}\n\n'
-    _, seen, _ = met("error_event(1)", Response(200, EVENTS, event + event))
+    _, seen, _ = met("error_event(1)", answered(200, EVENTS, event + event))
     assert seen[0] == event
     assert seen[1].startswith(b'event: error\ndata: {"type": "error", "code": "server_error"')
     assert len(seen) == 2
@@ -339,7 +343,7 @@ def test_a_body_that_does_not_stream_is_altered_and_its_length_is_right(
 
 def test_characters_are_split_and_nothing_is_lost() -> None:
     text = "data: 한국 né 😀\n\n".encode()
-    _, seen, _ = met("split_utf8", Response(200, EVENTS, Chunks(text, b"plain")))
+    _, seen, _ = met("split_utf8", answered(200, EVENTS, Chunks(text, b"plain")))
     assert b"".join(seen) == text + b"plain"
     assert seen[0] == b"data: \xed"
     for piece in seen[:-2]:
@@ -355,7 +359,7 @@ def test_waits_are_those_of_the_arguments() -> None:
 
     assert waits("slow_start(seconds=3)", streamed()) == [3.0]
     assert waits("stall(after_chunks=2, seconds=60)", streamed()) == [60.0]
-    dripping = Response(200, EVENTS, Chunks(b"12345678", b"9"))
+    dripping = answered(200, EVENTS, Chunks(b"12345678", b"9"))
     assert waits("drip(size=4, gap_ms=250)", dripping) == [0.0, 0.25, 0.25]
 
 
@@ -363,7 +367,7 @@ def test_who_hangs_is_closed_when_the_client_leaves() -> None:
     chunks = Chunks(*STREAM)
 
     async def scenario() -> list[bytes]:
-        api = Api(Response(200, EVENTS, chunks))
+        api = Api(answered(200, EVENTS, chunks))
         faulty = Faulty(api, Script(rules("hang")), seed=0, clock=FakeClock())
         response = await faulty.handle(request())
         assert not isinstance(response.body, bytes)
@@ -390,7 +394,8 @@ def test_refusals_ask_nobody_and_name_their_source() -> None:
             clock=FakeClock(),
         )
         response = asyncio.run(faulty.handle(request()))
-        assert (api.asked, header(response.headers, b"x-replay-source")) == (0, b"fault")
+        assert response.provenance is not None
+        assert (api.asked, response.provenance.source) == (0, Source.FAULT)
         assert isinstance(response.body, bytes)
         assert b'"param": ' in response.body
         assert header(response.headers, b"content-length") == b"%d" % len(response.body)
@@ -412,7 +417,7 @@ def outcomes(faulty: Faulty, *requests: Request) -> list[str]:
     async def scenario() -> AsyncGenerator[str]:
         for each in requests:
             response = await faulty.handle(each)
-            yield (header(response.headers, b"x-replay-fault") or b"").decode()
+            yield fault_of(response)
 
     async def listed() -> list[str]:
         return [name async for name in scenario()]
@@ -452,15 +457,16 @@ def test_a_header_that_cannot_be_read_is_refused_and_asks_nobody() -> None:
 
 
 def test_a_refusal_of_the_proxy_is_not_altered() -> None:
-    refusal = Response(404, provenance(Source.REFUSED, "v1:0"), b"{}")
-    response, _, _ = met("empty", refusal)
-    assert response is refusal
+    miss = CassetteMiss("Missed.", reason="no_match", details={})
+    with pytest.raises(CassetteMiss) as refused:
+        met("empty", miss)
+    assert refused.value is miss
 
 
 @pytest.mark.parametrize("fault", ["no_done", "error_event", "duplicate", "reorder"])
 def test_what_a_fault_cannot_alter_is_not_named_after_it(fault: str) -> None:
-    plain = Response(200, JSON, b"{}")
-    packed = Response(200, (*EVENTS, (b"content-encoding", b"gzip")), Chunks(*STREAM))
+    plain = answered(200, JSON, b"{}")
+    packed = answered(200, (*EVENTS, (b"content-encoding", b"gzip")), Chunks(*STREAM))
     for answer in (plain, packed):
         assert met(fault, answer)[0] is answer
 

@@ -74,7 +74,6 @@ ALLOWED = {
         "leaves",
         "comparison",
         "miss",
-        "journal",
         "app",
         "twin",
         "tape_tools",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -13,6 +14,7 @@ from replay_proxy.faults.limits import KEPT_KEYS, tokens
 from replay_proxy.faults.words import duration
 from replay_proxy.wire import Request, Response, header
 from tests.support.nursery import Nursery
+from tests.support.provenance import UPSTREAM, answered, fault_of
 from tests.support.rawclient import RawClient
 from tests.test_faults import Api, FakeClock
 
@@ -54,7 +56,7 @@ def test_requests_of_a_key_use_up_its_rate_which_comes_back_steadily() -> None:
         (b"3", b"0", b"1m0s"),
     ]
     refused = account.ask(after_s=5)
-    assert (refused.status, header(refused.headers, b"x-replay-fault")) == (429, b"rpm")
+    assert (refused.status, fault_of(refused)) == (429, "rpm")
     assert header(refused.headers, b"retry-after") == b"15"
     assert header(refused.headers, b"retry-after-ms") == b"15000"
     assert rates(refused, "requests") == (b"3", b"0", b"55s")
@@ -85,7 +87,7 @@ def test_the_wait_is_what_openai_has_said_of_the_same_numbers(
         f"Rate limit reached for gpt-4 on tokens per min (TPM): Limit {limit}, Used {used}, "
         f"Requested {requested}. Please try again in {wait}."
     )
-    assert header(refused.headers, b"x-replay-fault") == b"tpm"
+    assert fault_of(refused) == "tpm"
 
 
 def test_each_key_has_a_rate_of_its_own() -> None:
@@ -110,7 +112,7 @@ def test_a_request_that_is_too_large_is_never_served_and_not_asked_to_wait() -> 
     account = Account(tpm=100)
     refused = account.ask(max_tokens=101)
     assert header(refused.headers, b"retry-after") is None
-    assert header(refused.headers, b"x-replay-fault") == b"request_too_large"
+    assert fault_of(refused) == "request_too_large"
     assert "Request too large for the model" in error_of(refused)["message"]
     assert rates(account.ask(max_tokens=60), "tokens") == (b"100", b"40", b"36s")
 
@@ -119,7 +121,7 @@ def test_a_refused_request_uses_nothing_of_either_rate() -> None:
     account = Account(rpm=2, tpm=100)
     account.ask(max_tokens=90)
     refused = account.ask(max_tokens=90)
-    assert header(refused.headers, b"x-replay-fault") == b"tpm"
+    assert fault_of(refused) == "tpm"
     served = account.ask(max_tokens=10)
     assert (rates(served, "requests")[1], rates(served, "tokens")[1]) == (b"0", b"0")
 
@@ -146,12 +148,12 @@ def test_a_request_costs_its_characters_or_what_it_asks_for(
 def test_rates_take_the_place_of_recorded_ones_but_not_of_a_fault_s() -> None:
     account = Account(rpm=10)
     old = ((b"x-ratelimit-limit-requests", b"999"), (b"x-ratelimit-limit-tokens", b"7"))
-    account.api.answer = Response(200, old, b"")
+    account.api.answer = answered(200, old, b"")
     assert [
         value for name, value in account.ask().headers if name == b"x-ratelimit-limit-requests"
     ] == [b"10"]
     assert rates(account.ask(), "tokens")[0] == b"7"
-    account.api.answer = Response(429, (*old, (b"x-replay-fault", b"rate_limit")), b"")
+    account.api.answer = answered(429, old, b"", replace(UPSTREAM, fault="rate_limit"))
     assert rates(account.ask(), "requests")[0] == b"999"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,8 +10,12 @@ from hypothesis import strategies as st
 
 from replay_proxy import errors
 from replay_proxy.errors import CassetteMiss, InvalidRequest, ReplayProxyError
-from replay_proxy.provenance import Source, error_response, provenance
-from replay_proxy.wire import Headers, Response, header
+from replay_proxy.provenance import error_response
+from replay_proxy.redaction import stored_response_headers
+from replay_proxy.wire import Headers, Provenance, Response, Source, header
+from tests.support.nursery import Nursery
+from tests.support.rawclient import RawClient
+from tests.support.tape import make, recorded
 
 KEY = "v1:" + "0123456789abcdef" * 4
 
@@ -34,7 +39,7 @@ def cache_status(headers: Headers) -> tuple[str, dict[str, str]]:
 def test_every_answer_names_its_source_fingerprint_and_interaction(
     source: Source, interaction_id: int | None
 ) -> None:
-    headers = provenance(source, KEY, interaction_id)
+    headers = Provenance(source, KEY, interaction_id).headers
     named = {
         b"x-replay-source": source.value.encode(),
         b"x-replay-fingerprint": KEY.encode(),
@@ -63,7 +68,7 @@ def test_the_sources_are_those_of_the_design_and_a_fault_that_answers_itself() -
 def test_cache_status_says_the_same_in_the_words_of_rfc_9211(
     source: Source, parameters: dict[str, str]
 ) -> None:
-    assert cache_status(provenance(source, KEY)) == (
+    assert cache_status(Provenance(source, KEY).headers) == (
         "replay-proxy",
         {**parameters, "key": f'"{KEY}"'},
     )
@@ -71,7 +76,7 @@ def test_cache_status_says_the_same_in_the_words_of_rfc_9211(
 
 @pytest.mark.parametrize("source", Source)
 def test_header_names_are_in_lower_case_and_values_are_ascii(source: Source) -> None:
-    for name, value in provenance(source, KEY, 7):
+    for name, value in Provenance(source, KEY, 7).headers:
         assert name == name.lower()
         assert value.isascii()
 
@@ -158,8 +163,46 @@ def test_an_error_is_json_of_the_length_that_it_says(message: str) -> None:
     assert fields(response)["message"] == message
 
 
-def test_an_error_names_its_source_when_it_is_told() -> None:
-    source = provenance(Source.REFUSED, KEY)
-    response = error_response(ReplayProxyError("No."), source)
-    assert response.headers[-len(source) :] == source
-    assert header(error_response(ReplayProxyError("No.")).headers, b"x-replay-source") is None
+def test_an_error_carries_its_source_when_it_is_given() -> None:
+    source = Provenance(Source.REFUSED, KEY)
+    assert error_response(ReplayProxyError("No."), source).provenance == source
+    assert error_response(ReplayProxyError("No.")).provenance is None
+
+
+# --- recordings that bring such headers along ----------------------------------------------------
+
+FOREIGN = (
+    (b"content-type", b"application/json"),
+    (b"x-replay-source", b"refused"),
+    (b"x-replay-interaction", b"not a number"),
+    (b"x-replay-fault", b"rate_limit"),
+    (b"cache-status", b"elsewhere; hit"),
+)
+
+
+def test_a_recording_of_another_replay_proxy_replays_as_a_hit(tmp_path: Path) -> None:
+    interaction = recorded("Q", b'{"error": null}', headers=FOREIGN)
+    make(tmp_path / "default.sqlite", [interaction])
+    body = interaction.request.body
+    with Nursery() as nursery:
+        child = nursery.start(MODE="replay", STORE=str(tmp_path))
+        with RawClient(child.base_url) as client:
+            answer = client.request("POST", interaction.request.path, body=body)
+        with RawClient(child.base_url) as client:
+            report = json.loads(client.request("GET", "/_replay/api/report").body)
+
+    told = [(name, value) for name, value in answer.headers if name.startswith(b"x-replay-")]
+    assert told == [
+        (b"x-replay-source", b"cassette"),
+        (b"x-replay-fingerprint", interaction.fingerprint.encode()),
+        (b"x-replay-interaction", str(interaction.id).encode()),
+        (b"x-replay-match", b"exact"),
+    ]
+    assert (answer.status, answer.body) == (200, b'{"error": null}')
+    entry = report["cassettes"]["default"]
+    assert entry["answers"]["cassette"] == 1
+    assert (entry["misses"], entry["faults"]) == ([], [])
+
+
+def test_headers_of_another_replay_proxy_are_not_stored() -> None:
+    assert stored_response_headers(FOREIGN) == (FOREIGN[0], FOREIGN[-1])

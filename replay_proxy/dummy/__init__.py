@@ -30,9 +30,8 @@ from replay_proxy.dummy.tempo import Tempo
 from replay_proxy.dummy.timed import timely
 from replay_proxy.errors import NotImplementedByDummy
 from replay_proxy.fingerprint import fingerprint
-from replay_proxy.provenance import Source, provenance
 from replay_proxy.timeline import Clock, MonotonicClock
-from replay_proxy.wire import Chunks, Request, Response
+from replay_proxy.wire import Chunks, Provenance, Request, Response, Source
 
 __all__ = ["ENDPOINTS", "Content", "Dummy", "Endpoint", "Tempo"]
 
@@ -133,9 +132,9 @@ class Dummy:
 
 
 def _response(reply: Reply, body: bytes | Chunks, fingerprint: str) -> Response:
-    """The reply with its source and, unless it streams, its length."""
-    headers = reply.headers + provenance(Source.DUMMY, fingerprint)
+    """The reply and, unless it streams, its length."""
+    provenance = Provenance(Source.DUMMY, fingerprint)
     if isinstance(reply, Streamed):
-        return Response(200, headers, body)
-    headers += ((b"content-length", str(len(reply.body)).encode()),)
-    return Response(reply.status, headers, body)
+        return Response(200, reply.headers, body, provenance=provenance)
+    headers = (*reply.headers, (b"content-length", str(len(reply.body)).encode()))
+    return Response(reply.status, headers, body, provenance=provenance)

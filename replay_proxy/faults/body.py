@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Self
 
 from replay_proxy.errors import ConnectionDropped, ReplayProxyError
@@ -17,7 +18,7 @@ from replay_proxy.wire import Chunks, Headers, Response, header
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
-class Source:
+class Pieces:
     """The pieces of an answer: its chunks, or its events if ``by_event``.
 
     A body that is whole already has no chunks: the events of a stream stand for them, and the two
@@ -84,7 +85,7 @@ Alter = Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes]]
 class Altered:
     """A body that is still coming, as a fault lets it through."""
 
-    def __init__(self, source: Source, alter: Alter) -> None:
+    def __init__(self, source: Pieces, alter: Alter) -> None:
         self._source = source
         self._chunks = alter(source)
         self._over = False
@@ -113,7 +114,7 @@ class Altered:
             await self._source.aclose()
 
 
-async def _read_on(source: Source) -> None:
+async def _read_on(source: Pieces) -> None:
     try:
         with suppress(ReplayProxyError):  # There is nobody left to whom it could be told.
             async for _ in source:
@@ -134,9 +135,9 @@ def altered(
 ) -> Response:
     """The answer with its pieces altered; ``length`` is whether its length is still promised."""
     ready = isinstance(answer.body, bytes) and streams_events(answer)
-    body = Altered(Source(answer.body, by_event=by_event or ready), alter)
+    body = Altered(Pieces(answer.body, by_event=by_event or ready), alter)
     headers = answer.headers if length else without(answer.headers, b"content-length")
-    return Response(answer.status, headers, body, answer.sent_s)
+    return replace(answer, headers=headers, body=body)
 
 
 def without(headers: Headers, name: bytes) -> Headers:

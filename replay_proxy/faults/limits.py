@@ -9,7 +9,7 @@ A key is known by its hash only, and forgotten when others have come since.
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -105,8 +105,9 @@ class Limits:
                 requested=costs[unit],
                 wait_s=waits[unit],
             )
-            named = _named(RPM if unit == "requests" else TPM)
-            return refusal(request, 429, error, waiting(waits[unit]) + named), account.headers
+            fault = RPM if unit == "requests" else TPM
+            refused = refusal(request, 429, error, waiting(waits[unit]), fault=fault)
+            return refused, account.headers
         for unit, level in account.levels.items():
             level.used += costs[unit]
         return None, account.headers
@@ -135,15 +136,12 @@ class Limited:
         """The answer with the rates' headers, or a 429."""
         refused, rates = self._limits.admit(request)
         answer = refused or await self._transport.handle(request)
-        if refused is None and header(answer.headers, b"x-replay-fault") and answer.status == 429:
+        assert answer.provenance is not None
+        if refused is None and answer.provenance.fault and answer.status == 429:
             return answer  # It tells rates of its own.
         names = {name for name, _ in rates}
         kept = tuple(pair for pair in answer.headers if pair[0] not in names)
-        return Response(answer.status, kept + rates, answer.body, answer.sent_s)
-
-
-def _named(fault: str) -> Headers:
-    return ((b"x-replay-fault", fault.encode()),)
+        return replace(answer, headers=kept + rates)
 
 
 def tokens(request: Request) -> int:
@@ -180,4 +178,4 @@ def _too_large(request: Request, level: _Level, requested: int) -> Response:
         f"in order to run successfully. {RATES}"
     )
     error = error_object(message, "tokens", code="rate_limit_exceeded")
-    return refusal(request, 429, error, _named(TOO_LARGE))
+    return refusal(request, 429, error, fault=TOO_LARGE)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import replace
 
 from replay_proxy.errors import InvalidFault
 from replay_proxy.faults.body import Altered
@@ -9,7 +10,6 @@ from replay_proxy.faults.call import Call
 from replay_proxy.faults.rule import rules
 from replay_proxy.faults.script import Script
 from replay_proxy.fingerprint import fingerprint
-from replay_proxy.provenance import Source
 from replay_proxy.timeline import Clock
 from replay_proxy.wire import Request, Response, Transport, header
 
@@ -54,8 +54,6 @@ class Faulty:
         if fault.instead is not None:
             return _named(fault.instead(request, **call.arguments), call)
         answer = await self._transport.handle(request)
-        if header(answer.headers, b"x-replay-source") == Source.REFUSED.encode():
-            return answer
         assert fault.upon is not None
         altered = await fault.upon(answer, self._clock, **call.arguments)
         if altered is answer:
@@ -79,5 +77,5 @@ class Faulty:
 
 
 def _named(answer: Response, call: Call) -> Response:
-    headers = (*answer.headers, (HEADER, call.name.encode()))
-    return Response(answer.status, headers, answer.body, answer.sent_s)
+    assert answer.provenance is not None
+    return replace(answer, provenance=replace(answer.provenance, fault=call.name))

@@ -9,8 +9,7 @@ import math
 
 from replay_proxy.answer import parsed
 from replay_proxy.fingerprint import fingerprint
-from replay_proxy.provenance import Source, provenance
-from replay_proxy.wire import Headers, Request, Response
+from replay_proxy.wire import Headers, Provenance, Request, Response, Source
 
 RATES = "Visit https://platform.openai.com/account/rate-limits to learn more."
 
@@ -23,9 +22,14 @@ def error_object(
 
 
 def refusal(
-    request: Request, status: int, error: dict[str, object], headers: Headers = ()
+    request: Request,
+    status: int,
+    error: dict[str, object],
+    headers: Headers = (),
+    *,
+    fault: str | None = None,
 ) -> Response:
-    """An error answer as the API sends it, which names its source."""
+    """An error answer as the API sends it."""
     content = json.dumps(error, indent=4, ensure_ascii=False).encode()
     key = fingerprint(request)
     return Response(
@@ -35,9 +39,9 @@ def refusal(
             (b"content-length", str(len(content)).encode()),
             (b"x-request-id", f"req_{key.partition(':')[2][:32]}".encode()),
             *headers,
-            *provenance(Source.FAULT, key),
         ),
         content,
+        provenance=Provenance(Source.FAULT, key, fault=fault),
     )
 
 

@@ -173,8 +173,8 @@ class Asking:
         cut = cut and not (now.steps is not None and now.ended)
         if cut and not any(finding.path == "end" for finding in findings):
             findings += (Finding(Change.CHANGED, "end", "whole", "cut off"),)
-        kept = header(response.headers, b"x-replay-interaction")
-        new_id = None if cut or kept is None else int(kept)
+        assert response.provenance is not None
+        new_id = None if cut else response.provenance.interaction
         return Refreshed(interaction.id, asked, findings, new_id=new_id), 0.0
 
     def _request(self, recorded: Request) -> Request:
