@@ -572,22 +572,18 @@ def test_a_recorder_that_ends_takes_nothing_from_another_one(kill: bool, tmp_pat
         assert replay(tmp_path, key) != [None], name
 
 
-def test_a_take_that_could_not_begin_is_begun_by_the_next_answer(tmp_path: Path) -> None:
+def test_a_take_that_could_not_begin_is_begun_by_the_next_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(tmp_path, interaction(b"old"))
     store = Store(tmp_path, writable=True)
-    path = tmp_path / "default.sqlite"
 
     async def scenario() -> Interaction:
         tape = store.cassette("default")
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute(
-                "CREATE TRIGGER full BEFORE INSERT ON take BEGIN "
-                "SELECT RAISE(ABORT, 'database or disk is full'); END"
-            )
-        with pytest.raises(StoreError, match="disk is full"):
-            await tape.add(interaction(b"lost"))
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("DROP TRIGGER full")
+        with monkeypatch.context() as patch:
+            patch.setattr(statements, "INSERT_TAKE", "INSERT INTO take VALUES (:id, NULL, 0)")
+            with pytest.raises(StoreError, match="NOT NULL"):
+                await tape.add(interaction(b"lost"))
         await tape.add(new := interaction(b"new"))
         return new
 

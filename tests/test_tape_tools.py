@@ -555,10 +555,8 @@ def test_a_checksum_of_the_answer_alone_as_in_older_cassettes_is_enough(
 
 def test_verify_finds_what_is_no_longer_in_the_schema(tool: Tool, cassettes: Path) -> None:
     path = make(cassettes / "a.sqlite", [recorded("1", b"a")])
-    change(path, "CREATE INDEX another ON interaction (model)")
-    tool("verify", "a")
     change(path, "DROP VIEW chunk")
-    assert "CREATE VIEW chunk" in tool("verify", "a", code=1)
+    assert "no view 'chunk'" in tool("verify", "a", code=1)
 
 
 def test_verify_says_that_a_file_is_damaged_and_goes_on(tool: Tool, cassettes: Path) -> None:

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from replay_proxy.errors import CassetteDamaged, StoreError
+from replay_proxy.store.schema import check_schema, defend
 from replay_proxy.store.statements import APPLICATION_ID, SCHEMA_VERSION
 
 #: A file up to this size is checked to its last page when it is opened; a larger one is checked
@@ -63,11 +64,13 @@ def open_to_write(path: Path, *, busy_ms: int = _BUSY_MS) -> sqlite3.Connection:
     _refuse_empty(path)
     try:
         with _closed_on_failure(_connect(path, "rw", busy_ms=busy_ms)) as connection:
+            _check(connection, path)  # First: what is refused is left as it is.
             connection.execute("PRAGMA journal_mode = WAL")
             # A commit survives the process at once; the file is synced at every checkpoint.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
-            _check(connection, path)
+            # From the first read on the journal is there, and others see that the file is in use.
+            connection.execute("SELECT 1 FROM take LIMIT 1")
             return connection
     except ERRORS as error:
         raise trouble(path, error) from error
@@ -138,7 +141,10 @@ def trouble(path: Path, error: Exception) -> StoreError:
             f"Cassette {path} is in use by another process: {cause}. Wait until it has done, or "
             "end it, and do the same again."
         )
-    broken = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or cause.startswith("no such")
+    broken = cause.startswith("no such") or (
+        # The lower byte is the kind: a virtual table or an index has a code of its own.
+        code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    )
     if broken or isinstance(error, UnicodeError) or cause.startswith("Could not decode"):
         return damaged(path, cause)
     return StoreError(
@@ -187,7 +193,7 @@ def _connect(path: Path, mode: str, *, busy_ms: int = _BUSY_MS) -> sqlite3.Conne
         check_same_thread=False,
         timeout=busy_ms / 1000,
     )
-    connection.execute("PRAGMA trusted_schema = OFF")
+    defend(connection, reads_only=mode != "rw")
     return connection
 
 
@@ -200,11 +206,14 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} is a SQLite file, but no cassette of replay-proxy. Name another CASSETTE or "
             "STORE, or move the file away."
         )
+    if version < 1:
+        raise damaged(path, f"its schema version is {version}")
     if version > SCHEMA_VERSION:
         raise CassetteDamaged(
             f"Cassette {path} has schema version {version}, this replay-proxy knows up to "
             f"{SCHEMA_VERSION}. Upgrade replay-proxy."
         )
+    check_schema(connection, path)  # Before anything reads a table, the check of pages too.
     if path.stat().st_size <= CHECKED_WHOLE_BYTES:
         verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if verdict != "ok":
