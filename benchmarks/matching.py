@@ -73,7 +73,7 @@ class Connection:
 
     def ask(self, request: Request, *, method: str = "POST") -> tuple[float, int, Any]:
         """How long it took in ms, the status, and the answer's JSON."""
-        head = f"{method} {request.path} HTTP/1.1\r\nhost: x\r\n"
+        head = f"{method} {request.path} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
         head += f"content-type: application/json\r\ncontent-length: {len(request.body)}\r\n\r\n"
         began = time.perf_counter()
         self._socket.sendall(head.encode() + request.body)

@@ -31,7 +31,7 @@ BODY = json.dumps(
     {"model": "gpt-4o", "messages": [{"role": "user", "content": PROMPT}], "stream": True}
 ).encode()
 REQUEST = (
-    b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY)
 )
 CONTENT = re.compile(rb'"content": ?"[^"]')

@@ -6,6 +6,7 @@ A request under ``/v1/`` or ``/openai/`` goes to the data plane before FastAPI s
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from fastapi import FastAPI
 from fastapi import Request as FastAPIRequest
@@ -14,9 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from replay_proxy import __version__
+from replay_proxy.browsers import Browsers
 from replay_proxy.connection import Receive, Scope, Send
 from replay_proxy.control import control_plane
-from replay_proxy.data_plane import DataPlane, raw_path, split_cassette
+from replay_proxy.data_plane import DataPlane, raw_path, send_whole, split_cassette
 from replay_proxy.dummy.schemas import (
     CreateChatCompletionRequest,
     CreateChatCompletionResponse,
@@ -27,10 +29,12 @@ from replay_proxy.dummy.schemas import (
     CreateResponse,
     ListModelsResponse,
 )
-from replay_proxy.errors import InvalidRequest, ReplayProxyError, UnknownPath
+from replay_proxy.errors import InvalidRequest, NotAllowed, ReplayProxyError, UnknownPath
+from replay_proxy.hosts import Hosts
 from replay_proxy.modes import Assembly
-from replay_proxy.provenance import error_response
+from replay_proxy.provenance import REFUSED, error_response
 from replay_proxy.settings import Settings
+from replay_proxy.wire import Request
 
 #: Everything below these is recorded, replayed or synthesised, whatever it is.
 DATA_PATHS = ("/v1/", "/openai/")
@@ -42,6 +46,7 @@ class ReplayProxy(FastAPI):
     def __init__(self, settings: Settings) -> None:
         self.assembly = Assembly(settings)
         self.data_plane = DataPlane(self.assembly.transport)
+        self._browsers = Browsers(Hosts(settings.hosts), settings.origins)
         super().__init__(
             title="replay-proxy",
             version=__version__,
@@ -57,8 +62,30 @@ class ReplayProxy(FastAPI):
         _document(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer data paths at once, and leave the rest to FastAPI."""
-        if scope["type"] == "http" and split_cassette(raw_path(scope))[1].startswith(DATA_PATHS):
+        """Answer data paths at once, and leave the rest to FastAPI.
+
+        Before either, refuse what a web page of another site has a browser send.
+        """
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        path = split_cassette(raw_path(scope))[1]
+        data = path.startswith(DATA_PATHS)
+        try:
+            visit = self._browsers.check(scope)
+        except NotAllowed as refusal:
+            if data:
+                request = Request(scope["method"], path, "", (), b"")
+                self.assembly.journal.refuse(self.assembly.default, request, refusal)
+            answer = error_response(refusal)
+            await send_whole(replace(answer, headers=answer.headers + REFUSED), send)
+            return
+        if visit is not None:
+            if visit.preflight is not None:
+                await send_whole(visit.preflight, send)
+                return
+            send = visit.send(send, data=data)
+        if data:
             await self.data_plane(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

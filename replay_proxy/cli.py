@@ -4,6 +4,7 @@ Settings come from the environment; ``run`` takes those that differ from run to 
 """
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,8 @@ import typer
 from replay_proxy import __version__
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.redaction import printable
-from replay_proxy.settings import Mode, OnMiss
+from replay_proxy.settings import Mode, OnMiss, load
+from replay_proxy.settings.browsers import canonical_host
 from replay_proxy.tape_tools.diff import diff
 from replay_proxy.tape_tools.export import export
 from replay_proxy.tape_tools.fit import fit
@@ -46,12 +48,24 @@ def serve(
     """Serve in the mode that MODE names: record, replay (default) or dummy."""
     import uvicorn
 
+    _allow(host)
+
     # Imported here: it reads the environment, and ends the process with 2 when it cannot start.
     from replay_proxy.main import app as proxy
 
     if workers > 1:
         asyncio.run(proxy.assembly.aclose())  # Each worker opens the cassette for itself.
     uvicorn.run("replay_proxy.main:app", host=host, port=port, workers=workers, access_log=False)
+
+
+def _allow(host: str) -> None:
+    """Let requests name what ``--host`` names, in this process and in its workers."""
+    try:
+        named = canonical_host(host)
+        allowed = load().hosts
+    except (ValueError, ReplayProxyError):  # Told by uvicorn, and by the start below.
+        return
+    os.environ["ALLOWED_HOSTS"] = ",".join([*allowed, named])
 
 
 def _max_age_s(age: str | None) -> int | None:

@@ -130,6 +130,14 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(pieces) if len(pieces) > 1 else piece
 
 
+async def send_whole(response: Response, send: Send) -> None:
+    """Send an answer of the proxy's own, whose body is ``bytes``, as it is."""
+    await send(
+        {"type": "http.response.start", "status": response.status, "headers": response.headers}
+    )
+    await send({"type": "http.response.body", "body": response.body})
+
+
 async def _send(response: Response, send: Send) -> None:
     """Send the answer. One that breaks off is left incomplete: the server closes the connection."""
     leave_out_server_headers(send)

@@ -7,6 +7,10 @@
     ├── RequestError                the client's request cannot be served
     │   ├── BodyTooLarge            413
     │   ├── UnknownPath             404
+    │   ├── NotAllowed              403, what only a web page of somebody else sends
+    │   │   ├── InvalidHost         400
+    │   │   ├── HostNotAllowed
+    │   │   └── OriginNotAllowed
     │   ├── InvalidRequest          400, as OpenAI words it
     │   ├── InvalidCassetteName     400
     │   ├── InvalidFault            400
@@ -96,6 +100,31 @@ class UnknownPath(RequestError):
 
     status = 404
     code = "unknown_url"
+
+
+class NotAllowed(RequestError):
+    """What a web page in a browser could send, and is not allowed to."""
+
+    status = 403
+
+
+class InvalidHost(NotAllowed):
+    """The request has no Host, several, or one that is not a host (RFC 9112, section 3.2)."""
+
+    status = 400
+    code = "invalid_host"
+
+
+class HostNotAllowed(NotAllowed):
+    """The request is for a host name that the proxy does not have."""
+
+    code = "host_not_allowed"
+
+
+class OriginNotAllowed(NotAllowed):
+    """The request comes from a web page whose origin is not listed."""
+
+    code = "origin_not_allowed"
 
 
 class InvalidRequest(RequestError):

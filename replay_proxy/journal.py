@@ -14,6 +14,7 @@ from replay_proxy.errors import (
     CassetteMiss,
     ConnectionDropped,
     InvalidCassetteName,
+    NotAllowed,
     NotImplementedByDummy,
     ReplayProxyError,
     StoreError,
@@ -29,7 +30,7 @@ KEPT_MISSES = 1000
 KEPT_CHAINS, KEPT_ARRIVALS = 1000, 100
 #: Errors of the proxy, which an application that swallows them must not hide. What the dummy
 #: refuses as OpenAI would is an answer, and what the API does not answer may be asked again.
-_UNANSWERED = (StoreError, InvalidCassetteName, NotImplementedByDummy)
+_UNANSWERED = (StoreError, InvalidCassetteName, NotAllowed, NotImplementedByDummy)
 
 
 @dataclass

@@ -3,7 +3,13 @@
 import orjson
 
 from replay_proxy.errors import ReplayProxyError
-from replay_proxy.wire import Provenance, Response
+from replay_proxy.wire import Headers, Provenance, Response, Source
+
+#: The provenance of a refusal that was decided on before the request was read.
+REFUSED: Headers = (
+    (b"x-replay-source", Source.REFUSED.encode()),
+    (b"cache-status", b"replay-proxy; detail=refused"),
+)
 
 
 def error_response(error: ReplayProxyError, provenance: Provenance | None = None) -> Response:

@@ -417,7 +417,9 @@ def test_a_client_that_leaves_while_it_uploads_harms_nobody(nursery: Nursery, st
     with Upstream(lambda _: Answer(headers=JSON, steps=[b"1"])) as upstream:
         proxy = nursery.start(MODE="record", STORE=str(store), UPSTREAM_BASE_URL=upstream.base_url)
         with RawClient(proxy.base_url, timeout_s=0.2) as client, pytest.raises(NoAnswerError):
-            client.send_raw(b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf")
+            client.send_raw(
+                b"POST /v1/files HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 9\r\n\r\nhalf"
+            )
         assert ask(proxy).status == 200
         assert len(upstream.requests) == 1, "half a request is no request"
         proxy.kill()

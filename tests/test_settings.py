@@ -41,6 +41,8 @@ DEFAULTS: dict[str, Any] = {
     "rpm": None,
     "tpm": None,
     "dummy_latency": "",
+    "allowed_hosts": "",
+    "cors_origins": "",
 }
 #: Each setting with a value that is not its default, as written and as read.
 EXAMPLES: list[tuple[str, str, Any]] = [
@@ -72,6 +74,8 @@ EXAMPLES: list[tuple[str, str, Any]] = [
     ("RPM", "60", 60),
     ("TPM", "150000", 150_000),
     ("DUMMY_LATENCY", "cassette:prod", "cassette:prod"),
+    ("ALLOWED_HOSTS", "Proxy., *.example.test,[::1]", "proxy,*.example.test,::1"),
+    ("CORS_ORIGINS", "http://localhost:80/", "http://localhost"),
 ]
 OURS = (
     "MODE",
@@ -86,6 +90,8 @@ OURS = (
     "FAULT",
     "RPM",
     "TPM",
+    "ALLOWED_HOSTS",
+    "CORS_ORIGINS",
 )
 
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from replay_proxy.errors import ConfigurationError
+from replay_proxy.settings.browsers import BrowserSettings
 from replay_proxy.settings.dummy import DummySettings
 from replay_proxy.settings.faults import FaultSettings
 from replay_proxy.settings.names import refuse_unknown_names
@@ -30,7 +31,7 @@ from replay_proxy.settings.values import (
 __all__ = ["Mode", "OnMiss", "Repeats", "Settings", "cassette_name", "load"]
 
 
-class Settings(TempoSettings, DummySettings, FaultSettings, BaseSettings):
+class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings, BaseSettings):
     """Everything that can be set, from the environment or a ``.env`` file (the former wins)."""
 
     model_config = SettingsConfigDict(
@@ -117,6 +118,16 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BaseSettings):
     def matched_headers(self) -> list[str]:
         """``MATCH_HEADERS`` as a list."""
         return [name.strip() for name in self.match_headers.split(",") if name.strip()]
+
+    @property
+    def hosts(self) -> list[str]:
+        """``ALLOWED_HOSTS`` as a list."""
+        return [host for host in self.allowed_hosts.split(",") if host]
+
+    @property
+    def origins(self) -> frozenset[bytes]:
+        """``CORS_ORIGINS`` as browsers send them."""
+        return frozenset(each.encode() for each in self.cors_origins.split(",") if each)
 
     @property
     def may_reach_upstream(self) -> bool:

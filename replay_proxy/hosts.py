@@ -1,0 +1,83 @@
+"""The names to which the proxy answers: a request's ``Host`` read, and compared with them. Pure.
+
+A web page can let its own name point to this machine (DNS rebinding). Its browser then takes the
+proxy for that page's site and lets the page read every answer; only the ``Host`` still says which
+name was asked for. An address in the ``Host`` is not such a name.
+"""
+
+import re
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from replay_proxy.errors import HostNotAllowed, InvalidHost
+from replay_proxy.settings.browsers import canonical_host
+
+#: ``uri-host [":" port]`` (RFC 9110, section 7.2), less what no client sends: no user, no ``%``.
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{0,5})?")
+#: Decisions that are kept; any number of names can end in ``.localhost``.
+_KEPT = 1024
+#: As much of a refused ``Host`` as an error repeats.
+_SHOWN = 100
+
+
+class Hosts:
+    """The allowed names. ``allowed`` are entries of ``ALLOWED_HOSTS``, canonical.
+
+    Always allowed are loopback addresses, ``localhost`` and names below it, which no DNS server
+    is asked for (RFC 6761, section 6.3). A request that came in on an address of another network
+    may have any address in its ``Host``: behind a container's or a router's address translation
+    the proxy does not know the address that its client used.
+    """
+
+    def __init__(self, allowed: Sequence[str] = ()) -> None:
+        self._any = "*" in allowed
+        self._names = frozenset(["localhost", *allowed])
+        wildcards = tuple(each[1:] for each in allowed if each.startswith("*."))
+        self._suffixes = (".localhost", *wildcards)
+        self._kept: set[tuple[bytes, str | None]] = set()
+
+    def check(self, host: bytes, local: str | None) -> None:
+        """Raise ``InvalidHost`` or ``HostNotAllowed`` unless a request with this Host is for us.
+
+        ``local`` is the address on which its connection came in; None for a Unix socket.
+        """
+        key = (host, local)
+        if key in self._kept:
+            return
+        shown = host[:_SHOWN].decode("latin-1")
+        found = _HOST.fullmatch(host.decode("latin-1"))
+        try:
+            if found is None:
+                raise ValueError
+            name = canonical_host(found[1])
+        except ValueError:
+            raise InvalidHost(
+                f"The request's Host, {shown!r}, is not a host name or an address with an optional "
+                "port. Take the client's base_url as the proxy shows it when it starts."
+            ) from None
+        if not (self._any or self._allows(name, local)):
+            raise HostNotAllowed(
+                f"The request's Host, {shown!r}, is not a name of this proxy. A web page could "
+                "have let it point here (DNS rebinding). Use 127.0.0.1 or localhost in the "
+                f"client's base_url, or set ALLOWED_HOSTS={name[:_SHOWN]} if it is meant."
+            )
+        if len(self._kept) >= _KEPT:
+            self._kept.clear()
+        self._kept.add(key)
+
+    def _allows(self, name: str, local: str | None) -> bool:
+        if name in self._names or name.endswith(self._suffixes):
+            return True
+        try:
+            address = ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or not (address.is_unspecified or _is_loopback(local))
+
+
+def _is_loopback(local: str | None) -> bool:
+    """Whether a connection came from this machine; what is not known counts as that."""
+    try:
+        return local is None or ip_address(canonical_host(local.partition("%")[0])).is_loopback
+    except ValueError:
+        return True
