@@ -4,7 +4,8 @@ No storage here; ``store`` implements ``Cassette``, and the parts that record an
 this page.
 """
 
-from collections.abc import Collection, Sequence
+import secrets
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,10 +73,12 @@ class Cassette(Protocol):
         """
         ...
 
-    async def add(self, interaction: Interaction) -> None:
+    async def add(self, interaction: Interaction) -> int:
         """Store an interaction; when this returns it survives the end of the process.
 
-        An interaction with the same ``id`` is replaced. Raises ``StoreError``.
+        Returns the id under which it is stored: another one of the same microsecond if another
+        exchange has its own. An interaction that this process has added under the same id is
+        replaced. Raises ``StoreError``.
         """
         ...
 
@@ -108,10 +111,30 @@ class Cassette(Protocol):
         ...
 
 
+#: How many ids there are for each microsecond.
+_IDS = 1 << 11
+
+
 def interaction_id(arrived_us: int, process_number: int) -> int:
-    """An id that sorts by arrival and is unique without asking anybody.
+    """An id that sorts by arrival and is almost always unique without asking anybody.
 
     The arrival in microseconds since 1970, shifted by 11 bits, plus a number that tells processes
     apart: 63 bits last until 2112. ``arrived_us`` does not repeat within a process (``Arrivals``).
+    Whoever stores an interaction looks whether its id is free, and else takes another one of
+    ``same_microsecond``.
     """
-    return arrived_us << 11 | process_number & 0x7FF
+    return arrived_us * _IDS | process_number % _IDS
+
+
+def same_microsecond(id_: int) -> Iterator[int]:
+    """All ids that sort by the same arrival as this one, which is the first."""
+    first = id_ - id_ % _IDS
+    return (first + (id_ + step) % _IDS for step in range(_IDS))
+
+
+def process_number() -> int:
+    """A number for ``interaction_id``, drawn at random when a process starts.
+
+    Ids of processes do not tell them apart: in a container each is 1.
+    """
+    return secrets.randbelow(_IDS)

@@ -10,10 +10,9 @@ any of them, RPM or TPM  Limited(Faulty(<above>, script), limits)
 """
 
 import asyncio
-import os
 from typing import TYPE_CHECKING
 
-from replay_proxy.cassette import Cassette
+from replay_proxy.cassette import Cassette, process_number
 from replay_proxy.dummy import Content, Dummy, Tempo
 from replay_proxy.errors import InvalidCassetteName, StoreError
 from replay_proxy.faults import Faulty, Limited, Limits, Script
@@ -50,6 +49,7 @@ class Assembly:
         self._store = None if settings.mode is Mode.DUMMY else _open_store(settings, self.rule)
         self._upstream = self._reach() if settings.may_reach_upstream else None
         self._recorders: list[Recorder] = []
+        self._process_number = process_number()
         # One for all cassettes: its load is that of the process.
         self._dummy = Dummy(
             Content.of(settings),
@@ -137,7 +137,7 @@ class Assembly:
             self._upstream,
             cassette,
             clock=self._clock,
-            process_number=os.getpid(),
+            process_number=self._process_number,
             drain_s=self._settings.drain_s,
             keep_transient=self._settings.record_errors == "all",
         )

@@ -193,7 +193,7 @@ class _Pump:
         ends: list[int] = []
         for chunk in self._chunks:
             ends.append(len(chunk) + (ends[-1] if ends else 0))
-        await self._recorder.cassette.add(
+        self._id = await self._recorder.cassette.add(
             Interaction(
                 id=self._id,
                 fingerprint=self._fingerprint,

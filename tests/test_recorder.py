@@ -18,8 +18,9 @@ class CountingTape(Tape):
     def __init__(self) -> None:
         self.added: list[bytes] = []
 
-    async def add(self, interaction: Interaction) -> None:
+    async def add(self, interaction: Interaction) -> int:
         self.added.append(interaction.body)
+        return interaction.id
 
 
 class Api:

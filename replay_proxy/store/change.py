@@ -6,6 +6,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from replay_proxy.cassette import Interaction, Take
@@ -21,6 +22,7 @@ from replay_proxy.store.files import (
     trouble,
     wal,
 )
+from replay_proxy.store.placing import id_of
 from replay_proxy.store.rows import to_recorded, to_row
 from replay_proxy.store.takes import join_take
 
@@ -51,9 +53,13 @@ class Change:
         return join_take(self._connection, run)
 
     def add(self, take_id: int, interaction: Interaction) -> None:
-        """Put an interaction, in place of one of the same id."""
-        self.delete(interaction.id)
-        row = to_row(interaction, take_id)
+        """Put an interaction, in place of the same one in another version.
+
+        If its id is that of another exchange, it gets the next one of the same microsecond.
+        """
+        number = id_of(self._connection, take_id, interaction)
+        self.delete(number)
+        row = to_row(replace(interaction, id=number), take_id)
         self._connection.execute(statements.PUT_NEARNESS, row)
         self._connection.execute(statements.PUT_INTERACTION, row)
 

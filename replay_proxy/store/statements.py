@@ -44,9 +44,10 @@ READ_INTERACTION = f"{_INTERACTION} WHERE id = :id"
 ALL_INTERACTIONS = f"{_INTERACTION} ORDER BY id"
 NEWEST_STREAMS = f"{_INTERACTION} WHERE streams = 1 ORDER BY id DESC LIMIT :limit"
 PUT_INTERACTION = f"""
-INSERT OR REPLACE INTO interaction ({_COLUMNS})
+INSERT INTO interaction ({_COLUMNS})
 VALUES ({", ".join(f":{name}" for name in COLUMNS)})
 """  # noqa: S608 - names of ours alone
+READ_IDENTITY = "SELECT take_id, fingerprint, status, body FROM interaction WHERE id = :id"
 DELETE_INTERACTION = "DELETE FROM interaction WHERE id = :id"
 
 _REQUEST = f"SELECT {', '.join(REQUEST_COLUMNS)} FROM interaction"  # noqa: S608 - as above

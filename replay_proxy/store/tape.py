@@ -5,8 +5,10 @@ thread. Nothing is loaded ahead, so that size does not matter.
 """
 
 import heapq
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,11 @@ from replay_proxy.store.kept import Kept
 from replay_proxy.store.keys import Keys
 from replay_proxy.store.positions import Positions
 from replay_proxy.store.readers import Readers
-from replay_proxy.store.rows import from_row, to_recorded, to_row
+from replay_proxy.store.rows import Row, from_row, to_recorded, to_row
 from replay_proxy.store.writer import Writer
 from replay_proxy.wire import Request
+
+logger = logging.getLogger("replay_proxy")
 
 #: A feature of more requests than this says little; so many of them are looked at.
 COMMON = 400
@@ -76,13 +80,30 @@ class Tape:
             known = self._kept.get(self._path, key, version)
             return known if known is not None else self._look_up(key, version)
 
-    async def add(self, interaction: Interaction) -> None:
+    async def add(self, interaction: Interaction) -> int:
         """Commit an interaction; see ``Cassette.add``."""
         if self._writer is None:
             raise StoreError(f"Cassette {self._path} is open for reading only.")
-        await self._writer.write(self._path, lambda take_id: to_row(interaction, take_id))
-        self._answers.added(interaction)
+        stored = interaction
+
+        def make_row(take_id: int, number: int) -> Row:
+            nonlocal stored
+            if number != interaction.id:
+                stored = replace(interaction, id=number)
+            return to_row(stored, take_id)
+
+        await self._writer.write(self._path, interaction.id, make_row)
+        if stored.id != interaction.id:
+            logger.warning(
+                "Cassette %s: interaction %d is of another process. What came in the same "
+                "microsecond is stored as %d; a stream's header has named the other id.",
+                self._path,
+                interaction.id,
+                stored.id,
+            )
+        self._answers.added(stored)
         self._added += 1
+        return stored.id
 
     async def answers(self, key: str) -> int:
         """How many answers there are; see ``Cassette.answers``."""

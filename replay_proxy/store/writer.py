@@ -10,12 +10,13 @@ import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from replay_proxy.errors import StoreError
 from replay_proxy.store.files import open_to_write, settle, trouble
+from replay_proxy.store.placing import Placing
 from replay_proxy.store.rows import Row
-from replay_proxy.store.statements import PUT_INTERACTION, PUT_NEARNESS
 
 #: The most rows that share one commit.
 BATCH = 256
@@ -35,15 +36,19 @@ class Writer:
 
     def __init__(self, begin: Callable[[sqlite3.Connection], int]) -> None:
         self._begin = begin
+        self._placing = Placing()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._open: OrderedDict[Path, sqlite3.Connection] = OrderedDict()
         self._written: set[Path] = set()
         self._thread = threading.Thread(target=self._run, name="cassette writer", daemon=True)
         self._thread.start()
 
-    async def write(self, path: Path, make_row: Callable[[int], Row]) -> None:
-        """Commit the row that ``make_row`` gives for the take's id. Raises ``StoreError``."""
-        job = _Job(path, make_row)
+    async def write(self, path: Path, number: int, make_row: Callable[[int, int], Row]) -> None:
+        """Commit the row that ``make_row`` gives for the take's id and its own.
+
+        Its own is ``number`` if no other exchange has it (see ``Placing``). Raises ``StoreError``.
+        """
+        job = _Job(path, number, make_row)
         self._queue.put(job)
         await job.done
 
@@ -110,29 +115,33 @@ class Writer:
                 except Exception as error:
                     _settle([job], _in_our_words(path, error))
                 else:
-                    _settle([job], None)
+                    _settle([job])
         else:
-            _settle(jobs, None)
+            _settle(jobs)
 
     def _insert(self, connection: sqlite3.Connection, jobs: "list[_Job]") -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
             take_id = self._begin(connection)
-            rows = [job.make_row(take_id) for job in jobs]
-            connection.executemany(PUT_NEARNESS, rows)
-            connection.executemany(PUT_INTERACTION, rows)
+            numbers = []
+            for job in jobs:
+                make_row = partial(job.make_row, take_id)
+                numbers.append(self._placing.put(connection, job.path, job.number, make_row))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        for job, number in zip(jobs, numbers, strict=True):
+            self._placing.committed(job.path, number)
 
 
 class _Job:
     """A row to be written, and the future that tells when it is."""
 
-    def __init__(self, path: Path, make_row: Callable[[int], Row]) -> None:
+    def __init__(self, path: Path, number: int, make_row: Callable[[int, int], Row]) -> None:
         self.path = path
+        self.number = number
         self.make_row = make_row
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[None] = self.loop.create_future()
@@ -147,7 +156,7 @@ class _Job:
             self.done.set_exception(error)
 
 
-def _settle(jobs: list[_Job], error: StoreError | None) -> None:
+def _settle(jobs: list[_Job], error: StoreError | None = None) -> None:
     for job in jobs:
         job.loop.call_soon_threadsafe(job.settle, error)
 

@@ -4,14 +4,13 @@ Part of ``refresh``. With a cassette the new answers are recorded into it, as ``
 """
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
 from replay_proxy.answer import answer
-from replay_proxy.cassette import Cassette, Interaction
+from replay_proxy.cassette import Cassette, Interaction, process_number
 from replay_proxy.drift import Change, Finding, drift
 from replay_proxy.errors import (
     ConfigurationError,
@@ -103,7 +102,7 @@ class Asking:
             self._upstream,
             cassette or cast("Cassette", _Nowhere()),
             clock=clock,
-            process_number=os.getpid(),
+            process_number=process_number(),
             drain_s=settings.drain_s,
             keep_transient=False,
         )
@@ -188,8 +187,9 @@ class Asking:
 class _Nowhere:
     """Where a recorder records that is not to record."""
 
-    async def add(self, interaction: Interaction) -> None:
+    async def add(self, interaction: Interaction) -> int:
         """Keep nothing."""
+        return interaction.id
 
 
 def _told_s(response: Response) -> float:

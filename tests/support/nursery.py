@@ -10,10 +10,12 @@ Starting a fresh interpreter takes a second or more, which is too much to kill i
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -36,9 +38,25 @@ class Child:
         """End it with SIGKILL, at this instant."""
         os.kill(self.pid, signal.SIGKILL)
 
+    def stop(self) -> None:
+        """End it with SIGTERM; what it has recorded is one file when this returns."""
+        process = os.pidfd_open(self.pid)
+        try:
+            os.kill(self.pid, signal.SIGTERM)
+            if not select.select([process], [], [], 30.0)[0]:
+                raise TimeoutError("the proxy ignored SIGTERM")
+        finally:
+            os.close(process)
+
 
 class Nursery:
-    """Starts proxies with the settings that are named and no other."""
+    """Starts proxies with the settings that are named and no other.
+
+    ``env`` is for what runs before them all (``tests.support.injected``).
+    """
+
+    def __init__(self, env: Mapping[str, str] | None = None) -> None:
+        self._env = clean_environment() | dict(env or {})
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -46,7 +64,7 @@ class Nursery:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=clean_environment(),
+            env=self._env,
         )
         return self
 

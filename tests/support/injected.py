@@ -1,0 +1,35 @@
+"""Code that runs in a child process before anything else, without a setting for it.
+
+    env = injected(tmp_path, COARSE_CLOCK, SAME_PROCESS_NUMBER)
+    with Proxy(tmp_path, **env, MODE="record"): ...
+
+Python imports ``sitecustomize`` from ``PYTHONPATH`` when it starts, in workers too.
+"""
+
+import os
+from pathlib import Path
+
+from tests.support.servers import clean_environment
+
+#: All clocks tick once in 20 ms, so many requests of different processes get one time.
+COARSE_CLOCK = """
+import time
+def coarse(real):
+    return lambda *which: real(*which) // 20_000_000 * 20_000_000
+time.time_ns = coarse(time.time_ns)
+time.monotonic_ns = coarse(time.monotonic_ns)
+time.clock_gettime_ns = coarse(time.clock_gettime_ns)
+"""
+#: As two containers would have it, in each of which the proxy is process 1.
+SAME_PROCESS_NUMBER = """
+import secrets
+secrets.randbelow = lambda below: 1
+"""
+
+
+def injected(directory: Path, *pieces: str) -> dict[str, str]:
+    """The environment in which children run these pieces first."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "sitecustomize.py").write_text("\n".join(pieces))
+    path = clean_environment()["PYTHONPATH"]
+    return {"PYTHONPATH": os.pathsep.join([str(directory), path])}
