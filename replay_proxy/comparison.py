@@ -5,22 +5,29 @@ Which requests are worth comparing is not known here.
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
-import orjson
-
-from replay_proxy.leaves import DEPTH, leaves_of, tree
-from replay_proxy.texts import common_ends
+from replay_proxy.leaves import DEPTH, MOST_LEAVES, is_row, leaves_of, step, tree
+from replay_proxy.likeness import (
+    agreement_of_members,
+    is_leaf,
+    leaf_count,
+    likeness,
+    same,
+    unlike_places,
+)
 from replay_proxy.wire import Request
 
 #: Stands for a leaf that one of two requests does not have.
 ABSENT: Any = type("Absent", (), {"__repr__": lambda _: "ABSENT"})()
 
-#: What a leaf counts that both have, with another value of the same type.
-SAME_KIND = 0.1
-_CONTAINERS = frozenset({dict, list})
+#: Down to this depth equal objects and arrays are found by comparing them as a whole; deeper ones
+#: have been compared with what holds them often enough.
+_WHOLE_DEPTH = 8
+#: Two arrays of numbers differ in these elements if there are at most so many, or as a whole.
+_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,8 @@ class Asked:
     Many are asked for their similarity and few for the differences, so that no path is made for
     the former, and what is equal as a whole, or missing as a whole, is not walked. Of the headers
     only ``headers`` count, and of JSON bodies what ``without`` leaves of them.
+
+    One comparison looks at ``MOST_LEAVES`` pairs of values; what is left then is compared as it is.
     """
 
     def __init__(
@@ -50,62 +59,80 @@ class Asked:
         self._tree = self._tree_of(request)
         #: How many leaves an object or an array of the tree has, by its ``id``.
         self._counts: dict[int, int] = {}
+        #: How many pairs were looked at in this comparison.
+        self.pairs = 0
 
     def similarity(self, recorded: Request) -> float:
         """The share of all leaves that agree, from 0 to 1, texts in part."""
+        self.pairs = 0
         agreed, count = self._agreement(self._tree_of(recorded), self._tree, -1)
         return agreed / count
 
     def differences(self, recorded: Request) -> list[Difference]:
-        """Every leaf that differs."""
-        old, new = leaves_of(self._tree_of(recorded)), self._leaves
-        pairs = ((path, old.get(path, ABSENT), new.get(path, ABSENT)) for path in old | new)
-        return [Difference(*pair) for pair in pairs if not _same(*pair[1:])]
-
-    @cached_property
-    def _leaves(self) -> dict[str, Any]:
-        return leaves_of(self._tree)
+        """The leaves that differ."""
+        self.pairs = 0
+        old, new = self._tree_of(recorded), self._tree
+        return [each for pair in _members(old, new) for each in self._differing(*pair, 0)]
 
     def _agreement(self, old: Any, new: Any, depth: int) -> tuple[float, int]:
         """How many leaves of two values agree, and how many there are."""
-        if _is_leaf(old) and _is_leaf(new):
-            return _likeness(old, new), 1
+        if is_leaf(old) and is_leaf(new):
+            return likeness(old, new), 1
         if old is ABSENT:
             return 0, self._count(new)
         if new is ABSENT:
-            return 0, _count(old)
-        if _same(old, new):
+            return 0, leaf_count(old)
+        if depth <= _WHOLE_DEPTH and same(old, new):
             count = self._count(new)
             return count, count
-        if type(old) is not type(new) or _is_leaf(old) or _is_leaf(new):
-            return 0, _count(old) + self._count(new)
+        if type(old) is not type(new) or is_leaf(old) or is_leaf(new):
+            return 0, leaf_count(old) + self._count(new)
         if depth > DEPTH:
             return 1, 1
+        if is_row(old) or is_row(new):
+            return likeness(old, new), 1
+        if self._is_too_much(old, new):
+            return agreement_of_members(old, new)
+        self.pairs += max(len(old), len(new))
         agreed, total = 0.0, 0
         for before, now in _pairs(old, new):
             share, count = self._agreement(before, now, depth + 1)
             agreed, total = agreed + share, total + count
         return agreed, total
 
+    def _differing(self, path: str, old: Any, new: Any, depth: int) -> Iterator[Difference]:
+        """The leaves of two values that differ, by their paths."""
+        unlike_types = type(old) is not type(new)
+        if unlike_types or is_leaf(old) or is_leaf(new):
+            yield from _all_differing(path, old, new, depth)
+        elif depth > DEPTH or (depth <= _WHOLE_DEPTH and same(old, new)):
+            return
+        elif is_row(old) or is_row(new) or self._is_too_much(old, new):
+            places = unlike_places(old, new)
+            if not places and same(old, new):
+                return
+            most = _FEW if is_row(old) or is_row(new) else MOST_LEAVES - self.pairs
+            if not 0 < len(places) <= most:
+                yield Difference(path, old, new)
+                return
+            self.pairs += len(places)
+            for place in places:
+                yield from self._differing(*_member(path, old, new, place), depth + 1)
+        else:
+            self.pairs += max(len(old), len(new))
+            for pair in _members(old, new, path):
+                yield from self._differing(*pair, depth + 1)
+
+    def _is_too_much(self, old: Any, new: Any) -> bool:
+        """Whether the members of two values are more than may still be looked at."""
+        return max(len(old), len(new)) > (MOST_LEAVES - self.pairs) / 2
+
     def _count(self, value: Any) -> int:
-        if _is_leaf(value):
+        if is_leaf(value):
             return 1
         if id(value) not in self._counts:
-            self._counts[id(value)] = _count(value)
+            self._counts[id(value)] = leaf_count(value)
         return self._counts[id(value)]
-
-
-def _is_leaf(value: Any) -> bool:
-    """Whether nothing is in a value: an empty object or array is a leaf too."""
-    return type(value) not in _CONTAINERS or not value
-
-
-def _count(value: Any, depth: int = 0) -> int:
-    """How many leaves a value has."""
-    if _is_leaf(value) or depth > DEPTH:
-        return 1
-    below = value.values() if isinstance(value, dict) else value
-    return sum(_count(each, depth + 1) for each in below)
 
 
 def _pairs(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
@@ -120,32 +147,30 @@ def _pairs(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
             yield ABSENT, now
 
 
-def _same(old: Any, new: Any) -> bool:
-    """Whether two values are equal with all their types; of very deep ones it is not known."""
-    if type(old) is not type(new):
-        return False
-    try:
-        # Python takes 1, 1.0 and true for equal; as JSON they are written differently.
-        return bool(old == new) and (
-            not isinstance(old, dict | list) or orjson.dumps(old) == orjson.dumps(new)
-        )
-    except (TypeError, RecursionError):
-        return False
+def _members(old: Any, new: Any, path: str | None = None) -> Iterator[tuple[str, Any, Any]]:
+    """The same with the path of each; without a ``path`` names are paths."""
+    if isinstance(old, list):
+        for number, pair in enumerate(_pairs(old, new)):
+            yield f"{path}[{number}]", *pair
+        return
+    for name in old | new:
+        below = name if path is None else path + step(name)
+        yield below, old.get(name, ABSENT), new.get(name, ABSENT)
 
 
-def _likeness(old: Any, new: Any) -> float:
-    """How much two leaves agree, from 0 to 1."""
-    if type(old) is not type(new):
-        return 0
-    if old == new:
-        return 1
-    return SAME_KIND + (0.9 - SAME_KIND) * (
-        _text_similarity(old, new) if isinstance(old, str) else 0
-    )
+def _member(path: str, old: Any, new: Any, place: Any) -> tuple[str, Any, Any]:
+    """What stands in one place of two objects, or of two arrays, and its path."""
+    if isinstance(old, list):
+        return f"{path}[{place}]", old[place], new[place]
+    return path + step(place), old.get(place, ABSENT), new.get(place, ABSENT)
 
 
-def _text_similarity(one: str, other: str) -> float:
-    """The share of the longer text that is a common beginning or end."""
-    longer = max(len(one), len(other))
-    before, after = common_ends(one, other)
-    return (before + after) / longer if longer else 1.0
+def _all_differing(path: str, old: Any, new: Any, depth: int) -> Iterator[Difference]:
+    """Each leaf of two values of which at least one is a leaf, or of unlike types."""
+    if is_leaf(old) and is_leaf(new):
+        if not same(old, new):
+            yield Difference(path, old, new)
+        return
+    before, now = ({} if each is ABSENT else leaves_of({path: each}) for each in (old, new))
+    for below in before | now:
+        yield Difference(below, before.get(below, ABSENT), now.get(below, ABSENT))

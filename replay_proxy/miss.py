@@ -14,9 +14,10 @@ import orjson
 from replay_proxy.cassette import Counts, Recorded
 from replay_proxy.comparison import ABSENT, Asked, Difference
 from replay_proxy.errors import CassetteMiss, ConfigurationError
+from replay_proxy.leaves import has_many_values
 from replay_proxy.matching import Rule
 from replay_proxy.redaction import redacted
-from replay_proxy.texts import around_difference
+from replay_proxy.texts import around_difference, common_ends, elements, ends
 from replay_proxy.wire import Request, without_keys
 
 #: At most so many recordings are shown, and so many differences of each.
@@ -103,7 +104,7 @@ def explain(
 def summary(request: Request) -> dict[str, str | None]:
     """What a person knows a request by: method, path, model and last message, shortened."""
     try:
-        body = orjson.loads(request.body)
+        body = None if has_many_values(request.body) else orjson.loads(request.body)
     except ValueError:
         body = None
     body = body if isinstance(body, dict) else {}
@@ -190,23 +191,32 @@ def _both_shown(recorded: Any, asked: Any) -> tuple[str, str]:
     """Two values as they are shown; of long texts the part that differs."""
     if isinstance(recorded, str) and isinstance(asked, str):
         recorded, asked = around_difference(recorded, asked, _READ_CHARS)
-        if min(len(recorded), len(asked)) > 3 * _READ_CHARS:
-            recorded, asked = recorded[: 3 * _READ_CHARS], asked[: 3 * _READ_CHARS]
+        recorded, asked = ends(recorded, _READ_CHARS), ends(asked, _READ_CHARS)
         # Before what is shown is cut out: of half a key nothing tells that it is one.
         recorded, asked = redacted(recorded), redacted(asked)
         recorded, asked = around_difference(recorded, asked, _CONTEXT_CHARS)
+    if isinstance(recorded, list) and isinstance(asked, list):
+        at = common_ends(recorded, asked)[0]
+        return elements(recorded, at, _shown), elements(asked, at, _shown)
     return _shown(recorded), _shown(asked)
 
 
 def _shown(value: Any) -> str:
-    """A value as JSON, without secrets, shortened in the middle."""
+    """A value as JSON, without secrets, shortened in the middle; of an object only its size."""
     if isinstance(value, str):
         return json.dumps(_shortened(value), ensure_ascii=False)
+    if isinstance(value, dict) and value:
+        return f"{{…}} ({len(value):,} members)"
+    if isinstance(value, list) and value:
+        return elements(value, 0, _shown)
     return _shortened(json.dumps(value, default=str, ensure_ascii=False))
 
 
 def _shortened(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        text = "(nested too deep)"
     text = redacted(text[:4000]) + ("…" if len(text) > 4000 else "")
     if len(text) > _VALUE_CHARS:
         half = _VALUE_CHARS // 2

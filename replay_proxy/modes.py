@@ -12,6 +12,7 @@ any of them, RPM or TPM  Limited(Faulty(<above>, script), limits)
 import asyncio
 from typing import TYPE_CHECKING
 
+from replay_proxy.aside import Aside
 from replay_proxy.cassette import Cassette, process_number
 from replay_proxy.dummy import Content, Dummy, Tempo
 from replay_proxy.errors import InvalidCassetteName, StoreError
@@ -61,6 +62,8 @@ class Assembly:
         #: The cassette of requests that name none.
         self.default = settings.cassette
         self.journal = Journal()
+        #: For what takes long: explaining a large miss.
+        self.aside = Aside()
         self._transports[self.default] = self._journaled(self.default)
 
     def transport(self, cassette: str | None) -> Transport:
@@ -116,7 +119,7 @@ class Assembly:
         otherwise: Transport
         match self._settings.on_miss:
             case OnMiss.FAIL:
-                otherwise = Refuse(cassette, rule=self.rule)
+                otherwise = Refuse(cassette, rule=self.rule, aside=self.aside)
             case OnMiss.DUMMY:
                 otherwise = self._dummy
             case OnMiss.RECORD:
@@ -158,6 +161,7 @@ class Assembly:
 
     async def aclose(self) -> None:
         """Finish what is being recorded and leave each cassette as one plain file."""
+        self.aside.close()
         await asyncio.gather(*(recorder.aclose() for recorder in self._recorders))
         if self._upstream is not None:
             await self._upstream.aclose()

@@ -3,11 +3,16 @@
 How alike two requests are, and where they differ, is judged by ``comparison``.
 """
 
+import math
 import re
+from collections.abc import Iterator
 from hashlib import blake2b, sha256
 from heapq import nlargest
+from typing import Any
 
-from replay_proxy.leaves import leaves
+import orjson
+
+from replay_proxy.leaves import has_many_values, is_row, leaves_of, tree
 from replay_proxy.wire import Request
 
 #: Into so many parts are a request's leaves put; a feature is all of them but one.
@@ -23,6 +28,14 @@ _END_CHARS = 80
 #: with them not of its tools, which many have in common.
 _ASKED = ("$.messages", "$.input", "$.prompt", "$.instructions")
 _WORD = re.compile(r"\w+")
+#: An array of numbers gives the words of this many at either end.
+_ROW_END = 200
+#: Of an object or array that is one leaf, this many members at either end give texts, and this many
+#: leaves of each.
+_SAMPLES, _SAMPLE_LEAVES = 4, 50
+#: ``features_to_look_up`` makes the former features of requests with at most so many leaves: a
+#: tenth of a second.
+_FORMER_LEAVES = 40_000
 
 
 def features(request: Request) -> list[str]:
@@ -32,23 +45,76 @@ def features(request: Request) -> list[str]:
     stands for all leaves outside of one part, so that requests that differ in one leaf share one
     word exactly. And words of the texts, the same ones whatever else stands in the request.
     """
+    return _features(leaves_of(tree(request)))
+
+
+def former_features(request: Request, most: float = math.inf) -> list[str]:
+    """The features as they were when each number of an array was a leaf (up to version 0.1).
+
+    Cassettes have them in their index. They are the same for a request in which no object or array
+    is one leaf; of one with more than ``most`` leaves they are not all made.
+    """
+    return _features(leaves_of(tree(request, most_values=most), row=math.inf, most=most))
+
+
+def features_to_look_up(request: Request) -> list[str]:
+    """The features of a request, and the former ones."""
+    found = leaves_of(tree(request))
+    words = _features(found)
+    if not any(map(_is_whole, found.values())) or has_many_values(request.body, _FORMER_LEAVES):
+        return words
+    return list(dict.fromkeys([*words, *former_features(request, _FORMER_LEAVES)]))
+
+
+def _features(found: dict[str, Any]) -> list[str]:
     sums = [0] * PARTS
     texts: list[tuple[str, str]] = []
-    for path, value in leaves(request).items():
-        text = value if isinstance(value, str) else repr(value)
-        encoded = text.encode("utf-8", "surrogatepass")
+    for path, value in found.items():
+        is_text = isinstance(value, str)
+        written = value.encode("utf-8", "surrogatepass") if is_text else _written(value)
         key = path.encode("utf-8", "surrogatepass")
-        digest = blake2b(key + b"\0" + encoded, digest_size=8).digest()
+        digest = blake2b(key + b"\0" + written, digest_size=8).digest()
         part = blake2b(key, digest_size=2).digest()
         sums[int.from_bytes(part, "big") % PARTS] += int.from_bytes(digest, "big")
-        if path.startswith("$") and isinstance(value, str) and len(value) > 3:
-            texts.append((path, value))
+        if path.startswith("$"):
+            inside = (value,) if is_text else _texts_inside(value)
+            texts += [(path, text) for text in inside if len(text) > 3]
     total = sum(sums)
-    found = [f"p{number}x{(total - each) % 2**64:x}" for number, each in enumerate(sums)]
+    words = [f"p{number}x{(total - each) % 2**64:x}" for number, each in enumerate(sums)]
     asked = [text for path, text in texts if path.startswith(_ASKED)]
     for text in _telling(asked or [text for _, text in texts]):
-        found += _words(text)
-    return list(dict.fromkeys(found))
+        words += _words(text)
+    return list(dict.fromkeys(words))
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a leaf is an object or an array that was not looked into."""
+    return isinstance(value, dict | list) and bool(value)
+
+
+def _written(value: Any) -> bytes:
+    """What the hash of a leaf that is no text is made of."""
+    if not _is_whole(value):
+        return repr(value).encode()
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # Nested too deep.
+        return b"(deeper than is looked at)"
+
+
+def _texts_inside(value: Any) -> Iterator[str]:
+    """Some of the texts of a leaf that is no text: of what stands at its ends."""
+    if is_row(value):
+        yield " ".join(map(str, _ends(value, _ROW_END)))
+    elif _is_whole(value):
+        members = value if isinstance(value, list) else list(value.values())
+        for each in _ends(members, _SAMPLES):
+            inside = leaves_of({"": each}, most=_SAMPLE_LEAVES)
+            yield from (text for text in inside.values() if isinstance(text, str))
+
+
+def _ends(values: list[Any], number: int) -> list[Any]:
+    return values if len(values) <= 2 * number else values[:number] + values[-number:]
 
 
 def _telling(texts: list[str]) -> list[str]:

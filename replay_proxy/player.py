@@ -7,7 +7,9 @@ and written again. Neither of them can reach the network.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from functools import partial
 
+from replay_proxy.aside import Aside
 from replay_proxy.cassette import Cassette, Interaction
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
@@ -135,23 +137,28 @@ class Unopened:
 class Refuse:
     """Answers every request with a miss: 404 that SDKs do not retry."""
 
-    def __init__(self, cassette: Cassette, *, rule: Rule) -> None:
+    def __init__(self, cassette: Cassette, *, rule: Rule, aside: Aside) -> None:
         self._cassette = cassette
         self._rule = rule
+        self._aside = aside
 
     async def handle(self, request: Request) -> Response:
         """Raise the miss, explained."""
         key = fingerprint(request)
         counts = await self._cassette.counts()
         answers = await self._cassette.answers(self._rule.key(request))
-        miss = explain(
+        near = [] if answers else await self._cassette.near(request)
+        explanation = partial(
+            explain,
             request,
             fingerprint=key,
             cassette=self._cassette.name,
             counts=counts,
             answers=answers,
-            candidates=[] if answers else await self._cassette.near(request),
+            candidates=near,
             rule=self._rule,
         )
+        size = len(request.body) + sum(len(each.request.body) for each in near)
+        miss = await self._aside.run(explanation, size)
         logger.warning("%s", miss)
         raise miss

@@ -1,4 +1,10 @@
-"""Where two texts differ. Pure."""
+"""Where two texts, or two arrays, differ, and what of them is shown. Pure."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+#: The most elements of an array that are shown.
+_ELEMENTS = 5
 
 
 def around_difference(one: str, other: str, context: int) -> tuple[str, str]:
@@ -14,24 +20,51 @@ def around_difference(one: str, other: str, context: int) -> tuple[str, str]:
     return shown[0], shown[1]
 
 
-def common_ends(one: str, other: str) -> tuple[int, int]:
-    """How many characters two texts have in common at their beginning, and at their end."""
-    before = _common_beginning(one, other)
-    if one[-1:] != other[-1:]:
-        return before, 0
+def ends(text: str, chars: int) -> str:
+    """A text; of one that is longer than six times so many characters, half of those at each end.
+
+    Nothing marks the place: it is for a text that will be shortened in the middle.
+    """
+    return text if len(text) <= 6 * chars else text[: 3 * chars] + text[-3 * chars :]
+
+
+def elements(values: Sequence[Any], at: int, shown: Callable[[Any], str]) -> str:
+    """An array as it is shown to a person: from one element on, with the number of all."""
+    some = [
+        "[…]" if isinstance(each, list) and each else shown(each)
+        for each in values[at : at + _ELEMENTS]
+    ]
+    before = ["…"] if at else []
+    after = ["…"] if at + _ELEMENTS < len(values) else []
+    where = f", from [{at}] on" if at else ""
+    return f"[{', '.join(before + some + after)}] ({len(values):,} elements{where})"
+
+
+def common_ends(one: Any, other: Any) -> tuple[int, int]:
+    """How much two texts, or two lists, have in common at their beginning, and at their end."""
+    before = _common(one, other, lambda start, end: slice(start, end))
     rest = min(len(one), len(other)) - before
-    return before, min(_common_beginning(one[::-1], other[::-1]), rest)
+    return before, min(_common(one, other, lambda start, end: slice(-end, -start or None)), rest)
 
 
-def _common_beginning(one: str, other: str) -> int:
-    """By halving, which compares slices in C: a character at a time takes 30 times as long."""
-    if one[:1] != other[:1]:
-        return 0
-    known, most = 0, min(len(one), len(other))
-    while known < most:
-        middle = (known + most + 1) // 2
-        if one[known:middle] == other[known:middle]:
+def _common(one: Any, other: Any, part: Any) -> int:
+    """How much two texts have in common, in the parts from one place to another.
+
+    By halving, which compares slices in C: a character at a time takes 30 times as long. It starts
+    with a short part, since most differ soon or not at all.
+    """
+    known, size, shortest = 0, 64, min(len(one), len(other))
+    while known < shortest:
+        end = min(known + size, shortest)
+        if one[part(known, end)] != other[part(known, end)]:
+            break
+        known, size = end, 2 * size
+    else:
+        return known
+    while known + 1 < end:
+        middle = (known + end) // 2
+        if one[part(known, middle)] == other[part(known, middle)]:
             known = middle
         else:
-            most = middle - 1
+            end = middle
     return known

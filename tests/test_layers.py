@@ -18,10 +18,11 @@ PACKAGE = Path(replay_proxy.__file__).parent
 #: From the top. A part is a module or a package of its name; those of one layer do not import
 #: each other.
 LAYERS = {
-    "0 words": ("errors", "wire", "texts", "sse", "events", "timeline", "settings"),
+    "0 words": ("errors", "aside", "wire", "texts", "sse", "events", "timeline", "settings"),
     "1 rules": ("redaction", "fingerprint", "provenance", "ending", "answer", "conduct"),
     "1 rules on rules": ("matching", "leaves", "transcript"),
-    "1 rules on those": ("comparison", "nearness", "drift"),
+    "1 rules on those": ("likeness", "nearness", "drift"),
+    "1 rules on likeness": ("comparison",),
     "2 tape": ("cassette",),
     "2 its misses, its text": ("miss", "twin", "leaks"),
     "3 parts": (
@@ -74,7 +75,8 @@ ALLOWED = {
         "dummy",
         "store",
         "leaves",
-        "comparison",
+        "likeness",
+        "nearness",
         "miss",
         "app",
         "twin",

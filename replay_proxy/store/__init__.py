@@ -8,6 +8,7 @@ import os
 from functools import partial
 from pathlib import Path
 
+from replay_proxy.aside import Aside
 from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.matching import Rule
 from replay_proxy.settings import Repeats
@@ -42,6 +43,7 @@ class Store:
         self._positions = open_positions()
         self._readers = Readers()
         self._kept = Kept()
+        self._aside = Aside()
         self._keys = None if self._rule.exact else Keys()
         self._tapes: dict[str, Tape] = {}
         self._writer = Writer(partial(join_take, run=run_name())) if writable else None
@@ -60,6 +62,7 @@ class Store:
             repeats=self._repeats,
             rule=self._rule,
             keys=self._keys,
+            aside=self._aside,
         )
         tape.check()
         self._tapes[name] = tape
@@ -97,6 +100,7 @@ class Store:
 
     def close(self) -> None:
         """Finish writing, close every cassette, and leave plain files."""
+        self._aside.close()
         self._readers.close()
         if self._writer is not None:
             self._writer.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from replay_proxy.cassette import Interaction, Take
 from replay_proxy.errors import StoreError
-from replay_proxy.nearness import features
+from replay_proxy.nearness import features, former_features
 from replay_proxy.store import statements
 from replay_proxy.store.files import (
     ERRORS,
@@ -25,6 +25,7 @@ from replay_proxy.store.files import (
 from replay_proxy.store.placing import id_of
 from replay_proxy.store.rows import to_recorded, to_row
 from replay_proxy.store.takes import join_take
+from replay_proxy.wire import Request
 
 #: A file of which more than this share is free after a deletion is packed.
 _FREE_SHARE = 0.2
@@ -72,9 +73,24 @@ class Change:
         """Take an interaction out, if it is there."""
         for row in self._connection.execute(statements.READ_REQUEST, {"id": number}).fetchall():
             named = dict(zip(statements.REQUEST_COLUMNS, row, strict=True))
-            words = " ".join(features(to_recorded(named).request))
-            self._connection.execute(statements.DELETE_NEARNESS, {"id": number, "features": words})
+            self._delete_features(number, to_recorded(named).request)
             self._connection.execute(statements.DELETE_INTERACTION, {"id": number})
+
+    def _delete_features(self, number: int, request: Request) -> None:
+        """Take an interaction out of the index.
+
+        To delete words that a table without contents does not have damages it: they are looked up
+        first. What an unknown version has put stays, and leads nowhere.
+        """
+        for words in (features(request), former_features(request)):
+            if all(self._has_feature(number, word) for word in words):
+                named = {"id": number, "features": " ".join(words)}
+                self._connection.execute(statements.DELETE_NEARNESS, named)
+                return
+
+    def _has_feature(self, number: int, word: str) -> bool:
+        named = {"id": number, "feature": f'"{word}"'}
+        return bool(self._connection.execute(statements.HAS_FEATURE, named).fetchall())
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from replay_proxy.cassette import Interaction, Recorded
+from replay_proxy.leaves import has_many_values
 from replay_proxy.nearness import features
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Headers, Request, header
@@ -120,7 +121,9 @@ def _load_headers(text: str) -> Headers:
 
 
 def _model(body: bytes) -> str | None:
-    """The model that a JSON request names."""
+    """The model that a JSON request names; None where to read it would take long."""
+    if has_many_values(body):
+        return None
     try:
         value = orjson.loads(body)
     except ValueError:

@@ -52,6 +52,7 @@ DELETE_INTERACTION = "DELETE FROM interaction WHERE id = :id"
 
 _REQUEST = f"SELECT {', '.join(REQUEST_COLUMNS)} FROM interaction"  # noqa: S608 - as above
 READ_REQUEST = f"{_REQUEST} WHERE id = :id"
+READ_REQUEST_SIZE = "SELECT fingerprint, length(request_body) FROM interaction WHERE id = :id"
 ALL_REQUESTS = f"{_REQUEST} ORDER BY id"
 
 READ_CHECKSUM = "SELECT take_id, checksum FROM interaction WHERE id = :id"
@@ -83,6 +84,7 @@ INSERT_TAKE = "INSERT OR IGNORE INTO take (id, run, started_us) VALUES (:id, :ru
 DELETE_EMPTY_TAKES = "DELETE FROM take WHERE id NOT IN (SELECT take_id FROM interaction)"
 
 NEAR = "SELECT rowid FROM nearness WHERE nearness MATCH :feature LIMIT :limit"
+HAS_FEATURE = "SELECT 1 FROM nearness WHERE nearness MATCH :feature AND rowid = :id"
 #: Runs before the interaction is put: one that replaces itself has its features already.
 PUT_NEARNESS = """
 INSERT INTO nearness (rowid, features) SELECT :id, :features

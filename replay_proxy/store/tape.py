@@ -9,13 +9,15 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from replay_proxy.aside import Aside
 from replay_proxy.cassette import Counts, Interaction, Recorded
 from replay_proxy.errors import StoreError
 from replay_proxy.matching import Rule
-from replay_proxy.nearness import features
+from replay_proxy.nearness import features_to_look_up
 from replay_proxy.settings import Repeats
 from replay_proxy.store import statements
 from replay_proxy.store.answers import Answers, ByFingerprint, ByRule
@@ -35,6 +37,8 @@ COMMON = 400
 #: So many different requests are compared at the most, and so many bytes of them, but for the last
 #: one: a megabyte of small JSON values takes 40 ms to compare, of long texts 1 ms.
 CANDIDATES, CANDIDATE_BYTES = 24, 1_000_000
+#: A recording is compared if it is at most so large, or so many times as large as the request.
+COMPARED_BYTES, COMPARED_TIMES = 4_000_000, 4
 
 
 class Tape:
@@ -55,6 +59,7 @@ class Tape:
         repeats: Repeats,
         rule: Rule,
         keys: Keys | None,
+        aside: Aside,
     ) -> None:
         self.name = name
         self._path = path
@@ -63,6 +68,7 @@ class Tape:
         self._writer = writer
         self._positions = positions
         self._repeats = repeats
+        self._aside = aside
         self._counted: tuple[tuple[int, int], Counts] | None = None
         #: How often the answers were told of a recording, which is after its commit.
         self._added = 0
@@ -92,7 +98,8 @@ class Tape:
                 stored = replace(interaction, id=number)
             return to_row(stored, take_id)
 
-        await self._writer.write(self._path, interaction.id, make_row)
+        size = len(interaction.request.body) + len(interaction.body)
+        await self._writer.write(self._path, interaction.id, make_row, size)
         if stored.id != interaction.id:
             logger.warning(
                 "Cassette %s: interaction %d is of another process. What came in the same "
@@ -113,17 +120,21 @@ class Tape:
     async def near(self, request: Request) -> list[Recorded]:
         """Requests that share the most features, the rarer the more; see ``Cassette.near``."""
         votes: defaultdict[int, float] = defaultdict(float)
-        for feature in features(request):
+        words = partial(features_to_look_up, request)
+        for feature in await self._aside.run(words, len(request.body)):
             found = self._read(statements.NEAR, {"feature": f'"{feature}"', "limit": COMMON})
             for row in found:
                 votes[row[0]] += 1 / len(found)
         near: dict[str, Recorded] = {}
-        size = 0
+        size, largest = 0, max(COMPARED_BYTES, COMPARED_TIMES * len(request.body))
         for number in heapq.nlargest(10 * CANDIDATES, votes, key=votes.__getitem__):
-            recorded = to_recorded(dict(self._read(statements.READ_REQUEST, {"id": number})[0]))
-            if recorded.fingerprint not in near:
-                near[recorded.fingerprint] = recorded
-                size += len(recorded.request.body)
+            named = {"id": number}
+            # There is no row for one that an older version has deleted.
+            for fingerprint, length in self._read(statements.READ_REQUEST_SIZE, named):
+                if fingerprint not in near and length <= largest:
+                    (row,) = self._read(statements.READ_REQUEST, named)
+                    near[fingerprint] = to_recorded(dict(row))
+                    size += length
             if len(near) == CANDIDATES or size > CANDIDATE_BYTES:
                 break
         return list(near.values())

@@ -8,7 +8,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,9 @@ from replay_proxy.store.rows import Row
 
 #: The most rows that share one commit.
 BATCH = 256
+#: A row with more bytes has a commit of its own, after the smaller ones that wait with it: to
+#: write and to index it may take a hundred times as long.
+LARGE_BYTES = 200_000
 #: So long an answer waits for a tool that reads or changes all of a large cassette: it is lost
 #: otherwise, and its client waits as it does for the API.
 BUSY_MS = 60_000
@@ -28,7 +31,7 @@ OPEN_CASSETTES = 32
 
 
 class Writer:
-    """Writes rows in the order in which they are given.
+    """Writes rows in the order in which they are given, but for large ones, which come after.
 
     ``begin`` is run in each transaction and returns the id of the take that rows join: whatever has
     been deleted meanwhile, the take is there that they belong to.
@@ -38,17 +41,21 @@ class Writer:
         self._begin = begin
         self._placing = Placing()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._large: deque[_Job] = deque()
         self._open: OrderedDict[Path, sqlite3.Connection] = OrderedDict()
         self._written: set[Path] = set()
         self._thread = threading.Thread(target=self._run, name="cassette writer", daemon=True)
         self._thread.start()
 
-    async def write(self, path: Path, number: int, make_row: Callable[[int, int], Row]) -> None:
+    async def write(
+        self, path: Path, number: int, make_row: Callable[[int, int], Row], size: int
+    ) -> None:
         """Commit the row that ``make_row`` gives for the take's id and its own.
 
-        Its own is ``number`` if no other exchange has it (see ``Placing``). Raises ``StoreError``.
+        Its own is ``number`` if no other exchange has it (see ``Placing``). ``size`` is about how
+        many bytes it has. Raises ``StoreError``.
         """
-        job = _Job(path, number, make_row)
+        job = _Job(path, number, make_row, size)
         self._queue.put(job)
         await job.done
 
@@ -61,10 +68,10 @@ class Writer:
 
     def _run(self) -> None:
         while (jobs := self._next_jobs()) is not None:
-            by_path: dict[Path, list[_Job]] = {}
+            by_path: dict[tuple[Path, bool], list[_Job]] = {}
             for job in jobs:
-                by_path.setdefault(job.path, []).append(job)
-            for path, group in by_path.items():
+                by_path.setdefault((job.path, job.size > LARGE_BYTES), []).append(job)
+            for (path, _), group in by_path.items():
                 try:
                     self._commit(path, group)
                 except Exception as error:  # Whatever it is, each caller hears of it.
@@ -74,17 +81,20 @@ class Writer:
             connection.close()
 
     def _next_jobs(self) -> "list[_Job] | None":
-        """What is waiting, at least one job; None when the writer is closed."""
-        first = self._queue.get()
-        if first is None:
-            return None
-        jobs = [first]
-        while len(jobs) < BATCH and not self._queue.empty():
+        """What is waiting, at least one job and at most one large; None when there is no more."""
+        jobs: list[_Job] = []
+        while len(jobs) < BATCH:
+            if (jobs or self._large) and self._queue.empty():
+                break
             job = self._queue.get()
-            if job is None:
+            if job is None:  # The writer is closed.
+                if not jobs and not self._large:
+                    return None
                 self._queue.put(None)
                 break
-            jobs.append(job)
+            (self._large if job.size > LARGE_BYTES else jobs).append(job)
+        if self._large:
+            jobs.append(self._large.popleft())
         return jobs
 
     def _connection(self, path: Path) -> sqlite3.Connection:
@@ -139,10 +149,13 @@ class Writer:
 class _Job:
     """A row to be written, and the future that tells when it is."""
 
-    def __init__(self, path: Path, number: int, make_row: Callable[[int, int], Row]) -> None:
+    def __init__(
+        self, path: Path, number: int, make_row: Callable[[int, int], Row], size: int
+    ) -> None:
         self.path = path
         self.number = number
         self.make_row = make_row
+        self.size = size
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[None] = self.loop.create_future()
 
