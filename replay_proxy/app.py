@@ -34,10 +34,8 @@ from replay_proxy.hosts import Hosts
 from replay_proxy.modes import Assembly
 from replay_proxy.provenance import REFUSED, error_response
 from replay_proxy.settings import Settings
+from replay_proxy.target import DATA_PATHS
 from replay_proxy.wire import Request
-
-#: Everything below these is recorded, replayed or synthesised, whatever it is.
-DATA_PATHS = ("/v1/", "/openai/")
 
 
 class ReplayProxy(FastAPI):

@@ -6,6 +6,7 @@ Decision 0002 has the measurements. Nothing in here knows of recording.
 """
 
 import io
+import re
 import ssl
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -20,6 +21,8 @@ from replay_proxy.answer_reader import FIELD_BYTES, FIELDS, AnswerReader
 from replay_proxy.chunk_stream import ChunkStream
 from replay_proxy.transport_errors import in_httpx_words
 
+#: A method and a target in origin-form (RFC 9112, section 3.2.1): one request, to this server.
+_REQUEST_LINE = re.compile(r'(?!CONNECT )[A-Z]{1,20} /(?!/)[!"$-~]*')
 #: A request body from this size on is not written at once.
 LARGE_BYTES = 1 << 20
 #: Asking twice is the same as asking once (RFC 9110, section 9.2.2).
@@ -48,20 +51,28 @@ class _Connector(aiohttp.TCPConnector):
 class ChunkTransport(httpx.AsyncBaseTransport):
     """Sends requests as they are, and streams answers chunk by chunk, undecoded.
 
+    All go to ``origin`` (``https://host:port``): a request whose URL, ``host`` or target says
+    otherwise is refused with ``httpx.LocalProtocolError``.
+
     ``request.extensions``: ``on_sent`` is called when the request's head has left, ``target`` is
     the path and query to send instead of the URL's. No redirect is followed, no cookie kept, no
     header added but ``host`` and ``content-length``.
     """
 
-    def __init__(self, *, timeout_s: float, proxy: str | None, ssl_context: ssl.SSLContext) -> None:
+    def __init__(
+        self, *, origin: str, timeout_s: float, proxy: str | None, ssl_context: ssl.SSLContext
+    ) -> None:
+        self._origin = URL(origin)
+        self._origin_text = origin
+        self._host = origin.partition("://")[2].encode("ascii")
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=timeout_s, sock_read=timeout_s
         )
         self._proxy = proxy
         self._ssl_context = ssl_context
         self._session: aiohttp.ClientSession | None = None
-        #: What the connector knows an origin by.
-        self._origins: dict[str, aiohttp.ClientRequest] = {}
+        #: What the connector knows the origin by.
+        self._asked: aiohttp.ClientRequest | None = None
 
     def _open(self) -> aiohttp.ClientSession:
         """Make the session inside the running loop, at the first request."""
@@ -81,6 +92,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and return as soon as the answer's head is here."""
+        self._refuse_elsewhere(request)
         if self._session is None:
             self._session = self._open()
         with in_httpx_words(request):
@@ -88,13 +100,23 @@ class ChunkTransport(httpx.AsyncBaseTransport):
                 return await self._send_in_pieces(self._session, request)
             return await self._send_at_once(self._session, request)
 
+    def _refuse_elsewhere(self, request: httpx.Request) -> None:
+        """Raise for a request that would reach, or name, any other server than the origin."""
+        hosts = [value for name, value in request.headers.raw if name.lower() == b"host"]
+        if f"{request.url.scheme}://{request.url.netloc.decode('ascii')}" != self._origin_text:
+            raise httpx.LocalProtocolError("its URL is of another origin", request=request)
+        if hosts != [self._host]:
+            raise httpx.LocalProtocolError("its host is another", request=request)
+        if not _REQUEST_LINE.fullmatch(f"{request.method} {_target(request)}"):
+            raise httpx.LocalProtocolError("its request line is not one", request=request)
+
     async def _send_in_pieces(
         self, session: aiohttp.ClientSession, request: httpx.Request
     ) -> httpx.Response:
         """Let aiohttp write, which may have to wait or to word it for a proxy, and read."""
         answer = await session.request(
             request.method,
-            URL(_origin(request) + _target(request), encoded=True),
+            self._url(_target(request)),
             headers=CIMultiDict(
                 (name.decode("latin-1"), _text(value)) for name, value in request.headers.raw
             ),
@@ -117,7 +139,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         written = _written(request)
         may_repeat = request.method in IDEMPOTENT
         while True:
-            connection = await self._connect(session, request)
+            connection = await self._connect(session)
             try:
                 return await self._exchange(connection, written, request)
             except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
@@ -129,13 +151,26 @@ class ChunkTransport(httpx.AsyncBaseTransport):
                 connection.close()
                 raise
 
-    async def _connect(self, session: aiohttp.ClientSession, request: httpx.Request) -> Connection:
+    def _url(self, target: str) -> URL:
+        """The URL of a target, for aiohttp: its parts are joined, never read as one text."""
+        path, _, query = target.partition("?")
+        url = URL.build(
+            scheme=self._origin.scheme,
+            authority=self._origin.raw_authority,
+            path=path,
+            query_string=query,
+            encoded=True,
+        )
+        if url.origin() != self._origin:
+            raise ValueError("another origin")
+        return url
+
+    async def _connect(self, session: aiohttp.ClientSession) -> Connection:
         assert session.connector is not None
-        origin = _origin(request)
-        if origin not in self._origins:
-            self._origins[origin] = aiohttp.ClientRequest("GET", URL(origin))
+        if self._asked is None:
+            self._asked = aiohttp.ClientRequest("GET", self._origin)
         try:
-            return await session.connector.connect(self._origins[origin], [], self._timeout)
+            return await session.connector.connect(self._asked, [], self._timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError from error
 
@@ -157,10 +192,6 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
-
-
-def _origin(request: httpx.Request) -> str:
-    return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
 
 
 def _target(request: httpx.Request) -> str:

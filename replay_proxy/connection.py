@@ -80,6 +80,16 @@ def leave_out_server_headers(send: Send) -> None:
         ]
 
 
+def names_server(send: Send) -> bool:
+    """Whether the request's target names a server itself (RFC 9112, section 3.2.2).
+
+    uvicorn gives an application the path of such a target, and hides the server.
+    """
+    respond = getattr(getattr(send, "__self__", None), "on_response", None)
+    url: bytes | None = getattr(getattr(respond, "__self__", None), "url", None)
+    return bool(url) and not url.startswith(b"/")  # type: ignore[union-attr]
+
+
 async def drop(send: Send, receive: Receive, *, reset: bool) -> None:
     """End the connection before any byte of an answer."""
     if reset:

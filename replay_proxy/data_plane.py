@@ -16,6 +16,7 @@ from replay_proxy.connection import (
     drop,
     join_writes,
     leave_out_server_headers,
+    names_server,
     reset_when_closed,
 )
 from replay_proxy.errors import BodyTooLarge, ConnectionDropped, ReplayProxyError
@@ -48,6 +49,7 @@ class DataPlane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; when its client leaves, stop."""
         arrived_us = self._arrivals.next_us()
+        elsewhere = names_server(send)
         departure: _Departure | None = None
         try:
             body = await _body(receive)
@@ -57,7 +59,7 @@ class DataPlane:
             cassette, path = split_cassette(raw_path(scope))
             request = Request(
                 method=scope["method"],
-                path=path,
+                path=f"/{path}" if elsewhere else path,  # Not a path that is served.
                 query=scope["query_string"].decode("latin-1"),
                 headers=tuple(scope["headers"]),
                 body=body,

@@ -11,6 +11,7 @@
     │   │   ├── InvalidHost         400
     │   │   ├── HostNotAllowed
     │   │   └── OriginNotAllowed
+    │   ├── InvalidTarget           400
     │   ├── InvalidRequest          400, as OpenAI words it
     │   ├── InvalidCassetteName     400
     │   ├── InvalidFault            400
@@ -125,6 +126,18 @@ class OriginNotAllowed(NotAllowed):
     """The request comes from a web page whose origin is not listed."""
 
     code = "origin_not_allowed"
+
+
+class InvalidTarget(RequestError):
+    """The request's method, path or query could lead elsewhere than to the upstream."""
+
+    code = "invalid_target"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            f"The request is refused: {cause}. Send a path below /v1/ or /openai/, without '..', "
+            "and percent-encode what is not visible ASCII."
+        )
 
 
 class InvalidRequest(RequestError):

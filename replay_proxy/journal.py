@@ -14,6 +14,7 @@ from replay_proxy.errors import (
     CassetteMiss,
     ConnectionDropped,
     InvalidCassetteName,
+    InvalidTarget,
     NotAllowed,
     NotImplementedByDummy,
     ReplayProxyError,
@@ -30,7 +31,13 @@ KEPT_MISSES = 1000
 KEPT_CHAINS, KEPT_ARRIVALS = 1000, 100
 #: Errors of the proxy, which an application that swallows them must not hide. What the dummy
 #: refuses as OpenAI would is an answer, and what the API does not answer may be asked again.
-_UNANSWERED = (StoreError, InvalidCassetteName, NotAllowed, NotImplementedByDummy)
+_UNANSWERED = (
+    StoreError,
+    InvalidCassetteName,
+    InvalidTarget,
+    NotAllowed,
+    NotImplementedByDummy,
+)
 
 
 @dataclass

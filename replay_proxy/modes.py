@@ -7,6 +7,7 @@ replay, ON_MISS=record   Player(cassette, otherwise=Recorder(Upstream, cassette)
 dummy                    Dummy
 any of them              Faulty(<above>, script)
 any of them, RPM or TPM  Limited(Faulty(<above>, script), limits)
+all of these             Journaled(WellFormed(<above>))
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from replay_proxy.faults import Faulty, Limited, Limits, Script
 from replay_proxy.journal import Journal, Journaled
 from replay_proxy.latencies import latency
 from replay_proxy.matching import Rule
-from replay_proxy.player import Player, Refuse, Unopened
+from replay_proxy.player import Player, Refuse, Unopened, WellFormed
 from replay_proxy.recorder import Recorder
 from replay_proxy.settings import Mode, OnMiss, Settings, cassette_name
 from replay_proxy.store import Store
@@ -101,7 +102,7 @@ class Assembly:
         transport: Transport = self._faulty_over(self._nested(name), name)
         if self._limits:
             transport = Limited(transport, self._limits)
-        return Journaled(transport, self.journal, name)
+        return Journaled(WellFormed(transport), self.journal, name)
 
     def _faulty_over(self, transport: Transport, name: str) -> Faulty:
         """The transport with the faults of the settings, or of a request's header."""

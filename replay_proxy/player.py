@@ -1,7 +1,7 @@
-"""Replay: ``Player`` answers from a cassette, ``Refuse`` and ``Unopened`` say that they cannot.
+"""Replay: ``Player`` answers from a cassette; ``Refuse``, ``Unopened``, ``WellFormed`` refuse.
 
 A recorded answer is sent as it was: status, headers and the bytes of each chunk; nothing is parsed
-and written again. Neither of them can reach the network.
+and written again. None of them can reach the network.
 """
 
 import asyncio
@@ -11,10 +11,11 @@ from functools import partial
 
 from replay_proxy.aside import Aside
 from replay_proxy.cassette import Cassette, Interaction
-from replay_proxy.errors import ReplayProxyError
+from replay_proxy.errors import InvalidTarget, ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.matching import Rule
 from replay_proxy.miss import explain
+from replay_proxy.target import flaw
 from replay_proxy.timeline import Clock, Pacing
 from replay_proxy.wire import (
     Chunks,
@@ -132,6 +133,19 @@ class Unopened:
     async def handle(self, request: Request) -> Response:
         """Raise it."""
         raise self._error
+
+
+class WellFormed:
+    """Passes on the requests whose method, path and query have no flaw (``target.flaw``)."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def handle(self, request: Request) -> Response:
+        """The transport's answer. Raises ``InvalidTarget``."""
+        if cause := flaw(request.method, request.path, request.query):
+            raise InvalidTarget(cause)
+        return await self._transport.handle(request)
 
 
 class Refuse:

@@ -7,7 +7,7 @@ follows no redirect, and turns the client library's exceptions into ours. It sto
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import httpx
@@ -15,10 +15,13 @@ import httpx
 from replay_proxy.chunk_transport import ChunkTransport
 from replay_proxy.errors import (
     ConfigurationError,
+    InvalidTarget,
     UpstreamCut,
     UpstreamTooSlow,
     UpstreamUnreachable,
 )
+from replay_proxy.settings.values import http_url
+from replay_proxy.target import flaw
 from replay_proxy.timeline import Clock
 from replay_proxy.wire import Headers, Request, Response, end_to_end
 
@@ -34,9 +37,11 @@ class Upstream:
     """Passes requests to one OpenAI-compatible API, fixed when the process starts.
 
     ``/v1/…`` continues ``base_url`` (``https://openrouter.ai/api/v1`` + ``/models``), every other
-    path stands verbatim behind its host (Azure's ``/openai/…``). ``api_key`` replaces what the
-    client sent; without one the client's own credentials pass through.
-    Raises ``UpstreamUnreachable``, ``UpstreamTooSlow`` and, from the body, ``UpstreamCut``.
+    path stands verbatim behind its host (Azure's ``/openai/…``). Scheme, host and port are those
+    of ``base_url``, whatever the request says. ``api_key`` replaces what the client sent; without
+    one the client's own credentials pass through.
+    Raises ``ValueError`` for a ``base_url`` that is not one; ``InvalidTarget``,
+    ``UpstreamUnreachable``, ``UpstreamTooSlow`` and, from the body, ``UpstreamCut``.
     """
 
     def __init__(
@@ -48,34 +53,35 @@ class Upstream:
         timeout_s: float = 600.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        url = httpx.URL(base_url.rstrip("/"))
+        url = httpx.URL(http_url(base_url))
         self._base_path = url.raw_path.decode("ascii").rstrip("/")
         self._origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         self._api_key = api_key.encode() if api_key else None
         self._timeout_s = timeout_s
         self._clock = clock
-        #: Most requests ask for one of a few URLs, and httpx takes long to read one.
-        self._url = lru_cache(maxsize=64)(httpx.URL)
+        #: Most requests ask for one of a few URLs, and httpx takes long to make one.
+        self._url = lru_cache(maxsize=64)(partial(_url, url))
         # No client stands in between: redirects, cookies and defaults are none of a proxy's.
         self._transport = transport or ChunkTransport(
             timeout_s=timeout_s,
+            origin=self._origin,
             proxy=_environment_proxy(url),
             ssl_context=httpx.create_ssl_context(),
         )
 
     async def handle(self, request: Request) -> Response:
         """Send the request; return when the answer's head is here, its body still coming."""
+        target = self._target(request)
         sent_s = self._clock.now_s()
 
         def on_sent() -> None:
             nonlocal sent_s
             sent_s = self._clock.now_s()
 
-        target = self._target(request)
         with self.in_our_words(begun=False):
             outgoing = httpx.Request(
                 request.method,
-                self._url(f"{self._origin}{target}"),
+                self._url(target),
                 headers=self._headers(request.headers),
                 content=request.body or None,
                 extensions={"on_sent": on_sent, "target": target},
@@ -102,8 +108,12 @@ class Upstream:
     def _target(self, request: Request) -> str:
         """The path and query as they were sent, not a character normalised."""
         path = request.path
+        if cause := flaw(request.method, path, request.query):
+            raise InvalidTarget(cause)
         if path.startswith("/v1/"):
             path = self._base_path + path.removeprefix("/v1")
+            if path.startswith("//"):  # ``/v1//…`` behind a base URL without a path.
+                raise InvalidTarget("its path begins with '//' at the upstream")
         return f"{path}?{request.query}" if request.query else path
 
     def _headers(self, headers: Headers) -> list[tuple[bytes, bytes]]:
@@ -165,6 +175,14 @@ class _Body:
         with self._upstream.in_our_words(begun=True):
             async for chunk in self._answer.stream:  # type: ignore[union-attr]
                 yield chunk
+
+
+def _url(base: httpx.URL, target: str) -> httpx.URL:
+    """The URL of a target at the base's origin: its parts are joined, never read as one text."""
+    url = base.copy_with(raw_path=target.encode("ascii"))
+    if (url.scheme, url.netloc) != (base.scheme, base.netloc):
+        raise httpx.InvalidURL("it leads to another host")
+    return url
 
 
 def _environment_proxy(url: httpx.URL) -> str | None:

@@ -18,6 +18,7 @@ PACKAGE = Path(replay_proxy.__file__).parent
 #: From the top. A part is a module or a package of its name; those of one layer do not import
 #: each other.
 LAYERS = {
+    "0 rules of HTTP": ("target",),
     "0 words": ("errors", "aside", "wire", "texts", "sse", "events", "timeline", "settings"),
     "1 rules": ("redaction", "fingerprint", "provenance", "ending", "answer", "conduct"),
     "1 rules on rules": ("matching", "leaves", "transcript"),

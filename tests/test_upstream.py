@@ -473,10 +473,9 @@ def test_a_request_reaches_the_wire_with_nothing_added() -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["/v1/../x", "/v1/files/../x", "/openai/./x"])
-def test_dots_in_a_path_are_the_business_of_the_api(path: str) -> None:
-    _, server = on_wire(OK, asking(request(path=path)))
-    assert server.requests[0].target == path
+def test_a_dot_in_a_path_is_the_business_of_the_api() -> None:
+    _, server = on_wire(OK, asking(request(path="/openai/./x")))
+    assert server.requests[0].target == "/openai/./x"
 
 
 def test_the_bytes_of_a_header_are_sent_as_they_came() -> None:

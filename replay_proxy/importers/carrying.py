@@ -16,6 +16,7 @@ from replay_proxy.importers.found import Found, Misshapen, NotCarried
 from replay_proxy.importers.moments import moment_us
 from replay_proxy.redaction import stored_request, stored_response_headers
 from replay_proxy.sse import event_ends
+from replay_proxy.target import flaw
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Headers, Request, end_to_end, header
 
@@ -88,6 +89,8 @@ def _interaction(found: Found, arrived_us: int, id_: int) -> Interaction:
     if not _METHOD.fullmatch(method):
         raise Misshapen("its method is no HTTP method")
     path, query = target(found.url)
+    if cause := flaw(method, path, query):
+        raise Misshapen(cause)
     if found.status == 101:
         raise Misshapen("it is a WebSocket (101), which cannot be replayed")
     if not 200 <= found.status <= 599:

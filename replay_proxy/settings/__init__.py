@@ -176,4 +176,4 @@ def _explain(item: Any) -> str:
 
 def _without_secrets(url: str) -> str:
     """A URL to be shown: a user, a password and a query are left out."""
-    return re.sub(r"(?<=//)[^/]*@", "…@", re.sub(r"\?.*", "…", url, flags=re.DOTALL))
+    return re.sub(r"(?<=//).*@", "…@", re.sub(r"\?.*", "…", url, flags=re.DOTALL), flags=re.DOTALL)

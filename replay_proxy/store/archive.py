@@ -14,6 +14,7 @@ from replay_proxy.errors import CassetteMissing
 from replay_proxy.store import statements
 from replay_proxy.store.files import ERRORS, damaged, open_to_read, trouble
 from replay_proxy.store.rows import Row, from_row
+from replay_proxy.target import flaw
 
 
 class Archive:
@@ -60,6 +61,16 @@ class Archive:
         """Every interaction behind the id of its take, by arrival."""
         return ((row["take_id"], self._whole(row)) for row in self.rows())
 
+    def targets(self) -> Iterator[tuple[int, str, str]]:
+        """Id, method and path of every interaction.
+
+        Raises ``CassetteDamaged`` for one that could lead elsewhere than to the upstream.
+        """
+        for number, method, path, query in self.query(statements.ALL_TARGETS):
+            if cause := flaw(str(method), str(path), str(query)):
+                raise damaged(self.path, f"interaction {number}: {cause}")
+            yield number, method, path
+
     def newest_streams(self, most: int) -> Iterator[Interaction]:
         """At most so many streamed answers, the newest first."""
         rows = self.query(statements.NEWEST_STREAMS, {"limit": most})
@@ -90,6 +101,10 @@ class Archive:
 
     def _whole(self, row: Row) -> Interaction:
         try:
-            return from_row(row)
+            interaction = from_row(row)
+            request = interaction.request
+            if cause := flaw(request.method, request.path, request.query):
+                raise ValueError(cause)
+            return interaction
         except ValueError as error:
             raise damaged(self.path, f"interaction {row['id']}: {error}") from error

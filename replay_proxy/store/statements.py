@@ -55,6 +55,7 @@ READ_REQUEST = f"{_REQUEST} WHERE id = :id"
 READ_REQUEST_SIZE = "SELECT fingerprint, length(request_body) FROM interaction WHERE id = :id"
 ALL_REQUESTS = f"{_REQUEST} ORDER BY id"
 
+ALL_TARGETS = "SELECT id, method, path, query FROM interaction ORDER BY id"
 READ_CHECKSUM = "SELECT take_id, checksum FROM interaction WHERE id = :id"
 ALL_CHECKSUMS = "SELECT id, take_id, checksum FROM interaction ORDER BY id"
 COUNT_INTERACTIONS = "SELECT count(*), count(DISTINCT fingerprint) FROM interaction"

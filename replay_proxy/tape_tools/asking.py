@@ -20,6 +20,7 @@ from replay_proxy.errors import (
 )
 from replay_proxy.miss import summary
 from replay_proxy.recorder import NEVER_STORED, TRANSIENT, Recorder
+from replay_proxy.redaction import stored_request
 from replay_proxy.settings import Settings
 from replay_proxy.timeline import Arrivals, MonotonicClock
 from replay_proxy.wire import Request, Response, header
@@ -37,21 +38,24 @@ class Refreshed:
     """What came of asking one interaction again.
 
     ``interaction`` is the recorded one's id, ``new_id`` the new one's if it was kept, ``asked``
-    what a person knows the request by.
+    what a person knows the request by. What is not a question is not ``sent``.
     """
 
-    OUTCOMES: ClassVar = ("same", "wording", "added", "drifted", "failed")
+    OUTCOMES: ClassVar = ("same", "wording", "added", "drifted", "failed", "not_sent")
 
     interaction: int
     asked: dict[str, Any]
     findings: tuple[Finding, ...] = ()
     error: str | None = None
     new_id: int | None = None
+    sent: bool = True
 
     @property
     def outcome(self) -> str:
         """One of ``OUTCOMES``, the gravest that applies."""
         changes = {finding.change for finding in self.findings}
+        if not self.sent:
+            return "not_sent"
         if self.error is not None:
             return "failed"
         if changes & {Change.REMOVED, Change.CHANGED}:
@@ -177,11 +181,14 @@ class Asking:
         return Refreshed(interaction.id, asked, findings, new_id=new_id), 0.0
 
     def _request(self, recorded: Request) -> Request:
-        """The request as it is sent now; the upstream puts the key where a client has one."""
-        headers = recorded.headers
+        """The request as it is sent now; the upstream puts the key where a client has one.
+
+        Its headers are those that a recording keeps, whatever a cassette of somebody else has.
+        """
+        request = stored_request(recorded)
         if self._api_key and recorded.path.startswith("/openai/deployments/"):
-            headers += ((b"api-key", b""),)
-        return replace(recorded, headers=headers, arrived_us=self._arrivals.next_us())
+            request = replace(request, headers=(*request.headers, (b"api-key", b"")))
+        return replace(request, arrived_us=self._arrivals.next_us())
 
 
 class _Nowhere:

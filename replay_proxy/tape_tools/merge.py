@@ -1,5 +1,6 @@
 """``replay-proxy merge``: several cassettes as one."""
 
+from collections import deque
 from typing import Annotated
 
 import typer
@@ -35,6 +36,7 @@ def merge(
                 ((total, _),) = archive.query(statements.COUNT_INTERACTIONS)
                 merged.append({"cassette": source.stem, "interactions": total})
                 if number < copied:
+                    deque(archive.targets(), maxlen=0)  # Raises if one leads elsewhere.
                     continue
                 for take in archive.takes():
                     change.add_take(take)

@@ -17,12 +17,14 @@ from rich.console import RenderableType
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.drift import Change
+from replay_proxy.miss import summary
 from replay_proxy.settings import Settings, load
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
 from replay_proxy.tape_tools import words
 from replay_proxy.tape_tools.asking import Asking, Refreshed
+from replay_proxy.tape_tools.questions import is_question
 
 #: So many interactions are shown to a person; the JSON has all of them.
 SHOWN = 50
@@ -33,14 +35,21 @@ def refresh(
     record: Annotated[
         bool, typer.Option("--record", help="Keep the new answers as a new take.")
     ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Also send what is not a question: DELETE, uploads, batches, administration, …",
+        ),
+    ] = False,
     store: words.Store = None,
     api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", hidden=True)] = None,
     as_json: words.Json = False,
 ) -> None:
     """Send recorded requests to the real API again and report drift; exit 1 if there is any.
 
-    It sends what was recorded, with your OPENAI_API_KEY: it costs what it cost then, and a recorded
-    DELETE deletes. Nothing is changed without --record.
+    It sends recorded questions to UPSTREAM_BASE_URL, with your OPENAI_API_KEY, and costs what they
+    cost then. The cassette is not changed without --record, nor your account without --all.
     """
     path = words.existing(cassette, store)
     settings = load()
@@ -48,7 +57,9 @@ def refresh(
         api_key = settings.upstream_api_key.get_secret_value()
     # What the recorder warns of is an outcome here, and told as one.
     logging.getLogger("replay_proxy").addHandler(logging.NullHandler())
-    found, kept = asyncio.run(_refreshed(path, settings, api_key, record=record))
+    sequences, not_sent = _chosen(path, everything=everything)
+    found, kept = asyncio.run(_refreshed(path, settings, api_key, sequences, record=record))
+    found += not_sent
     counts = Counter(each.outcome for each in found)
     document = {
         "version": 1,
@@ -62,13 +73,40 @@ def refresh(
     raise typer.Exit(words.FOUND if counts["drifted"] or counts["failed"] else 0)
 
 
+def _chosen(path: Path, *, everything: bool) -> tuple[list[list[int]], list[Refreshed]]:
+    """The interactions to be sent again, by request, and those that are not questions.
+
+    Raises ``CassetteDamaged`` if any of them could lead elsewhere than to the upstream: of such a
+    cassette nothing is sent.
+    """
+    sequences: list[list[int]] = []
+    not_sent: list[Refreshed] = []
+    with Archive(path) as archive:
+        others = {
+            number
+            for number, method, target in archive.targets()
+            if not (everything or is_question(method, target))
+        }
+        for by_take in archive.answers().values():
+            numbers = by_take[max(by_take)]
+            sequences.append([number for number in numbers if number not in others])
+            for number in others.intersection(numbers):
+                interaction = archive.interaction(number)
+                assert interaction is not None
+                not_sent.append(Refreshed(number, summary(interaction.request), sent=False))
+    return sequences, sorted(not_sent, key=lambda each: each.interaction)
+
+
 async def _refreshed(
-    path: Path, settings: Settings, api_key: str | None, *, record: bool
+    path: Path,
+    settings: Settings,
+    api_key: str | None,
+    sequences: Sequence[Sequence[int]],
+    *,
+    record: bool,
 ) -> tuple[list[Refreshed], int]:
     """What came of each, and how many answers were kept."""
     kept = 0
-    with Archive(path) as archive:
-        sequences = [by_take[max(by_take)] for by_take in archive.answers().values()]
     numbers = sorted(number for sequence in sequences for number in sequence)
     found: list[Refreshed] = []
     recorded = words.counted(_one_by_one(path, numbers), len(numbers), f"Refreshing {path.stem}")
@@ -122,12 +160,12 @@ def _keep(
 
 def _shown(name: str, found: Sequence[Refreshed]) -> Iterator[RenderableType]:
     counts = Counter(each.outcome for each in found)
-    telling = [each for each in found if each.outcome in ("drifted", "failed", "added")]
+    telling = [each for each in found if each.outcome not in ("same", "wording")]
     for each in telling[:SHOWN]:
         asked = each.asked
         yield (
-            f"{each.outcome}: {asked['method']} {asked['path']} {asked['model'] or ''} "
-            f"{asked['last_message'] or ''} ({each.interaction})"
+            f"{each.outcome.replace('_', ' ')}: {asked['method']} {asked['path']} "
+            f"{asked['model'] or ''} {asked['last_message'] or ''} ({each.interaction})"
         )
         if each.error is not None:
             yield f"  {each.error}"
@@ -138,5 +176,11 @@ def _shown(name: str, found: Sequence[Refreshed]) -> Iterator[RenderableType]:
                 yield f"    now:      {finding.now}"
     if len(telling) > SHOWN:
         yield f"… and {len(telling) - SHOWN:,} more; --json has them all."
-    outcomes = ", ".join(f"{counts[name]:,} {name}" for name in Refreshed.OUTCOMES)
-    yield f"{words.many(len(found), 'recording')} of '{name}' asked again: {outcomes}"
+    if counts["not_sent"]:
+        yield (
+            f"{words.many(counts['not_sent'], 'recording')} not sent, since it could change "
+            "something in your account or tell something of it; --all sends everything."
+        )
+    outcomes = ", ".join(f"{counts[name]:,} {name}" for name in Refreshed.OUTCOMES[:-1])
+    sent = len(found) - counts["not_sent"]
+    yield f"{words.many(sent, 'recording')} of '{name}' asked again: {outcomes}"

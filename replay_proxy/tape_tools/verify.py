@@ -18,6 +18,7 @@ from replay_proxy.store import statements
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.rows import Row, checksum, from_row, is_intact, to_row
 from replay_proxy.tape_tools import words
+from replay_proxy.target import flaw
 
 #: The kinds of findings, as the JSON names them.
 KINDS = {
@@ -26,6 +27,7 @@ KINDS = {
     "chunks": "the chunks do not add up to the answer's body",
     "fingerprint": "the stored request does not give the stored fingerprint",
     "column": "a column does not say what the request or the answer it was made from says",
+    "address": "the method, path or query could lead elsewhere than to the upstream",
     "secret": "something that looks like a credential",
 }
 #: Columns that are made from others of their row.
@@ -95,7 +97,10 @@ def _findings(row: Row, takes: set[int]) -> Iterator[dict[str, Any]]:
         if (broken := _broken_chunks(row)) is not None:
             yield _finding("chunks", number, broken)
         interaction = from_row(row | {"checksum": checksum(row)})
-        made = fingerprint(interaction.request)
+        request = interaction.request
+        if (cause := flaw(request.method, request.path, request.query)) is not None:
+            yield _finding("address", number, cause)
+        made = fingerprint(request)
         if made != row["fingerprint"]:
             yield _finding("fingerprint", number, f"the request gives {made}")
         if not is_intact(row):
@@ -105,7 +110,7 @@ def _findings(row: Row, takes: set[int]) -> Iterator[dict[str, Any]]:
             if again[column] != row[column]:
                 what = f"{column} is {row[column]!r}, and should be {again[column]!r}"
                 yield _finding("column", number, what)
-        for leak in leaks(interaction.request, interaction.headers, interaction.body):
+        for leak in leaks(request, interaction.headers, interaction.body):
             shown = f": {leak.beginning}" if leak.beginning else ""
             yield _finding("secret", number, f"{leak.kind} in {leak.where}{shown}")
     except (ValueError, TypeError, LookupError, AttributeError) as error:

@@ -17,6 +17,7 @@ import orjson
 from replay_proxy.cassette import Interaction, Take
 from replay_proxy.errors import ImportRefused
 from replay_proxy.fingerprint import fingerprint
+from replay_proxy.target import flaw
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request
 
@@ -94,6 +95,8 @@ class _Begun:
         self.id, self.take = self.head["interaction"], self.head["take"]
         if strange := first.keys() - _MEMBERS.keys() - {"fingerprint"}:
             raise ValueError(f"{', '.join(sorted(strange))} does not belong here")
+        if cause := flaw(self.head["method"], self.head["path"], self.head["query"]):
+            raise ValueError(cause)
 
     def add(self, line: dict[str, Any]) -> None:
         """Take in one more line. Raises ``ValueError`` and what a line of wrong types raises."""

@@ -1,0 +1,71 @@
+"""What a request may ask for: the rules for its method, path and query. Pure.
+
+A path is put behind the address of the upstream, and the request carries the upstream's key. These
+rules keep a path from changing the host, the base path or the number of requests, wherever it comes
+from: a client, a row of a cassette, a text twin, another tool's recording.
+Sources: RFC 9112, section 3.2; RFC 3986, sections 3.3 and 5.2.4.
+"""
+
+import re
+from urllib.parse import unquote_to_bytes
+
+#: Everything below these is recorded, replayed or synthesised, whatever it is.
+DATA_PATHS = ("/v1/", "/openai/")
+
+_METHOD = re.compile(r"[A-Z]{1,20}")
+#: CONNECT opens a tunnel; the answer to TRACE repeats the request, and with it the key.
+_REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
+#: Visible ASCII. Servers differ about a backslash, which some take for a slash.
+_PATH = re.compile(r"[!-~]*")
+_NOT_IN_PATH = re.compile(r"[?#\\]")
+_QUERY = re.compile(r'[!"$-~]*')
+#: A segment that leads to the one above; what follows a semicolon some servers cut off.
+_UPWARDS = re.compile(r"(?:^|[/\\])\.\.(?:[/\\;]|$)")
+#: What a server that decodes a path may take for the end of a line or of a text.
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
+#: How often a path may be percent-encoded: servers behind servers decode once each.
+_ENCODINGS = 3
+
+
+def flaw(method: str, path: str, query: str) -> str | None:
+    """Why such a request is not served, stored or sent, in words; None if it may be.
+
+    ``path`` and ``query`` are raw, as in ``Request``.
+    """
+    if not _METHOD.fullmatch(method):
+        return "its method is not a word of capital letters"
+    if method in _REFUSED_METHODS:
+        return f"its method is {method}"
+    if not path.startswith(DATA_PATHS):
+        return f"its path does not begin with {' or '.join(DATA_PATHS)}"
+    if not _QUERY.fullmatch(query):
+        return "its query has a '#', or a character that is not visible ASCII"
+    return path_flaw(path)
+
+
+def path_flaw(path: str) -> str | None:
+    """Why a path may not follow an address, in words; None if it may."""
+    if not path.startswith("/") or path.startswith("//"):
+        return "its path does not begin with exactly one '/'"
+    if not _PATH.fullmatch(path):
+        return "its path has a character that is not visible ASCII"
+    if found := _NOT_IN_PATH.search(path):
+        return f"its path has a {found[0]!r}"
+    return _decoded_flaw(path) if "%" in path or "/.." in path else None
+
+
+def _decoded_flaw(path: str) -> str | None:
+    """The same of what servers may read after decoding, as often as they may do so."""
+    for _ in range(_ENCODINGS + 1):
+        if _UPWARDS.search(path):
+            return "its path has a '..' segment"
+        if _CONTROL.search(path):
+            return "its path has a percent-encoded control character"
+        try:
+            decoded = unquote_to_bytes(path).decode()
+        except UnicodeDecodeError:
+            return "its path percent-encodes what is not UTF-8"
+        if decoded == path:
+            return None
+        path = decoded
+    return f"its path is percent-encoded more than {_ENCODINGS} times"

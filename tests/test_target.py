@@ -1,0 +1,632 @@
+"""No request, cassette, text twin or file of another tool chooses where a key is sent."""
+
+import asyncio
+import json
+import re
+import ssl
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from replay_proxy.cassette import Interaction
+from replay_proxy.chunk_transport import LARGE_BYTES, ChunkTransport
+from replay_proxy.cli import app
+from replay_proxy.errors import ImportRefused, InvalidTarget, StoreError
+from replay_proxy.fingerprint import fingerprint
+from replay_proxy.importers import Found, NotCarried, carry_over
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import changing
+from replay_proxy.tape_tools import asking
+from replay_proxy.tape_tools.git import git_merge
+from replay_proxy.target import flaw
+from replay_proxy.timeline import MonotonicClock
+from replay_proxy.twin import head, interaction_lines, read, take_line
+from replay_proxy.upstream import Upstream
+from replay_proxy.wire import Headers, Request
+from tests.support.nursery import Child, Nursery
+from tests.support.rawclient import NoAnswerError, RawAnswer, RawClient
+from tests.support.script import JSON, Answer
+from tests.support.servers import Proxy
+from tests.support.tape import make, recorded
+from tests.support.upstream import Upstream as Server
+
+KEY = "a-key-of-the-real-api"
+CHAT = "/v1/chat/completions"
+OK = Answer(headers=JSON, steps=[b"{}"], framing="length")
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+#: What a path must not be; ``HOST`` stands for a server that must never see the key.
+PATHS = [
+    f"@HOST{CHAT}",
+    f":x@HOST{CHAT}",
+    f".HOST{CHAT}",
+    f":80{CHAT}",
+    f"//HOST{CHAT}",
+    f"/\\HOST{CHAT}",
+    f"\\\\HOST{CHAT}",
+    f"http://HOST{CHAT}",
+    "HOST:443",
+    "*",
+    "",
+    "v1/chat/completions",
+    f" {CHAT}",
+    f"\t@HOST{CHAT}",
+    f"/v2{CHAT}",
+    "/v1",
+    "/admin/keys",
+    "/v1/../admin/keys",
+    "/v1/..",
+    "/v1/models/../../../admin",
+    "/v1/%2e%2e/admin",
+    "/v1/.%2E/admin",
+    "/v1/%2e./admin",
+    "/v1/..%2fadmin",
+    "/v1/x%2f..%2f..%2fadmin",
+    "/v1/..;/admin",
+    "/v1/..;x=1/admin",
+    "/v1/..%3b/admin",
+    "/v1/..%5cadmin",
+    "/v1/x%5c..%5c..",
+    "/v1/%252e%252e/admin",
+    "/v1/%25252e%25252e/admin",
+    "/v1/%2525252e/admin",
+    "/v1/%c0%ae%c0%ae/admin",
+    "/v1/models%0d%0ahost:%20HOST",
+    "/v1/models%00",
+    "/openai/../admin",
+    "/openai/%2e%2e/admin",
+    "/v1/a\\..\\b",
+    "/v1/a b",
+    f"{CHAT} HTTP/1.1\r\nhost: HOST\r\n\r\nGET /v1/models",
+    "/v1/models\nx-smuggled: 1",
+    "/v1/models\0",
+    "/v1/models?x=@HOST",
+    "/v1/models#@HOST",
+    "/v1/모델",
+    "/v1/\xe9",
+    "/v1/\x7f",
+]
+QUERIES = ["a#@HOST", "a b", "a\r\nhost: HOST", "a\n", "\0", "q=한", "q=\xe9", "a\t", "\x7f"]
+METHODS = [
+    "CONNECT",
+    "TRACE",
+    "",
+    "post",
+    "Delete",
+    "POST ",
+    " POST",
+    f"GET http://HOST{CHAT} HTTP/1.1\r\nhost: HOST\r\n\r\nPOST",
+    "GET /v1/models HTTP/1.1\r\n\r\nPOST",
+    "GET\t/",
+    "GÉT",
+    "X" * 21,
+]
+FLAWED = [
+    *[("POST", path, "") for path in PATHS],
+    *[("POST", CHAT, query) for query in QUERIES],
+    *[(method, CHAT, "") for method in METHODS],
+]
+flawed = pytest.mark.parametrize(("method", "path", "query"), FLAWED)
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def asked(
+    method: str, path: str, query: str = "", headers: Headers = JSON, body: bytes = b"{}"
+) -> Interaction:
+    """A recording of this request; its fingerprint and checksum are right."""
+    one = recorded("Q", b"{}")
+    request = Request(method, path, query, headers, body, one.request.arrived_us)
+    return replace(one, request=request, fingerprint=fingerprint(request))
+
+
+# --- the rule -----------------------------------------------------------------------------------
+
+
+@flawed
+def test_what_could_lead_elsewhere_has_a_flaw(method: str, path: str, query: str) -> None:
+    assert flaw(method, path, query)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [
+        ("POST", CHAT, ""),
+        ("GET", "/v1/", ""),
+        ("GET", "/v1/models/org%2Fname", ""),
+        ("GET", "/v1/models/%e2%82%ac%2e%2E", ""),
+        ("GET", "/v1/models/ft:gpt-4o:me::id", ""),
+        ("GET", "/v1/a;b=c,@!$'()*~+&=", ""),
+        ("GET", "/v1/a//b/...//..c/d../.e/.", ""),
+        ("GET", "/v1/%zz/%", ""),
+        ("GET", "/v1/%EB%AA%A8", ""),
+        ("GET", "/v1/files", "url=https://h/?x=/../y&z='|{}\\"),
+        ("DELETE", "/openai/deployments/d%2F1/x", "api-version=1"),
+        ("QUERY", "/openai/v1/responses", "a=%23&b=%0A"),
+    ],
+)
+def test_what_apis_are_asked_for_has_no_flaw(method: str, path: str, query: str) -> None:
+    assert flaw(method, path, query) is None
+
+
+DOTS = ["/", "//", "\\", "..", ".", "%2e", "%2f", "%5c", "%25", "%00", ";", "?", "#", " ", "\r\n"]
+WORDS = ["@", ":", "v1", "openai", "evil.example", "127.0.0.1:9", "http:", "é", "a", "[::1]"]
+pieces = st.sampled_from(DOTS + WORDS)
+paths = st.lists(pieces, max_size=8).map("".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    path=paths | paths.map("/v1/{}".format) | paths.map("/openai/{}".format),
+    query=st.lists(pieces, max_size=4).map("".join),
+    base_url=st.sampled_from(
+        ["https://h.example/a/v1", "https://h.example", "http://127.0.0.1", "http://[::1]:8080/v1"]
+    ),
+)
+@example(path="/v1//evil.example", query="", base_url="https://h.example")
+def test_no_path_and_no_query_leaves_the_host_and_the_base_path(
+    path: str, query: str, base_url: str
+) -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200)
+
+    async def main() -> None:
+        upstream = Upstream(
+            base_url, clock=MonotonicClock(), transport=httpx.MockTransport(answer), api_key=KEY
+        )
+        await upstream.handle(Request("GET", path, query, (), b""))
+
+    try:
+        asyncio.run(main())
+    except InvalidTarget:
+        assert not seen
+        return
+    (request,) = seen
+    base = httpx.URL(base_url)
+    assert (request.url.scheme, request.url.netloc) == (base.scheme, base.netloc)
+    assert request.headers.get_list("host") == [base.netloc.decode()]
+    target = request.extensions["target"]
+    below = path.removeprefix("/v1") if path.startswith("/v1/") else None
+    prefix = base.path.rstrip("/") if below else ""
+    assert target == f"{prefix}{below or path}" + (f"?{query}" if query else "")
+    resolved = httpx.URL("http://x").join(target).path
+    assert resolved.startswith(f"{prefix}/"), "as a client or server resolves dots"
+    assert not target.startswith("//")
+
+
+# --- refresh ------------------------------------------------------------------------------------
+
+
+class Two:
+    """The upstream of the settings, another server, and a store with a cassette ``a``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = directory
+        self.path = directory / "a.sqlite"
+        self.answer = OK
+        self.upstream = Server(lambda _: self.answer)
+        self.other = Server(lambda _: OK)
+
+    def refresh(self, *words: str) -> Any:
+        command = ["refresh", "a", "--store", str(self.store), "--json", *words]
+        return CliRunner().invoke(app, command)
+
+    @property
+    def other_host(self) -> str:
+        return f"127.0.0.1:{self.other.port}"
+
+    def towards_other(self, text: str) -> str:
+        return text.replace("HOST", self.other_host)
+
+
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Two]:
+    monkeypatch.setattr(asking, "WAIT_S", 0.001)
+    monkeypatch.chdir(tmp_path)
+    it = Two(tmp_path)
+    with it.upstream, it.other:
+        monkeypatch.setenv("UPSTREAM_BASE_URL", it.upstream.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        yield it
+
+
+def test_a_recorded_path_never_sends_the_key_to_another_host(two: Two) -> None:
+    for method, path, query in FLAWED[::4] + FLAWED[:10]:
+        two.path.unlink(missing_ok=True)
+        bad = asked(two.towards_other(method), two.towards_other(path), two.towards_other(query))
+        make(two.path, [recorded("first", b"{}"), bad])
+        result = two.refresh("--all")
+        assert isinstance(result.exception, StoreError), (path, result.output)
+        assert f"interaction {bad.id}" in result.exception.message
+    assert two.other.requests == []
+    assert two.upstream.requests == [], "of such a cassette nothing is sent"
+    assert two.other.connections == two.upstream.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("base_url", "path"),
+    [
+        ("http://127", ".0.0.1:PORT/v1/chat/completions"),
+        ("http://127.0.0.1", ":PORT/v1/chat/completions"),
+        ("http://x:1", "@127.0.0.1:PORT/v1/chat/completions"),
+    ],
+)
+def test_a_recorded_path_does_not_extend_the_name_of_the_host(
+    two: Two, monkeypatch: pytest.MonkeyPatch, base_url: str, path: str
+) -> None:
+    monkeypatch.setenv("UPSTREAM_BASE_URL", base_url)
+    make(two.path, [asked("POST", path.replace("PORT", str(two.other.port)))])
+    assert two.refresh("--all").exit_code != 0
+    assert two.other.connections == 0
+
+
+def test_recorded_headers_do_not_steer_a_request(two: Two) -> None:
+    steering = (
+        (b"host", two.other_host.encode()),
+        (b"authorization", b"Bearer of-a-stranger"),
+        (b"proxy-authorization", b"Basic eDp5"),
+        (b"x-http-method-override", b"DELETE"),
+        (b"x-original-url", b"/v1/files/f"),
+        (b"x-forwarded-host", two.other_host.encode()),
+        (b"openai-organization", b"org-of-a-stranger"),
+        (b"connection", b"authorization"),
+        (b"transfer-encoding", b"chunked"),
+        (b"content-length", b"0"),
+        (b"expect", b"100-continue"),
+    )
+    make(two.path, [asked("POST", CHAT, headers=(*JSON, *steering))])
+    assert two.refresh().exit_code == 0
+    (sent,) = two.upstream.requests
+    ours = {b"content-type", b"host", b"authorization", b"accept-encoding", b"content-length"}
+    assert {name.lower() for name, _ in sent.headers} == ours
+    assert sent.header(b"authorization") == f"Bearer {KEY}".encode()
+    assert sent.header(b"host") == f"127.0.0.1:{two.upstream.port}".encode()
+    assert two.other.connections == 0
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("method", "body"), [("POST", b"{}"), ("POST", b" " * LARGE_BYTES), ("HEAD", b"")]
+)
+def test_no_redirect_is_followed_with_the_key(
+    two: Two, status: int, method: str, body: bytes
+) -> None:
+    location = f"http://{two.other_host}{CHAT}".encode()
+    two.answer = Answer(status=status, headers=((b"location", location),), framing="length")
+    path = "/v1/models" if method == "HEAD" else CHAT
+    make(two.path, [asked(method, path, body=body)])
+    assert two.refresh().exit_code == 1
+    assert len(two.upstream.requests) == 1
+    assert two.other.connections == 0
+
+
+# --- refresh: what is a question -----------------------------------------------------------------
+
+QUESTIONS = [
+    ("POST", CHAT),
+    ("POST", "/v1/responses"),
+    ("POST", "/v1/responses/input_tokens"),
+    ("POST", "/v1/completions"),
+    ("POST", "/v1/embeddings"),
+    ("POST", "/v1/moderations"),
+    ("POST", "/v1/images/generations"),
+    ("POST", "/v1/audio/transcriptions"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/org/name"),
+    ("POST", "/openai/deployments/d/chat/completions"),
+    ("POST", "/openai/v1/responses"),
+]
+OTHERS = [
+    ("DELETE", "/v1/models/ft:mine"),
+    ("DELETE", "/v1/files/f"),
+    ("DELETE", "/v1/responses/r"),
+    ("DELETE", CHAT),
+    ("PUT", CHAT),
+    ("PATCH", "/v1/models"),
+    ("OPTIONS", CHAT),
+    ("POST", "/v1/models"),
+    ("POST", "/v1/files"),
+    ("POST", "/v1/uploads"),
+    ("POST", "/v1/batches"),
+    ("POST", "/v1/batches/b/cancel"),
+    ("POST", "/v1/responses/r/cancel"),
+    ("POST", "/v1/chat/completions/c"),
+    ("POST", "/v1/fine_tuning/jobs"),
+    ("POST", "/v1/fine_tuning/jobs/j/cancel"),
+    ("POST", "/v1/vector_stores"),
+    ("POST", "/v1/assistants"),
+    ("POST", "/v1/threads/t/runs"),
+    ("POST", "/v1/organization/invites"),
+    ("POST", "/v1/organization/admin_api_keys"),
+    ("GET", "/v1/organization/admin_api_keys"),
+    ("GET", "/v1/organization/costs"),
+    ("GET", "/v1/files/f/content"),
+    ("GET", "/v1/chat/completions"),
+    ("POST", "/v1/realtime/client_secrets"),
+    ("POST", "/v1/chat%2fcompletions"),
+    ("POST", "/v1//chat/completions"),
+    ("POST", "/openai/deployments"),
+    ("POST", "/openai/files"),
+    ("DELETE", "/openai/deployments/d/chat/completions"),
+]
+
+
+def test_refresh_sends_questions_and_names_what_it_does_not_send(two: Two) -> None:
+    make(two.path, [asked(*each) for each in (*QUESTIONS, *OTHERS)])
+    told = json.loads(two.refresh("--record").stdout)
+    assert sorted((each.method, each.target) for each in two.upstream.requests) == sorted(QUESTIONS)
+    not_sent = [each for each in told["interactions"] if each["outcome"] == "not_sent"]
+    assert [(each["method"], each["path"]) for each in not_sent] == OTHERS
+    assert told["outcomes"]["not_sent"] == len(OTHERS)
+    assert (len(told["interactions"]) - len(OTHERS), told["recorded"]) == (len(QUESTIONS),) * 2
+    said = CliRunner().invoke(app, ["refresh", "a", "--store", str(two.store)]).stdout
+    assert "not sent: DELETE /v1/files/f " in said
+    assert f"{len(OTHERS)} recordings not sent" in said
+    assert "--all sends" in said
+
+
+def test_refresh_sends_everything_when_it_is_told_to(two: Two) -> None:
+    make(two.path, [asked(*each) for each in OTHERS])
+    assert json.loads(two.refresh("--all").stdout)["outcomes"]["not_sent"] == 0
+    assert sorted((each.method, each.target) for each in two.upstream.requests) == sorted(OTHERS)
+
+
+# --- wherever one enters ------------------------------------------------------------------------
+
+
+@flawed
+def test_verify_names_what_could_lead_elsewhere(
+    tmp_path: Path, method: str, path: str, query: str
+) -> None:
+    bad = asked(method, path, query)
+    make(tmp_path / "a.sqlite", [recorded("Q", b"{}"), bad])
+    result = CliRunner().invoke(app, ["verify", "a", "--store", str(tmp_path), "--json"])
+    (found,) = json.loads(result.stdout)["cassettes"]
+    assert result.exit_code == 1
+    assert [(each["kind"], each["interaction"]) for each in found["findings"]] == [
+        ("address", str(bad.id))
+    ]
+
+
+@flawed
+def test_a_twin_that_could_lead_elsewhere_is_refused_with_its_line(
+    tmp_path: Path, method: str, path: str, query: str
+) -> None:
+    make(tmp_path / "a.sqlite", [asked(method, path, query)])
+    with Archive(tmp_path / "a.sqlite") as archive:
+        (take,) = archive.takes()
+    text = head() + take_line(take) + interaction_lines(take.id, asked(method, path, query))
+    with pytest.raises(ImportRefused, match=r"Line 3 .* its (method|path|query) "):
+        list(read(text.splitlines(keepends=True)))
+
+
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [
+        ("CONNECT", f"https://h{CHAT}"),
+        ("TRACE", f"https://h{CHAT}"),
+        ("GET /v1/x HTTP/1.1\r\n\r\nPOST", f"https://h{CHAT}"),
+        ("GET", "https://h/v1/../admin"),
+        ("GET", "https://h/v1/%2e%2e/admin"),
+        ("GET", "https://h/v1/\\evil"),
+        ("GET", "https://h/v1/..%2f..%2fadmin"),
+        ("GET", "/v1/x%0d%0ahost:%20evil"),
+    ],
+)
+def test_what_another_tool_recorded_is_not_carried_over_if_it_could_lead_elsewhere(
+    method: str, url: str
+) -> None:
+    found = Found("1", method, url, (), b"", 200, (), b"{}")
+    (carried,) = carry_over([found], begin_us=1)
+    assert isinstance(carried, NotCarried)
+
+
+@pytest.mark.parametrize("words", [("merge", "b", "a"), ("export", "a"), ("show", "a", "1")])
+def test_no_tool_passes_on_what_could_lead_elsewhere(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    make(tmp_path / "a.sqlite", [asked("POST", "@evil/v1/x")])
+    for prepare in ("nothing", "a cassette to merge into"):
+        result = CliRunner().invoke(app, [*words, "--store", str(tmp_path)])
+        assert isinstance(result.exception, StoreError), prepare
+        assert "does not begin with /v1/" in result.exception.message
+        make(tmp_path / "b.sqlite", [recorded("Q", b"{}")])
+
+
+def test_git_merges_nothing_that_could_lead_elsewhere(tmp_path: Path) -> None:
+    base, ours, theirs = (tmp_path / f"{name}.sqlite" for name in ("base", "ours", "theirs"))
+    one = recorded("Q", b"{}")
+    make(base, [one])
+    for path in (ours, theirs):
+        copyfile(base, path)
+    make(theirs, [asked("POST", "@evil/v1/x")])
+    with pytest.raises(StoreError, match="does not begin with /v1/"):
+        git_merge(base, ours, theirs, "a.sqlite")
+    with Archive(ours) as archive:
+        assert [each.id for _, each in archive.interactions()] == [one.id]
+
+
+def test_what_could_lead_elsewhere_can_be_deleted(tmp_path: Path) -> None:
+    bad = asked("POST", "@evil/v1/x")
+    make(tmp_path / "a.sqlite", [recorded("Q", b"{}"), bad])
+    with changing(tmp_path / "a.sqlite") as change:
+        change.delete(bad.id)
+    with Archive(tmp_path / "a.sqlite") as archive:
+        assert len(list(archive.interactions())) == 1
+
+
+# --- requests -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as it:
+        yield it
+
+
+def tried(proxy: Child | Proxy, method: str, target: str) -> RawAnswer | None:
+    """The answer to a request line as it is, or None where the server closes at once."""
+    line = f"{method} {target} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\n\r\n"
+    with RawClient(proxy.base_url) as client:
+        try:
+            return client.send_raw(line.encode("utf-8", "surrogateescape")).read()
+        except NoAnswerError:
+            return None
+
+
+def refused(proxy: Child | Proxy) -> int:
+    """How many requests that could lead elsewhere are refused as invalid; none gets an answer."""
+    count = 0
+    for method, path, query in FLAWED:
+        target = f"{path}?{query}" if query else path
+        if re.search(r"[\s#?]", f"{method}{path}{query}"):
+            continue  # A parser sees another request in it, or two, or the path ends before it.
+        seen = tried(proxy, method, target)
+        if seen is None or b"invalid_target" not in seen.body:
+            assert seen is None or seen.status in (400, 404), (method, path)
+            continue
+        error = json.loads(seen.body)["error"]
+        assert (seen.status, error["type"]) == (400, "invalid_request_error")
+        assert seen.header(b"x-should-retry") == b"false"
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("mode", [{"MODE": "record"}, {"ON_MISS": "record"}])
+def test_a_request_never_leads_elsewhere_than_to_the_upstream(
+    nursery: Nursery, tmp_path: Path, mode: dict[str, str]
+) -> None:
+    with Server(lambda _: OK) as upstream:
+        proxy = nursery.start(
+            STORE=str(tmp_path / "store"),
+            UPSTREAM_BASE_URL=upstream.base_url,
+            UPSTREAM_API_KEY=KEY,
+            **mode,
+        )
+        # What the parser of HTTP lets through: dots and their spellings, backslashes, TRACE, …
+        assert refused(proxy) > 20
+        named = tried(proxy, "GET", f"/cassettes/b/v1/../../admin?x={KEY}")
+        with RawClient(proxy.base_url) as client:
+            report = json.loads(client.request("GET", "/_replay/api/report?cassette=b").body)
+        proxy.kill()
+        assert upstream.requests == []
+    assert named is not None
+    assert named.status == 400
+    assert [each["code"] for each in report["cassettes"]["b"]["misses"]] == ["invalid_target"], (
+        "it fails a run"
+    )
+    assert KEY not in json.dumps(report)
+
+
+def test_another_parser_of_http_lets_no_request_lead_elsewhere_either(tmp_path: Path) -> None:
+    with (
+        Server(lambda _: OK) as upstream,
+        Proxy(
+            tmp_path,
+            "--http",
+            "h11",
+            MODE="record",
+            STORE=str(tmp_path / "store"),
+            UPSTREAM_BASE_URL=upstream.base_url,
+        ) as proxy,
+    ):
+        assert refused(proxy) > 20
+        assert upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    "target", [f"http://HOST{CHAT}", f"HTTP://user:{KEY}@HOST{CHAT}?a=1", f"https://h/{CHAT}"]
+)
+def test_a_request_to_another_server_is_not_passed_to_the_upstream(
+    nursery: Nursery, tmp_path: Path, target: str
+) -> None:
+    with Server(lambda _: OK) as upstream, Server(lambda _: OK) as other:
+        proxy = nursery.start(
+            MODE="record", STORE=str(tmp_path / "s"), UPSTREAM_BASE_URL=upstream.base_url
+        )
+        seen = tried(proxy, "POST", target.replace("HOST", f"127.0.0.1:{other.port}"))
+        with RawClient(proxy.base_url) as client:
+            report = client.request("GET", "/_replay/api/report").body.decode()
+        proxy.kill()
+        assert (upstream.connections, other.connections) == (0, 0)
+    assert seen is not None
+    assert seen.status in (400, 404)
+    assert KEY not in report
+
+
+# --- the transport ------------------------------------------------------------------------------
+
+
+async def sent(transport: ChunkTransport, request: httpx.Request) -> int:
+    try:
+        answer = await transport.handle_async_request(request)
+        await answer.aclose()
+        return answer.status_code
+    finally:
+        await transport.aclose()
+
+
+@pytest.mark.parametrize("size", [2, LARGE_BYTES])
+@pytest.mark.parametrize("through_proxy", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "target"),
+    [
+        ({"url": f"http://OTHER{CHAT}"}, CHAT),
+        ({"url": f"https://HOST{CHAT}"}, CHAT),
+        ({"url": f"http://HOST@OTHER{CHAT}"}, CHAT),
+        ({"url": f"http://HOST:80@OTHER{CHAT}"}, CHAT),
+        ({"headers": {"host": "OTHER"}}, CHAT),
+        ({"headers": [("host", "HOST"), ("host", "OTHER")]}, CHAT),
+        ({"method": "CONNECT"}, CHAT),
+        ({"method": "GET / HTTP/1.1\r\n\r\nPOST"}, CHAT),
+        ({}, f"@OTHER{CHAT}"),
+        ({}, f"//OTHER{CHAT}"),
+        ({}, f"http://OTHER{CHAT}"),
+        ({}, "OTHER"),
+        ({}, "*"),
+        ({}, f"{CHAT} HTTP/1.1\r\nhost: OTHER\r\n\r\nGET /"),
+        ({}, f"{CHAT}#x"),
+        ({}, "/v1/é"),
+    ],
+)
+def test_the_transport_sends_to_its_origin_and_nowhere_else(
+    changes: dict[str, Any], target: str, through_proxy: bool, size: int
+) -> None:
+    with Server(lambda _: OK) as server, Server(lambda _: OK) as other:
+        names = {"HOST": f"127.0.0.1:{server.port}", "OTHER": f"127.0.0.1:{other.port}"}
+
+        def named(value: Any) -> Any:
+            if isinstance(value, str):
+                return value.replace("HOST", names["HOST"]).replace("OTHER", names["OTHER"])
+            if isinstance(value, dict):
+                return {key: named(each) for key, each in value.items()}
+            return [(key, named(each)) for key, each in value]
+
+        usual = {"method": "POST", "url": f"http://HOST{CHAT}"}
+        request = httpx.Request(
+            **named(usual | changes), content=b" " * size, extensions={"target": named(target)}
+        )
+        transport = ChunkTransport(
+            origin=f"http://{names['HOST']}",
+            timeout_s=5,
+            proxy=f"http://{names['HOST']}" if through_proxy else None,
+            ssl_context=NO_TLS,
+        )
+        with pytest.raises(httpx.LocalProtocolError):
+            asyncio.run(sent(transport, request))
+        assert server.connections == other.connections == 0
