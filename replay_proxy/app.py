@@ -43,7 +43,7 @@ class ReplayProxy(FastAPI):
 
     def __init__(self, settings: Settings) -> None:
         self.assembly = Assembly(settings)
-        self.data_plane = DataPlane(self.assembly.transport)
+        self.data_plane = DataPlane(self.assembly.transport, self.assembly.arrivals)
         self._browsers = Browsers(Hosts(settings.hosts), settings.origins)
         super().__init__(
             title="replay-proxy",

@@ -40,11 +40,14 @@ class DataPlane:
 
     ``transport_of`` gives the transport of a cassette, or of the default one for None. A request
     names its cassette by its path, ``/cassettes/{name}/v1/…``, or in ``x-replay-cassette``.
+    ``arrivals`` stamps requests.
     """
 
-    def __init__(self, transport_of: Callable[[str | None], Transport]) -> None:
+    def __init__(
+        self, transport_of: Callable[[str | None], Transport], arrivals: Arrivals | None = None
+    ) -> None:
         self._transport_of = transport_of
-        self._arrivals = Arrivals()
+        self._arrivals = arrivals or Arrivals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; when its client leaves, stop."""

@@ -25,7 +25,7 @@ from replay_proxy.player import Player, Refuse, Unopened, WellFormed
 from replay_proxy.recorder import Recorder
 from replay_proxy.settings import Mode, OnMiss, Settings, cassette_name
 from replay_proxy.store import Store
-from replay_proxy.timeline import Clock, MonotonicClock, Pacing
+from replay_proxy.timeline import Arrivals, Clock, MonotonicClock, Pacing, own_offset_us
 from replay_proxy.wire import Transport
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class Assembly:
         self._upstream = self._reach() if settings.may_reach_upstream else None
         self._recorders: list[Recorder] = []
         self._process_number = process_number()
+        #: Stamps all requests.
+        self.arrivals = Arrivals.since(self._store.offset_us() if self._store else own_offset_us())
         # One for all cassettes: its load is that of the process.
         self._dummy = Dummy(
             Content.of(settings),
@@ -175,6 +177,7 @@ def _open_store(settings: Settings, rule: Rule) -> Store:
     store = Store(
         settings.store,
         writable=settings.may_reach_upstream,
+        fills_gaps=settings.mode is Mode.REPLAY,
         repeats=settings.repeats,
         rule=rule,
     )

@@ -7,9 +7,9 @@ Units: ``_us`` is whole microseconds counted from the moment the request was sen
 import asyncio
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 #: How long a tick of the process's clock is: no event loop's timers are finer.
 TICK_S = 0.001
@@ -66,15 +66,45 @@ class MonotonicClock:
                 sleeper.set_result(None)
 
 
-class Arrivals:
-    """Stamps requests with the wall clock so that no two stamps of a process are equal."""
+#: Runs on whatever happens to the wall clock, is the same in all processes of a machine, and where
+#: there is one that counts the time of sleep too, it is that.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-    def __init__(self) -> None:
+
+def wall_us() -> int:
+    """Microseconds since 1970, as the wall clock has it now."""
+    return time.time_ns() // 1000
+
+
+def steady_us() -> int:
+    """Microseconds of a clock that is never set and that all processes of a machine share."""
+    return time.clock_gettime_ns(_STEADY) // 1000
+
+
+def own_offset_us() -> int:
+    """The wall clock less the steady one, as this process reads them now."""
+    return wall_us() - steady_us()
+
+
+class Arrivals:
+    """Stamps requests so that no two stamps of a process are equal and each is later than the last.
+
+    ``now_us`` tells the time: the wall clock, or the steady clock and an offset that all workers of
+    a server have in common (``since``), which keeps their order when the wall clock is set.
+    """
+
+    def __init__(self, now_us: Callable[[], int] = wall_us) -> None:
+        self._now_us = now_us
         self._last_us = 0
+
+    @classmethod
+    def since(cls, offset_us: int) -> Self:
+        """Stamps of the steady clock; ``offset_us`` was the wall clock less the steady one."""
+        return cls(lambda: steady_us() + offset_us)
 
     def next_us(self) -> int:
         """Microseconds since 1970, more than any stamp before."""
-        self._last_us = max(time.time_ns() // 1000, self._last_us + 1)
+        self._last_us = max(self._now_us(), self._last_us + 1)
         return self._last_us
 
 

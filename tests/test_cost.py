@@ -249,9 +249,9 @@ def test_a_small_answer_does_not_wait_for_the_large_ones_before_it(tmp_path: Pat
         assert store._writer is not None
         begin = store._writer._begin
 
-        def held(connection: sqlite3.Connection) -> int:
+        def held(connection: sqlite3.Connection, path: Path) -> int:
             gate.wait(60)
-            return begin(connection)
+            return begin(connection, path)
 
         store._writer._begin = held
         adding = [asyncio.create_task(add(tape, each, n)) for n, each in enumerate(large + small)]

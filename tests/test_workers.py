@@ -6,6 +6,8 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+from tests.support.injected import CLOCK_SET_BACK, injected
+from tests.support.nursery import Nursery
 from tests.support.rawclient import RawClient
 from tests.support.script import JSON, Answer, Received
 from tests.support.servers import Proxy
@@ -54,6 +56,26 @@ def test_workers_record_one_take_and_replay_it_in_order(tmp_path: Path) -> None:
 
     with Proxy(tmp_path, "--workers", "3", MODE="replay", STORE="store") as proxy:
         assert ask(proxy) == recorded[0], "a new server begins with the first answer again"
+
+
+def test_order_holds_with_four_workers_and_a_clock_that_is_set_back(tmp_path: Path) -> None:
+    """The clock goes back a day from worker to worker, and an hour at each look at it."""
+    calls: list[int] = []
+    recorded: list[bytes] = []
+    with Upstream(lambda _: numbered(calls)) as upstream:
+        for number in range(2):  # The second run's clock is behind that of the first, and replaces.
+            env = injected(tmp_path / "injected", CLOCK_SET_BACK)
+            env |= {"MODE": "record", "STORE": "store", "UPSTREAM_BASE_URL": upstream.base_url}
+            with Proxy(tmp_path, "--workers", "4", **env) as proxy:
+                recorded = [ask(proxy) for _ in range(40)]
+            assert recorded == [
+                b'{"n": %d}' % call for call in range(40 * number, 40 * number + 40)
+            ]
+    with Nursery() as nursery:
+        one = nursery.start(MODE="replay", STORE=str(tmp_path / "store"))
+        with RawClient(one.base_url) as client:
+            replayed = [client.request("POST", PATH, body=SAME).body for _ in range(40)]
+    assert replayed == recorded
 
 
 def test_a_second_recording_replaces_the_first_and_keeps_it(tmp_path: Path) -> None:

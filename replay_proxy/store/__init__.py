@@ -16,9 +16,10 @@ from replay_proxy.store.kept import Kept
 from replay_proxy.store.keys import Keys
 from replay_proxy.store.positions import open_positions, run_name
 from replay_proxy.store.readers import Readers
-from replay_proxy.store.takes import join_take
+from replay_proxy.store.takes import Recording, newest_take
 from replay_proxy.store.tape import Tape
 from replay_proxy.store.writer import Writer
+from replay_proxy.timeline import own_offset_us
 
 __all__ = ["Store", "Tape"]
 
@@ -27,6 +28,7 @@ class Store:
     """Opens cassettes by name and closes them all.
 
     ``writable`` is whether any answer can be recorded; without it files are opened read-only.
+    ``fills_gaps`` is whether recordings go to the newest take instead of the run's own.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Store:
         directory: Path,
         *,
         writable: bool,
+        fills_gaps: bool = False,
         repeats: Repeats = Repeats.LAST,
         rule: Rule | None = None,
     ) -> None:
@@ -46,7 +49,9 @@ class Store:
         self._aside = Aside()
         self._keys = None if self._rule.exact else Keys()
         self._tapes: dict[str, Tape] = {}
-        self._writer = Writer(partial(join_take, run=run_name())) if writable else None
+        self._recording = Recording(run_name())
+        begin = partial(newest_take, run=run_name()) if fills_gaps else self._recording.take
+        self._writer = Writer(begin) if writable else None
 
     def cassette(self, name: str) -> Tape:
         """The cassette of this name, which may not exist yet. Raises ``StoreError``."""
@@ -67,6 +72,14 @@ class Store:
         tape.check()
         self._tapes[name] = tape
         return tape
+
+    def offset_us(self) -> int:
+        """The wall clock less the steady one; where something is recorded, as all workers see it.
+
+        Raises ``StoreError``.
+        """
+        own = own_offset_us()
+        return own if self._writer is None else self._positions.offset_us(own)
 
     def prepare(self) -> None:
         """Make the directory. Raises ``StoreError`` when nothing can be recorded there."""
@@ -104,6 +117,7 @@ class Store:
         self._readers.close()
         if self._writer is not None:
             self._writer.close()
+        self._recording.close()
         self._positions.close()
         if self._keys is not None:
             self._keys.close()

@@ -1,5 +1,7 @@
 """How often each request has been answered in this replay, shared by the workers of one server.
 
+Also what else they share: the name of their run, and the offset of its clock.
+
 Only fingerprints with several answers are counted. A server of one process counts in memory; the
 workers that one uvicorn supervisor starts count together in a small database of their own in the
 temporary directory, or each of them would begin with the first answer again.
@@ -14,8 +16,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
+from replay_proxy.errors import StoreError
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS worker (pid INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS offset (one INTEGER PRIMARY KEY, us INTEGER);
 CREATE TABLE IF NOT EXISTS position (
     cassette TEXT, fingerprint TEXT, answered INTEGER, PRIMARY KEY (cassette, fingerprint)
 ) WITHOUT ROWID;
@@ -25,6 +30,7 @@ INSERT INTO position VALUES (?, ?, 1)
 ON CONFLICT DO UPDATE SET answered = answered + 1
 RETURNING answered
 """
+_PUT_OFFSET = "INSERT OR IGNORE INTO offset VALUES (1, :own)"
 
 
 class Positions(Protocol):
@@ -36,6 +42,10 @@ class Positions(Protocol):
 
     def rewind(self, cassette: str) -> None:
         """Begin again with the first answers of a cassette."""
+        ...
+
+    def offset_us(self, own: int) -> int:
+        """The offset of the wall clock that the first worker has read; ``own`` if this one is."""
         ...
 
     def close(self) -> None:
@@ -60,6 +70,10 @@ class OwnPositions:
         """Begin again with the first answers of a cassette."""
         self._answered.pop(cassette, None)
 
+    def offset_us(self, own: int) -> int:
+        """The offset of the only worker."""
+        return own
+
     def close(self) -> None:
         """Nothing outlives the process."""
 
@@ -67,7 +81,8 @@ class OwnPositions:
 class SharedPositions:
     """The positions of several workers, in a file that the last of them removes.
 
-    It is made at the first request that needs it.
+    It is made at the first request that needs it, or at the start where something is recorded: it
+    has the offset by which workers give the same time, also when the wall clock is set meanwhile.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,6 +97,17 @@ class SharedPositions:
     def rewind(self, cassette: str) -> None:
         """Begin again with the first answers of a cassette."""
         self._open().execute("DELETE FROM position WHERE cassette = ?", (cassette,))
+
+    def offset_us(self, own: int) -> int:
+        """The offset of the wall clock that the first worker has read; ``own`` if this one is."""
+        try:
+            self._open().execute(_PUT_OFFSET, {"own": own})
+            return int(self._open().execute("SELECT us FROM offset").fetchone()[0])
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{self._path}, which the workers share, cannot be used: {error}. Check the "
+                "directory for temporary files and its space, or name another one in TMPDIR."
+            ) from error
 
     def close(self) -> None:
         """Leave; the last worker removes the file."""

@@ -1,9 +1,19 @@
-"""Takes: a recording run joins its own, or begins one that is newer than every other."""
+"""Takes: which one a recording run writes to.
+
+A run with ``MODE=record`` begins a take that is newer than every other (``Recording``), a run with
+``ON_MISS=record`` adds what is missing to the newest one (``newest_take``).
+"""
 
 import sqlite3
 import time
+from collections import OrderedDict
+from pathlib import Path
 
 from replay_proxy.store import statements
+from replay_proxy.store.presence import Presence
+
+#: The most cassettes that a run is present at; the one unused for longest is left.
+PRESENT = 64
 
 
 def join_take(connection: sqlite3.Connection, run: str) -> int:
@@ -17,3 +27,36 @@ def join_take(connection: sqlite3.Connection, run: str) -> int:
     take = {"id": number, "run": run, "started_us": now_us}
     connection.execute(statements.INSERT_TAKE, take)
     return int(number)
+
+
+class Recording:
+    """A run with ``MODE=record``, in one of its processes.
+
+    Runs that record one cassette at the same time share a take: the one that the first of them has
+    begun. A run that records alone begins its own.
+    """
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._present: OrderedDict[Path, Presence] = OrderedDict()
+
+    def take(self, connection: sqlite3.Connection, path: Path) -> int:
+        """The id of the take to write to. Inside of a transaction that writes."""
+        present = self._present.get(path)
+        if present is None:
+            if len(self._present) >= PRESENT:
+                self._present.popitem(last=False)[1].leave()
+            present = self._present[path] = Presence(path, self._run)
+        self._present.move_to_end(path)
+        return join_take(connection, present.run)
+
+    def close(self) -> None:
+        """Leave every cassette."""
+        for present in self._present.values():
+            present.leave()
+
+
+def newest_take(connection: sqlite3.Connection, _: Path, *, run: str) -> int:
+    """The id of the newest take, or of the run's own if there is none. Inside of a transaction."""
+    newest = connection.execute(statements.NEWEST_TAKE).fetchone()[0]
+    return join_take(connection, run) if newest is None else int(newest)

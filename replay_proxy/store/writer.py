@@ -37,7 +37,7 @@ class Writer:
     been deleted meanwhile, the take is there that they belong to.
     """
 
-    def __init__(self, begin: Callable[[sqlite3.Connection], int]) -> None:
+    def __init__(self, begin: Callable[[sqlite3.Connection, Path], int]) -> None:
         self._begin = begin
         self._placing = Placing()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -132,7 +132,7 @@ class Writer:
     def _insert(self, connection: sqlite3.Connection, jobs: "list[_Job]") -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            take_id = self._begin(connection)
+            take_id = self._begin(connection, jobs[0].path)
             numbers = []
             for job in jobs:
                 make_row = partial(job.make_row, take_id)

@@ -22,7 +22,7 @@ from replay_proxy.miss import summary
 from replay_proxy.recorder import NEVER_STORED, TRANSIENT, Recorder
 from replay_proxy.redaction import stored_request
 from replay_proxy.settings import Settings
-from replay_proxy.timeline import Arrivals, MonotonicClock
+from replay_proxy.timeline import Arrivals, MonotonicClock, own_offset_us
 from replay_proxy.wire import Request, Response, header
 
 #: So many requests are on their way at once.
@@ -93,7 +93,7 @@ class Asking:
         from replay_proxy.upstream import Upstream  # An HTTP client, which no other tool needs.
 
         clock = MonotonicClock()
-        self._arrivals = Arrivals()
+        self._arrivals = Arrivals.since(own_offset_us())
         self._api_key = api_key
         self._reached = False
         self._upstream = Upstream(

@@ -25,6 +25,22 @@ SAME_PROCESS_NUMBER = """
 import secrets
 secrets.randbelow = lambda below: 1
 """
+#: Each process finds the wall clock a day before where the one before it has, and it is set back
+#: an hour with every reading.
+CLOCK_SET_BACK = """
+import os, tempfile, time
+with open(os.path.join(os.path.dirname(__file__), "processes"), "a") as started:
+    started.write(".")
+    started.flush()
+    days = os.fstat(started.fileno()).st_size
+wall, hours = time.time_ns, 0
+def set_back():
+    global hours
+    hours += 1
+    return wall() - (days * 24 + hours) * 3_600_000_000_000
+time.time_ns = set_back
+time.time = lambda: set_back() / 1e9
+"""
 
 
 def injected(directory: Path, *pieces: str) -> dict[str, str]:

@@ -34,17 +34,20 @@ class Child:
         """What an OpenAI client takes as its ``base_url``."""
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def kill(self) -> None:
+    def kill(self, *, wait: bool = False) -> None:
         """End it with SIGKILL, at this instant."""
-        os.kill(self.pid, signal.SIGKILL)
+        self._end(signal.SIGKILL) if wait else os.kill(self.pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """End it with SIGTERM; what it has recorded is one file when this returns."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
         process = os.pidfd_open(self.pid)
         try:
-            os.kill(self.pid, signal.SIGTERM)
+            os.kill(self.pid, how)
             if not select.select([process], [], [], 30.0)[0]:
-                raise TimeoutError("the proxy ignored SIGTERM")
+                raise TimeoutError(f"the proxy ignored {how.name}")
         finally:
             os.close(process)
 

@@ -1,0 +1,79 @@
+"""``Presence``: a run's mark that it records a cassette now, seen by all that share the directory.
+
+The file ``NAME.sqlite-recording`` names the run whose take is being recorded. Each process that
+records holds a shared lock on it (flock(2)). The kernel drops the lock when the process ends,
+however it does, so a file that a killed process has left means nothing. Unlike a process id, a
+lock is also seen by other containers.
+"""
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_RUN_BYTES = 200
+
+
+class Presence:
+    """From its making to ``leave``; made inside of a transaction that writes to the cassette.
+
+    ``run`` names the take: that of those who record already, or else ``own``. Where the file cannot
+    be made or locked, it is ``own``.
+    """
+
+    def __init__(self, path: Path, own: str) -> None:
+        path = path.resolve()
+        self._file = path.with_name(f"{path.name}-recording")
+        self._lock: int | None = None
+        self.run = own
+        try:
+            while self._lock is None:
+                self._enter(own)
+        except OSError:  # A file system without locks, or one that is full.
+            self.leave()
+
+    def leave(self) -> None:
+        """Take the mark back; the last one removes the file."""
+        if self._lock is None:
+            return
+        with suppress(OSError):
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file.unlink(missing_ok=True)
+        os.close(self._lock)
+        self._lock = None
+
+    def _enter(self, own: str) -> None:
+        """Lock the file, unless another process removes it at this moment."""
+        lock = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            alone = _locked(lock, fcntl.LOCK_EX)
+            if not alone and not _locked(lock, fcntl.LOCK_SH):
+                return  # It is being removed.
+            if not self._is(lock):
+                return
+            if alone:
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, own.encode(), 0)
+                # Nobody comes in between: the transaction keeps other recorders out.
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            else:
+                self.run = os.pread(lock, _RUN_BYTES, 0).decode() or own
+            self._lock, lock = lock, -1
+        finally:
+            if lock >= 0:
+                os.close(lock)
+
+    def _is(self, lock: int) -> bool:
+        """Whether what is locked still has its name."""
+        try:
+            return os.path.samestat(os.fstat(lock), os.stat(self._file))
+        except FileNotFoundError:
+            return False
+
+
+def _locked(lock: int, how: int) -> bool:
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

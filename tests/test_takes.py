@@ -1,0 +1,184 @@
+"""Takes: recorders that run at the same time share one, and one that runs alone begins a newer."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import changing
+from replay_proxy.tape_tools.prune import prune
+from tests.support.nursery import Child, Nursery
+from tests.support.rawclient import RawClient
+from tests.support.script import JSON, Answer, Received
+from tests.support.tape import all_stored, chat, recorded
+from tests.support.upstream import Upstream
+
+SAME = json.dumps({"model": "m", "messages": []}).encode()
+
+
+class Api(Upstream):
+    """Answers with the number of the request, from 0."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        super().__init__(self.numbered)
+
+    def numbered(self, _: Received) -> Answer:
+        self.calls += 1
+        return Answer(headers=JSON, steps=[b"%d" % (self.calls - 1)], framing="length")
+
+
+def ask(proxy: Child, times: int, body: bytes = SAME) -> None:
+    with RawClient(proxy.base_url) as client:
+        for _ in range(times):
+            answer = client.request("POST", "/v1/chat/completions", body=body)
+            assert answer.status == 200, answer.body
+
+
+def replayed(store: Path, times: int, body: bytes = SAME) -> list[int]:
+    return [int(each.body) for each in all_stored(store, chat(body), limit=times)]
+
+
+def takes(store: Path) -> int:
+    with closing(sqlite3.connect(store / "default.sqlite")) as connection:
+        return int(connection.execute("SELECT count(*) FROM take").fetchone()[0])
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def recorder(nursery: Nursery, store: Path, api: Api, **settings: str) -> Child:
+    return nursery.start(
+        **{"MODE": "record", "STORE": str(store), "UPSTREAM_BASE_URL": api.base_url} | settings
+    )
+
+
+def test_two_proxies_that_record_at_the_same_time_hide_nothing_of_each_other(
+    store: Path, nursery: Nursery
+) -> None:
+    """One asks for a while, then the other, then both in turn: replay has all, by arrival."""
+    with Api() as api:
+        one, two = (recorder(nursery, store, api) for _ in range(2))
+        ask(one, 20)
+        ask(two, 20)
+        for _ in range(10):
+            ask(one, 1)
+            ask(two, 1)
+        one.stop()
+        ask(two, 5)
+        two.stop()
+        assert replayed(store, 65) == list(range(65))
+        prune("default", store=store, as_json=True)
+        assert replayed(store, 65) == list(range(65)), "prune deletes none of them"
+        assert [each.name for each in store.iterdir()] == ["default.sqlite"]
+
+        again = recorder(nursery, store, api)
+        ask(again, 1)
+        again.stop()
+        assert replayed(store, 2) == [65, 65], "recording again replaces"
+
+
+def test_a_recorder_that_was_killed_does_not_count_as_one_that_records(
+    store: Path, nursery: Nursery
+) -> None:
+    with Api() as api:
+        killed = recorder(nursery, store, api)
+        ask(killed, 2)
+        killed.kill(wait=True)
+        one = recorder(nursery, store, api)
+        ask(one, 1)
+        two = recorder(nursery, store, api)
+        ask(two, 1)
+        one.kill(wait=True)  # The take goes on as long as anybody records it.
+        three = recorder(nursery, store, api)
+        ask(three, 1)
+        two.stop()
+        three.stop()
+        assert replayed(store, 5) == [2, 3, 4, 4, 4]
+        assert takes(store) == 2
+        assert [each.name for each in store.iterdir()] == ["default.sqlite"]
+
+
+def test_recordings_of_different_cassettes_are_takes_of_their_own(
+    store: Path, nursery: Nursery
+) -> None:
+    with Api() as api:
+        one = recorder(nursery, store, api)
+        ask(one, 1)
+        two = recorder(nursery, store, api, CASSETTE="other")
+        ask(two, 1)
+        one.stop()
+        again = recorder(nursery, store, api)
+        ask(again, 1)
+        assert replayed(store, 2) == [2, 2]
+        again.stop()
+        two.stop()
+
+
+def test_a_take_that_is_deleted_while_two_record_it_is_begun_again_by_both(
+    store: Path, nursery: Nursery
+) -> None:
+    with Api() as api:
+        one, two = (recorder(nursery, store, api) for _ in range(2))
+        ask(one, 1)
+        ask(two, 1)
+        with Archive(store / "default.sqlite") as archive:
+            numbers = [each.id for _, each in archive.interactions()]
+        with changing(store / "default.sqlite") as change:
+            for number in numbers:
+                change.delete(number)
+        ask(two, 1)
+        ask(one, 1)
+        two.stop()
+        one.stop()
+        assert replayed(store, 2) == [2, 3]
+        assert takes(store) == 1
+
+
+def test_what_is_missing_is_added_to_the_newest_take(store: Path, nursery: Nursery) -> None:
+    """Whoever fills gaps stays no rival of a recording: that replaces what was there before."""
+    asked = [json.dumps({"user": str(number)}).encode() for number in range(4)]
+    with Api() as api:
+        filling = [recorder(nursery, store, api, MODE="replay", ON_MISS="record") for _ in range(2)]
+        ask(filling[0], 1, asked[0])
+        ask(filling[1], 1, asked[1])
+        assert takes(store) == 1
+        recording = recorder(nursery, store, api)
+        ask(recording, 1, asked[0])
+        ask(filling[0], 2, asked[2])
+        ask(recording, 1, asked[2])
+        ask(filling[1], 3, asked[3])
+        for each in (*filling, recording):
+            each.stop()
+        assert takes(store) == 2
+        assert [replayed(store, 2, body) for body in asked] == [[2, 2], [1, 1], [3, 4], [5, 5]]
+
+
+def test_a_take_is_newer_than_one_from_a_clock_that_was_a_year_ahead(
+    store: Path, nursery: Nursery
+) -> None:
+    ahead = recorded("x", b"old", arrived_us=4_000_000_000_000_000)
+    with changing(store / "default.sqlite") as change:
+        change.add(change.join_take("ahead"), ahead)
+    with closing(sqlite3.connect(store / "default.sqlite")) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("UPDATE take SET id = ?", (ahead.id,))
+        connection.execute("UPDATE interaction SET take_id = ?", (ahead.id,))
+        connection.commit()
+    with Api() as api:
+        now = recorder(nursery, store, api)
+        ask(now, 2, ahead.request.body)
+        now.stop()
+    assert replayed(store, 2, ahead.request.body) == [0, 1]
