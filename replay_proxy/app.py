@@ -32,6 +32,7 @@ from replay_proxy.dummy.schemas import (
 from replay_proxy.errors import InvalidRequest, NotAllowed, ReplayProxyError, UnknownPath
 from replay_proxy.hosts import Hosts
 from replay_proxy.modes import Assembly
+from replay_proxy.protocol import Clients, install
 from replay_proxy.provenance import REFUSED, error_response
 from replay_proxy.settings import Settings
 from replay_proxy.target import DATA_PATHS
@@ -45,6 +46,7 @@ class ReplayProxy(FastAPI):
         self.assembly = Assembly(settings)
         self.data_plane = DataPlane(self.assembly.transport, self.assembly.arrivals)
         self._browsers = Browsers(Hosts(settings.hosts), settings.origins)
+        self.clients = Clients(timeout_s=settings.stall_s, grace_s=settings.drain_s)
         super().__init__(
             title="replay-proxy",
             version=__version__,
@@ -64,6 +66,8 @@ class ReplayProxy(FastAPI):
 
         Before either, refuse what a web page of another site has a browser send.
         """
+        if scope["type"] == "lifespan":
+            install(receive, self.clients)
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
@@ -97,7 +101,7 @@ class ReplayProxy(FastAPI):
             yield
         finally:
             gc.unfreeze()
-            await self.assembly.aclose()
+            await self.assembly.aclose(drain_s=self.clients.left_s())
 
     async def health(self) -> dict[str, str]:
         """Say that the process serves, and in which mode."""

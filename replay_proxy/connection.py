@@ -90,6 +90,24 @@ def names_server(send: Send) -> bool:
     return bool(url) and not url.startswith(b"/")  # type: ignore[union-attr]
 
 
+def unchunked(send: Send) -> Send:
+    """A ``send`` for a client of HTTP/1.0: the end of the connection is that of the body.
+
+    Such a client knows no chunks, and uvicorn with httptools sends it chunks all the same.
+    """
+    cycle: Any = getattr(send, "__self__", None)
+    if getattr(cycle, "chunked_encoding", False) is not None:
+        return send  # Another server, which knows better.
+    cycle.chunked_encoding = False
+
+    async def send_plain(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    return send_plain
+
+
 async def drop(send: Send, receive: Receive, *, reset: bool) -> None:
     """End the connection before any byte of an answer."""
     if reset:

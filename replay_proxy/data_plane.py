@@ -18,6 +18,7 @@ from replay_proxy.connection import (
     leave_out_server_headers,
     names_server,
     reset_when_closed,
+    unchunked,
 )
 from replay_proxy.errors import BodyTooLarge, ConnectionDropped, ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
@@ -68,7 +69,8 @@ class DataPlane:
                 body=body,
                 arrived_us=arrived_us,
             )
-            await _send(await self._answer(cassette, request), send)
+            answer = await self._answer(cassette, request)
+            await _send(answer, send, http_version=scope["http_version"])
         except BodyTooLarge as error:
             await _send(error_response(error), send)
         except ConnectionDropped as dropped:
@@ -87,11 +89,12 @@ class DataPlane:
         except ConnectionDropped:
             raise
         except ReplayProxyError as error:
-            refusal = error
+            # Under no other name: an error refers to this frame, and with it to the request.
+            return error_response(error, Provenance(Source.REFUSED, fingerprint(request)))
         except Exception:
             logger.exception("%s %s failed", request.method, request.path)
-            refusal = ReplayProxyError("The proxy failed on this request; its log says why.")
-        return error_response(refusal, Provenance(Source.REFUSED, fingerprint(request)))
+            failure = ReplayProxyError("The proxy failed on this request; its log says why.")
+            return error_response(failure, Provenance(Source.REFUSED, fingerprint(request)))
 
 
 def raw_path(scope: Scope) -> str:
@@ -143,10 +146,14 @@ async def send_whole(response: Response, send: Send) -> None:
     await send({"type": "http.response.body", "body": response.body})
 
 
-async def _send(response: Response, send: Send) -> None:
+async def _send(response: Response, send: Send, *, http_version: str = "1.1") -> None:
     """Send the answer. One that breaks off is left incomplete: the server closes the connection."""
+    connection = send
     leave_out_server_headers(send)
     join_writes(send)
+    ends_by_closing = http_version == "1.0" and header(response.headers, b"content-length") is None
+    if ends_by_closing:
+        send = unchunked(send)
     provenance = response.provenance
     start = {
         "type": "http.response.start",
@@ -163,8 +170,8 @@ async def _send(response: Response, send: Send) -> None:
         async for chunk in body:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except ReplayProxyError as error:
-        if isinstance(error, ConnectionDropped) and error.reset:
-            reset_when_closed(send)
+        if ends_by_closing or (isinstance(error, ConnectionDropped) and error.reset):
+            reset_when_closed(connection)  # Closing alone would look like the end.
         logger.warning("An answer broke off, and so does its client's connection: %s", error)
         return
     finally:

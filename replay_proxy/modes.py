@@ -14,6 +14,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from replay_proxy.aside import Aside
+from replay_proxy.budget import Budget
 from replay_proxy.cassette import Cassette, process_number
 from replay_proxy.dummy import Content, Dummy, Tempo
 from replay_proxy.errors import InvalidCassetteName, StoreError
@@ -22,7 +23,7 @@ from replay_proxy.journal import Journal, Journaled
 from replay_proxy.latencies import latency
 from replay_proxy.matching import Rule
 from replay_proxy.player import Player, Refuse, Unopened, WellFormed
-from replay_proxy.recorder import Recorder
+from replay_proxy.recorder import ANSWERS_BYTES, Recorder
 from replay_proxy.settings import Mode, OnMiss, Settings, cassette_name
 from replay_proxy.store import Store
 from replay_proxy.timeline import Arrivals, Clock, MonotonicClock, Pacing, own_offset_us
@@ -51,6 +52,7 @@ class Assembly:
         self._store = None if settings.mode is Mode.DUMMY else _open_store(settings, self.rule)
         self._upstream = self._reach() if settings.may_reach_upstream else None
         self._recorders: list[Recorder] = []
+        self._answers = Budget(ANSWERS_BYTES)
         self._process_number = process_number()
         #: Stamps all requests.
         self.arrivals = Arrivals.since(self._store.offset_us() if self._store else own_offset_us())
@@ -146,6 +148,7 @@ class Assembly:
             process_number=self._process_number,
             drain_s=self._settings.drain_s,
             keep_transient=self._settings.record_errors == "all",
+            budget=self._answers,
         )
         self._recorders.append(recorder)
         return recorder
@@ -162,10 +165,10 @@ class Assembly:
             clock=self._clock,
         )
 
-    async def aclose(self) -> None:
-        """Finish what is being recorded and leave each cassette as one plain file."""
+    async def aclose(self, *, drain_s: float | None = None) -> None:
+        """Finish what is recorded within ``drain_s``; leave each cassette as one plain file."""
         self.aside.close()
-        await asyncio.gather(*(recorder.aclose() for recorder in self._recorders))
+        await asyncio.gather(*(recorder.aclose(drain_s) for recorder in self._recorders))
         if self._upstream is not None:
             await self._upstream.aclose()
         if self._store is not None:

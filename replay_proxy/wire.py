@@ -94,7 +94,8 @@ class Provenance:
     """Where an answer comes from, and what was done to it.
 
     ``interaction`` is the id under which the answer is stored, ``match`` the rule that found it,
-    ``fault`` the fault that altered or replaced it. ``waits`` are the recorded headers, under
+    ``fault`` the fault that altered or replaced it, ``loss`` why it is not stored although it would
+    have been. ``waits`` are the recorded headers, under
     names of ours, that told the client to wait and were set to 0.
     """
 
@@ -104,6 +105,7 @@ class Provenance:
     match: str | None = None
     waits: Headers = ()
     fault: str | None = None
+    loss: str | None = None
 
     @cached_property
     def headers(self) -> Headers:
@@ -121,6 +123,8 @@ class Provenance:
         told.extend(self.waits)
         if self.fault is not None:
             told.append((b"x-replay-fault", self.fault.encode()))
+        if self.loss is not None:
+            told.append((b"x-replay-loss", self.loss.encode()))
         return tuple(told)
 
 

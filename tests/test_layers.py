@@ -20,7 +20,7 @@ PACKAGE = Path(replay_proxy.__file__).parent
 LAYERS = {
     "0 rules of HTTP": ("target",),
     "0 words": ("errors", "aside", "wire", "texts", "sse", "events", "timeline", "settings"),
-    "1 rules": ("redaction", "fingerprint", "provenance", "ending", "answer", "conduct"),
+    "1 rules": ("budget", "redaction", "fingerprint", "provenance", "ending", "answer", "conduct"),
     "1 rules on rules": ("matching", "leaves", "transcript"),
     "1 rules on those": ("likeness", "nearness", "drift"),
     "1 rules on likeness": ("comparison",),
@@ -54,6 +54,9 @@ BELONGS_TO = {
     "hosts": "app",
     "report": "app",
     "main": "cli",
+    "protocol": "app",
+    "pump": "recorder",
+    "relay": "recorder",
     "run": "cli",
     "transport_errors": "upstream",
 }
@@ -94,7 +97,7 @@ ALLOWED = {
     "sqlmodel": {"store"},
     "starlette": {"app"},
     "typer": {"cli", "tape_tools"},
-    "uvicorn": {"cli"},
+    "uvicorn": {"cli", "app"},
     "yaml": {"importers"},
     "yarl": {"upstream"},
 }

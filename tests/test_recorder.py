@@ -53,7 +53,7 @@ def commits(*chunks: bytes) -> list[bytes]:
         answer = await recorder.handle(Request("POST", "/v1/x", "", (), b"{}", 1))
         assert not isinstance(answer.body, bytes)
         assert [chunk async for chunk in answer.body] == list(chunks)
-        await recorder.aclose()
+        await recorder.aclose(1.0)
 
     asyncio.run(scenario())
     return tape.added

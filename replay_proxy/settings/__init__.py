@@ -80,7 +80,15 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings, Bas
         5.0,
         ge=0,
         allow_inf_nan=False,
-        description="Seconds that a recording may go on after its client has left.",
+        description="Seconds that a recording may go on after its client has left, and that "
+        "answers have to end when the proxy is stopped.",
+    )
+    stall_s: float = Field(
+        60.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds after which a client counts as gone that sends nothing in the middle "
+        "of a request, or takes nothing of its answer.",
     )
     record_errors: Literal["stable", "all"] = Field(
         "stable",

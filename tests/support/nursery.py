@@ -15,8 +15,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from tests.support.servers import clean_environment
@@ -34,6 +36,29 @@ class Child:
         """What an OpenAI client takes as its ``base_url``."""
         return f"http://127.0.0.1:{self.port}/v1"
 
+    @property
+    def rss(self) -> int:
+        """The bytes of memory that it has now."""
+        return self._memory("VmRSS")
+
+    @property
+    def peak_rss(self) -> int:
+        """The most that it has had since the last ``forget_peak``."""
+        return self._memory("VmHWM")
+
+    def forget_peak(self) -> None:
+        """Let the peak be what it has now (proc_pid_clear_refs(5))."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    @property
+    def sockets(self) -> int:
+        """How many it has open."""
+        count = 0
+        for name in os.listdir(f"/proc/{self.pid}/fd"):
+            with contextlib.suppress(OSError):
+                count += os.readlink(f"/proc/{self.pid}/fd/{name}").startswith("socket:")
+        return count
+
     def kill(self, *, wait: bool = False) -> None:
         """End it with SIGKILL, at this instant."""
         self._end(signal.SIGKILL) if wait else os.kill(self.pid, signal.SIGKILL)
@@ -50,6 +75,25 @@ class Child:
                 raise TimeoutError(f"the proxy ignored {how.name}")
         finally:
             os.close(process)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def wait(self, timeout_s: float = 30.0) -> bool:
+        """Whether it has ended by then."""
+        deadline = time.monotonic() + timeout_s
+        while os.path.exists(f"/proc/{self.pid}"):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def _memory(self, name: str) -> int:
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return next(
+            int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(name)
+        )
 
 
 class Nursery:

@@ -33,7 +33,7 @@ class Tee(Recorder):
         answer = await self.upstream.handle(request)
         return Response(answer.status, answer.headers, self._tee(request, answer))
 
-    async def aclose(self) -> None:
+    async def aclose(self, drain_s: float | None = None) -> None:
         """Nothing runs outside of the clients' streams."""
 
     async def _tee(self, request: Request, answer: Response) -> AsyncGenerator[bytes]:
