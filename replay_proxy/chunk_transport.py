@@ -63,8 +63,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         self, *, origin: str, timeout_s: float, proxy: str | None, ssl_context: ssl.SSLContext
     ) -> None:
         self._origin = URL(origin)
-        self._origin_text = origin
-        self._host = origin.partition("://")[2].encode("ascii")
+        self._scheme, _, self._host = origin.encode("ascii").partition(b"://")
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=timeout_s, sock_read=timeout_s
         )
@@ -103,7 +102,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
     def _refuse_elsewhere(self, request: httpx.Request) -> None:
         """Raise for a request that would reach, or name, any other server than the origin."""
         hosts = [value for name, value in request.headers.raw if name.lower() == b"host"]
-        if f"{request.url.scheme}://{request.url.netloc.decode('ascii')}" != self._origin_text:
+        if (request.url.raw_scheme, request.url.netloc) != (self._scheme, self._host):
             raise httpx.LocalProtocolError("its URL is of another origin", request=request)
         if hosts != [self._host]:
             raise httpx.LocalProtocolError("its host is another", request=request)

@@ -18,7 +18,8 @@
     │   └── NotImplementedByDummy   501
     ├── StoreError                  an answer could not be read or kept: 500
     │   ├── CassetteMissing         there is no such cassette
-    │   └── CassetteDamaged         there is a file, and it cannot be trusted
+    │   ├── CassetteDamaged         there is a file, and it cannot be trusted
+    │   └── RedirectRefused         the answer would send its client to another server
     ├── ConnectionDropped           a fault ends the client's connection
     └── UpstreamError               the real API gave no whole answer
         ├── UpstreamUnreachable     502
@@ -191,6 +192,12 @@ class CassetteDamaged(StoreError):
     """There is a file of this name, and it is no cassette that this version can trust."""
 
     code = "cassette_damaged"
+
+
+class RedirectRefused(StoreError):
+    """The recorded answer would send its client, and maybe a key, to another server."""
+
+    code = "redirect_refused"
 
 
 class ConnectionDropped(ReplayProxyError):

@@ -11,11 +11,11 @@ from functools import partial
 
 from replay_proxy.aside import Aside
 from replay_proxy.cassette import Cassette, Interaction
-from replay_proxy.errors import InvalidTarget, ReplayProxyError
+from replay_proxy.errors import InvalidTarget, RedirectRefused, ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.matching import Rule
 from replay_proxy.miss import explain
-from replay_proxy.target import flaw
+from replay_proxy.target import flaw, leads_away
 from replay_proxy.timeline import Clock, Pacing
 from replay_proxy.wire import (
     Chunks,
@@ -64,12 +64,21 @@ class Player:
         self._joined = joined
 
     async def handle(self, request: Request) -> Response:
-        """The N-th recorded answer to the N-th such request. Raises ``StoreError``."""
+        """The N-th recorded answer to the N-th such request.
+
+        Raises ``StoreError``, and ``RedirectRefused`` for an answer that leads to another server.
+        """
         start_s = self._clock.now_s()
         key = self._rule.key(request)
         interaction = await self._cassette.take(key)
         if interaction is None:
             return await self._otherwise.handle(request)
+        if away := leads_away(interaction.status, interaction.headers):
+            raise RedirectRefused(
+                f"Interaction {interaction.id} of cassette {self._cassette.name} sends its client "
+                f"to another server, {away[:100]!r}, and a client's key may go with it. If that is "
+                "meant, export the cassette, make its location a path, and import it."
+            )
         headers, waits = _replayed(interaction.headers, instant=self._pacing.instant)
         body: bytes | Chunks
         if not self._pacing.instant:

@@ -1,4 +1,4 @@
-"""What a request may ask for: the rules for its method, path and query. Pure.
+"""What a request may ask for, and where an answer may send its client: the rules. Pure.
 
 A path is put behind the address of the upstream, and the request carries the upstream's key. These
 rules keep a path from changing the host, the base path or the number of requests, wherever it comes
@@ -7,6 +7,8 @@ Sources: RFC 9112, section 3.2; RFC 3986, sections 3.3 and 5.2.4.
 """
 
 import re
+from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 #: Everything below these is recorded, replayed or synthesised, whatever it is.
@@ -21,12 +23,18 @@ _NOT_IN_PATH = re.compile(r"[?#\\]")
 _QUERY = re.compile(r'[!"$-~]*')
 #: A segment that leads to the one above; what follows a semicolon some servers cut off.
 _UPWARDS = re.compile(r"(?:^|[/\\])\.\.(?:[/\\;]|$)")
+#: A reference that names no server (RFC 3986, section 4.2), also not to a client that takes a
+#: backslash for a slash, or leaves white space out.
+_ON_SAME_SERVER = re.compile(
+    r"(?:|/(?![/\\])[!-~]*|[?#][!-~]*|[\w.~%-]+(?:[/?#][!-~]*)?)", re.ASCII
+)
 #: What a server that decodes a path may take for the end of a line or of a text.
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 #: How often a path may be percent-encoded: servers behind servers decode once each.
 _ENCODINGS = 3
 
 
+@lru_cache(maxsize=64)  # Most requests are for one of a few paths.
 def flaw(method: str, path: str, query: str) -> str | None:
     """Why such a request is not served, stored or sent, in words; None if it may be.
 
@@ -69,3 +77,16 @@ def _decoded_flaw(path: str) -> str | None:
             return None
         path = decoded
     return f"its path is percent-encoded more than {_ENCODINGS} times"
+
+
+def leads_away(status: int, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Where an answer redirects its client to if that is another server, or None.
+
+    A client that follows sends its request there, and some clients their key with it.
+    """
+    if 300 <= status < 400:
+        for name, value in headers:
+            location = value.decode("latin-1")
+            if name.lower() == b"location" and not _ON_SAME_SERVER.fullmatch(location):
+                return location
+    return None

@@ -26,7 +26,7 @@ from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
 from replay_proxy.tape_tools import asking
 from replay_proxy.tape_tools.git import git_merge
-from replay_proxy.target import flaw
+from replay_proxy.target import flaw, leads_away
 from replay_proxy.timeline import MonotonicClock
 from replay_proxy.twin import head, interaction_lines, read, take_line
 from replay_proxy.upstream import Upstream
@@ -299,6 +299,28 @@ def test_recorded_headers_do_not_steer_a_request(two: Two) -> None:
     assert two.other.connections == 0
 
 
+@pytest.mark.parametrize("size", [2, LARGE_BYTES])
+@pytest.mark.parametrize(
+    "field",
+    [
+        (b"content-type", b"a\r\nx-smuggled: 1"),
+        (b"content-type", b"a\r\n\r\nDELETE /v1/files/f HTTP/1.1\r\n\r\n"),
+        (b"accept", b"a\nx-smuggled: 1"),
+        (b"accept\r\nx-smuggled", b"1"),
+        (b"accept: a\nx-smuggled", b"1"),
+    ],
+)
+def test_a_recorded_header_does_not_smuggle_a_second_request(
+    two: Two, field: tuple[bytes, bytes], size: int
+) -> None:
+    make(two.path, [asked("POST", CHAT, headers=(field,), body=b" " * size)])
+    two.refresh("--all")
+    for sent in two.upstream.requests:
+        assert (sent.method, sent.target) == ("POST", CHAT)
+        assert b"smuggled" not in repr(sent.headers).encode()
+    assert len(two.upstream.requests) <= 1
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize(
     ("method", "body"), [("POST", b"{}"), ("POST", b" " * LARGE_BYTES), ("HEAD", b"")]
@@ -567,6 +589,83 @@ def test_a_request_to_another_server_is_not_passed_to_the_upstream(
     assert seen is not None
     assert seen.status in (400, 404)
     assert KEY not in report
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def redirecting(status: int, location: bytes) -> Interaction:
+    headers = (*JSON, (b"Location", location))
+    return replace(recorded("Q", b"{}"), status=status, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://HOST/x",
+        "//HOST/x",
+        "/\\HOST/x",
+        "\\\\HOST",
+        " //HOST",
+        "\t//HOST",
+        "HTTP:HOST",
+        "/\t/HOST",
+        "http:/HOST",
+        "x:y",
+        "javascript:1",
+        "/v1/\n/x",
+        "http:",
+        "\x01//HOST",
+        "\xa0//",
+    ],
+)
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+def test_a_redirect_to_another_server_is_named(status: int, location: str) -> None:
+    headers = ((b"x-a", b"1"), (b"location", location.encode("latin-1")))
+    assert leads_away(status, headers) == location
+    assert leads_away(200, headers) is None
+
+
+@pytest.mark.parametrize(
+    "location", ["/v1/x", "/", "", "?a=http://h", "#x", "x", "../x", "./x:y", "x/y?z:", "/v1//x"]
+)
+def test_a_redirect_on_the_same_server_is_not(location: str) -> None:
+    assert leads_away(307, ((b"location", location.encode()),)) is None
+
+
+@pytest.mark.parametrize("pacing", ["0", "1000"])
+def test_a_cassette_does_not_send_a_client_and_its_key_to_another_host(
+    nursery: Nursery, tmp_path: Path, pacing: str
+) -> None:
+    with Server(lambda _: OK) as other:
+        location = f"http://127.0.0.1:{other.port}/steal".encode()
+        bad = redirecting(307, location)
+        make(tmp_path / "default.sqlite", [bad])
+        proxy = nursery.start(STORE=str(tmp_path), REPLAY_SPEED=pacing)
+        with httpx.Client(follow_redirects=True, headers={"api-key": KEY}) as client:
+            url = proxy.base_url.removesuffix("/v1") + bad.request.path
+            seen = client.post(url, content=bad.request.body, headers=dict(bad.request.headers))
+        proxy.kill()
+        assert other.connections == 0
+    assert (seen.status_code, seen.json()["error"]["code"]) == (500, "redirect_refused")
+    assert seen.headers["x-should-retry"] == "false"
+    result = CliRunner().invoke(app, ["verify", "--store", str(tmp_path), "--json"])
+    (finding,) = json.loads(result.stdout)["cassettes"][0]["findings"]
+    assert (result.exit_code, finding["kind"], finding["interaction"]) == (
+        1,
+        "address",
+        str(bad.id),
+    )
+
+
+def test_a_redirect_on_the_same_server_is_replayed(nursery: Nursery, tmp_path: Path) -> None:
+    good = redirecting(307, b"/v1/elsewhere")
+    make(tmp_path / "default.sqlite", [good])
+    proxy = nursery.start(STORE=str(tmp_path))
+    with RawClient(proxy.base_url) as client:
+        seen = client.request("POST", good.request.path, JSON, good.request.body)
+    proxy.kill()
+    assert (seen.status, seen.header(b"location")) == (307, b"/v1/elsewhere")
 
 
 # --- the transport ------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from replay_proxy.store import statements
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.rows import Row, checksum, from_row, is_intact, to_row
 from replay_proxy.tape_tools import words
-from replay_proxy.target import flaw
+from replay_proxy.target import flaw, leads_away
 
 #: The kinds of findings, as the JSON names them.
 KINDS = {
@@ -27,7 +27,8 @@ KINDS = {
     "chunks": "the chunks do not add up to the answer's body",
     "fingerprint": "the stored request does not give the stored fingerprint",
     "column": "a column does not say what the request or the answer it was made from says",
-    "address": "the method, path or query could lead elsewhere than to the upstream",
+    "address": "the method, path or query could lead elsewhere than to the upstream, or the answer "
+    "redirects its client to another server",
     "secret": "something that looks like a credential",
 }
 #: Columns that are made from others of their row.
@@ -100,6 +101,8 @@ def _findings(row: Row, takes: set[int]) -> Iterator[dict[str, Any]]:
         request = interaction.request
         if (cause := flaw(request.method, request.path, request.query)) is not None:
             yield _finding("address", number, cause)
+        if (away := leads_away(interaction.status, interaction.headers)) is not None:
+            yield _finding("address", number, f"the answer sends its client to {away!r}")
         made = fingerprint(request)
         if made != row["fingerprint"]:
             yield _finding("fingerprint", number, f"the request gives {made}")
