@@ -12,7 +12,7 @@ import typer
 
 from replay_proxy import __version__
 from replay_proxy.errors import ReplayProxyError
-from replay_proxy.redaction import printable
+from replay_proxy.redaction import printable, redacted
 from replay_proxy.settings import Mode, OnMiss, load
 from replay_proxy.settings.browsers import canonical_host
 from replay_proxy.tape_tools.diff import diff
@@ -140,7 +140,7 @@ def main() -> None:
     try:
         app()
     except ReplayProxyError as error:
-        typer.echo(f"replay-proxy: {printable(str(error))}", err=True)
+        typer.echo(f"replay-proxy: {printable(redacted(str(error)))}", err=True)
         raise SystemExit(2) from None
     except KeyboardInterrupt:  # Before typer is there to say so.
         raise SystemExit(130) from None

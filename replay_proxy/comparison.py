@@ -4,7 +4,7 @@ Which requests are worth comparing is not known here.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
 from typing import Any
@@ -37,6 +37,8 @@ class Difference:
     path: str
     recorded: Any
     asked: Any
+    #: The name beside it, of a value in a list of names and values.
+    label: str = ""
 
 
 class Asked:
@@ -120,8 +122,12 @@ class Asked:
                 yield from self._differing(*_member(path, old, new, place), depth + 1)
         else:
             self.pairs += max(len(old), len(new))
+            label = _label(new) or _label(old)
             for pair in _members(old, new, path):
-                yield from self._differing(*pair, depth + 1)
+                below = self._differing(*pair, depth + 1)
+                if label and pair[0].endswith(".value"):
+                    below = (replace(each, label=label) for each in below)
+                yield from below
 
     def _is_too_much(self, old: Any, new: Any) -> bool:
         """Whether the members of two values are more than may still be looked at."""
@@ -133,6 +139,13 @@ class Asked:
         if id(value) not in self._counts:
             self._counts[id(value)] = leaf_count(value)
         return self._counts[id(value)]
+
+
+def _label(value: Any) -> str:
+    """What an object with a ``value`` is called."""
+    if not isinstance(value, dict) or "value" not in value:
+        return ""
+    return str(value.get("name") or value.get("key") or "")
 
 
 def _pairs(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:

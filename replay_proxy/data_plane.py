@@ -23,6 +23,7 @@ from replay_proxy.connection import (
 from replay_proxy.errors import BodyTooLarge, ConnectionDropped, ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.provenance import error_response
+from replay_proxy.redaction import redacted
 from replay_proxy.timeline import Arrivals
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
@@ -49,6 +50,7 @@ class DataPlane:
     ) -> None:
         self._transport_of = transport_of
         self._arrivals = arrivals or Arrivals()
+        logger.addFilter(_redacted_record)  # Once: it is the same each time.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; when its client leaves, stop."""
@@ -89,12 +91,21 @@ class DataPlane:
         except ConnectionDropped:
             raise
         except ReplayProxyError as error:
+            error.message = redacted(error.message)  # It may quote what the client has sent.
             # Under no other name: an error refers to this frame, and with it to the request.
             return error_response(error, Provenance(Source.REFUSED, fingerprint(request)))
         except Exception:
             logger.exception("%s %s failed", request.method, request.path)
             failure = ReplayProxyError("The proxy failed on this request; its log says why.")
             return error_response(failure, Provenance(Source.REFUSED, fingerprint(request)))
+
+
+def _redacted_record(record: logging.LogRecord) -> bool:
+    """Take credentials out of a line of the log, which may quote what a client has sent."""
+    record.msg, record.args = redacted(record.getMessage()), ()
+    if record.exc_info and not record.exc_text:
+        record.exc_text = redacted(logging.Formatter().formatException(record.exc_info))
+    return True
 
 
 def raw_path(scope: Scope) -> str:

@@ -9,13 +9,15 @@ is part of the key.
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
 import orjson
 
-from replay_proxy.wire import Request, header, without_keys
+from replay_proxy.credentials import without_credentials
+from replay_proxy.wire import Request, header
 
 #: An integer that orjson may read as a rounded float, so that two different ones would be equal:
 #: so many digits in a row, looked for with every digit as a 0 (14 times as fast as a pattern).
@@ -24,6 +26,10 @@ _DIGITS_AS_0 = bytes.maketrans(b"123456789", b"0" * 9)
 #: So many brackets are read by the standard library whatever the depth of its caller's stack.
 _BRACKETS = 250
 _BOUNDARY = re.compile(rb'boundary=(?:"([^"]+)"|([^\s;,]+))', re.IGNORECASE)
+#: Fields of a query whose values did not count in earlier versions.
+_FORMERLY_LEFT_OUT = re.compile(
+    r"((?:^|&)(?:api[-_]?key|key|access[-_]token|token|sig|signature)=)[^&]*", re.IGNORECASE
+)
 _PART_NAME = re.compile(rb'(?:^|[;\s])name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))', re.IGNORECASE)
 
 
@@ -33,7 +39,25 @@ def fingerprint(request: Request, without: Callable[[Any], Any] | None = None) -
     ``without`` leaves of a JSON body what counts.
     """
     kind, body = canonical_body(request, without)
-    head = f"{request.method}\0{request.path}\0{_canonical_query(request.query)}\0{kind}\0"
+    return _digest(request, without_credentials(request.query), kind, body)
+
+
+def former_fingerprint(request: Request) -> str | None:
+    """What ``fingerprint`` was in cassettes of earlier versions, or None where it is the same.
+
+    They knew fewer credentials in queries, took every ``token`` for one, and sorted the parts of a
+    multipart body that have one name by their contents.
+    """
+    kind, body = canonical_body(request)
+    if kind == "multipart":
+        content_type = header(request.headers, b"content-type") or b""
+        body = b"\n".join(sorted(_parts(content_type, request.body) or ()))
+    key = _digest(request, _FORMERLY_LEFT_OUT.sub(r"\1", request.query), kind, body)
+    return None if key == fingerprint(request) else key
+
+
+def _digest(request: Request, query: str, kind: str, body: bytes) -> str:
+    head = f"{request.method}\0{request.path}\0{_sorted_query(query)}\0{kind}\0"
     digest = sha256(head.encode("latin-1", "backslashreplace"))
     digest.update(body)
     return f"v1:{digest.hexdigest()}"
@@ -45,9 +69,10 @@ def canonical_body(
     """The kind of the body (``json``, ``multipart`` or ``raw``) and the bytes that stand for it.
 
     JSON: keys sorted, compact, UTF-8, arrays in order, ``null`` distinct from absent, a top-level
-    ``"stream": false`` equal to none. Multipart: each part's name and content hash, sorted; the
-    boundary and file names are dropped. Anything else, and what claims to be JSON or multipart
-    and cannot be read as such: the raw bytes.
+    ``"stream": false`` equal to none. Multipart: each part's name and content hash, sorted,
+    and numbered where several parts have one name, since their order is theirs; the boundary and
+    file names are dropped. Anything else, and what claims to be JSON or multipart and cannot be
+    read as such: the raw bytes.
     """
     body = request.body
     if body[:1] in (b"{", b"[") or body.lstrip()[:1] in (b"{", b"["):
@@ -56,16 +81,15 @@ def canonical_body(
             return "json", canonical
     content_type = header(request.headers, b"content-type") or b""
     if content_type.lower().startswith(b"multipart/"):
-        parts = _canonical_multipart(content_type, body)
+        parts = _parts(content_type, body)
         if parts is not None:
-            return "multipart", parts
+            return "multipart", b"\n".join(_by_name(parts))
     return "raw", body
 
 
-def _canonical_query(query: str) -> str:
-    """The query's fields sorted by name, without keys; fields of one name keep their order."""
-    fields = without_keys(query).split("&")
-    return "&".join(sorted(fields, key=lambda field: field.partition("=")[0]))
+def _sorted_query(query: str) -> str:
+    """The query's fields sorted by name; fields of one name keep their order."""
+    return "&".join(sorted(query.split("&"), key=lambda field: field.partition("=")[0]))
 
 
 def _canonical_json(body: bytes) -> bytes | None:
@@ -152,8 +176,8 @@ def _without_stream_false(value: Any) -> Any:
     return value
 
 
-def _canonical_multipart(content_type: bytes, body: bytes) -> bytes | None:
-    """One line a part, sorted: its name and its content's hash. None when it cannot be read.
+def _parts(content_type: bytes, body: bytes) -> list[bytes] | None:
+    """One line a part: its name and its content's hash. None when it cannot be read.
 
     Source: RFC 2046, section 5.1.1; RFC 7578.
     """
@@ -170,4 +194,18 @@ def _canonical_multipart(content_type: bytes, body: bytes) -> bytes | None:
         if not separator or not name:
             return None
         lines.append((name[1] or name[2] or b"") + b"\0" + sha256(content).hexdigest().encode())
-    return b"\n".join(sorted(lines))
+    return lines
+
+
+def _by_name(lines: list[bytes]) -> list[bytes]:
+    """The lines of parts, sorted by name; those of one name in their order, with their places."""
+    names = [line.partition(b"\0")[0] for line in lines]
+    total = Counter(names)
+    if len(total) == len(names):
+        return sorted(lines)
+    found: Counter[bytes] = Counter()
+    numbered = []
+    for name, line in zip(names, lines, strict=True):
+        found[name] += 1
+        numbered.append((name, line + b"#%d" % found[name] if total[name] > 1 else line))
+    return [line for _, line in sorted(numbered, key=lambda each: each[0])]

@@ -22,6 +22,7 @@ from replay_proxy.errors import (
 )
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.miss import summary
+from replay_proxy.redaction import redacted
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
 #: So many different misses are kept for a cassette; further ones are only counted.
@@ -115,7 +116,7 @@ class Journal:
             _note_miss(entry, error.as_json())
         elif isinstance(error, _UNANSWERED):
             told = {
-                "message": error.message,
+                "message": redacted(error.message),
                 "type": error.type,
                 "code": error.code,
                 "fingerprint": fingerprint(request),

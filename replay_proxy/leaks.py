@@ -15,43 +15,21 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote_to_bytes
 
 from replay_proxy.answer import answer
+from replay_proxy.answer_headers import Kind, kind_of
+from replay_proxy.credentials import HINTS, KINDS, without_credentials, without_url_credentials
 from replay_proxy.leaves import leaves
-from replay_proxy.redaction import SECRET_RESPONSE_HEADERS, STORED_REQUEST_HEADERS
+from replay_proxy.redaction import STORED_REQUEST_HEADERS
 from replay_proxy.transcript import transcript
-from replay_proxy.wire import Headers, Request, without_keys
+from replay_proxy.wire import Headers, Request
 
-_KINDS = {
-    "Anthropic key": r"sk-ant-[A-Za-z0-9_-]{20,}",
-    "OpenRouter key": r"sk-or-v1-[0-9a-f]{40,}",
-    "OpenAI key": r"sk-(?:proj-|svcacct-|admin-|None-)?[A-Za-z0-9]{3}[A-Za-z0-9_-]{17,}",
-    "OpenAI session": r"sess-[A-Za-z0-9]{40}",
-    "Google key": r"AIza[0-9A-Za-z_-]{35}",
-    "Groq key": r"gsk_[A-Za-z0-9]{40,}",
-    "xAI key": r"xai-[A-Za-z0-9]{40,}",
-    "Perplexity key": r"pplx-[A-Za-z0-9]{40,}",
-    "Hugging Face token": r"hf_[A-Za-z0-9]{30,}",
-    "GitHub token": r"gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,}",
-    "AWS access key": r"(?:AKIA|ASIA)[0-9A-Z]{16}",
-    "Slack token": r"xox[abprs]-[A-Za-z0-9-]{20,}",
-    "bearer token": r"[Bb]earer [A-Za-z0-9._~+/-]{20,}",
-    "JSON web token": r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
-    "private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----",
-    "organisation id": r"org-[A-Za-z0-9]{24}",
-    "project id": r"proj_[A-Za-z0-9]{24}",
-}
 _ANY = re.compile(
     "|".join(
         rf"(?P<k{number}>(?<![A-Za-z0-9_/+-])(?:{form})(?![A-Za-z0-9_*]))"
-        for number, form in enumerate(_KINDS.values())
+        for number, form in enumerate(KINDS.values())
     ).encode()
 )
-_NAMES = tuple(_KINDS)
-#: Each form has one of these. Texts without them need no slower look, which saves two thirds of the
-#: time of ``verify``.
-_HINTS = tuple(
-    b"sk- sess- AIza gsk_ xai- pplx- hf_ ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ AKIA ASIA xox earer "
-    b"eyJ -----BEGIN org- proj_".split()
-)
+_NAMES = tuple(KINDS)
+_HINTS = tuple(hint.encode() for hint in HINTS)
 _SHOWN = 8
 #: What ends in so few different characters is a mask, such as ``org-xxxx…``.
 _MASK = 2
@@ -72,16 +50,19 @@ class Leak:
 
 def leaks(request: Request, headers: Headers, body: bytes) -> Iterator[Leak]:
     """The credentials in a stored request and its answer's headers and body."""
-    if without_keys(request.query) != request.query:
-        yield Leak("credential in the query", "query", "")
     for side, pairs in (("request", request.headers), ("answer", headers)):
         for name, value in pairs:
             where = f"{side} header {name.decode('latin-1')}"
             if _is_secret(side, name):
                 yield Leak("header that may not be stored", where, "")
+            elif side == "answer" and _has_url_credentials(value):
+                yield Leak("credential in a URL", where, "")
             yield from _found(value, where)
     target = unquote_to_bytes(f"{request.path}?{request.query}".encode("latin-1", "replace"))
-    yield from _found(target.replace(b"/", b" "), "path")
+    seen = list(_found(target.replace(b"/", b" "), "path"))
+    yield from seen
+    if without_credentials(request.query) != request.query and not seen:
+        yield Leak("credential in the query", "query", "")
     yield from _in_request(request)
     yield from _in_answer(headers, body)
 
@@ -89,7 +70,12 @@ def leaks(request: Request, headers: Headers, body: bytes) -> Iterator[Leak]:
 def _is_secret(side: str, name: bytes) -> bool:
     if side == "request":
         return name not in STORED_REQUEST_HEADERS
-    return name in SECRET_RESPONSE_HEADERS
+    return kind_of(name) is Kind.CREDENTIAL
+
+
+def _has_url_credentials(value: bytes) -> bool:
+    text = value.decode("latin-1")
+    return without_url_credentials(text) != text
 
 
 def _in_request(request: Request) -> Iterator[Leak]:

@@ -6,6 +6,7 @@ import sys
 
 from replay_proxy.app import ReplayProxy
 from replay_proxy.errors import ReplayProxyError
+from replay_proxy.redaction import redacted
 from replay_proxy.settings import load
 
 #: With this status uvicorn's supervisor stops; any other makes it start the worker again, forever.
@@ -16,7 +17,7 @@ def _app() -> ReplayProxy:
     try:
         return ReplayProxy(load())
     except ReplayProxyError as error:
-        print(f"replay-proxy does not start: {error}", file=sys.stderr)  # noqa: T201
+        print(f"replay-proxy does not start: {redacted(str(error))}", file=sys.stderr)  # noqa: T201
         alone = multiprocessing.parent_process() is None
         raise SystemExit(2 if alone else _WORKER_STARTUP_FAILURE) from None
 

@@ -13,12 +13,13 @@ import orjson
 
 from replay_proxy.cassette import Counts, Recorded
 from replay_proxy.comparison import ABSENT, Asked, Difference
+from replay_proxy.credentials import is_secret, without_credentials
 from replay_proxy.errors import CassetteMiss, ConfigurationError
 from replay_proxy.leaves import has_many_values
 from replay_proxy.matching import Rule
-from replay_proxy.redaction import redacted
+from replay_proxy.redaction import REDACTED, is_secret_path, redacted, without_secrets
 from replay_proxy.texts import around_difference, common_ends, elements, ends
-from replay_proxy.wire import Request, without_keys
+from replay_proxy.wire import Request
 
 #: At most so many recordings are shown, and so many differences of each.
 SHOWN, DIFFERENCES = 3, 10
@@ -64,7 +65,7 @@ def explain(
     cassette has to this very request, ``candidates`` recordings that may be near. What the ``rule``
     leaves out is no difference.
     """
-    request = replace(request, query=without_keys(request.query))
+    request = replace(request, query=without_credentials(request.query))
     asked_for = Asked(request, rule.headers, rule.without)
     ranked = sorted(
         ((asked_for.similarity(each.request), each) for each in candidates),
@@ -112,19 +113,30 @@ def summary(request: Request) -> dict[str, str | None]:
     asked = body.get("messages", body.get("input", body.get("prompt")))
     return {
         "method": request.method,
-        "path": request.path,
-        "model": model if isinstance(model, str) else None,
+        "path": redacted(request.path),
+        "model": _shortened(model) if isinstance(model, str) else None,
         "last_message": _shortened(_last_text(asked)) if asked else None,
     }
 
 
 def described(difference: Difference) -> dict[str, str]:
     """A difference, JSON-ready; ``recorded`` or ``asked`` is missing where it has no such leaf."""
-    before, now = _both_shown(difference.recorded, difference.asked)
-    shown = {"path": difference.path}
+    path = difference.path
+    before, now = _both_shown(
+        _allowed(difference, difference.recorded), _allowed(difference, difference.asked)
+    )
+    shown = {"path": redacted(path)}
     shown |= {} if difference.recorded is ABSENT else {"recorded": before}
     shown |= {} if difference.asked is ABSENT else {"asked": now}
     return shown
+
+
+def _allowed(difference: Difference, value: Any) -> Any:
+    """What may be shown of a side; old recordings hold queries with credentials."""
+    if difference.path == "query" and isinstance(value, str):
+        return without_credentials(value)
+    secret = is_secret(difference.label) or is_secret_path(difference.path, value)
+    return REDACTED if secret else value
 
 
 def _reason(counts: Counts | None, answers: int, near: Sequence[Any]) -> str:
@@ -142,7 +154,9 @@ def _near(
 ) -> dict[str, Any]:
     """One near recording, JSON-ready; ``match_ignore`` is what would make it the same."""
     paths = [each.path for each in found]
-    ignorable = 0 < len(paths) <= DIFFERENCES and all(path.startswith("$") for path in paths)
+    ignorable = 0 < len(paths) <= DIFFERENCES and all(
+        path.startswith("$") and redacted(path) == path for path in paths
+    )
     if ignorable:
         try:
             wider = rule.and_ignoring(paths)
@@ -209,15 +223,16 @@ def _shown(value: Any) -> str:
         return f"{{…}} ({len(value):,} members)"
     if isinstance(value, list) and value:
         return elements(value, 0, _shown)
-    return _shortened(json.dumps(value, default=str, ensure_ascii=False))
+    return _shortened(value)
 
 
 def _shortened(value: Any) -> str:
     try:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if not isinstance(value, str):
+            value = json.dumps(without_secrets(value), default=str, ensure_ascii=False)
     except RecursionError:
-        text = "(nested too deep)"
-    text = redacted(text[:4000]) + ("…" if len(text) > 4000 else "")
+        value = "(nested too deep)"
+    text = redacted(value[:4000]) + ("…" if len(value) > 4000 else "")
     if len(text) > _VALUE_CHARS:
         half = _VALUE_CHARS // 2
         text = f"{text[:half]} … {text[-half:]}"

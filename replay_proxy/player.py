@@ -12,7 +12,7 @@ from functools import partial
 from replay_proxy.aside import Aside
 from replay_proxy.cassette import Cassette, Interaction
 from replay_proxy.errors import InvalidTarget, RedirectRefused, ReplayProxyError
-from replay_proxy.fingerprint import fingerprint
+from replay_proxy.fingerprint import fingerprint, former_fingerprint
 from replay_proxy.matching import Rule
 from replay_proxy.miss import explain
 from replay_proxy.target import flaw, leads_away
@@ -71,6 +71,8 @@ class Player:
         start_s = self._clock.now_s()
         key = self._rule.key(request)
         interaction = await self._cassette.take(key)
+        if interaction is None and (former := _former(request, self._rule)) is not None:
+            interaction = await self._cassette.take(former)
         if interaction is None:
             return await self._otherwise.handle(request)
         if away := leads_away(interaction.status, interaction.headers):
@@ -108,6 +110,14 @@ async def _instant(interaction: Interaction) -> AsyncGenerator[bytes]:
             await asyncio.sleep(0)
         yield body[start:end]
         start = end
+
+
+def _former(request: Request, rule: Rule) -> str | None:
+    """The key of the request in a cassette of an earlier version, if it was another one then.
+
+    Under a rule that is not exact the keys of all recordings are made anew.
+    """
+    return former_fingerprint(request) if rule.exact else None
 
 
 def _replayed(headers: Headers, *, instant: bool) -> tuple[Headers, Headers]:
@@ -170,6 +180,8 @@ class Refuse:
         key = fingerprint(request)
         counts = await self._cassette.counts()
         answers = await self._cassette.answers(self._rule.key(request))
+        if not answers and (former := _former(request, self._rule)) is not None:
+            answers = await self._cassette.answers(former)
         near = [] if answers else await self._cassette.near(request)
         explanation = partial(
             explain,

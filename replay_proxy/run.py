@@ -18,8 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+from replay_proxy.credentials import is_secret
 from replay_proxy.errors import ReplayProxyError
-from replay_proxy.redaction import redacted
+from replay_proxy.redaction import REDACTED, redacted
 from replay_proxy.server import Server, client_environment
 from replay_proxy.settings import Settings
 from replay_proxy.verdict import Outcome, document, exit_code, junit, text
@@ -68,7 +69,7 @@ class Run:
         if report is None:
             lost = f"The proxy ended before it gave its report. It wrote:\n{server.log}"
             return _failed(lost, exit_code(Outcome((), code, {})) or NO_PROXY)
-        shown = [_without_keys(word, environment) for word in self.command]
+        shown = _without_keys(self.command, environment)
         return self._tell(Outcome(shown, code, report["cassettes"], self.fail_unused))
 
     def _ask(self, server: Server) -> Any:
@@ -187,11 +188,15 @@ def _without_contradiction(options: Mapping[str, str]) -> dict[str, str]:
     return dict(options)
 
 
-def _without_keys(word: str, environment: Mapping[str, str]) -> str:
-    """A word of the command line without the keys that stand in it."""
-    for key in filter(None, map(environment.get, _KEYS)):
-        word = word.replace(key, "[redacted]")
-    return redacted(word)
+def _without_keys(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """The words of a command line without the keys in them, and those after ``--api-key``."""
+    shown = []
+    for before, word in zip(("", *command), command, strict=False):
+        for key in filter(None, map(environment.get, _KEYS)):
+            word = word.replace(key, REDACTED)
+        is_value = before.startswith("-") and "=" not in before and not word.startswith("-")
+        shown.append(REDACTED if is_value and is_secret(before) else redacted(word))
+    return shown
 
 
 def _in_foreground() -> bool:

@@ -7,7 +7,6 @@ Our own types, with bytes inside: no framework's and no HTTP client's object cro
 border, so each of them can be changed in one file. Nothing in here waits or does I/O.
 """
 
-import re
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,12 +29,6 @@ HOP_BY_HOP = frozenset(
         b"transfer-encoding",
         b"upgrade",
     }
-)
-
-
-#: A field of a query that carries a credential, such as ``?api-key=…`` or a signature.
-_KEY_FIELD = re.compile(
-    r"((?:^|&)(?:api[-_]?key|key|access[-_]token|token|sig|signature)=)[^&]*", re.IGNORECASE
 )
 
 
@@ -157,14 +150,6 @@ def header(headers: Headers, name: bytes) -> bytes | None:
         if key == name:
             return value
     return None
-
-
-def without_keys(query: str) -> str:
-    """The query with the values of fields that carry a credential left out.
-
-    It is what is stored and what counts: the same request with another key is the same request.
-    """
-    return _KEY_FIELD.sub(r"\1", query)
 
 
 def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:

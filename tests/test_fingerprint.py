@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from replay_proxy.fingerprint import canonical_body, fingerprint
+from replay_proxy.fingerprint import canonical_body, fingerprint, former_fingerprint
 from replay_proxy.wire import Headers, Request
 
 CHAT = "/v1/chat/completions"
@@ -616,7 +616,7 @@ def is_apart(boundary: str, parts: list[Part]) -> bool:
 @given(parts_, boundaries, boundaries, st.data())
 @example(PARTS, ("X", False), ("----WebKitFormBoundary7MA4YWxkTrZu0gW", False), None)
 @example(PARTS, ("X", False), ("=_Part_1 (2):3/4?5", True), None)
-def test_boundaries_file_names_and_the_order_of_parts_do_not_count(
+def test_boundaries_file_names_and_the_order_of_parts_of_different_names_do_not_count(
     parts: list[Part],
     one: tuple[str, bool],
     other: tuple[str, bool],
@@ -628,8 +628,43 @@ def test_boundaries_file_names_and_the_order_of_parts_do_not_count(
         for number, (name, file_name, content) in enumerate(parts)
     ]
     again = data.draw(st.permutations(renamed)) if data else renamed[::-1]
+    places = {name: iter([part for part in renamed if part[0] == name]) for name, _, _ in renamed}
+    again = [next(places[name]) for name, _, _ in again]
     assert fingerprint(form(parts, one[0], quoted=one[1])) == fingerprint(
         form(again, other[0], quoted=other[1])
+    )
+
+
+@given(st.lists(contents, min_size=2, max_size=5), st.data())
+@example([b"a", b"b"], None)
+def test_the_order_of_parts_of_one_name_counts(
+    images: list[bytes], data: st.DataObject | None
+) -> None:
+    other = data.draw(st.permutations(images)) if data else images[::-1]
+    assume(other != images)
+    one, two = ([PARTS[0], *(("image[]", "i", each) for each in turn)] for turn in (images, other))
+    assume(is_apart("X", one))
+    assert fingerprint(form(one)) != fingerprint(form(two))
+
+
+@given(parts_, boundaries)
+def test_only_parts_of_one_name_have_another_key_than_before(
+    parts: list[Part], boundary: tuple[str, bool]
+) -> None:
+    assume(is_apart(boundary[0], parts))
+    names = [name for name, _, _ in parts]
+    request = form(parts, boundary[0], quoted=boundary[1])
+    former = former_fingerprint(request)
+    assert (former is None) == (len(set(names)) == len(names))
+    if former is not None:
+        turned = form(parts[::-1], boundary[0], quoted=boundary[1])
+        assert former == former_fingerprint(turned) != fingerprint(turned)
+
+
+def test_the_former_key_of_several_parts_of_one_name_is_that_of_earlier_versions() -> None:
+    parts: list[Part] = [("image[]", "1", b"one"), ("image[]", "2", b"two"), PARTS[0]]
+    assert former_fingerprint(form(parts)) == (
+        "v1:e541f63b11438e623f1c1cfe73a904b5650804f516c67ad9bfb8d915096ff263"
     )
 
 

@@ -18,6 +18,7 @@ PACKAGE = Path(replay_proxy.__file__).parent
 #: From the top. A part is a module or a package of its name; those of one layer do not import
 #: each other.
 LAYERS = {
+    "0 names": ("credentials",),
     "0 rules of HTTP": ("target",),
     "0 words": ("errors", "aside", "wire", "texts", "sse", "events", "timeline", "settings"),
     "1 rules": ("budget", "redaction", "fingerprint", "provenance", "ending", "answer", "conduct"),
@@ -43,6 +44,7 @@ LAYERS = {
 }
 #: Modules that belong to a part of another name.
 BELONGS_TO = {
+    "answer_headers": "redaction",
     "answer_reader": "upstream",
     "chunk_stream": "upstream",
     "chunk_transport": "upstream",

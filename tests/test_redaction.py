@@ -1,6 +1,5 @@
 """What is stored of a request and of an answer: no secret, whatever it is called."""
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -137,17 +136,16 @@ def test_no_secret_response_header_is_stored_however_it_is_spelled(
     assert not {name.lower() for name, _ in stored} & set(ACCOUNT)
 
 
-NAMES_AN_ACCOUNT = re.compile(rb"organi[sz]ation(-id)?$|project(-id)?$|api-?key|cookie|secret")
-
-
-@given(headers_)
-def test_every_other_response_header_is_stored_as_it_came(
-    headers: list[tuple[bytes, bytes]],
-) -> None:
-    arrived = end_to_end(headers)
-    assert stored_response_headers(arrived) == tuple(
-        pair for pair in arrived if pair[0] not in ACCOUNT and not NAMES_AN_ACCOUNT.search(pair[0])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(KEPT_OF_ANSWERS), st.text("abc 123:/", max_size=15)), max_size=10
     )
+)
+def test_every_other_response_header_is_stored_as_it_came(
+    headers: list[tuple[bytes, str]],
+) -> None:
+    arrived = tuple((name, value.encode()) for name, value in headers)
+    assert stored_response_headers(arrived) == arrived
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,12 @@ from rich.console import RenderableType
 from replay_proxy.answer import answer
 from replay_proxy.cassette import Interaction
 from replay_proxy.errors import ConfigurationError
+from replay_proxy.redaction import (
+    redacted,
+    stored_request,
+    stored_response_headers,
+    without_secrets,
+)
 from replay_proxy.store.archive import Archive
 from replay_proxy.tape_tools import words
 from replay_proxy.transcript import Transcript, transcript
@@ -55,13 +61,13 @@ def show(
         "request": {
             "method": found.request.method,
             "path": found.request.path,
-            "query": found.request.query,
-            "headers": _pairs(found.request.headers),
+            "query": stored_request(found.request).query,
+            "headers": _pairs(stored_request(found.request).headers),
             **_body(found.request.body),
         },
         "answer": {
             "status": found.status,
-            "headers": _pairs(found.headers),
+            "headers": _pairs(stored_response_headers(found.headers)),
             **_body(found.body),
             **_said(said),
         },
@@ -128,7 +134,7 @@ def _said(said: Transcript) -> dict[str, Any]:
 
 
 def _shown(found: Interaction, said: Transcript) -> list[RenderableType]:
-    request, timeline = found.request, found.timeline
+    request, timeline = stored_request(found.request), found.timeline
     target = f"{request.path}?{request.query}" if request.query else request.path
     lines = [
         f"interaction {found.id}, recorded {words.moment(request.arrived_us)}",
@@ -140,7 +146,7 @@ def _shown(found: Interaction, said: Transcript) -> list[RenderableType]:
         _readable(request.body),
         "",
         f"< {found.status}",
-        *(f"< {name}: {value}" for name, value in _pairs(found.headers)),
+        *(f"< {name}: {value}" for name, value in _pairs(stored_response_headers(found.headers))),
         "",
         *([f"(reasoning) {said.reasoning}"] if said.reasoning else []),
         *([said.text] if said.text else []),
@@ -151,15 +157,16 @@ def _shown(found: Interaction, said: Transcript) -> list[RenderableType]:
         f"head after {_ms(timeline.head_us)}, whole after {_ms(timeline.total_us)}",
     ]
     chunks = list(timeline.chunks(found.body))
+    text = redacted("\n".join(lines))
     if len(chunks) < 2:
-        return ["\n".join(lines)]
+        return [text]
     table = words.Rows(*_CHUNK, numbers=_CHUNK)
     before_us = 0
     for number, (offset_us, chunk) in enumerate(chunks[:SHOWN_CHUNKS], start=1):
         table.add(str(number), _ms(offset_us), f"+{_ms(offset_us - before_us)}", str(len(chunk)))
         before_us = offset_us
     more = len(chunks) - SHOWN_CHUNKS
-    return ["\n".join(lines), table, *([f"… and {more:,} more chunks"] if more > 0 else [])]
+    return [text, table, *([f"… and {more:,} more chunks"] if more > 0 else [])]
 
 
 def _facts(said: Transcript) -> list[str]:
@@ -172,9 +179,9 @@ def _facts(said: Transcript) -> list[str]:
 
 
 def _readable(body: bytes) -> str:
-    """JSON indented, other text as it is, of anything else its size."""
+    """JSON indented, other text, without credentials; of anything else its size."""
     try:
-        return json.dumps(json.loads(body), ensure_ascii=False, indent=2)
+        return json.dumps(without_secrets(json.loads(body)), ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):
         pass
     try:

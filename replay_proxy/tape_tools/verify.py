@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from replay_proxy.errors import CassetteMissing, StoreError
-from replay_proxy.fingerprint import fingerprint
+from replay_proxy.fingerprint import fingerprint, former_fingerprint
 from replay_proxy.leaks import leaks
 from replay_proxy.store import statements
 from replay_proxy.store.archive import Archive
@@ -104,7 +104,7 @@ def _findings(row: Row, takes: set[int]) -> Iterator[dict[str, Any]]:
         if (away := leads_away(interaction.status, interaction.headers)) is not None:
             yield _finding("address", number, f"the answer sends its client to {away!r}")
         made = fingerprint(request)
-        if made != row["fingerprint"]:
+        if row["fingerprint"] not in (made, former_fingerprint(request)):
             yield _finding("fingerprint", number, f"the request gives {made}")
         if not is_intact(row):
             yield _finding("checksum", number, f"it is {checksum(row)}, not {row['checksum']}")

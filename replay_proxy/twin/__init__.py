@@ -21,6 +21,8 @@ from typing import Any
 import orjson
 
 from replay_proxy.cassette import Interaction, Take
+from replay_proxy.credentials import without_credentials
+from replay_proxy.redaction import stored_response_headers
 from replay_proxy.sse import event_ends
 from replay_proxy.twin.reading import VERSION, read
 from replay_proxy.wire import header
@@ -46,6 +48,9 @@ def take_line(take: Take) -> bytes:
 def interaction_lines(take_id: int, interaction: Interaction) -> bytes:
     """The lines of an interaction."""
     request, timeline = interaction.request, interaction.timeline
+    # Cassettes of earlier versions hold credentials that were not known as such.
+    query = without_credentials(request.query)
+    request_headers, headers = map(stored_response_headers, (request.headers, interaction.headers))
     lines = [
         _line(
             {
@@ -55,16 +60,16 @@ def interaction_lines(take_id: int, interaction: Interaction) -> bytes:
                 "arrived_us": request.arrived_us,
                 "method": request.method,
                 "path": request.path,
-                "query": request.query,
+                "query": query,
                 "status": interaction.status,
                 "head_us": timeline.head_us,
                 "total_us": timeline.total_us,
             }
         )
     ]
-    lines += [_line({"request_header": _texts(pair)}) for pair in request.headers]
+    lines += [_line({"request_header": _texts(pair)}) for pair in request_headers]
     lines += [_line(piece) for piece in _pieces("request", request.body)]
-    lines += [_line({"header": _texts(pair)}) for pair in interaction.headers]
+    lines += [_line({"header": _texts(pair)}) for pair in headers]
     media_type = (header(interaction.headers, b"content-type") or b"").lower()
     events = media_type.startswith(b"text/event-stream")
     for offset_us, chunk in timeline.chunks(interaction.body):

@@ -15,8 +15,10 @@ from typing import Any
 import orjson
 
 from replay_proxy.cassette import Interaction, Take
+from replay_proxy.credentials import without_credentials
 from replay_proxy.errors import ImportRefused
 from replay_proxy.fingerprint import fingerprint
+from replay_proxy.redaction import stored_response_headers
 from replay_proxy.target import flaw
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request
@@ -136,8 +138,8 @@ class _Begun:
         request = Request(
             method=head["method"],
             path=head["path"],
-            query=head["query"],
-            headers=tuple(self.request_headers),
+            query=without_credentials(head["query"]),
+            headers=stored_response_headers(tuple(self.request_headers)),
             body=b"".join(self.request),
             arrived_us=head["arrived_us"],
         )
@@ -152,7 +154,7 @@ class _Begun:
             fingerprint=fingerprint(request),
             request=request,
             status=head["status"],
-            headers=tuple(self.headers),
+            headers=stored_response_headers(tuple(self.headers)),
             body=b"".join(self.answer),
             timeline=timeline,
         )

@@ -1,0 +1,130 @@
+"""Credentials as clients and issuers send them, each with a value of its own to look for."""
+
+import json
+from collections.abc import Iterable
+from itertools import count
+
+_numbers = count(100)
+
+
+def _value() -> str:
+    """A credential that no form gives away: only the name of its field tells."""
+    return f"pLaNtEd{next(_numbers)}ZqXw81vK"
+
+
+def _each(names: str) -> list[tuple[str, str]]:
+    return [(name, _value()) for name in names.split()]
+
+
+#: Headers of requests: none but an allow-list is stored.
+REQUEST_HEADERS = _each(
+    """
+    authorization proxy-authorization api-key x-api-key ocp-apim-subscription-key x-goog-api-key
+    cookie openai-organization openai-project x-amz-security-token cf-access-client-secret
+    helicone-auth x-portkey-api-key idempotency-key referer x-auth-token x-custom
+    """
+)
+#: Fields of queries, percent-spelt and otherwise.
+QUERY_FIELDS = _each(
+    """
+    key api-key api_key apikey apiKey APIKEY x-api-key X-API-Key subscription-key
+    Ocp-Apim-Subscription-Key subscription_key access_token accessToken auth_token id_token
+    refresh_token session_token token code sig signature Signature X-Amz-Signature
+    X-Amz-Credential X-Amz-Security-Token X-Goog-Signature X-Goog-Credential AWSAccessKeyId
+    client_secret clientSecret secret password passwd auth authorization Authorization bearer jwt
+    organization organization_id org_id project project_id openai-project x-functions-key
+    api%2Dkey api%5Fkey %61pi_key api%2dKEY subscription%2Dkey x%2Dapi%2Dkey client%5Fsecret
+    access%5Ftoken X%2DAmz%2DSignature %74oken api%252Dkey headers[authorization] auth[api_key]
+    auth%5Bkey%5D user_key app_key secret_key oauth_token oauth_signature connection_secret
+    """
+)
+#: Headers of answers, by issuer.
+ANSWER_HEADERS = _each(
+    """
+    set-cookie set-cookie2 authorization proxy-authentication-info authentication-info api-key
+    x-api-key apikey x-auth-token x-access-token x-refresh-token x-id-token x-session-token
+    x-session-id x-csrf-token x-xsrf-token ocp-apim-subscription-key x-functions-key
+    x-ms-token-aad-access-token x-ms-client-principal x-ms-authorization-auxiliary
+    x-amz-security-token x-amzn-oidc-data x-amzn-oidc-accesstoken x-amzn-oidc-identity
+    x-goog-api-key x-goog-iam-authorization-token x-vault-token private-token x-gitlab-token
+    x-github-token x-shopify-access-token cf-access-jwt-assertion cf-access-token
+    cf-access-client-secret x-forwarded-access-token x-auth-request-access-token
+    x-auth-request-user x-auth-request-email x-forwarded-user x-user-id x-account-id x-tenant-id
+    x-org-id openai-organization openai-project anthropic-organization-id x-consumer-username
+    x-credential-identifier helicone-auth x-portkey-api-key x-litellm-key x-hub-signature-256
+    llm_provider-openai-organization llm_provider-set-cookie x-client-secret x-password dpop
+    dd-api-key xi-api-key x-rapidapi-proxy-secret x-jwt x-bearer x-ticket openai-ephemeral-user-id
+    x-nobody-knows-this
+    """
+)
+#: URLs in headers of answers: the header is kept, and what signs it is not.
+ANSWER_URLS = [
+    (name, form.replace("*", value), value)
+    for name, form in (
+        ("location", "https://files.example/a?se=2026&sig=*&sp=r"),
+        ("location", "/v1/files/f/content?X-Amz-Date=1&X-Amz-Signature=*"),
+        ("location", "https://app.example/#access_token=*&state=1"),
+        ("location", "https://user:*@files.example/a"),
+        ("location", "https://x.example/?api%2Dkey=*"),
+        ("location", "https://x.example/?next=https%3A%2F%2Fy.example%2F%3Fsig%3D*"),
+        ("content-location", "/v1/a?token=*"),
+        ("operation-location", "https://x.example/operations/1?subscription-key=*"),
+        ("link", '<https://x.example/?page=2&api_key=*>; rel="next"'),
+        ("refresh", "5; url=https://x.example/?auth=*"),
+        ("x-upload-url", "https://x.example/?upload_token=*"),
+    )
+    for value in (_value(),)
+]
+#: Fields of bodies: a member, with the JSON in which it stands.
+_FIELDS = _each(
+    """
+    api_key apiKey openai_api_key authorization Authorization access_token auth_token client_secret
+    password secret private_key aws_secret_access_key bearer cookie session_token connection_secret
+    """
+)
+BODY_VALUES = [value for _, value in _FIELDS]
+_HEADERS = _each("X-Anything Authorization X-Tenant")
+_PAIRED, _IN_TEXT, _IN_JSON, _IN_URL, _IN_HEADER, _TOKEN = (_value() for _ in range(6))
+BODY_VALUES += [value for _, value in _HEADERS]
+BODY_VALUES += [_PAIRED, _IN_TEXT, _IN_JSON, _IN_URL, _IN_HEADER, _TOKEN]
+
+
+def body(question: str) -> dict[str, object]:
+    """A request whose fields hold credentials; its question is the last message's text."""
+    return {
+        "model": "gpt-5",
+        "messages": [
+            {
+                "role": "user",
+                "content": f'{question} {{"api_key": "{_IN_JSON}"}} OPENAI_API_KEY={_IN_TEXT} '
+                f"https://x.example/?sig={_IN_URL} X-Api-Key: {_IN_HEADER}",
+            }
+        ],
+        "tools": [
+            {
+                "type": "mcp",
+                "server_label": "s",
+                "authorization": _FIELDS[3][1],
+                "headers": dict(_HEADERS),
+            },
+            {"type": "x", "settings": [{"name": "x-api-key", "value": _PAIRED}]},
+        ],
+        "extra": dict(_FIELDS),
+        "token": _TOKEN,
+        "metadata": {f"same{number}": number for number in range(60)},
+    }
+
+
+def without_values(asked: dict[str, object]) -> dict[str, object]:
+    """The same request with other credentials: every one of them differs."""
+    text = json.dumps(asked)
+    for value in BODY_VALUES:
+        text = text.replace(value, value.lower())
+    changed: dict[str, object] = json.loads(text)
+    return changed
+
+
+def found(values: Iterable[str], content: bytes) -> list[str]:
+    """The values that stand in some bytes, in either case."""
+    lowered = content.lower()
+    return [value for value in values if value.lower().encode() in lowered]
