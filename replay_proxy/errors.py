@@ -18,6 +18,7 @@
     │   └── NotImplementedByDummy   501
     ├── StoreError                  an answer could not be read or kept: 500
     │   ├── CassetteMissing         there is no such cassette
+    │   ├── CassetteInUse           another process has locked it: 503
     │   ├── CassetteDamaged         there is a file, and it cannot be trusted
     │   └── RedirectRefused         the answer would send its client to another server
     ├── ConnectionDropped           a fault ends the client's connection
@@ -186,6 +187,13 @@ class CassetteMissing(StoreError):
     """There is no cassette of this name."""
 
     code = "no_cassette"
+
+
+class CassetteInUse(StoreError):
+    """Another process keeps the cassette locked for longer than a request waits."""
+
+    status = 503
+    code = "cassette_in_use"
 
 
 class CassetteDamaged(StoreError):

@@ -188,4 +188,5 @@ def _open_store(settings: Settings, rule: Rule) -> Store:
         store.prepare()
     else:
         store.require(settings.cassette if settings.named("cassette") else None)
+    store.open(settings.cassette)
     return store

@@ -5,15 +5,17 @@ not known here.
 """
 
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from replay_proxy.aside import Aside
-from replay_proxy.errors import CassetteMissing, StoreError
+from replay_proxy.errors import CassetteInUse, CassetteMissing, StoreError
 from replay_proxy.matching import Rule
 from replay_proxy.settings import Repeats
 from replay_proxy.store.kept import Kept
 from replay_proxy.store.keys import Keys
+from replay_proxy.store.patience import Patience, insist
 from replay_proxy.store.positions import open_positions, run_name
 from replay_proxy.store.readers import Readers
 from replay_proxy.store.takes import Recording, newest_take
@@ -47,6 +49,7 @@ class Store:
         self._readers = Readers()
         self._kept = Kept()
         self._aside = Aside()
+        self._patience = Patience()
         self._keys = None if self._rule.exact else Keys()
         self._tapes: dict[str, Tape] = {}
         self._recording = Recording(run_name())
@@ -68,10 +71,16 @@ class Store:
             rule=self._rule,
             keys=self._keys,
             aside=self._aside,
+            patience=self._patience,
         )
-        tape.check()
+        with suppress(CassetteInUse):  # Its first request waits, and opens it.
+            tape.check()
         self._tapes[name] = tape
         return tape
+
+    def open(self, name: str) -> None:
+        """Open a cassette before anybody asks for it. Raises ``StoreError``."""
+        insist(self.cassette(name).check)
 
     def offset_us(self) -> int:
         """The wall clock less the steady one; where something is recorded, as all workers see it.

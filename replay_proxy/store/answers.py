@@ -14,6 +14,7 @@ from replay_proxy.matching import Rule
 from replay_proxy.store import statements
 from replay_proxy.store.files import ERRORS, open_to_read, trouble
 from replay_proxy.store.keys import Entry, Keys
+from replay_proxy.store.patience import insist_aside
 from replay_proxy.store.readers import Readers
 from replay_proxy.store.rows import to_recorded
 
@@ -116,14 +117,14 @@ class ByRule:
 
     async def _read(self) -> None:
         try:
-            await asyncio.to_thread(self._put_all)
+            await insist_aside(self._put_all)
             self._is_read = True
         finally:
             self._reading = None
 
     def _put_all(self) -> None:
         try:
-            with closing(open_to_read(self._path)) as connection:
+            with closing(open_to_read(self._path, busy_ms=0)) as connection:
                 rows = connection.execute(statements.ALL_REQUESTS)
                 while (some := rows.fetchmany(_BATCH)) and not self._keys.closed:
                     self._keys.put(self._path, [self._entry(row) for row in some])

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from replay_proxy.errors import CassetteDamaged, StoreError
+from replay_proxy.errors import CassetteDamaged, CassetteInUse, StoreError
 from replay_proxy.store.schema import check_schema, defend
 from replay_proxy.store.statements import APPLICATION_ID, SCHEMA_VERSION
 
@@ -76,16 +76,21 @@ def open_to_write(path: Path, *, busy_ms: int = _BUSY_MS) -> sqlite3.Connection:
         raise trouble(path, error) from error
 
 
-def open_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that can only read. Raises ``CassetteDamaged``, ``StoreError``."""
+def open_to_read(path: Path, *, busy_ms: int = _BUSY_MS) -> sqlite3.Connection:
+    """A connection that can only read, and waits so long for others.
+
+    Raises ``CassetteDamaged``, ``CassetteInUse``, ``StoreError``.
+    """
     _refuse_empty(path)
     _recover(path)
     try:
         try:
-            with _closed_on_failure(_connect(path, "ro")) as connection:
+            with _closed_on_failure(_connect(path, "ro", busy_ms=busy_ms)) as connection:
                 _check(connection, path)
                 return connection
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if _is_in_use(error):
+                raise
             # A recorder's file on a read-only disk: nobody can be writing to it.
             for left in _unfinished(path):
                 raise StoreError(
@@ -137,7 +142,7 @@ def trouble(path: Path, error: Exception) -> StoreError:
     # The sqlite3 module has errors of its own, without SQLite's code.
     code = getattr(error, "sqlite_errorcode", None)
     if _is_in_use(error):
-        return StoreError(
+        return CassetteInUse(
             f"Cassette {path} is in use by another process: {cause}. Wait until it has done, or "
             "end it, and do the same again."
         )

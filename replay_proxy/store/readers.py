@@ -15,7 +15,10 @@ OPEN_CASSETTES = 64
 
 
 class Readers:
-    """Runs queries on cassettes by their path, on the thread that made it."""
+    """Runs queries on cassettes by their path, on the thread that made it.
+
+    They never wait for a lock: ``CassetteInUse`` is for ``Patience``.
+    """
 
     def __init__(self) -> None:
         self._open: OrderedDict[Path, sqlite3.Connection] = OrderedDict()
@@ -55,7 +58,7 @@ class Readers:
                 return []
             if len(self._open) >= OPEN_CASSETTES:
                 self._open.popitem(last=False)[1].close()
-            connection = open_to_read(path)
+            connection = open_to_read(path, busy_ms=0)
             connection.row_factory = sqlite3.Row
             self._open[path] = connection
             self._numbers[path] = next(self._opened)

@@ -24,6 +24,7 @@ from replay_proxy.store.answers import Answers, ByFingerprint, ByRule
 from replay_proxy.store.files import damaged
 from replay_proxy.store.kept import Kept
 from replay_proxy.store.keys import Keys
+from replay_proxy.store.patience import Patience
 from replay_proxy.store.positions import Positions
 from replay_proxy.store.readers import Readers
 from replay_proxy.store.rows import Row, from_row, to_recorded, to_row
@@ -60,6 +61,7 @@ class Tape:
         rule: Rule,
         keys: Keys | None,
         aside: Aside,
+        patience: Patience,
     ) -> None:
         self.name = name
         self._path = path
@@ -69,6 +71,7 @@ class Tape:
         self._positions = positions
         self._repeats = repeats
         self._aside = aside
+        self._patience = patience
         self._counted: tuple[tuple[int, int], Counts] | None = None
         #: How often the answers were told of a recording, which is after its commit.
         self._added = 0
@@ -76,15 +79,12 @@ class Tape:
 
     def check(self) -> None:
         """Raise ``StoreError`` if there is a file that cannot be used."""
-        self._read("SELECT 1")
+        self._readers.read(self._path, "SELECT 1")
 
     async def take(self, key: str) -> Interaction | None:
         """The next answer to this key; see ``Cassette.take``."""
         await self._answers.ready()
-        with self._readers.one_state(self._path):
-            version = self._readers.version(self._path), self._added
-            known = self._kept.get(self._path, key, version)
-            return known if known is not None else self._look_up(key, version)
+        return await self._patience.run(self._path, partial(self._take, key))
 
     async def add(self, interaction: Interaction) -> int:
         """Commit an interaction; see ``Cassette.add``."""
@@ -115,14 +115,14 @@ class Tape:
     async def answers(self, key: str) -> int:
         """How many answers there are; see ``Cassette.answers``."""
         await self._answers.ready()
-        return self._answers.count(key)
+        return await self._patience.run(self._path, partial(self._answers.count, key))
 
     async def near(self, request: Request) -> list[Recorded]:
         """Requests that share the most features, the rarer the more; see ``Cassette.near``."""
         votes: defaultdict[int, float] = defaultdict(float)
         words = partial(features_to_look_up, request)
         for feature in await self._aside.run(words, len(request.body)):
-            found = self._read(statements.NEAR, {"feature": f'"{feature}"', "limit": COMMON})
+            found = await self._read(statements.NEAR, {"feature": f'"{feature}"', "limit": COMMON})
             for row in found:
                 votes[row[0]] += 1 / len(found)
         near: dict[str, Recorded] = {}
@@ -130,11 +130,11 @@ class Tape:
         for number in heapq.nlargest(10 * CANDIDATES, votes, key=votes.__getitem__):
             named = {"id": number}
             # There is no row for one that an older version has deleted.
-            for fingerprint, length in self._read(statements.READ_REQUEST_SIZE, named):
+            for fingerprint, length in await self._read(statements.READ_REQUEST_SIZE, named):
                 if fingerprint not in near and length <= largest:
-                    (row,) = self._read(statements.READ_REQUEST, named)
-                    near[fingerprint] = to_recorded(dict(row))
-                    size += length
+                    for row in await self._read(statements.READ_REQUEST, named):
+                        near[fingerprint] = to_recorded(dict(row))
+                        size += length
             if len(near) == CANDIDATES or size > CANDIDATE_BYTES:
                 break
         return list(near.values())
@@ -146,28 +146,38 @@ class Tape:
     async def unused(self, used: Collection[int]) -> list[int]:
         """What nobody asked for; see ``Cassette.unused``."""
         await self._answers.ready()
-        return [number for number in self._answers.current() if number not in used]
+        current = await self._patience.run(self._path, self._answers.current)
+        return [number for number in current if number not in used]
 
     async def recorded(self, ids: Sequence[int]) -> list[Recorded]:
         """The requests of these; see ``Cassette.recorded``."""
-        rows = [self._read(statements.READ_REQUEST, {"id": number}) for number in ids]
+        rows = [await self._read(statements.READ_REQUEST, {"id": number}) for number in ids]
         return [to_recorded(dict(row[0])) for row in rows if row]
 
     async def body(self, interaction: int) -> bytes:
         """An answer's body; see ``Cassette.body``."""
-        rows = self._read(statements.READ_INTERACTION, {"id": interaction})
+        rows = await self._read(statements.READ_INTERACTION, {"id": interaction})
         return bytes(rows[0]["body"]) if rows else b""
 
     async def counts(self) -> Counts | None:
         """How much there is; see ``Cassette.counts``."""
+        return await self._patience.run(self._path, self._count)
+
+    def _count(self) -> Counts | None:
         version = self._readers.version(self._path)
         if version is None:
             return None
         # Counting reads a whole index: once, and again when something was committed.
         if self._counted is None or self._counted[0] != version:
-            counts = Counts(*self._read(statements.COUNT_INTERACTIONS)[0])
+            counts = Counts(*self._readers.read(self._path, statements.COUNT_INTERACTIONS)[0])
             self._counted = version, counts
         return self._counted[1]
+
+    def _take(self, key: str) -> Interaction | None:
+        with self._readers.one_state(self._path):
+            version = self._readers.version(self._path), self._added
+            known = self._kept.get(self._path, key, version)
+            return known if known is not None else self._look_up(key, version)
 
     def _look_up(self, key: str, version: Hashable) -> Interaction | None:
         first = self._answers.some(key, 0, 2)
@@ -183,16 +193,17 @@ class Tape:
             if not nth:
                 return None
             answer = nth[0]
-        rows = self._read(statements.READ_INTERACTION, {"id": answer})
+        rows = self._readers.read(self._path, statements.READ_INTERACTION, {"id": answer})
         if not rows:
             return None  # A rule's keys do not hear of what somebody else has deleted.
         try:
-            interaction = from_row(rows[0])
+            interaction = from_row(dict(rows[0]))
         except ValueError as error:
             raise damaged(self._path, f"interaction {answer}: {error}") from error
         if not repeats:
             self._kept.put(self._path, key, version, interaction)
         return interaction
 
-    def _read(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Any]:
-        return self._readers.read(self._path, sql, parameters)
+    async def _read(self, sql: str, parameters: dict[str, Any]) -> list[Any]:
+        read = partial(self._readers.read, self._path, sql, parameters)
+        return await self._patience.run(self._path, read)
