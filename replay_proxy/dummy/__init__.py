@@ -6,12 +6,15 @@ In here: which function answers which path. Not in here: what an answer says or 
 To add an endpoint, write its file and add its line to ``ENDPOINTS``.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from replay_proxy.dummy.budget import Budget, BudgetSpent, quick
 from replay_proxy.dummy.call import Call
 from replay_proxy.dummy.chances import Chances
 from replay_proxy.dummy.chat_completions import create_chat_completion
@@ -47,6 +50,9 @@ class Endpoint(NamedTuple):
     path: str
     answer: Callable[[Call], Reply]
 
+
+#: So many bytes of a request are read in a step, or so many where its texts are cut into tokens.
+_READ, _CUT = 200, 20
 
 #: Every endpoint of the dummy, by the name that the OpenAPI description gives its operation.
 ENDPOINTS = (
@@ -85,6 +91,8 @@ class Dummy:
         self._load = Load(capacity)
         self._recent = Recent()
         self._chances = Chances(self._content.seed)
+        # One thread for all: what takes long waits for its like, and shares with everything else.
+        self._slow = ThreadPoolExecutor(1, "dummy")
         self._routes = tuple(
             (endpoint.method, _pattern(endpoint.path), endpoint.answer) for endpoint in ENDPOINTS
         )
@@ -109,7 +117,7 @@ class Dummy:
                     model = tempo.fit.of(model_of(request))
                     tempo = tempo.fitted(model, len(request.body))
                     content = replace(content, tokens=content.tokens or model.tokens)
-                reply = answer(Call(request, parts, content, name))
+                reply = await self._reply(answer, Call(request, parts, content, name))
                 body = await self._body(reply, tempo, name, arrived_s)
                 response = _response(reply, body, name)
                 if instant:
@@ -121,6 +129,16 @@ class Dummy:
             "Record this endpoint and replay it instead: a recording needs no dummy."
         )
 
+    async def _reply(self, answer: Callable[[Call], Reply], call: Call) -> Reply:
+        """The reply to a call, made at once or, if it takes longer, beside other requests."""
+        try:
+            return _paid(answer, replace(call, budget=quick()))
+        except BudgetSpent:
+            whole = replace(call, budget=Budget())
+            return await asyncio.get_running_loop().run_in_executor(
+                self._slow, _paid, answer, whole
+            )
+
     async def _body(
         self, reply: Reply, tempo: Tempo, fingerprint: str, arrived_s: float
     ) -> bytes | Chunks:
@@ -129,6 +147,13 @@ class Dummy:
             return instantly(reply) if isinstance(reply, Streamed) else reply.body
         pace = tempo.pace(self._chances.of(fingerprint), reply.prompt_tokens)
         return await timely(reply, pace, arrived_s, clock=self._clock, load=self._load)
+
+
+def _paid(answer: Callable[[Call], Reply], call: Call) -> Reply:
+    """The reply to a call, its request's size paid for. Raises ``BudgetSpent``."""
+    size = len(call.request.body)
+    call.budget.step(size // (_READ if call.content.unit == "char" else _CUT))
+    return answer(call)
 
 
 def _response(reply: Reply, body: bytes | Chunks, fingerprint: str) -> Response:

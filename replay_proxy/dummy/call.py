@@ -6,11 +6,12 @@ In here: what every endpoint needs of a request besides its body. Not in here: b
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from random import Random
 
+from replay_proxy.dummy.budget import Budget
 from replay_proxy.dummy.content import Content
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.wire import Request
@@ -20,13 +21,14 @@ from replay_proxy.wire import Request
 class Call:
     """A request, the parts of its path that vary (percent-decoded), and the settings.
 
-    ``fingerprint`` is the request's.
+    ``fingerprint`` is the request's. The answer is paid for from ``budget``.
     """
 
     request: Request
     path: Mapping[str, str]
     content: Content
     fingerprint: str
+    budget: Budget = field(default_factory=Budget)
 
     @cached_property
     def _asked(self) -> str:

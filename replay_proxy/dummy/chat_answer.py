@@ -65,6 +65,7 @@ class Answer:
 
 def whole(answer: Answer) -> Whole:
     """The answer as one object."""
+    likely = _logprobs(answer, answer.turn.pieces)
     body = orjson.dumps(
         {
             **answer.head("chat.completion"),
@@ -72,7 +73,7 @@ def whole(answer: Answer) -> Whole:
                 {
                     "index": index,
                     "message": _message(answer, index),
-                    "logprobs": _logprobs(answer, answer.turn.pieces),
+                    "logprobs": likely,
                     "finish_reason": answer.finish_reason,
                 }
                 for index in range(answer.n)

@@ -7,8 +7,10 @@ In here: what a request asks for. Not in here: what is said (``turn``), how it i
 import time
 from collections.abc import Sequence
 
+from replay_proxy.dummy.budget import Budget
 from replay_proxy.dummy.call import Call
 from replay_proxy.dummy.chat_answer import Answer, streamed, whole
+from replay_proxy.dummy.logprobs import pay
 from replay_proxy.dummy.replies import Reply
 from replay_proxy.dummy.schemas import (
     ChatCompletionRequestMessage,
@@ -22,6 +24,9 @@ from replay_proxy.dummy.units import count
 from replay_proxy.dummy.usage import served_tier
 from replay_proxy.dummy.validation import checked, json_object
 from replay_proxy.errors import InvalidRequest
+
+#: The characters around a choice, or a call, and the steps that a call costs.
+_FRAME, _CALL = 200, 10
 
 
 def create_chat_completion(call: Call) -> Reply:
@@ -46,6 +51,7 @@ def create_chat_completion(call: Call) -> Reply:
                 choice=choice,
                 parallel=asked.parallel_tool_calls is not False and not asked.functions,
                 schema=_schema(asked),
+                schema_at="response_format.json_schema.schema",
                 stop=[asked.stop] if isinstance(asked.stop, str) else asked.stop or (),
                 limit=asked.max_completion_tokens or asked.max_tokens,
                 effort=asked.reasoning_effort,
@@ -58,10 +64,22 @@ def create_chat_completion(call: Call) -> Reply:
         legacy=not asked.tools and bool(asked.functions),
         tier=served_tier(asked.service_tier) if asked.service_tier else None,
     )
+    _pay(call.budget, answer)
     if not asked.stream:
         return whole(answer)
     options = asked.stream_options
     return streamed(answer, with_usage=bool(options and options.include_usage))
+
+
+def _pay(budget: Budget, answer: Answer) -> None:
+    """Pay for all choices. Raises ``BudgetSpent``."""
+    made = answer.turn
+    budget.part = "n" if answer.n > 1 else "messages"
+    budget.step(answer.n * len(made.calls) * _CALL)
+    budget.write(answer.n * (made.characters + _FRAME * (1 + len(made.calls))))
+    if answer.top_logprobs is not None and not made.calls:
+        budget.part = "logprobs"
+        pay(budget, made.pieces, answer.top_logprobs, answer.n)
 
 
 def text_of(message: ChatCompletionRequestMessage) -> str:

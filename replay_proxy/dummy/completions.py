@@ -12,9 +12,10 @@ from itertools import zip_longest
 import orjson
 
 from replay_proxy.dummy.batches import batch
+from replay_proxy.dummy.budget import Budget
 from replay_proxy.dummy.call import Call
 from replay_proxy.dummy.events import DONE, event, json_string, rendered_once
-from replay_proxy.dummy.logprobs import logprob
+from replay_proxy.dummy.logprobs import logprob, pay
 from replay_proxy.dummy.replies import EVENTS, JSON, Reply, Streamed, Whole
 from replay_proxy.dummy.schemas import CreateCompletionRequest
 from replay_proxy.dummy.text import ended, said
@@ -22,21 +23,21 @@ from replay_proxy.dummy.units import pieces
 from replay_proxy.dummy.usage import usage
 from replay_proxy.dummy.validation import checked, json_object
 
+#: So many choices are made of one request: an event of a stream has a part of each of them.
+_CHOICES = 4096
+#: The characters around a choice.
+_FRAME = 150
 #: What the API continues where there is no prompt.
 _NO_PROMPT = "<|endoftext|>"
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """One continuation. ``echoed`` is the prompt where it is repeated."""
+    """One continuation. It is ``shown`` with the prompt before it where that is repeated."""
 
     pieces: Sequence[str]
     finish_reason: str
-    echoed: Sequence[str]
-
-    @property
-    def shown(self) -> Sequence[str]:
-        return [*self.echoed, *self.pieces] if self.echoed else self.pieces
+    shown: Sequence[str]
 
 
 def create_completion(call: Call) -> Reply:
@@ -47,11 +48,15 @@ def create_completion(call: Call) -> Reply:
     unit = call.content.unit
     prompts = batch(_NO_PROMPT if asked.prompt is None else asked.prompt, "prompt", unit)
     stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop or ()
-    choices = []
+    call.budget.part = "prompt"
+    if len(prompts) * (asked.n or 1) > _CHOICES:
+        raise call.budget.spent(f"{_CHOICES:,} choices")
+    choices: list[_Choice] = []
     for prompt in prompts:
         text, reason = ended(said(call, prompt.text, prompt.text), stop, asked.max_tokens, unit)
-        echoed = pieces(prompt.text, unit) if asked.echo else ()
-        choices += [_Choice(text, reason, echoed)] * (asked.n or 1)
+        shown = _joined(pieces(prompt.text, unit), text) if asked.echo else text
+        _pay(call.budget, asked, shown)
+        choices += [_Choice(text, reason, shown)] * (asked.n or 1)
     prompt_tokens = sum(prompt.tokens for prompt in prompts)
     tokens = sum(len(choice.pieces) for choice in choices)
     used = usage(prompt_tokens, tokens, None)
@@ -64,6 +69,8 @@ def create_completion(call: Call) -> Reply:
     if asked.stream:
         with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
         return _streamed(head, choices, asked.logprobs, prompt_tokens, used if with_usage else None)
+    # The choices of a prompt are one object.
+    likely = {id(each): _logprobs(each.shown, asked.logprobs) for each in choices[:: asked.n or 1]}
     body = orjson.dumps(
         {
             **head,
@@ -71,7 +78,7 @@ def create_completion(call: Call) -> Reply:
                 {
                     "text": "".join(choice.shown),
                     "index": index,
-                    "logprobs": _logprobs(choice.shown, asked.logprobs),
+                    "logprobs": likely[id(choice)],
                     "finish_reason": choice.finish_reason,
                 }
                 for index, choice in enumerate(choices)
@@ -80,6 +87,23 @@ def create_completion(call: Call) -> Reply:
         }
     )
     return Whole(JSON, body, tokens, prompt_tokens)
+
+
+def _joined(one: Sequence[str], other: Sequence[str]) -> Sequence[str]:
+    if isinstance(one, str) and isinstance(other, str):
+        return one + other
+    return [*one, *other]
+
+
+def _pay(budget: Budget, asked: CreateCompletionRequest, shown: Sequence[str]) -> None:
+    """Pay for the continuations of one prompt. Raises ``BudgetSpent``."""
+    times = asked.n or 1
+    budget.part = "n" if times > 1 else "prompt"
+    budget.step(times)
+    budget.write(times * (_FRAME + sum(map(len, shown))))
+    if asked.logprobs is not None:
+        budget.part = "logprobs"
+        pay(budget, shown, asked.logprobs, times)
 
 
 def _logprobs(tokens: Sequence[str], top: int | None, offset: int = 0) -> dict[str, object] | None:

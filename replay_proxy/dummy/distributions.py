@@ -13,6 +13,8 @@ from random import Random
 from statistics import NormalDist, fmean
 
 _STANDARD = NormalDist()
+#: Beyond it a power of e is not a float.
+_EXPONENT = 700.0
 #: How many standard deviations of the logarithm lie between a median and a 95th percentile.
 _Z95 = _STANDARD.inv_cdf(0.95)
 
@@ -91,7 +93,7 @@ class Lognormal(Distribution):
 
     def quantile(self, share: float) -> float:
         """``median`` at 0.5, ``p95`` at 0.95."""
-        return self.median * math.exp(self._sigma * _STANDARD.inv_cdf(share))
+        return self.median * math.exp(min(_EXPONENT, self._sigma * _STANDARD.inv_cdf(share)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from fractions import Fraction
 from random import Random
 from typing import Any
 
+#: A bound further from 0 says nothing: not all that follows from it could be written as a float.
+_LARGEST = 10**300
 #: How wide a range is that has no bound on one side.
 _WIDTH = 100
 
@@ -71,6 +73,6 @@ def _all_given(schema: dict[str, Any], *keywords: str) -> list[Fraction]:
 def _given(schema: dict[str, Any], keyword: str) -> Fraction | None:
     """A bound exactly as it is written: 0.1 is a tenth."""
     value = schema.get(keyword)
-    if value is None:
+    if value is None or not -_LARGEST <= value <= _LARGEST:
         return None
     return Fraction(value) if isinstance(value, int) else Fraction(Decimal(repr(value)))

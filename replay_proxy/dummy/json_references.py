@@ -1,13 +1,21 @@
 """A JSON Schema taken apart: references followed, schemas joined, and how deep a value must be.
 
+Each schema that is looked at costs a step, and so do references: a few of them can stand for a
+schema of any size.
+
 In here: schemas in, schemas and numbers out. Not in here: values (``json_schema``).
 """
 
+import re
 from typing import Any
 from urllib.parse import unquote
 
+from replay_proxy.dummy.budget import Budget
+
 Schema = dict[str, Any]
 
+#: No value, and no schema, is nested deeper.
+LEVELS = 150
 #: The height of a schema that no finite value fits.
 INFINITE = 1_000_000
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
@@ -22,6 +30,13 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("minProperties", "maxProperties", "multipleOf"), (int, float)),
     **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), (int, float)),
 }
+
+
+#: The steps that a schema costs each time that it is looked at.
+_SCHEMA = 5
+#: So many keywords, names or values are looked at in a step.
+_PER_STEP = 20
+_INDEX = re.compile("[0-9]{1,9}")
 
 
 def sound(schema: object) -> Schema:
@@ -49,22 +64,36 @@ def _list(value: object) -> list[Any]:
 class References:
     """The references within one schema."""
 
-    def __init__(self, root: object) -> None:
+    def __init__(self, root: object, budget: Budget) -> None:
         self._root = root
-        self._heights = dict.fromkeys(_references(root), INFINITE)
+        self._budget = budget
+        self._depth = 0
+        self._heights = dict.fromkeys(_references(root, budget), INFINITE)
         self._measure()
+
+    def sound(self, schema: object) -> Schema:
+        """``sound``, paid for."""
+        if isinstance(schema, dict):
+            within = map(schema.get, ("required", "type", "properties"))
+            looked_at = sum(len(each) for each in within if isinstance(each, (list, dict)))
+            self._budget.step(_SCHEMA + (len(schema) + looked_at) // _PER_STEP)
+        return sound(schema)
 
     def resolved(self, schema: object) -> Schema:
         """A schema of finite height without ``$ref`` and ``allOf`` at its top.
 
-        Its ``type`` is a list.
+        Its ``type`` is a list. Raises ``BudgetSpent``, also for references that lead to themselves.
         """
-        found = sound(schema)
+        found = self.sound(schema)
         parts = found.pop("allOf", [])
         if (reference := found.pop("$ref", None)) is not None:
             parts = [self._target(reference), *parts]
-        for part in parts:
-            found = self.joined(found, part)
+        if parts:
+            self._depth += 1
+            self._budget.nest(self._depth)
+            for part in parts:
+                found = self.joined(found, part)
+            self._depth -= 1
         return found
 
     def joined(self, one: Schema, other: object) -> Schema:
@@ -78,8 +107,9 @@ class References:
                     both = {n: {"allOf": [left[n], right[n]]} for n in left if n in right}
                     found[keyword] = {**left, **right, **both}
                 case "required":
-                    found[keyword] = [*left, *(name for name in right if name not in left)]
+                    found[keyword] = list(dict.fromkeys([*left, *right]))
                 case "enum":
+                    self._budget.step(len(left) * len(right) // _PER_STEP)
                     found[keyword] = [value for value in left if value in right]
                 case "type":
                     found[keyword] = _common(left, right)
@@ -91,21 +121,24 @@ class References:
                     found[keyword] = min(left, right)
                 case "anyOf" | "oneOf":
                     # Both unions have to be met: one of the pairs.
+                    self._budget.step(len(left) * len(right))
                     found[keyword] = [{"allOf": [a, b]} for a in left for b in right]
         return found
 
-    def height(self, schema: object) -> int:
+    def height(self, schema: object, depth: int = 0) -> int:
         """How many objects and arrays the flattest value has around its innermost one."""
         if schema is False:
             return INFINITE
-        found = sound(schema)
+        self._budget.nest(depth, LEVELS)
+        depth += 1
+        found = self.sound(schema)
         if "const" in found or "enum" in found:
             return 0
-        heights = [0, *map(self.height, found.get("allOf", []))]
+        heights = [0, *(self.height(each, depth) for each in found.get("allOf", []))]
         if "$ref" in found:
-            heights.append(self._heights[found["$ref"]])
+            heights.append(self._heights.get(found["$ref"], INFINITE))
         unions = [found.get("anyOf"), found.get("oneOf")]
-        heights += [min(map(self.height, branches)) for branches in unions if branches]
+        heights += [min(self.height(each, depth) for each in union) for union in unions if union]
         if set(found.get("type", ())) - {"array", "object"}:
             return max(heights)
         properties = found.get("properties", {})
@@ -114,22 +147,26 @@ class References:
         needed += first
         if found.get("minItems", 0) > len(first):
             needed.append(found.get("items", {}))
-        heights += [1 + self.height(inner) for inner in needed]
+        heights += [1 + self.height(inner, depth) for inner in needed]
         return min(INFINITE, max(heights))
 
     def _measure(self) -> None:
         """Find the heights of all references, from INFINITE down until nothing changes."""
+        references = list(self._heights)
         changed = True
         while changed:
             changed = False
-            for reference, known in self._heights.items():
+            for reference in references:
                 height = self.height(self._target(reference))
-                if height < known:
+                if height < self._heights[reference]:
                     self._heights[reference] = height
                     changed = True
+            # A chain that is written from its end to its beginning takes two rounds like others.
+            references.reverse()
 
     def _target(self, reference: str) -> object:
         """What a reference within the schema points to; {} for one that leads nowhere."""
+        self._budget.step(1 + len(reference) // _PER_STEP)
         if not reference.startswith("#"):
             return {}
         found: Any = self._root
@@ -137,7 +174,7 @@ class References:
             name = unquote(step).replace("~1", "/").replace("~0", "~")
             if isinstance(found, dict) and name in found:
                 found = found[name]
-            elif isinstance(found, list) and name.isdigit() and int(name) < len(found):
+            elif isinstance(found, list) and _INDEX.fullmatch(name) and int(name) < len(found):
                 found = found[int(name)]
             else:
                 return {}
@@ -152,16 +189,19 @@ def _common(left: list[str], right: list[str]) -> list[str]:
     return common
 
 
-def _references(schema: object) -> set[str]:
-    """Every reference anywhere in a schema."""
-    found: set[str] = set()
+def _references(schema: object, budget: Budget) -> dict[str, None]:
+    """Every reference anywhere in a schema, in an order that is the same in each process."""
+    found: dict[str, None] = {}
     waiting = [schema]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
             if isinstance(reference := value.get("$ref"), str):
-                found.add(reference)
+                found[reference] = None
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
+        else:
+            continue
+        budget.step(1 + len(value) // _PER_STEP)
     return found

@@ -9,11 +9,13 @@ usual. A schema that nothing fits, or that is none, still gets a value: an appli
 with the answer, the schema is not.
 """
 
+import json
 from random import Random
 from typing import Any
 
+from replay_proxy.dummy.budget import Budget
 from replay_proxy.dummy.json_numbers import integer, number
-from replay_proxy.dummy.json_references import INFINITE, References, Schema
+from replay_proxy.dummy.json_references import INFINITE, LEVELS, References, Schema
 from replay_proxy.dummy.json_strings import string
 from replay_proxy.dummy.lorem import phrase
 
@@ -23,6 +25,11 @@ _DEPTH, _VALUES = 6, 200
 _BOTTOM = -20_000
 #: No array, and no object, is made larger.
 _MOST = 100_000
+#: What a value costs: steps, and the characters around it.
+_STEPS, _FRAME = 5, 4
+#: So many characters or values are looked at in a step.
+_PER_STEP = 20
+_NULLS = ("null", {"type": "null"})
 #: Keywords that tell the type of a schema that does not.
 _HINTS = (
     ("object", ("properties", "required", "additionalProperties", "patternProperties")),
@@ -32,29 +39,34 @@ _HINTS = (
 )
 
 
-def value_of(schema: object, chance: Random) -> Any:
-    """A value that fits the schema."""
-    return _Drawing(schema, chance).value(schema, 0)
+def value_of(schema: object, chance: Random, budget: Budget | None = None) -> Any:
+    """A value that fits the schema. Raises ``BudgetSpent``."""
+    return _Drawing(schema, chance, budget or Budget()).value(schema, 0)
 
 
 class _Drawing:
     """One value being drawn."""
 
-    def __init__(self, root: object, chance: Random) -> None:
-        self._references = References(root)
+    def __init__(self, root: object, chance: Random, budget: Budget) -> None:
+        self._references = References(root, budget)
         self._chance = chance
+        self._budget = budget
         self._left = _VALUES
+        self._sizes: dict[int, int] = {}
 
     def value(self, schema: object, depth: int) -> Any:
         self._left -= 1
+        self._budget.step(_STEPS)
+        self._budget.write(_FRAME)
         if self._left < _BOTTOM or self._references.height(schema) >= INFINITE:
             return None
+        self._budget.nest(depth, LEVELS)
         short = depth > _DEPTH or self._left < 0
         flat = self._branched(self._references.resolved(schema), short)
         if "const" in flat:
-            return flat["const"]
+            return self._quoted(flat["const"])
         if flat.get("enum"):
-            return self._chance.choice(flat["enum"])
+            return self._quoted(self._chance.choice(flat["enum"]))
         match self._type(flat, short):
             case "null":
                 return None
@@ -69,27 +81,39 @@ class _Drawing:
             case "object":
                 return self._object(flat, depth, short)
             case _:
-                return string(flat, self._chance)
+                text = string(flat, self._chance, self._budget)
+                self._budget.write(len(text))
+                return text
 
-    def _branched(self, schema: Schema, short: bool) -> Schema:
+    def _quoted(self, value: Any) -> Any:
+        """A value that the schema has in it, and pay for its size each time."""
+        size = self._sizes.get(id(value))
+        if size is None:  # It is as alive as the schema, and so is its id.
+            size = self._sizes[id(value)] = _size_of(value)
+            self._budget.step(size // _PER_STEP)
+        self._budget.write(size)
+        return value
+
+    def _branched(self, schema: Schema, short: bool, unions: int = 0) -> Schema:
         """A schema without unions: one branch of each is joined to what stands beside it."""
         for keyword in ("anyOf", "oneOf"):
             branches = schema.get(keyword)
             if not branches:
                 continue
+            self._budget.nest(unions)
             rest = {name: value for name, value in schema.items() if name != keyword}
             heights = [self._references.height(branch) for branch in branches]
             limit = min(heights) if short else INFINITE - 1
             able = [b for b, height in zip(branches, heights, strict=True) if height <= limit]
-            return self._branched(
-                self._references.joined(rest, self._rarely_null(able, short)), short
-            )
+            joined = self._references.joined(rest, self._rarely_null(able, short))
+            return self._branched(joined, short, unions + 1)
         return schema
 
     def _rarely_null(self, branches: list[Any], short: bool) -> Any:
         """One branch; null, which says little, in one of four cases, or where it ends a chain."""
-        nulls = [branch for branch in branches if branch in ("null", {"type": "null"})]
-        others = [branch for branch in branches if branch not in nulls]
+        self._budget.step(len(branches) // _PER_STEP)
+        nulls = [branch for branch in branches if branch in _NULLS]
+        others = [branch for branch in branches if branch not in _NULLS]
         if nulls and others:
             return (
                 nulls[0] if short or self._chance.random() < 0.25 else self._chance.choice(others)
@@ -121,6 +145,7 @@ class _Drawing:
             value = self.value(each, depth + 1)
             if schema.get("uniqueItems") is True:
                 for _ in range(50):
+                    self._budget.step(len(values) // _PER_STEP)
                     if value not in values:
                         break
                     value = self.value(each, depth + 1)
@@ -130,7 +155,8 @@ class _Drawing:
         return values
 
     def _object(self, schema: Schema, depth: int, short: bool) -> dict[str, Any]:
-        properties, required = schema.get("properties", {}), schema.get("required", [])
+        properties = schema.get("properties", {})
+        required = dict.fromkeys(schema.get("required", []))
         others = schema.get("additionalProperties", {})
         made: dict[str, Any] = {}
         for name, inner in properties.items():
@@ -138,9 +164,11 @@ class _Drawing:
                 short or inner is False or self._references.height(inner) >= INFINITE
             ):
                 continue
+            self._budget.write(len(name))
             made[name] = self.value(inner, depth + 1)
         for name in required:
             if name not in made:
+                self._budget.write(len(name))
                 made[name] = self.value(others, depth + 1)
         least = _size(schema, "minProperties") or 0
         # A map of names to values, as dict[str, int] has it, shows one of them.
@@ -153,6 +181,11 @@ class _Drawing:
             for name in [name for name in made if name not in required][most - len(required) :]:
                 del made[name]
         return made
+
+
+def _size_of(value: Any) -> int:
+    """The size of a value as JSON."""
+    return len(json.dumps(value, ensure_ascii=False))
 
 
 def _size(schema: Schema, keyword: str) -> int | None:

@@ -12,47 +12,80 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from replay_proxy.dummy.backtracking import effort
+from replay_proxy.dummy.budget import Budget, BudgetSpent
 from replay_proxy.dummy.lorem import WORDS, phrase, sentences
 from replay_proxy.dummy.regular import matching
 
-#: How often a pattern is drawn for a length, or another bound, that it does not know of.
-_TRIES = 100
+#: How often a pattern is drawn for a length, or another bound, that it does not know of; and the
+#: steps after which no further match is tried.
+_TRIES, _TRIED = 100, 20_000
+#: A match that takes more than this to check is taken as it was drawn; a step is this much of it.
+_CHECKED, _PER_STEP = 200_000, 20
 #: No string is made longer.
 _MOST = 100_000
+#: A word of the filler has at least so many characters, its space included.
+_SHORTEST_WORD = 3
 
 
-def string(schema: dict[str, Any], chance: Random) -> str:
-    """A string that fits."""
+def string(schema: dict[str, Any], chance: Random, budget: Budget) -> str:
+    """A string that fits. Raises ``BudgetSpent``."""
     least, most = _length(schema, "minLength") or 0, _length(schema, "maxLength")
     if "pattern" in schema:
-        return _matching(schema["pattern"], least, most, chance)
+        return _matching(schema["pattern"], least, most, chance, budget)
     if (form := _FORMATS.get(schema.get("format", ""))) is not None:
         return form(chance)
     text = phrase(chance)
     if len(text) < least:
-        text += " " + sentences(chance, least)
+        budget.step(least // 4)
+        text += " " + sentences(chance, least // _SHORTEST_WORD + 1)
         text = text[: max(least, 40)]
     return text[:most]
 
 
-def _matching(pattern: str, least: int, most: int | None, chance: Random) -> str:
+def _matching(pattern: str, least: int, most: int | None, chance: Random, budget: Budget) -> str:
     """A match of the pattern, of the length if one is found in time."""
-    drawn = ""
+    drawn: str | None = None
+    stop = budget.steps_left - _TRIED
     for attempt in range(_TRIES):
         # From short to long: the repetitions that have no bound of their own get one.
         more = 3 if least == 0 and most is None else min(attempt + 1, max(least, 3))
-        drawn = matching(pattern, chance, more)
+        drawn = _drawn(pattern, chance, more, budget)
         fits = len(drawn) >= least and (most is None or len(drawn) <= most)
-        if fits and _found(pattern, drawn):
+        if fits and _found(pattern, drawn, budget):
             return drawn
+        if budget.steps_left < stop:
+            break
+    assert drawn is not None
     return drawn
 
 
-def _found(pattern: str, text: str) -> bool:
+def _drawn(pattern: str, chance: Random, more: int, budget: Budget) -> str:
+    """A match; where repetitions within repetitions make it too large, the shortest one."""
+    limit = min(_TRIED, budget.steps_left)
+    trial = Budget(limit)
+    try:
+        drawn = matching(pattern, chance, more, trial)
+    except BudgetSpent:
+        budget.step(limit)
+        drawn = matching(pattern, chance, 0, budget)
+    else:
+        budget.step(limit - trial.steps_left)
+    # A pattern of JavaScript's names a character beyond the first plane by two surrogates.
+    return drawn.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _found(pattern: str, text: str, budget: Budget) -> bool:
+    """Whether the pattern is in the text, as far as it can be found out in time."""
+    budget.step(len(pattern))  # To read it, here and where it is compiled.
+    steps = effort(pattern, len(text))
+    if steps > _CHECKED:
+        return True
+    budget.step(steps // _PER_STEP)
     try:
         return re.search(pattern, text) is not None
-    except re.error:
-        return True  # JavaScript's: it cannot be checked here.
+    except (re.error, OverflowError, RecursionError):
+        return True  # JavaScript's, or too large: it cannot be checked here.
 
 
 def _length(schema: dict[str, Any], keyword: str) -> int | None:

@@ -14,6 +14,8 @@ from replay_proxy.dummy.schemas import CreateModerationRequest
 from replay_proxy.dummy.validation import checked, json_object, missing
 from replay_proxy.errors import InvalidRequest
 
+#: What a verdict costs.
+_STEPS = 25
 #: Each category, and whether images are judged for it too.
 _CATEGORIES = {
     "harassment": False,
@@ -35,11 +37,14 @@ _CATEGORIES = {
 def create_moderation(call: Call) -> Whole:
     """Judge an input, or each of several. Raises ``InvalidRequest``."""
     asked = checked(CreateModerationRequest, json_object(call.request.body))
+    inputs = _inputs(asked.input)
+    call.budget.part = "input"
+    call.budget.step(_STEPS * len(inputs))
     body = orjson.dumps(
         {
             "id": call.new_id("modr-"),
             "model": asked.model or "omni-moderation-latest",
-            "results": [_result(text, seen) for text, seen in _inputs(asked.input)],
+            "results": [_result(text, seen) for text, seen in inputs],
         }
     )
     return Whole(JSON, body)

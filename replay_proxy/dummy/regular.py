@@ -2,13 +2,16 @@
 
 In here: the expressions that JSON Schema recommends, and what is usual besides: classes, groups,
 alternatives, repetitions, anchors. Not in here: what a match cannot be built from, such as
-lookaround and back references, which are passed over; whoever draws checks what it gets.
+lookaround and back references, which are passed over; whoever draws checks what it gets
+(``json_strings``), as far as that is cheap (``backtracking``).
 
 Source: https://json-schema.org/understanding-json-schema/reference/regular_expressions
 """
 
 import re
 from random import Random
+
+from replay_proxy.dummy.budget import Budget
 
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -22,24 +25,36 @@ _CLASSES = {
     "S": _LETTERS + _DIGITS,
 }
 _CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "0": "\0"}
-_COUNT = re.compile(r"\{(\d+)(,?)(\d*)\}")
+#: A count of repetitions; one of more digits than a budget has is as good as endless.
+COUNT = re.compile(r"\{([0-9]+)(,?)([0-9]*)\}")
+_ENDLESS = 10**9
 _GROUP = re.compile(r"\(\?(?:P?<\w+>|:|[a-z]*:)")
-_LOOKAROUND = re.compile(r"\(\?<?[=!]")
+LOOKAROUND = re.compile(r"\(\?<?[=!]")
 
 
-def matching(pattern: str, chance: Random, more: int) -> str:
-    """A string that matches, with at most ``more`` repetitions beyond the fewest."""
-    return _Reading(pattern, chance, more).alternatives()
+def matching(pattern: str, chance: Random, more: int, budget: Budget | None = None) -> str:
+    """A string that matches, with at most ``more`` repetitions beyond the fewest.
+
+    Each element of the pattern costs a step each time it is drawn. Raises ``BudgetSpent``.
+    """
+    return _Reading(pattern, chance, more, budget or Budget()).alternatives()
+
+
+def repeated(digits: str) -> int:
+    """The number of repetitions that these digits say."""
+    return int(digits) if len(digits) < 10 else _ENDLESS
 
 
 class _Reading:
     """A pattern being read, and a match being drawn of each part as it comes by."""
 
-    def __init__(self, pattern: str, chance: Random, more: int) -> None:
+    def __init__(self, pattern: str, chance: Random, more: int, budget: Budget) -> None:
         self._pattern = pattern
         self._chance = chance
         self._more = more
+        self._budget = budget
         self._at = 0
+        self._depth = 0
 
     def alternatives(self) -> str:
         drawn = [self._sequence()]
@@ -63,7 +78,10 @@ class _Reading:
                 drawn.append(self._atom())
                 assert self._at == after
             self._at = end
-        return "".join(drawn)
+        found = "".join(drawn)
+        # A text is joined again at each level that it is nested in.
+        self._budget.step(len(found) // 100)
+        return found
 
     def _repetitions(self) -> tuple[int, int]:
         if self._next("*"):
@@ -72,10 +90,10 @@ class _Reading:
             least, most = 1, 1 + self._more
         elif self._next("?"):
             least, most = 0, 1
-        elif found := _COUNT.match(self._pattern, self._at):
+        elif found := COUNT.match(self._pattern, self._at):
             self._at = found.end()
-            least = int(found[1])
-            most = int(found[3]) if found[3] else least + (self._more if found[2] else 0)
+            least = repeated(found[1])
+            most = repeated(found[3]) if found[3] else least + (self._more if found[2] else 0)
             most = max(least, min(most, least + self._more))
         else:
             return 1, 1
@@ -84,6 +102,7 @@ class _Reading:
         return least, most
 
     def _atom(self) -> str:
+        self._budget.step()
         if self._at < len(self._pattern) and self._pattern[self._at] == "(":
             return self._group()
         character = self._take()
@@ -103,31 +122,38 @@ class _Reading:
                 return character
 
     def _group(self) -> str:
-        looks = _LOOKAROUND.match(self._pattern, self._at)
+        looks = LOOKAROUND.match(self._pattern, self._at)
         start = looks or _GROUP.match(self._pattern, self._at)
         self._at = start.end() if start else self._at + 1
+        self._depth += 1
+        self._budget.nest(self._depth)
         drawn = self.alternatives()
+        self._depth -= 1
         self._next(")")
         return "" if looks else drawn
 
     def _set(self) -> str:
         """The characters of ``[…]``."""
         negated = self._next("^")
-        found = ""
+        found: list[str] = []
         while self._at < len(self._pattern) and (self._pattern[self._at] != "]" or not found):
+            self._budget.step()
             options = self._member()
             is_range = self._pattern[self._at : self._at + 1] == "-"
             if is_range and len(options) == 1 and self._pattern[self._at + 1 : self._at + 2] != "]":
                 self._at += 1
-                last = self._member()
+                last = self._member()[-1:] or options
                 # A wide range needs no more than its beginning.
                 end = min(ord(last), ord(options) + 256)
                 options = "".join(map(chr, range(ord(options), end + 1)))
-            found += options
+                self._budget.step(len(options) // 10)
+            found.append(options)
         self._next("]")
+        options = "".join(found)
         if negated:
-            found = "".join(each for each in _LETTERS + _VISIBLE if each not in found)
-        return found or "a"
+            left = set(options)
+            options = "".join(each for each in _LETTERS + _VISIBLE if each not in left)
+        return options or "a"
 
     def _member(self) -> str:
         character = self._take()

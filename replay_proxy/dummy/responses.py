@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from replay_proxy.dummy.call import Call
+from replay_proxy.dummy.logprobs import pay
 from replay_proxy.dummy.models import MODELS
 from replay_proxy.dummy.replies import JSON, Reply, Whole
 from replay_proxy.dummy.response_events import streamed
@@ -21,6 +22,8 @@ from replay_proxy.dummy.turn import Asked, turn
 from replay_proxy.dummy.units import count
 from replay_proxy.dummy.validation import checked, json_object
 
+#: How often a stream has its text in it; and the characters around a call.
+_IN_A_STREAM, _FRAME = 5, 200
 _RESULTS = ("function_call_output", "custom_tool_call_output")
 _CALLS = ("function_call", "custom_tool_call")
 
@@ -41,6 +44,7 @@ def create_response(call: Call) -> Reply:
         choice=choice_of(asked.tool_choice),
         parallel=asked.parallel_tool_calls is not False,
         schema=form and schema_of(form, form, "text.format", "text.format"),
+        schema_at="text.format.schema",
         limit=asked.max_output_tokens,
         effort=asked.reasoning.effort if asked.reasoning else None,
     )
@@ -53,6 +57,13 @@ def create_response(call: Call) -> Reply:
         prompt_tokens=sum(count(text, call.content.unit) for text in texts),
         new_id=call.new_id,
     )
+    # A stream has the whole answer in it several times: in deltas and in what ends each part.
+    times = _IN_A_STREAM if asked.stream else 1
+    call.budget.part = "input"
+    call.budget.write(times * (answer.turn.characters + _FRAME * len(answer.turn.calls)))
+    if answer.top_logprobs is not None and not answer.turn.calls:
+        call.budget.part = "top_logprobs"
+        pay(call.budget, answer.turn.pieces, answer.top_logprobs, times)
     if asked.stream:
         return streamed(answer)
     return Whole(JSON, body(answer), answer.turn.tokens, answer.prompt_tokens)

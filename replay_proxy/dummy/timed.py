@@ -5,6 +5,7 @@ absolute: what is late is caught up with, and tokens that are due together are o
 """
 
 from collections.abc import AsyncGenerator
+from itertools import islice
 
 from replay_proxy.dummy.load import Load
 from replay_proxy.dummy.replies import Reply, Streamed, Whole
@@ -13,6 +14,8 @@ from replay_proxy.timeline import Clock
 
 # How many tokens that are late, or due at once, go without a turn for every other request.
 _PER_TURN = 256
+# How many gaps are drawn for a whole answer; those of a longer one are as long on average.
+_DRAWN = 10_000
 
 
 async def timely(
@@ -40,8 +43,10 @@ async def timely(
 
 def _rest_s(reply: Whole, pace: Pace, slowdown: float) -> float:
     """From the first token to the last."""
-    gaps_ms = pace.gaps_ms()
-    return slowdown * sum(next(gaps_ms) for _ in range(reply.tokens - 1)) / 1000
+    gaps = max(0, reply.tokens - 1)
+    drawn = min(gaps, _DRAWN)
+    sum_ms = sum(islice(pace.gaps_ms(), drawn))
+    return slowdown * sum_ms * (gaps / drawn if drawn else 0.0) / 1000
 
 
 class Tokens:

@@ -12,19 +12,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from replay_proxy.dummy.budget import Budget
 from replay_proxy.dummy.validation import missing
 from replay_proxy.errors import InvalidRequest
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
+#: So many characters of a prompt are looked through in a step; a pattern takes many to be made.
+_PER_STEP, _COMPILED = 1000, 100
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool that can be called: a function of ``schema``, or one that takes free text."""
+    """A tool that can be called: a function of ``schema``, or one that takes free text.
+
+    ``at`` is where the schema stands in the request.
+    """
 
     name: str
     schema: object = None
     takes_text: bool = False
+    at: str = "tools"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ def tools_in(tools: Sequence[dict[str, Any]], field: str = "tools") -> list[Tool
                 param=f"{at}.name",
                 code="invalid_value",
             )
-        found.append(Tool(name, tool.get("parameters"), kind == "custom"))
+        found.append(Tool(name, tool.get("parameters"), kind == "custom", f"{at}.parameters"))
     return found
 
 
@@ -99,7 +106,7 @@ def choice_of(value: object) -> Choice:
 
 
 def called(
-    tools: Sequence[Tool], choice: Choice, history: History, *, parallel: bool
+    tools: Sequence[Tool], choice: Choice, history: History, budget: Budget, *, parallel: bool
 ) -> Sequence[Tool]:
     """Tools that the answer calls; none means that it is a text.
 
@@ -113,18 +120,36 @@ def called(
         for tool in tools
         if tool.name not in history.called and (choice.names is None or tool.name in choice.names)
     ]
-    named = [tool for tool in left if _names(history.prompt, tool.name)]
+    budget.part = "tools"
+    budget.step(len(left) * (1 + len(history.prompt) // _PER_STEP))
+    prompt = history.prompt
+    lowered = prompt.lower()
+    if len(lowered) != len(prompt):  # A few letters of Unicode become two.
+        prompt = lowered
+    named = [tool for tool in left if _names(prompt, lowered, tool.name, budget)]
     if not named and choice.mode == "required":
         named = left[:1]
     return named if parallel else named[:1]
 
 
-def _names(prompt: str, name: str) -> bool:
+def _names(prompt: str, lowered: str, name: str, budget: Budget) -> bool:
     """Whether a text names a tool; ``get_weather`` is also named by "get weather"."""
-    words = r"[\s_-]+".join(map(re.escape, filter(None, re.split("[_-]", name))))
+    words = list(filter(None, re.split("[_-]", name)))
+    # Looking for a text is a hundred times as fast as for a pattern.
+    first = words[0].lower() if words else ""
+    if not first or first not in lowered:
+        return False
+    budget.step(_COMPILED)
     # A name may be followed by a particle: get_weather를.
-    pattern = rf"(?<![a-z0-9_]){words}(?![a-z0-9_])"
-    return bool(words) and re.search(pattern, prompt, re.IGNORECASE) is not None
+    inner = r"[\s_-]+".join(map(re.escape, words))
+    pattern = re.compile(rf"(?<![a-z0-9_]){inner}(?![a-z0-9_])", re.IGNORECASE)
+    at = lowered.find(first)
+    while at >= 0:
+        budget.step()
+        if pattern.match(prompt, at):
+            return True
+        at = lowered.find(first, at + 1)
+    return False
 
 
 def _allowed(mode: object, tools: Sequence[object]) -> Choice:

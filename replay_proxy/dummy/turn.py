@@ -19,6 +19,8 @@ from replay_proxy.dummy.units import pieces
 
 #: Tokens that a reasoning model thinks for, by ``reasoning_effort``.
 _THOUGHT = {"none": 0, "minimal": 0, "low": 64, "medium": 256, "high": 1024, "xhigh": 4096}
+#: What it costs to draw anything at all.
+_DRAWN = 50
 _REASONING = re.compile(r"(?:.*/)?(?:o[1-9]\b|gpt-(?:[5-9]|oss)(?!.*chat)|codex)")
 
 
@@ -26,7 +28,8 @@ _REASONING = re.compile(r"(?:.*/)?(?:o[1-9]\b|gpt-(?:[5-9]|oss)(?!.*chat)|codex)
 class Asked:
     """What a conversation asks for.
 
-    ``schema`` is a JSON Schema that the text has to fit, None where it is free.
+    ``schema`` is a JSON Schema that the text has to fit, None where it is free; ``schema_at`` is
+    where it stands in the request.
     """
 
     model: str
@@ -36,6 +39,7 @@ class Asked:
     choice: Choice = field(default_factory=Choice)
     parallel: bool = True
     schema: object = None
+    schema_at: str = ""
     stop: Sequence[str] = ()
     limit: int | None = None
     effort: str | None = None
@@ -64,6 +68,14 @@ class Turn:
         return self.pieces if isinstance(self.pieces, str) else "".join(self.pieces)
 
     @property
+    def characters(self) -> int:
+        """How long the text is, or all arguments together."""
+        return sum(
+            len(each) if isinstance(each, str) else sum(map(len, each))
+            for each in (self.pieces, *(call.pieces for call in self.calls))
+        )
+
+    @property
     def shown(self) -> int:
         """How many tokens the client gets to see."""
         return len(self.pieces) + sum(len(call.pieces) for call in self.calls)
@@ -76,7 +88,7 @@ class Turn:
 
 def turn(call: Call, asked: Asked) -> Turn:
     """The answer to a conversation."""
-    tools = called(asked.tools, asked.choice, asked.history, parallel=asked.parallel)
+    tools = called(asked.tools, asked.choice, asked.history, call.budget, parallel=asked.parallel)
     if tools:
         calls = [ToolCall(tool, _arguments(call, tool)) for tool in tools]
         calls, whole = _cut(calls, asked.limit)
@@ -86,7 +98,7 @@ def turn(call: Call, asked: Asked) -> Turn:
     if asked.schema is None:
         text = said(call, asked.first, asked.history.prompt)
     else:
-        text = _json(call, asked.schema, "text")
+        text = _json(call, asked.schema, asked.schema_at, "text")
     text, reason = ended(text, asked.stop, asked.limit, call.content.unit)
     return _thought_over(asked, text, (), reason)
 
@@ -111,11 +123,14 @@ def _arguments(call: Call, tool: Tool) -> Sequence[str]:
     purpose = f"arguments of {tool.name}"
     if tool.takes_text:
         return pieces(sentences(call.random(purpose), 5), call.content.unit)
-    return _json(call, tool.schema if tool.schema is not None else {"type": "object"}, purpose)
+    schema = tool.schema if tool.schema is not None else {"type": "object"}
+    return _json(call, schema, tool.at, purpose)
 
 
-def _json(call: Call, schema: object, purpose: str) -> Sequence[str]:
-    value = value_of(schema, call.random(purpose))
+def _json(call: Call, schema: object, at: str, purpose: str) -> Sequence[str]:
+    call.budget.part = at
+    call.budget.step(_DRAWN)
+    value = value_of(schema, call.random(purpose), call.budget)
     # Not orjson: a schema may ask for integers beyond 64 bits.
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return pieces(text, call.content.unit)

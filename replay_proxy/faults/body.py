@@ -15,6 +15,10 @@ from typing import Self
 from replay_proxy.errors import ConnectionDropped, ReplayProxyError
 from replay_proxy.wire import Chunks, Headers, Response, header
 
+#: So many pieces go to the client without a turn for other requests.
+_PER_TURN = 64
+#: A blank line may begin so many bytes before the end of what was looked through.
+_OVERLAP = 3
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
@@ -30,6 +34,8 @@ class Pieces:
         self._chunks = None if isinstance(body, bytes) else aiter(body)
         self._by_event = by_event
         self._held = body if isinstance(body, bytes) else b""
+        #: Up to here there is no blank line in what is held.
+        self._looked = 0
         self._pieces: deque[bytes] = deque()
         self.ended = False
 
@@ -62,9 +68,10 @@ class Pieces:
                 self._held += chunk
         start = 0
         if self._by_event:
-            for blank in _BLANK_LINE.finditer(self._held):
+            for blank in _BLANK_LINE.finditer(self._held, self._looked):
                 self._pieces.append(self._held[start : blank.end()])
                 start = blank.end()
+            self._looked = max(0, len(self._held) - start - _OVERLAP)
         elif len(self._held) > 1:
             start = len(self._held) // 2
             self._pieces.append(self._held[:start])
@@ -89,6 +96,7 @@ class Altered:
         self._source = source
         self._chunks = alter(source)
         self._over = False
+        self._passed = 0
         #: Who reads sources to their end; the owner of the set keeps the tasks alive.
         self.reading_on: set[asyncio.Task[None]] = set()
 
@@ -97,6 +105,9 @@ class Altered:
 
     async def __anext__(self) -> bytes:
         """The next chunk for the client."""
+        self._passed += 1
+        if self._passed % _PER_TURN == 0:
+            await asyncio.sleep(0)
         try:
             return await anext(self._chunks)
         except (StopAsyncIteration, ConnectionDropped):

@@ -11,6 +11,8 @@ from typing import Any
 from replay_proxy.faults.refusals import ErrorStatus
 from replay_proxy.faults.table import FAULTS, Fault
 
+#: No time in a script is longer, in whatever unit: 30 years of seconds.
+_LARGEST = 1e9
 _CALL = re.compile(r"(\w+)(?:\((.*)\))?", re.DOTALL)
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _ARGUMENT = re.compile(rf"\s*(?:(\w+)\s*=)?((?:[^,\"]|{_QUOTED})*)(?:,|\Z)", re.DOTALL)
@@ -93,8 +95,8 @@ def _number(written: str) -> float:
         value = float(written)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
-        raise ValueError("it has to be a number that is not negative")
+    if not 0 <= value <= _LARGEST:
+        raise ValueError(f"it has to be a number that is not negative, and at most {_LARGEST:g}")
     return value
 
 

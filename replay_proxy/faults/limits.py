@@ -160,15 +160,16 @@ def tokens(request: Request) -> int:
 
 def _texts(value: Any) -> Iterator[str]:
     """Every text in a value; images and files inside of it are none."""
-    if isinstance(value, str):
-        if not value.startswith("data:"):
-            yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _texts(each)
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            if not value.startswith("data:"):
+                yield value
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def _too_large(request: Request, level: _Level, requested: int) -> Response:

@@ -15,6 +15,8 @@ from replay_proxy.wire import Request, Response, Transport, header
 
 #: The header that gives a request a script of its own, and names the fault of an answer.
 HEADER = b"x-replay-fault"
+#: No script in a header is longer: it is read while other requests wait, and kept.
+LONGEST = 2000
 #: So many scripts that came in headers keep their counts; the one not used for longest goes first.
 REMEMBERED = 10_000
 
@@ -63,6 +65,13 @@ class Faulty:
         return _named(altered, call)
 
     def _script_of(self, written: bytes, request: Request) -> Script:
+        if len(written) > LONGEST:
+            raise InvalidFault(
+                ValueError(
+                    f"it has {len(written)} bytes, and at most {LONGEST} are read. "
+                    "Shorten it, or put the script into FAULTS=@FILE"
+                )
+            )
         key = written, fingerprint(request)
         script = self._asked_for.pop(key, None)
         if script is None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from replay_proxy.dummy.schemas.common import Schema, Stop, content_tag
+from replay_proxy.dummy.schemas.common import Metadata, Schema, Stop, content_tag
 from replay_proxy.errors import InvalidRequest
 
 
@@ -90,7 +90,7 @@ class CreateChatCompletionRequest(Schema):
     stream: bool | None = None
     stream_options: ChatCompletionStreamOptions | None = None
     store: bool | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Metadata = None
     functions: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = None
     function_call: Any = None
 

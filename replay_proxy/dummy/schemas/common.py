@@ -2,7 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+from replay_proxy.errors import InvalidRequest
+
+#: The pairs that the API keeps of an object's metadata.
+_PAIRS = 16
 
 
 class Schema(BaseModel):
@@ -30,3 +35,19 @@ Stop = (
     ]
     | None
 )
+
+
+def _few_pairs(value: object) -> object:
+    # Before the pairs are looked at: each wrong one of a million would be a fault of its own.
+    if isinstance(value, dict) and len(value) > _PAIRS:
+        raise InvalidRequest(
+            f"Invalid 'metadata': too many properties. Expected an object with at most {_PAIRS} "
+            f"properties, but got an object with {len(value)} properties instead.",
+            param="metadata",
+            code="object_above_max_properties",
+        )
+    return value
+
+
+#: What a client notes about a request for itself.
+Metadata = Annotated[dict[str, str], BeforeValidator(_few_pairs)] | None

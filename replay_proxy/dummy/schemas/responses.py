@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from replay_proxy.dummy.schemas.common import Schema, content_tag
+from replay_proxy.dummy.schemas.common import Metadata, Schema, content_tag
 from replay_proxy.dummy.validation import missing
 
 
@@ -60,7 +60,7 @@ class CreateResponse(Schema):
     stream: bool | None = None
     store: bool | None = None
     background: bool | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Metadata = None
     user: str | None = None
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
