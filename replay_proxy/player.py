@@ -15,6 +15,7 @@ from replay_proxy.errors import InvalidTarget, RedirectRefused, ReplayProxyError
 from replay_proxy.fingerprint import fingerprint, former_fingerprint
 from replay_proxy.matching import Rule
 from replay_proxy.miss import explain
+from replay_proxy.redaction import redacted
 from replay_proxy.target import flaw, leads_away
 from replay_proxy.timeline import Clock, Pacing
 from replay_proxy.wire import (
@@ -78,8 +79,8 @@ class Player:
         if away := leads_away(interaction.status, interaction.headers):
             raise RedirectRefused(
                 f"Interaction {interaction.id} of cassette {self._cassette.name} sends its client "
-                f"to another server, {away[:100]!r}, and a client's key may go with it. If that is "
-                "meant, export the cassette, make its location a path, and import it."
+                f"to another server, {redacted(away)[:100]!r}, and a client's key may go with it. "
+                "If that is meant, export the cassette, make its location a path, and import it."
             )
         headers, waits = _replayed(interaction.headers, instant=self._pacing.instant)
         body: bytes | Chunks

@@ -14,6 +14,7 @@ import typer
 from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.fingerprint import fingerprint, former_fingerprint
 from replay_proxy.leaks import leaks
+from replay_proxy.redaction import redacted
 from replay_proxy.store import statements
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.rows import Row, checksum, from_row, is_intact, to_row
@@ -31,6 +32,8 @@ KINDS = {
     "redirects its client to another server",
     "secret": "something that looks like a credential",
 }
+#: Characters of a path, or of a redirect's location, that a finding shows.
+SHOWN_PATH = 100
 #: Columns that are made from others of their row.
 _DERIVED = ("model", "streams", "media_type")
 
@@ -100,9 +103,11 @@ def _findings(row: Row, takes: set[int]) -> Iterator[dict[str, Any]]:
         interaction = from_row(row | {"checksum": checksum(row)})
         request = interaction.request
         if (cause := flaw(request.method, request.path, request.query)) is not None:
-            yield _finding("address", number, cause)
+            shown = redacted(request.path)[:SHOWN_PATH]
+            yield _finding("address", number, f"{cause}: {request.method} {shown!r}")
         if (away := leads_away(interaction.status, interaction.headers)) is not None:
-            yield _finding("address", number, f"the answer sends its client to {away!r}")
+            shown = redacted(away)[:SHOWN_PATH]
+            yield _finding("address", number, f"the answer sends its client to {shown!r}")
         made = fingerprint(request)
         if row["fingerprint"] not in (made, former_fingerprint(request)):
             yield _finding("fingerprint", number, f"the request gives {made}")
