@@ -230,19 +230,20 @@ def test_a_request_between_a_commit_and_its_recorder_hides_no_answer_from_the_ru
     key = rule.key(first.request)
     store = Store(tmp_path, writable=True, rule=rule)
     write = Writer.write
+    met: list[Interaction | None] = []
 
     async def scenario() -> None:
         tape = store.cassette("default")
 
         async def write_and_meet(*job: Any) -> None:
             await write(*job)
-            await tape.take(key)
+            met.append(await tape.take(key))
 
         await tape.add(first)
         monkeypatch.setattr(Writer, "write", write_and_meet)
         await tape.add(second)
         answers = [await tape.take(key) for _ in range(2)]
-        assert answers == [first, second]
+        assert met + answers == [first, second, second]
 
     asyncio.run(scenario())
     store.close()

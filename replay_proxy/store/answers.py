@@ -4,8 +4,10 @@ Both look at the newest take that has the key, and count from 0.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,12 +16,11 @@ from replay_proxy.matching import Rule
 from replay_proxy.store import statements
 from replay_proxy.store.files import ERRORS, open_to_read, trouble
 from replay_proxy.store.keys import Entry, Keys
-from replay_proxy.store.patience import insist_aside
+from replay_proxy.store.news import TOP, News, Version
+from replay_proxy.store.patience import Patience, insist_aside
 from replay_proxy.store.readers import Readers
-from replay_proxy.store.rows import to_recorded
+from replay_proxy.store.rows import Row, to_recorded
 
-#: The take of what this process records: newer than every take that was there before.
-_NOW = 2**63 - 1
 #: So many requests are read at a time.
 _BATCH = 64
 
@@ -43,8 +44,24 @@ class Answers(Protocol):
         """Every id that some key leads to, in order of arrival."""
         ...
 
-    def added(self, interaction: Interaction) -> None:
+    def added(self, interaction: Interaction, take_id: int) -> None:
         """Know of an interaction that was recorded just now."""
+        ...
+
+    def missing(self) -> None:
+        """Hear that an interaction is not there any more."""
+        ...
+
+    def knows(self, version: Version) -> bool:
+        """Whether what is answered is of this version of the cassette."""
+        ...
+
+    async def renew(self) -> None:
+        """Know what others have committed. Raises ``StoreError``."""
+        ...
+
+    async def complete(self) -> bool:
+        """Know what others have committed or deleted, even if it takes long; whether it did."""
         ...
 
 
@@ -70,8 +87,22 @@ class ByFingerprint:
         """Every id that some key leads to, in order of arrival."""
         return self._ids(statements.CURRENT)
 
-    def added(self, interaction: Interaction) -> None:
+    def added(self, interaction: Interaction, take_id: int) -> None:
         """The index knows by itself."""
+
+    def missing(self) -> None:
+        """The index knows by itself."""
+
+    def knows(self, version: Version) -> bool:
+        """The index is of every version."""
+        return True
+
+    async def renew(self) -> None:
+        """The index needs no renewal."""
+
+    async def complete(self) -> bool:
+        """The index is complete."""
+        return False
 
     def _ids(self, sql: str, **parameters: Any) -> list[int]:
         return [row[0] for row in self._readers.read(self._path, sql, parameters)]
@@ -81,13 +112,23 @@ class ByRule:
     """Answers by a rule's keys, which no column holds: ``keys``, filled at the first use.
 
     That reads every request of the cassette once, in a thread. It goes on when those who wait for
-    it leave, so that a client that is less patient finds it done when it asks again.
+    it leave, so that a client that is less patient finds it done when it asks again. From then on
+    only the news of others are read.
     """
 
-    def __init__(self, path: Path, rule: Rule, keys: Keys) -> None:
+    def __init__(
+        self, path: Path, readers: Readers, patience: Patience, rule: Rule, keys: Keys
+    ) -> None:
         self._path = path
+        self._patience = patience
         self._rule = rule
         self._keys = keys
+        self._news = News(path, readers, keys)
+        self._version: Version = None
+        #: The version that was compared in full, or counted.
+        self._complete: Version = None
+        self._doubtful = False
+        self._turn = asyncio.Lock()
         self._is_read = False
         self._reading: asyncio.Task[None] | None = None
 
@@ -98,6 +139,29 @@ class ByRule:
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
         await asyncio.shield(self._reading)
+
+    def knows(self, version: Version) -> bool:
+        """Whether the quick look has been at this version, or a newer one."""
+        return version == self._version
+
+    async def renew(self) -> None:
+        """Take a quick look at what others have committed."""
+        await self.ready()
+        async with self._turn:
+            await self._renew()
+
+    async def complete(self) -> bool:
+        """Know all that is there now; whether the quick look had missed something."""
+        await self.ready()
+        async with self._turn:
+            version = await self._renew()
+            if version == self._complete and not self._doubtful:
+                return False
+            missed = self._doubtful or not await self._patience.run(self._path, self._news.is_all)
+            if missed:
+                await insist_aside(self._compare)
+            self._complete, self._doubtful = version, False
+            return missed
 
     def some(self, key: str, n: int, limit: int) -> Sequence[int]:
         """Up to ``limit`` ids from number ``n`` on."""
@@ -111,9 +175,26 @@ class ByRule:
         """Every id that some key leads to, in order of arrival."""
         return self._keys.current(self._path)
 
-    def added(self, interaction: Interaction) -> None:
-        """Put what was recorded just now in place of older takes."""
-        self._keys.put(self._path, [(self._rule.key(interaction.request), _NOW, interaction.id)])
+    def added(self, interaction: Interaction, take_id: int) -> None:
+        """Know of it at once, without another look."""
+        self._keys.put(self._path, [(self._rule.key(interaction.request), take_id, interaction.id)])
+
+    def missing(self) -> None:
+        """Compare everything when the next one misses."""
+        self._doubtful = True
+
+    async def _renew(self) -> Version:
+        version = await self._patience.run(self._path, self._news.version)
+        if version == self._version:
+            return version
+        below = TOP
+        while below:
+            page = partial(self._news.page, below)
+            below, rows = await self._patience.run(self._path, page)
+            if rows:
+                await asyncio.to_thread(self._put, rows)
+        self._version = version
+        return version
 
     async def _read(self) -> None:
         try:
@@ -123,14 +204,26 @@ class ByRule:
             self._reading = None
 
     def _put_all(self) -> None:
+        self._put_of(statements.ALL_REQUESTS, [{}])
+
+    def _compare(self) -> None:
+        self._put_of(statements.READ_REQUEST, [{"id": each} for each in self._news.compared()])
+
+    def _put_of(self, sql: str, parameters: Sequence[dict[str, int]]) -> None:
+        if not parameters:
+            return
         try:
             with closing(open_to_read(self._path, busy_ms=0)) as connection:
-                rows = connection.execute(statements.ALL_REQUESTS)
-                while (some := rows.fetchmany(_BATCH)) and not self._keys.closed:
-                    self._keys.put(self._path, [self._entry(row) for row in some])
+                connection.row_factory = sqlite3.Row
+                for named in parameters:
+                    rows = connection.execute(sql, named)
+                    while (some := rows.fetchmany(_BATCH)) and not self._keys.closed:
+                        self._put([dict(row) for row in some])
         except ERRORS as error:
             raise trouble(self._path, error) from error
 
-    def _entry(self, row: Sequence[Any]) -> Entry:
-        named = dict(zip(statements.REQUEST_COLUMNS, row, strict=True))
-        return self._rule.key(to_recorded(named).request), named["take_id"], named["id"]
+    def _put(self, rows: Sequence[Row]) -> None:
+        self._keys.put(self._path, [self._entry(row) for row in rows])
+
+    def _entry(self, row: Row) -> Entry:
+        return self._rule.key(to_recorded(row).request), row["take_id"], row["id"]

@@ -7,7 +7,8 @@ cassettes. How keys are made is not known here.
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ CREATE TABLE answer (
     cassette INTEGER, key TEXT, take INTEGER, id INTEGER, PRIMARY KEY (cassette, key, take, id)
 ) WITHOUT ROWID
 """
+_BY_ID = "CREATE UNIQUE INDEX answer_by_id ON answer (cassette, id)"
+_HAS = "SELECT 1 FROM answer WHERE cassette = ? AND id = ?"
+_IDS = "SELECT id FROM answer WHERE cassette = :cassette"
+_REMOVE = "DELETE FROM answer WHERE cassette = ? AND id = ?"
 _PUT = "INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?)"
 _NEWEST = """
 FROM answer AS one WHERE cassette = :cassette AND take =
@@ -38,24 +43,37 @@ class Keys:
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = MEMORY")
         self._connection.execute(_SCHEMA)
+        self._connection.execute(_BY_ID)
         self._lock = threading.Lock()
         self._cassettes: dict[Path, int] = {}
+        self._sizes: Counter[Path] = Counter()
         self.closed = False
 
     def put(self, cassette: Path, entries: Sequence[Entry]) -> None:
         """Add entries; those that are there already change nothing. None once it is closed."""
+        self._change(cassette, _PUT, entries, +1)
+
+    def remove(self, cassette: Path, ids: Collection[int]) -> None:
+        """Forget interactions."""
+        self._change(cassette, _REMOVE, [(number,) for number in ids], -1)
+
+    def unknown(self, cassette: Path, ids: Sequence[int]) -> list[int]:
+        """Those of the interactions that are not there."""
         with self._lock:
-            if self.closed:
-                return
-            rows = [(self._number(cassette), *entry) for entry in entries]
+            name = self._number(cassette)
             try:
-                self._connection.execute("BEGIN")
-                self._connection.executemany(_PUT, rows)
-                self._connection.execute("COMMIT")
+                execute = self._connection.execute
+                return [each for each in ids if execute(_HAS, (name, each)).fetchone() is None]
             except sqlite3.Error as error:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
                 raise _trouble(error) from error
+
+    def ids(self, cassette: Path) -> list[int]:
+        """All interactions."""
+        return self._ids(_IDS, cassette)
+
+    def size(self, cassette: Path) -> int:
+        """How many interactions are there."""
+        return self._sizes[cassette]
 
     def some(self, cassette: Path, key: str, n: int, limit: int) -> list[int]:
         """Up to ``limit`` interactions of a key's newest take, by arrival, from number ``n`` on."""
@@ -74,6 +92,24 @@ class Keys:
         with self._lock:
             self.closed = True
             self._connection.close()
+
+    def _change(
+        self, cassette: Path, sql: str, parameters: Sequence[tuple[Any, ...]], sign: int
+    ) -> None:
+        with self._lock:
+            if self.closed:
+                return
+            rows = [(self._number(cassette), *each) for each in parameters]
+            before = self._connection.total_changes
+            try:
+                self._connection.execute("BEGIN")
+                self._connection.executemany(sql, rows)
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise _trouble(error) from error
+            self._sizes[cassette] += sign * (self._connection.total_changes - before)
 
     def _number(self, cassette: Path) -> int:
         return self._cassettes.setdefault(cassette, len(self._cassettes))

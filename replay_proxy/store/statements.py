@@ -58,6 +58,10 @@ ALL_REQUESTS = f"{_REQUEST} ORDER BY id"
 ALL_TARGETS = "SELECT id, method, path, query FROM interaction ORDER BY id"
 READ_CHECKSUM = "SELECT take_id, checksum FROM interaction WHERE id = :id"
 ALL_CHECKSUMS = "SELECT id, take_id, checksum FROM interaction ORDER BY id"
+NEWEST_IDS = "SELECT id FROM interaction WHERE id < :below ORDER BY id DESC LIMIT :limit"
+#: From the index alone.
+ALL_IDS = "SELECT id FROM interaction INDEXED BY interaction_by_fingerprint"
+COUNT_IDS = "SELECT count(*) FROM interaction"
 COUNT_INTERACTIONS = "SELECT count(*), count(DISTINCT fingerprint) FROM interaction"
 
 #: The answers to a fingerprint in its newest take.

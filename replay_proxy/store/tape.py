@@ -75,7 +75,9 @@ class Tape:
         self._counted: tuple[tuple[int, int], Counts] | None = None
         #: How often the answers were told of a recording, which is after its commit.
         self._added = 0
-        self._answers: Answers = ByRule(path, rule, keys) if keys else ByFingerprint(path, readers)
+        self._answers: Answers = ByFingerprint(path, readers)
+        if keys is not None:
+            self._answers = ByRule(path, readers, patience, rule, keys)
 
     def check(self) -> None:
         """Raise ``StoreError`` if there is a file that cannot be used."""
@@ -84,16 +86,23 @@ class Tape:
     async def take(self, key: str) -> Interaction | None:
         """The next answer to this key; see ``Cassette.take``."""
         await self._answers.ready()
-        return await self._patience.run(self._path, partial(self._take, key))
+        found, is_current = await self._patience.run(self._path, partial(self._take, key))
+        if not is_current:
+            await self._answers.renew()
+            found = await self._patience.run(self._path, partial(self._take_known, key))
+        if found is None and await self._answers.complete():
+            found = await self._patience.run(self._path, partial(self._take_known, key))
+        return found
 
     async def add(self, interaction: Interaction) -> int:
         """Commit an interaction; see ``Cassette.add``."""
         if self._writer is None:
             raise StoreError(f"Cassette {self._path} is open for reading only.")
-        stored = interaction
+        stored, take = interaction, 0
 
         def make_row(take_id: int, number: int) -> Row:
-            nonlocal stored
+            nonlocal stored, take
+            take = take_id
             if number != interaction.id:
                 stored = replace(interaction, id=number)
             return to_row(stored, take_id)
@@ -108,13 +117,13 @@ class Tape:
                 interaction.id,
                 stored.id,
             )
-        self._answers.added(stored)
+        self._answers.added(stored, take)
         self._added += 1
         return stored.id
 
     async def answers(self, key: str) -> int:
         """How many answers there are; see ``Cassette.answers``."""
-        await self._answers.ready()
+        await self._answers.complete()
         return await self._patience.run(self._path, partial(self._answers.count, key))
 
     async def near(self, request: Request) -> list[Recorded]:
@@ -145,7 +154,7 @@ class Tape:
 
     async def unused(self, used: Collection[int]) -> list[int]:
         """What nobody asked for; see ``Cassette.unused``."""
-        await self._answers.ready()
+        await self._answers.complete()
         current = await self._patience.run(self._path, self._answers.current)
         return [number for number in current if number not in used]
 
@@ -173,11 +182,23 @@ class Tape:
             self._counted = version, counts
         return self._counted[1]
 
-    def _take(self, key: str) -> Interaction | None:
+    def _take(self, key: str) -> tuple[Interaction | None, bool]:
+        """The next answer, and True; None and False if others have committed since."""
         with self._readers.one_state(self._path):
-            version = self._readers.version(self._path), self._added
-            known = self._kept.get(self._path, key, version)
-            return known if known is not None else self._look_up(key, version)
+            version = self._readers.version(self._path)
+            if not self._answers.knows(version):
+                return None, False
+            return self._kept_or_read(key, version), True
+
+    def _take_known(self, key: str) -> Interaction | None:
+        """The next answer as far as is known; others may have committed again meanwhile."""
+        with self._readers.one_state(self._path):
+            return self._kept_or_read(key, self._readers.version(self._path))
+
+    def _kept_or_read(self, key: str, file_version: Hashable) -> Interaction | None:
+        version = file_version, self._added
+        known = self._kept.get(self._path, key, version)
+        return known if known is not None else self._look_up(key, version)
 
     def _look_up(self, key: str, version: Hashable) -> Interaction | None:
         first = self._answers.some(key, 0, 2)
@@ -195,7 +216,8 @@ class Tape:
             answer = nth[0]
         rows = self._readers.read(self._path, statements.READ_INTERACTION, {"id": answer})
         if not rows:
-            return None  # A rule's keys do not hear of what somebody else has deleted.
+            self._answers.missing()
+            return None
         try:
             interaction = from_row(dict(rows[0]))
         except ValueError as error:
