@@ -98,6 +98,10 @@ class Cassette(Protocol):
         """The interactions that replay could use, less ``used``. Raises ``StoreError``."""
         ...
 
+    async def ids(self, key: str, most: int) -> Sequence[int]:
+        """The interactions that answer this key, the first ones. Raises ``StoreError``."""
+        ...
+
     async def recorded(self, ids: Sequence[int]) -> list[Recorded]:
         """The requests of these interactions, as far as there are any. Raises ``StoreError``."""
         ...

@@ -25,11 +25,17 @@ from replay_proxy.miss import summary
 from replay_proxy.redaction import redacted
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
-#: So many different misses are kept for a cassette; further ones are only counted.
-KEPT_MISSES = 1000
-#: Of so many requests that met a fault, and so often each, the arrivals are kept; further faults
-#: are only counted.
-KEPT_CHAINS, KEPT_ARRIVALS = 1000, 100
+#: This many cassettes have an entry of their own. The others share one, under a name that no
+#: cassette can have.
+KEPT_CASSETTES, OTHERS = 1_000, "(others)"
+#: This many different misses are kept, over all cassettes; further ones are only counted.
+KEPT_MISSES = 1_000
+#: This many different interactions are known to be used, over all cassettes; the answers of further
+#: ones are only counted.
+KEPT_USED = 200_000
+#: Of this many requests that met a fault, over all cassettes, and so often each, the arrivals are
+#: kept; further faults are only counted.
+KEPT_CHAINS, KEPT_ARRIVALS = 1_000, 100
 #: Errors of the proxy, which an application that swallows them must not hide. What the dummy
 #: refuses as OpenAI would is an answer, and what the API does not answer may be asked again.
 _UNANSWERED = (
@@ -56,20 +62,40 @@ class Entry:
     faults: Counter[str] = field(default_factory=Counter)
     #: The arrivals of each request that met a fault, from that one on, by fingerprint.
     chains: dict[str, list[Arrival]] = field(default_factory=dict)
+    #: How often there was a miss, and a used interaction, that is not among those above.
+    more_misses: int = 0
+    more_used: int = 0
 
 
 class Journal:
-    """The entries of all cassettes that were asked for."""
+    """The entries of all cassettes that were asked for: a bounded number, with bounded contents.
+
+    What is not kept is counted, since nobody may take it for something that did not happen.
+    """
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
+        self._misses = self._used = self._chains = 0
 
     def entry(self, cassette: str) -> Entry:
-        """The entry of a cassette, begun if need be."""
+        """The entry of a cassette, begun if need be; that of ``OTHERS`` when there are too many."""
         entry = self.entries.get(cassette)
         if entry is None:
-            entry = self.entries[cassette] = Entry()
+            name = cassette if len(self.entries) < KEPT_CASSETTES else OTHERS
+            entry = self.entries.setdefault(name, Entry())
         return entry
+
+    def known(self, cassette: str) -> bool:
+        """Whether the entry of a cassette tells all that happened on it."""
+        return cassette in self.entries or OTHERS not in self.entries
+
+    def forget(self, cassette: str) -> None:
+        """Remove the entry of a cassette."""
+        entry = self.entries.pop(cassette, None)
+        if entry is not None:
+            self._misses -= len(entry.misses)
+            self._used -= len(entry.replayed) + len(entry.recorded)
+            self._chains -= len(entry.chains)
 
     def note(self, cassette: str, provenance: Provenance) -> None:
         """Take down an answer."""
@@ -77,13 +103,19 @@ class Journal:
         entry.answers[provenance.source] += 1
         if provenance.source is Source.CASSETTE:
             assert provenance.interaction is not None
-            entry.replayed[provenance.interaction] += 1
-        elif provenance.source is Source.UPSTREAM:
-            entry.recorded.add(provenance.interaction or 0)  # 0 for one that is not stored.
+            if provenance.interaction in entry.replayed or self._may_keep_used(entry):
+                entry.replayed[provenance.interaction] += 1
+        elif (
+            provenance.source is Source.UPSTREAM
+            and provenance.interaction is not None
+            and provenance.interaction not in entry.recorded
+            and self._may_keep_used(entry)
+        ):
+            entry.recorded.add(provenance.interaction)
 
     def arrival(self, cassette: str, request: Request) -> Arrival | None:
         """Take down a request that has met a fault before; None for any other."""
-        entry = self.entries.get(cassette)
+        entry = self.entries.get(cassette) or self.entries.get(OTHERS)
         if entry is None or not entry.chains:
             return None
         chain = entry.chains.get(fingerprint(request))
@@ -103,17 +135,19 @@ class Journal:
             arrival.retry_after_s = met.retry_after_s
             return
         key = fingerprint(request)
-        if key in entry.chains or len(entry.chains) < KEPT_CHAINS:
-            chain = entry.chains.setdefault(key, [])
-            if len(chain) < KEPT_ARRIVALS:  # It may hold one that arrived before this one's fault.
-                chain.append(met)
+        if key not in entry.chains and self._chains < KEPT_CHAINS:
+            self._chains += 1
+            entry.chains[key] = []
+        chain = entry.chains.get(key)  # It may hold one that arrived before this one's fault.
+        if chain is not None and len(chain) < KEPT_ARRIVALS:
+            chain.append(met)
 
     def refuse(self, cassette: str, request: Request, error: ReplayProxyError) -> None:
         """Take down an error; one that leaves a request without any answer is a miss too."""
         entry = self.entry(cassette)
         entry.answers[Source.REFUSED] += 1
         if isinstance(error, CassetteMiss):
-            _note_miss(entry, error.as_json())
+            self._note_miss(entry, error.as_json())
         elif isinstance(error, _UNANSWERED):
             told = {
                 "message": redacted(error.message),
@@ -123,15 +157,24 @@ class Journal:
                 "cassette": cassette,
                 "asked": summary(request),
             }
-            _note_miss(entry, told)
+            self._note_miss(entry, told)
 
+    def _note_miss(self, entry: Entry, error: dict[str, Any]) -> None:
+        key = error["fingerprint"]
+        if key in entry.misses:
+            entry.misses[key]["times"] += 1
+        elif self._misses < KEPT_MISSES:
+            self._misses += 1
+            entry.misses[key] = error | {"times": 1}
+        else:
+            entry.more_misses += 1
 
-def _note_miss(entry: Entry, error: dict[str, Any]) -> None:
-    key = error["fingerprint"]
-    if key in entry.misses:
-        entry.misses[key]["times"] += 1
-    elif len(entry.misses) < KEPT_MISSES:
-        entry.misses[key] = error | {"times": 1}
+    def _may_keep_used(self, entry: Entry) -> bool:
+        if self._used >= KEPT_USED:
+            entry.more_used += 1
+            return False
+        self._used += 1
+        return True
 
 
 class Journaled:

@@ -11,15 +11,17 @@ all of these             Journaled(WellFormed(<above>))
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakSet
 
 from replay_proxy.aside import Aside
+from replay_proxy.bounded import Bounded
 from replay_proxy.budget import Budget
 from replay_proxy.cassette import Cassette, process_number
 from replay_proxy.dummy import Content, Dummy, Tempo
 from replay_proxy.errors import InvalidCassetteName, StoreError
-from replay_proxy.faults import Faulty, Limited, Limits, Script
-from replay_proxy.journal import Journal, Journaled
+from replay_proxy.faults import REMEMBERED, Faulty, Limited, Limits, Remembered, Script
+from replay_proxy.journal import OTHERS, Journal, Journaled
 from replay_proxy.latencies import latency
 from replay_proxy.matching import Rule
 from replay_proxy.player import Player, Refuse, Unopened, WellFormed
@@ -31,6 +33,18 @@ from replay_proxy.wire import Transport
 
 if TYPE_CHECKING:
     from replay_proxy.upstream import Upstream
+
+
+#: This many cassettes besides the default one keep their transports. One that is forgotten is
+#: opened anew when it is asked for; a script of faults counts from the beginning then.
+TRANSPORTS = 1_000
+
+
+class _Line(NamedTuple):
+    """What answers requests on one cassette, and the part of it that makes faults."""
+
+    transport: Transport
+    faulty: Faulty
 
 
 class Assembly:
@@ -47,11 +61,12 @@ class Assembly:
         name, text = settings.fault_script
         self._script = Script.of_setting(text, name=name, seed=settings.fault_seed)
         self._limits = Limits(rpm=settings.rpm, tpm=settings.tpm, clock=self._clock)
-        self._faulty: dict[str, Faulty] = {}
+        self._remembered = Remembered(REMEMBERED)
         self.rule = Rule(settings.ignored_paths, settings.matched_headers)
         self._store = None if settings.mode is Mode.DUMMY else _open_store(settings, self.rule)
         self._upstream = self._reach() if settings.may_reach_upstream else None
-        self._recorders: list[Recorder] = []
+        #: Those whose transport is forgotten are there as long as they record.
+        self._recorders: WeakSet[Recorder] = WeakSet()
         self._answers = Budget(ANSWERS_BYTES)
         self._process_number = process_number()
         #: Stamps all requests.
@@ -63,13 +78,13 @@ class Assembly:
             capacity=settings.dummy_capacity,
             clock=self._clock,
         )
-        self._transports: dict[str, Transport] = {}
+        self._transports: Bounded[str, _Line] = Bounded(TRANSPORTS)
         #: The cassette of requests that name none.
         self.default = settings.cassette
         self.journal = Journal()
         #: For what takes long: explaining a large miss.
         self.aside = Aside()
-        self._transports[self.default] = self._journaled(self.default)
+        self._default = self._journaled(self.default)
 
     def transport(self, cassette: str | None) -> Transport:
         """What answers requests on a cassette; on None the one that the settings name.
@@ -77,16 +92,19 @@ class Assembly:
         What cannot be opened, or named, refuses each request, so that the journal knows of it.
         """
         name = self.default if cassette is None else cassette
-        if name in self._transports:
-            return self._transports[name]
+        if name == self.default:
+            return self._default.transport
+        if (known := self._transports.get(name)) is not None:
+            return known.transport
         try:
-            self._transports[name] = self._journaled(cassette_name(name))
+            made = self._journaled(cassette_name(name))
         except ValueError as error:
             refusal = Unopened(InvalidCassetteName(name, error))
             return Journaled(refusal, self.journal, self.default)
         except StoreError as error:
             return Journaled(Unopened(error), self.journal, name)
-        return self._transports[name]
+        self._transports.put(name, made)
+        return made.transport
 
     def cassette(self, name: str) -> Cassette | None:
         """A cassette, or None in a mode that has none. Raises ``StoreError``."""
@@ -94,26 +112,25 @@ class Assembly:
 
     def rewind(self, name: str) -> None:
         """Start a cassette's order over, its report and its faults, and every key's rates."""
-        self.journal.entries.pop(name, None)
-        if name in self._faulty:
-            self._faulty[name].rewind()
+        self.journal.forget(name)
+        line = self._default if name == self.default else self._transports.get(name)
+        if line is not None:
+            line.faulty.rewind()
         self._limits.rewind()
-        cassette = self.cassette(name)
+        cassette = self.cassette(name) if name != OTHERS else None
         if cassette is not None:
             cassette.rewind()
 
-    def _journaled(self, name: str) -> Transport:
-        transport: Transport = self._faulty_over(self._nested(name), name)
-        if self._limits:
-            transport = Limited(transport, self._limits)
-        return Journaled(WellFormed(transport), self.journal, name)
-
-    def _faulty_over(self, transport: Transport, name: str) -> Faulty:
-        """The transport with the faults of the settings, or of a request's header."""
-        seed = self._settings.fault_seed
-        faulty = Faulty(transport, self._script.afresh(), seed=seed, clock=self._clock)
-        self._faulty[name] = faulty
-        return faulty
+    def _journaled(self, name: str) -> "_Line":
+        faulty = Faulty(
+            self._nested(name),
+            self._script.afresh(),
+            seed=self._settings.fault_seed,
+            clock=self._clock,
+            remembered=self._remembered,
+        )
+        transport = Limited(faulty, self._limits) if self._limits else faulty
+        return _Line(Journaled(WellFormed(transport), self.journal, name), faulty)
 
     def _nested(self, name: str) -> Transport:
         if self._store is None:
@@ -150,7 +167,7 @@ class Assembly:
             keep_transient=self._settings.record_errors == "all",
             budget=self._answers,
         )
-        self._recorders.append(recorder)
+        self._recorders.add(recorder)
         return recorder
 
     def _reach(self) -> "Upstream":

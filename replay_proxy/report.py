@@ -3,13 +3,15 @@
 Its JSON is what the pytest plugin and ``replay-proxy run`` judge by. Nothing is decided here.
 """
 
+import asyncio
 import time
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from replay_proxy.cassette import Cassette, Recorded
+from replay_proxy.cassette import Cassette, Recorded, interaction_id
 from replay_proxy.conduct import conduct
 from replay_proxy.faults import kind_of
 from replay_proxy.journal import Entry
@@ -17,8 +19,10 @@ from replay_proxy.matching import Rule
 from replay_proxy.miss import summary
 from replay_proxy.wire import Source
 
-#: So many unused recordings are described.
-SHOWN = 1000
+#: The most recordings of a kind that are described.
+SHOWN = 1_000
+#: A request counts as asked if one of this many recordings of it was used: the first ones are.
+_ALIKE = 1_000
 
 
 async def report(
@@ -28,36 +32,61 @@ async def report(
 
     ``used`` are all that were replayed or recorded. ``unused`` shows the first thousand of
     ``unused_total``, and whether the same request was ``asked``, only less often than it was
-    recorded. ``expired`` are those that were replayed and are older than ``max_age_s``. ``faults``
-    is the verdict on what clients did about each fault.
+    recorded. ``expired`` are those that were replayed and are older than ``max_age_s``, the first
+    thousand of ``expired_total``. ``faults`` is the verdict on what clients did about each fault.
+    ``more_misses`` and ``more_used`` were not kept apart; with the latter nothing is called unused.
+
+    It reads a little at a time, so that others are answered meanwhile.
     """
-    used = sorted((entry.replayed.keys() | entry.recorded) - {0})
+    used = entry.replayed.keys() | entry.recorded
+    await asyncio.sleep(0)
     unused: list[int] = []
-    shown: list[Recorded] = []
-    asked: set[str] = set()
-    expired: list[Recorded] = []
+    shown: list[dict[str, Any]] = []
+    expired: list[int] = []
+    expired_shown: list[dict[str, Any]] = []
     tokens = 0
     if cassette is not None:
-        requests = await cassette.recorded(used)
-        asked = {_key(each, rule) for each in requests}
         if max_age_s is not None:
-            oldest_us = (time.time() - max_age_s) * 1e6
-            replayed = [each for each in requests if each.id in entry.replayed]
-            expired = [each for each in replayed if each.request.arrived_us < oldest_us]
-        unused = await cassette.unused(set(used))
-        shown = await cassette.recorded(unused[:SHOWN])
-        for number, times in entry.replayed.items():
-            tokens += times * _tokens(await cassette.body(number))
+            oldest = interaction_id(max(0, int((time.time() - max_age_s) * 1e6)), 0)
+            expired = sorted(number for number in list(entry.replayed) if number < oldest)
+            expired_shown = [_described(one) async for one in _read(cassette, expired[:SHOWN])]
+        unused = [] if entry.more_used else await cassette.unused(used)
+        async for one in _read(cassette, unused[:SHOWN]):
+            alike = await cassette.ids(_key(one, rule), _ALIKE)
+            shown.append(_described(one) | {"asked": not used.isdisjoint(alike)})
+        tokens = await _tokens_saved(entry, cassette)
+    chains = list(entry.chains.values())
+    met = await asyncio.to_thread(conduct, dict(entry.faults), chains, kind_of)
     return {
         "answers": {source.value: entry.answers[source] for source in Source},
         "misses": list(entry.misses.values()),
-        "used": [str(number) for number in used],
-        "unused": [_described(each) | {"asked": _key(each, rule) in asked} for each in shown],
+        "more_misses": entry.more_misses,
+        "used": [str(number) for number in sorted(used)],
+        "more_used": entry.more_used,
+        "unused": shown,
         "unused_total": len(unused),
-        "expired": [_described(each) for each in expired],
-        "faults": conduct(entry.faults, entry.chains.values(), kind_of),
+        "expired": expired_shown,
+        "expired_total": len(expired),
+        "faults": met,
         "saved": {"requests": entry.answers[Source.CASSETTE], "tokens": tokens},
     }
+
+
+async def _read(cassette: Cassette, ids: Sequence[int]) -> AsyncIterator[Recorded]:
+    """The requests of interactions, one by one."""
+    for number in ids:
+        for one in await cassette.recorded([number]):
+            yield one
+        await asyncio.sleep(0)
+
+
+async def _tokens_saved(entry: Entry, cassette: Cassette) -> int:
+    """The tokens that the replayed answers say they cost."""
+    tokens = 0
+    for number, times in list(entry.replayed.items()):
+        tokens += times * _tokens(await cassette.body(number))
+        await asyncio.sleep(0)
+    return tokens
 
 
 def _key(recorded: Recorded, rule: Rule) -> str:

@@ -12,11 +12,14 @@ import sys
 import threading
 import urllib.parse
 import urllib.request
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Self
 
 from replay_proxy.errors import ReplayProxyError
 
+#: Of what the child writes so many lines are kept, each of at most so many characters.
+LINES, LINE_CHARS = 2_000, 2_000
 _LISTENS = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 #: What tells OpenAI clients to reach the proxy instead, and the placeholder where they want a key.
 PLACEHOLDER_KEY = "replay-proxy-placeholder"
@@ -32,7 +35,8 @@ class Server:
     def __init__(self, settings: Mapping[str, str], *, start_timeout_s: float = 60.0) -> None:
         self._settings = dict(settings)
         self._start_timeout_s = start_timeout_s
-        self._written: list[str] = []
+        self._written: deque[str] = deque(maxlen=LINES)
+        self._dropped = 0
         self._told = threading.Event()
         self.port = 0
 
@@ -47,8 +51,9 @@ class Server:
 
     @property
     def log(self) -> str:
-        """What the child has written so far."""
-        return "".join(self._written)
+        """What the child has written so far, or the end of it."""
+        dropped = f"(The first {self._dropped:,} lines are left out.)\n" if self._dropped else ""
+        return dropped + "".join(list(self._written))
 
     def start(self) -> Self:
         """Start the child and return when it answers."""
@@ -95,7 +100,9 @@ class Server:
     def _read(self) -> None:
         assert self._process.stderr is not None
         with self._process.stderr as lines:
-            for line in lines:
+            # A line is read in parts: one without an end would fill the memory.
+            while line := lines.readline(LINE_CHARS):
+                self._dropped += len(self._written) == LINES
                 self._written.append(line)
                 if not self.port and (found := _LISTENS.search(line)):
                     self.port = int(found[1])

@@ -20,7 +20,17 @@ PACKAGE = Path(replay_proxy.__file__).parent
 LAYERS = {
     "0 names": ("credentials",),
     "0 rules of HTTP": ("target",),
-    "0 words": ("errors", "aside", "wire", "texts", "sse", "events", "timeline", "settings"),
+    "0 words": (
+        "errors",
+        "aside",
+        "bounded",
+        "wire",
+        "texts",
+        "sse",
+        "events",
+        "timeline",
+        "settings",
+    ),
     "1 rules": ("budget", "redaction", "fingerprint", "provenance", "ending", "answer", "conduct"),
     "1 rules on rules": ("matching", "leaves", "transcript"),
     "1 rules on those": ("likeness", "nearness", "drift"),

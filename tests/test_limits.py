@@ -105,7 +105,7 @@ def test_no_key_is_kept_and_not_more_than_so_many_hashes() -> None:
     for number in range(KEPT_KEYS + 10):
         account.limits.admit(request(f"secret-{number}"))
     assert len(account.limits._accounts) == KEPT_KEYS
-    assert b"secret" not in b"".join(account.limits._accounts)
+    assert b"secret" not in b"".join(account.limits._accounts._entries)
 
 
 def test_a_request_that_is_too_large_is_never_served_and_not_asked_to_wait() -> None:

@@ -8,6 +8,15 @@ the client's side alone: what is recorded is what the API answered.
 from replay_proxy.faults.limits import Limited, Limits
 from replay_proxy.faults.script import Script
 from replay_proxy.faults.table import FAULTS, kind_of
-from replay_proxy.faults.transport import Faulty
+from replay_proxy.faults.transport import REMEMBERED, Faulty, Remembered
 
-__all__ = ["FAULTS", "Faulty", "Limited", "Limits", "Script", "kind_of"]
+__all__ = [
+    "FAULTS",
+    "REMEMBERED",
+    "Faulty",
+    "Limited",
+    "Limits",
+    "Remembered",
+    "Script",
+    "kind_of",
+]

@@ -7,13 +7,13 @@ A key is known by its hash only, and forgotten when others have come since.
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
 from replay_proxy.answer import parsed
+from replay_proxy.bounded import Bounded
 from replay_proxy.faults.words import (
     RATES,
     error_object,
@@ -74,7 +74,7 @@ class Limits:
     def __init__(self, *, rpm: int | None, tpm: int | None, clock: Clock) -> None:
         self._limits = {"requests": rpm, "tokens": tpm}
         self._clock = clock
-        self._accounts: OrderedDict[bytes, _Account] = OrderedDict()
+        self._accounts: Bounded[bytes, _Account] = Bounded(KEPT_KEYS)
 
     def __bool__(self) -> bool:
         return any(self._limits.values())
@@ -115,13 +115,11 @@ class Limits:
     def _account(self, request: Request) -> _Account:
         key = header(request.headers, b"authorization") or header(request.headers, b"api-key")
         digest = sha256(key or b"").digest()
-        account = self._accounts.pop(digest, None)
+        account = self._accounts.get(digest)
         if account is None:
             given = {unit: limit for unit, limit in self._limits.items() if limit}
             account = _Account({unit: _Level(limit) for unit, limit in given.items()})
-        self._accounts[digest] = account
-        if len(self._accounts) > KEPT_KEYS:
-            self._accounts.popitem(last=False)
+            self._accounts.put(digest, account)
         return account
 
 

@@ -1,27 +1,27 @@
 """A script of faults at work: its rules, and how often each has counted, in order of arrival."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
+from replay_proxy.bounded import Bounded
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.faults.call import Call
 from replay_proxy.faults.rule import Rule, rules
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.wire import Request
 
-#: Of so many different requests a rule with a ``share`` remembers how often each came: a bound
-#: for its memory. One that has not come for longer counts from 1 again.
+#: Rules with a ``share`` remember of this many different requests how often each came, over all
+#: cassettes. One that has not come for longer counts from 1 again.
 REMEMBERED = 100_000
 
 
-@dataclass
+@dataclass(eq=False)
 class _Counted:
     rule: Rule
+    #: How often each request came, by the rule and the request's fingerprint.
+    repeats: "Bounded[tuple[_Counted, str], int]"
     number: int = 0
-    #: How often each request came, by its fingerprint; the latest stands last.
-    repeats: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
     def hits(self, request: Request, seed: int) -> bool:
         """Count the request, and say whether the rule is for it."""
@@ -31,9 +31,8 @@ class _Counted:
         if self.rule.share is None:
             return self.rule.hits(self.number)
         key = fingerprint(request)
-        self.repeats[key] = repeat = self.repeats.pop(key, 0) + 1
-        if len(self.repeats) > REMEMBERED:
-            self.repeats.popitem(last=False)
+        repeat = (self.repeats.get((self, key)) or 0) + 1
+        self.repeats.put((self, key), repeat)
         return self.rule.hits(self.number) and self.rule.drawn(seed, key, repeat)
 
 
@@ -44,9 +43,16 @@ class Script:
     the seed, the request and how often that one came: other requests do not matter to it.
     """
 
-    def __init__(self, rules: Sequence[Rule], *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        *,
+        seed: int = 0,
+        repeats: Bounded[tuple[_Counted, str], int] | None = None,
+    ) -> None:
         self._rules = rules
         self._seed = seed
+        self._repeats = Bounded(REMEMBERED) if repeats is None else repeats
         self.rewind()
 
     @classmethod
@@ -64,11 +70,11 @@ class Script:
 
     def afresh(self) -> "Script":
         """The same rules with counts of their own."""
-        return Script(self._rules, seed=self._seed)
+        return Script(self._rules, seed=self._seed, repeats=self._repeats)
 
     def rewind(self) -> None:
         """Count from the beginning."""
-        self._counted = [_Counted(rule) for rule in self._rules]
+        self._counted = [_Counted(rule, self._repeats) for rule in self._rules]
 
     def fault_for(self, request: Request) -> Call | None:
         """Count the request; what it meets, or None."""

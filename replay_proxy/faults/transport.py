@@ -1,9 +1,10 @@
 """``Faulty``: any transport, with the faults of a script or of a request's own header."""
 
 import asyncio
-from collections import OrderedDict
 from dataclasses import replace
+from hashlib import sha256
 
+from replay_proxy.bounded import Bounded
 from replay_proxy.errors import InvalidFault
 from replay_proxy.faults.body import Altered
 from replay_proxy.faults.call import Call
@@ -17,8 +18,12 @@ from replay_proxy.wire import Request, Response, Transport, header
 HEADER = b"x-replay-fault"
 #: No script in a header is longer: it is read while other requests wait, and kept.
 LONGEST = 2000
-#: So many scripts that came in headers keep their counts; the one not used for longest goes first.
-REMEMBERED = 10_000
+#: This many scripts that came in headers keep their counts, over all cassettes; the one not used
+#: for longest goes first.
+REMEMBERED = 5_000
+
+#: The scripts of headers, by a transport, the header and the request.
+Remembered = Bounded[tuple[object, bytes, str], Script]
 
 
 class Faulty:
@@ -29,18 +34,28 @@ class Faulty:
     answer names its fault. What the proxy itself refuses, a miss, is never altered.
     """
 
-    def __init__(self, transport: Transport, script: Script, *, seed: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        script: Script,
+        *,
+        seed: int,
+        clock: Clock,
+        remembered: Remembered | None = None,
+    ) -> None:
         self._transport = transport
         self._script = script
         self._seed = seed
         self._clock = clock
-        self._asked_for: OrderedDict[tuple[bytes, str], Script] = OrderedDict()
+        self._asked_for = Remembered(REMEMBERED) if remembered is None else remembered
+        #: Stands for this transport, until it is rewound, in what several remember together.
+        self._self = object()
         self._reading_on: set[asyncio.Task[None]] = set()
 
     def rewind(self) -> None:
         """Count from the beginning."""
         self._script.rewind()
-        self._asked_for.clear()
+        self._self = object()
 
     async def handle(self, request: Request) -> Response:
         """The answer, or what a fault makes of it. Raises ``InvalidFault``."""
@@ -72,16 +87,14 @@ class Faulty:
                     "Shorten it, or put the script into FAULTS=@FILE"
                 )
             )
-        key = written, fingerprint(request)
-        script = self._asked_for.pop(key, None)
+        key = self._self, sha256(written).digest(), fingerprint(request)
+        script = self._asked_for.get(key)
         if script is None:
             try:
                 script = Script(rules(written.decode("utf-8", "replace")), seed=self._seed)
             except ValueError as error:
                 raise InvalidFault(error) from None
-        self._asked_for[key] = script
-        if len(self._asked_for) > REMEMBERED:
-            self._asked_for.popitem(last=False)
+            self._asked_for.put(key, script)
         return script
 
 

@@ -12,6 +12,8 @@ import pytest
 
 #: What a proxy reports of one cassette.
 Report = dict[str, Any]
+#: The most different misses that are kept of a shared cassette; further ones are counted.
+KEPT_MISSES = 1_000
 #: So many misses, or recordings, are shown in one text.
 SHOWN = 10
 
@@ -46,6 +48,7 @@ class Tally:
         """Add what was asked of any cassette."""
         self.counts["hits"] += report["answers"].get("cassette", 0)
         self.counts["misses"] += sum(miss["times"] for miss in report["misses"])
+        self.counts["misses"] += report.get("more_misses", 0)
         self.counts["recorded"] += report["answers"].get("upstream", 0)
         self.counts["dummy"] += report["answers"].get("dummy", 0)
         self.counts["tokens"] += report["saved"]["tokens"]
@@ -113,7 +116,9 @@ def faults(report: Report) -> dict[str, str]:
         each["interaction"]: f"This recording was used and is too old: {_line(each)}"
         for each in report["expired"]
     }
-    return misses | expired
+    more = report.get("more_misses", 0)
+    further = {"more_misses": f"There were {more:,} further misses, only counted."} if more else {}
+    return misses | further | expired
 
 
 def _told(miss: dict[str, Any]) -> str:
@@ -152,9 +157,14 @@ def merged(first: Report | None, then: Report) -> Report:
     if first is None:
         return then
     misses = {miss["fingerprint"]: miss for miss in first["misses"]}
+    more_misses = first.get("more_misses", 0) + then.get("more_misses", 0)
     for miss in then["misses"]:
-        before = misses.get(miss["fingerprint"], {}).get("times", 0)
-        misses[miss["fingerprint"]] = miss | {"times": before + miss["times"]}
+        known = misses.get(miss["fingerprint"])
+        if known is None and len(misses) >= KEPT_MISSES:
+            more_misses += miss["times"]
+        else:
+            before = known["times"] if known else 0
+            misses[miss["fingerprint"]] = miss | {"times": before + miss["times"]}
     left = {each["interaction"]: each["asked"] for each in then["unused"]}
     unused = [
         each | {"asked": each["asked"] or left[each["interaction"]]}
@@ -165,6 +175,7 @@ def merged(first: Report | None, then: Report) -> Report:
     return {
         "answers": _sums(first["answers"], then["answers"]),
         "misses": list(misses.values()),
+        "more_misses": more_misses,
         "used": list(dict.fromkeys(first["used"] + then["used"])),
         "unused": unused,
         "unused_total": len(unused),

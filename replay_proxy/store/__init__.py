@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from replay_proxy.aside import Aside
 from replay_proxy.errors import CassetteInUse, CassetteMissing, StoreError
@@ -51,15 +52,16 @@ class Store:
         self._aside = Aside()
         self._patience = Patience()
         self._keys = None if self._rule.exact else Keys()
-        self._tapes: dict[str, Tape] = {}
+        #: Those that somebody has: a forgotten one is opened anew.
+        self._tapes: WeakValueDictionary[str, Tape] = WeakValueDictionary()
         self._recording = Recording(run_name())
         begin = partial(newest_take, run=run_name()) if fills_gaps else self._recording.take
         self._writer = Writer(begin) if writable else None
 
     def cassette(self, name: str) -> Tape:
         """The cassette of this name, which may not exist yet. Raises ``StoreError``."""
-        if name in self._tapes:
-            return self._tapes[name]
+        if (known := self._tapes.get(name)) is not None:
+            return known
         tape = Tape(
             name,
             self._directory / f"{name}.sqlite",

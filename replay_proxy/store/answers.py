@@ -23,6 +23,11 @@ from replay_proxy.store.rows import Row, to_recorded
 
 #: So many requests are read at a time.
 _BATCH = 64
+#: So many entries of an index are looked at before others have their turn.
+_PAGE = 1_000
+
+#: A place in an index: a key, a take and an id.
+Place = tuple[str, int, int]
 
 
 class Answers(Protocol):
@@ -40,8 +45,8 @@ class Answers(Protocol):
         """How many there are."""
         ...
 
-    def current(self) -> Sequence[int]:
-        """Every id that some key leads to, in order of arrival."""
+    def current(self, after: Place | None) -> tuple[Sequence[int], Place | None]:
+        """Some of the ids that a key leads to, from a place on, and the place to go on from."""
         ...
 
     def added(self, interaction: Interaction, take_id: int) -> None:
@@ -83,9 +88,9 @@ class ByFingerprint:
         """How many there are."""
         return sum(self._ids(statements.COUNT_ANSWERS, fingerprint=key))
 
-    def current(self) -> Sequence[int]:
-        """Every id that some key leads to, in order of arrival."""
-        return self._ids(statements.CURRENT)
+    def current(self, after: Place | None) -> tuple[Sequence[int], Place | None]:
+        """Some of the ids that a key leads to, from a place on, and the place to go on from."""
+        return _page(self._readers.read(self._path, statements.CURRENT, _from(after)))
 
     def added(self, interaction: Interaction, take_id: int) -> None:
         """The index knows by itself."""
@@ -171,9 +176,9 @@ class ByRule:
         """How many there are."""
         return self._keys.count(self._path, key)
 
-    def current(self) -> Sequence[int]:
-        """Every id that some key leads to, in order of arrival."""
-        return self._keys.current(self._path)
+    def current(self, after: Place | None) -> tuple[Sequence[int], Place | None]:
+        """Some of the ids that a key leads to, from a place on, and the place to go on from."""
+        return _page(self._keys.page(self._path, **_from(after)))
 
     def added(self, interaction: Interaction, take_id: int) -> None:
         """Know of it at once, without another look."""
@@ -227,3 +232,13 @@ class ByRule:
 
     def _entry(self, row: Row) -> Entry:
         return self._rule.key(to_recorded(row).request), row["take_id"], row["id"]
+
+
+def _from(after: Place | None) -> dict[str, Any]:
+    key, take, number = after or ("", 0, 0)
+    return {"key": key, "take": take, "id": number, "limit": _PAGE}
+
+
+def _page(rows: Sequence[Any]) -> tuple[list[int], Place | None]:
+    ids = [row[2] for row in rows if row[3]]
+    return ids, tuple(rows[-1])[:3] if len(rows) == _PAGE else None

@@ -30,7 +30,13 @@ FROM answer AS one WHERE cassette = :cassette AND take =
 """
 _SOME = f"SELECT id {_NEWEST} AND key = :key ORDER BY id LIMIT :limit OFFSET :n"
 _COUNT = f"SELECT count(*) {_NEWEST} AND key = :key"
-_CURRENT = f"SELECT id {_NEWEST} ORDER BY id"
+#: A page, and whether each row is of its key's newest take.
+_CURRENT = """
+SELECT key, take, id, take =
+    (SELECT max(take) FROM answer WHERE cassette = one.cassette AND key = one.key)
+FROM answer AS one WHERE cassette = :cassette AND (key, take, id) > (:key, :take, :id)
+ORDER BY key, take, id LIMIT :limit
+"""
 
 #: A key, the take of its interaction, and the interaction.
 Entry = tuple[str, int, int]
@@ -83,9 +89,9 @@ class Keys:
         """How many interactions a key's newest take has."""
         return self._ids(_COUNT, cassette, key=key)[0]
 
-    def current(self, cassette: Path) -> list[int]:
-        """The interactions of every key's newest take, by arrival."""
-        return self._ids(_CURRENT, cassette)
+    def page(self, cassette: Path, **parameters: Any) -> list[tuple[str, int, int, bool]]:
+        """Some entries from a place on, and whether each is of its key's newest take."""
+        return self._rows(_CURRENT, cassette, **parameters)
 
     def close(self) -> None:
         """Remove it."""
@@ -115,10 +121,13 @@ class Keys:
         return self._cassettes.setdefault(cassette, len(self._cassettes))
 
     def _ids(self, sql: str, cassette: Path, **parameters: Any) -> list[int]:
+        return [row[0] for row in self._rows(sql, cassette, **parameters)]
+
+    def _rows(self, sql: str, cassette: Path, **parameters: Any) -> list[Any]:
         with self._lock:
-            named = {"cassette": self._number(cassette), **parameters}
+            named = {"cassette": self._cassettes.get(cassette), **parameters}
             try:
-                return [row[0] for row in self._connection.execute(sql, named)]
+                return self._connection.execute(sql, named).fetchall()
             except sqlite3.Error as error:
                 raise _trouble(error) from error
 

@@ -2,7 +2,7 @@
 
 Also what else they share: the name of their run, and the offset of its clock.
 
-Only fingerprints with several answers are counted. A server of one process counts in memory; the
+Only fingerprints with several answers are counted. A server of one process counts for itself; the
 workers that one uvicorn supervisor starts count together in a small database of their own in the
 temporary directory, or each of them would begin with the first answer again.
 """
@@ -13,6 +13,7 @@ import sqlite3
 import tempfile
 import uuid
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +32,11 @@ ON CONFLICT DO UPDATE SET answered = answered + 1
 RETURNING answered
 """
 _PUT_OFFSET = "INSERT OR IGNORE INTO offset VALUES (1, :own)"
+_REWIND = "DELETE FROM position WHERE cassette = ?"
+_FIND = "SELECT answered FROM position WHERE cassette = ? AND fingerprint = ?"
+_PUT = "INSERT OR REPLACE INTO position VALUES (?, ?, ?)"
+#: A process keeps this many positions in memory, and moves so many at once out of it.
+IN_MEMORY, _MOVED = 20_000, 200
 
 
 class Positions(Protocol):
@@ -54,21 +60,34 @@ class Positions(Protocol):
 
 
 class OwnPositions:
-    """The positions of a server that is one process."""
+    """The positions of a server that is one process.
 
-    def __init__(self) -> None:
-        self._answered: dict[str, dict[str, int]] = {}
+    Those not used for longest move to a private temporary database, which SQLite spills to a file
+    without a name: memory does not grow with the number of requests.
+    """
+
+    def __init__(self, most: int = IN_MEMORY) -> None:
+        self._most = most
+        self._answered: dict[tuple[str, str], int] = {}
+        self._older: sqlite3.Connection | None = None
 
     def advance(self, cassette: str, fingerprint: str) -> int:
         """How often it was answered before, counting from now on one more."""
-        answered = self._answered.setdefault(cassette, {})
-        before = answered.get(fingerprint, 0)
-        answered[fingerprint] = before + 1
+        key = cassette, fingerprint
+        before = self._answered.pop(key, None)
+        if before is None:
+            before = self._found_older(key)
+        self._answered[key] = before + 1
+        if len(self._answered) > self._most:
+            self._move()
         return before
 
     def rewind(self, cassette: str) -> None:
         """Begin again with the first answers of a cassette."""
-        self._answered.pop(cassette, None)
+        for key in [key for key in self._answered if key[0] == cassette]:
+            del self._answered[key]
+        if self._older is not None:
+            self._older.execute(_REWIND, (cassette,))
 
     def offset_us(self, own: int) -> int:
         """The offset of the only worker."""
@@ -76,6 +95,26 @@ class OwnPositions:
 
     def close(self) -> None:
         """Nothing outlives the process."""
+        if self._older is not None:
+            self._older.close()
+
+    def _found_older(self, key: tuple[str, str]) -> int:
+        if self._older is None:
+            return 0
+        row = self._older.execute(_FIND, key).fetchone()
+        return int(row[0]) if row else 0
+
+    def _move(self) -> None:
+        """Move the oldest, so many at a time that it pays, and that nobody waits for it."""
+        if self._older is None:
+            self._older = sqlite3.connect("", isolation_level=None)
+            self._older.executescript(_SCHEMA)
+        oldest = list(islice(self._answered.items(), _MOVED))
+        self._older.execute("BEGIN")
+        self._older.executemany(_PUT, [(*key, answered) for key, answered in oldest])
+        self._older.execute("COMMIT")
+        for key, _ in oldest:
+            del self._answered[key]
 
 
 class SharedPositions:
@@ -96,7 +135,7 @@ class SharedPositions:
 
     def rewind(self, cassette: str) -> None:
         """Begin again with the first answers of a cassette."""
-        self._open().execute("DELETE FROM position WHERE cassette = ?", (cassette,))
+        self._open().execute(_REWIND, (cassette,))
 
     def offset_us(self, own: int) -> int:
         """The offset of the wall clock that the first worker has read; ``own`` if this one is."""

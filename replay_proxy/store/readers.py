@@ -57,7 +57,9 @@ class Readers:
             if not path.exists():
                 return []
             if len(self._open) >= OPEN_CASSETTES:
-                self._open.popitem(last=False)[1].close()
+                idle, old = self._open.popitem(last=False)
+                old.close()
+                del self._numbers[idle]
             connection = open_to_read(path, busy_ms=0)
             connection.row_factory = sqlite3.Row
             self._open[path] = connection

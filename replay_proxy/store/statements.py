@@ -75,11 +75,13 @@ ANSWERS = f"SELECT id {_ANSWERS} ORDER BY id LIMIT :limit OFFSET :n"
 COUNT_ANSWERS = f"SELECT count(*) {_ANSWERS}"
 #: From the index alone: which answers there are to each fingerprint, take by take.
 ALL_ANSWERS = "SELECT fingerprint, take_id, id FROM interaction ORDER BY fingerprint, take_id, id"
-#: Everything that replay can use: of each fingerprint its newest take.
+#: A page of the index, and whether replay can use each row: of each fingerprint its newest take.
 CURRENT = """
-SELECT id FROM interaction AS one
-WHERE take_id = (SELECT max(take_id) FROM interaction WHERE fingerprint = one.fingerprint)
-ORDER BY id
+SELECT fingerprint, take_id, id,
+       take_id = (SELECT max(take_id) FROM interaction WHERE fingerprint = one.fingerprint)
+FROM interaction AS one
+WHERE (fingerprint, take_id, id) > (:key, :take, :id)
+ORDER BY fingerprint, take_id, id LIMIT :limit
 """
 
 ALL_TAKES = "SELECT id, run, started_us FROM take ORDER BY id"

@@ -4,6 +4,7 @@ Reads are indexed look-ups on the event loop (tens of microseconds); writes go t
 thread. Nothing is loaded ahead, so that size does not matter.
 """
 
+import asyncio
 import heapq
 import logging
 from collections import defaultdict
@@ -20,7 +21,7 @@ from replay_proxy.matching import Rule
 from replay_proxy.nearness import features_to_look_up
 from replay_proxy.settings import Repeats
 from replay_proxy.store import statements
-from replay_proxy.store.answers import Answers, ByFingerprint, ByRule
+from replay_proxy.store.answers import Answers, ByFingerprint, ByRule, Place
 from replay_proxy.store.files import damaged
 from replay_proxy.store.kept import Kept
 from replay_proxy.store.keys import Keys
@@ -155,8 +156,19 @@ class Tape:
     async def unused(self, used: Collection[int]) -> list[int]:
         """What nobody asked for; see ``Cassette.unused``."""
         await self._answers.complete()
-        current = await self._patience.run(self._path, self._answers.current)
-        return [number for number in current if number not in used]
+        found: list[int] = []
+        after: Place | None = None
+        while True:
+            page = partial(self._answers.current, after)
+            ids, after = await self._patience.run(self._path, page)
+            found += [number for number in ids if number not in used]
+            if after is None:
+                return sorted(found)
+            await asyncio.sleep(0)
+
+    async def ids(self, key: str, most: int) -> Sequence[int]:
+        """The first interactions of a key; see ``Cassette.ids``."""
+        return await self._patience.run(self._path, partial(self._answers.some, key, 0, most))
 
     async def recorded(self, ids: Sequence[int]) -> list[Recorded]:
         """The requests of these; see ``Cassette.recorded``."""

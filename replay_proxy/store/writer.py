@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from replay_proxy.errors import StoreError
-from replay_proxy.store.files import open_to_write, settle, trouble
+from replay_proxy.store.files import open_to_write, settle, trouble, wal
 from replay_proxy.store.placing import Placing
 from replay_proxy.store.rows import Row
 
@@ -104,6 +104,8 @@ class Writer:
                 idle, connection = self._open.popitem(last=False)
                 connection.close()
                 settle(idle, wait_s=0)
+                if not wal(idle).exists():
+                    self._written.discard(idle)
             self._open[path] = open_to_write(path, busy_ms=BUSY_MS)
             self._written.add(path)
         self._open.move_to_end(path)

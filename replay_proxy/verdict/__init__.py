@@ -57,13 +57,15 @@ def seconds(age: str) -> int:
 def faults(outcome: Outcome) -> list[str]:
     """Why the recordings fail the run, in words; empty when they do not."""
     cassettes = outcome.cassettes.values()
-    misses = sum(len(each["misses"]) for each in cassettes)
-    expired = sum(len(each["expired"]) for each in cassettes)
+    misses = sum(len(each["misses"]) + each.get("more_misses", 0) for each in cassettes)
+    expired = sum(each.get("expired_total", len(each["expired"])) for each in cassettes)
     unused = sum(each["unused_total"] for each in cassettes) if outcome.fail_unused else 0
+    more_used = sum(each.get("more_used", 0) for each in cassettes) if outcome.fail_unused else 0
     kinds = (
         (misses, "miss", "misses"),
         (expired, "expired recording", "expired recordings"),
         (unused, "unused recording", "unused recordings"),
+        (more_used, "answer too many to tell what is unused", "answers too many to tell it"),
     )
     return [counted(number, one, many) for number, one, many in kinds if number]
 
@@ -82,10 +84,22 @@ def text(outcome: Outcome) -> str:
         for miss in cassette["misses"][:SHOWN]:
             times = f" ({miss['times']} times)" if miss["times"] > 1 else ""
             blocks.append(f"Miss on cassette '{name}'{times}:\n{miss['message'].rstrip()}")
-        if more := cassette["misses"][SHOWN:]:
-            blocks.append(f"… and {counted(len(more), 'more miss', 'more misses')} on '{name}'.")
+        more = len(cassette["misses"][SHOWN:]) + cassette.get("more_misses", 0)
+        if more:
+            blocks.append(f"… and {counted(more, 'more miss', 'more misses')} on '{name}'.")
+        if more_used := cassette.get("more_used", 0):
+            answers = counted(more_used, "answer")
+            blocks.append(
+                f"What is unused on cassette '{name}' cannot be told: {answers} came from "
+                "recordings beyond those that the proxy remembers."
+            )
         expired, unused = cassette["expired"], cassette["unused"]
-        blocks += _listed(f"Expired on cassette '{name}'", expired, len(expired), shown=SHOWN)
+        blocks += _listed(
+            f"Expired on cassette '{name}'",
+            expired,
+            cassette.get("expired_total", len(expired)),
+            shown=SHOWN,
+        )
         shown = SHOWN if outcome.fail_unused else SHOWN_IF_ALLOWED
         total = cassette["unused_total"]
         blocks += _listed(f"Unused on cassette '{name}'", unused, total, shown=shown)

@@ -45,6 +45,11 @@ def _cases(cassette: CassetteReport, *, fail_unused: bool) -> Iterator[ET.Elemen
         asked = {**miss["asked"], "interaction": miss["fingerprint"][:15]}
         message = f"{miss['message'].rstrip()}\n\nAsked {counted(miss['times'], 'time')}."
         yield _case("miss", asked, "failure", miss["code"], message)
+    if more := cassette.get("more_misses", 0):
+        case = ET.Element("testcase", name="further misses")
+        said = f"{counted(more, 'more miss', 'more misses')}, which the proxy only counted."
+        ET.SubElement(case, "failure", message=said, type="more_misses")
+        yield case
     for old in cassette["expired"]:
         yield _case("expired", old, "failure", "expired", f"Recorded at {old['recorded_at']}.")
     for unused in cassette["unused"]:

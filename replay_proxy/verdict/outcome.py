@@ -38,6 +38,7 @@ class CassetteReport(TypedDict):
     """What happened on one cassette; ``unused`` may be the first of ``unused_total`` only.
 
     A miss is its error object, with ``times``; ``used`` are all that were replayed or recorded.
+    ``more_misses`` and ``more_used`` are misses, and answers, that the proxy only counted.
     """
 
     answers: dict[str, int]
@@ -48,6 +49,9 @@ class CassetteReport(TypedDict):
     unused_total: int
     expired: list[Recording]
     saved: Saved
+    more_misses: NotRequired[int]
+    more_used: NotRequired[int]
+    expired_total: NotRequired[int]
 
 
 Cassettes = dict[str, CassetteReport]
