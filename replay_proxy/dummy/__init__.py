@@ -117,7 +117,11 @@ class Dummy:
                     model = tempo.fit.of(model_of(request))
                     tempo = tempo.fitted(model, len(request.body))
                     content = replace(content, tokens=content.tokens or model.tokens)
-                reply = await self._reply(answer, Call(request, parts, content, name))
+                call = Call(request, parts, content, name, quick())
+                try:
+                    reply = _paid(answer, call)
+                except BudgetSpent:
+                    reply = await self._beside_others(answer, replace(call, budget=Budget()))
                 body = await self._body(reply, tempo, name, arrived_s)
                 response = _response(reply, body, name)
                 if instant:
@@ -129,15 +133,10 @@ class Dummy:
             "Record this endpoint and replay it instead: a recording needs no dummy."
         )
 
-    async def _reply(self, answer: Callable[[Call], Reply], call: Call) -> Reply:
-        """The reply to a call, made at once or, if it takes longer, beside other requests."""
-        try:
-            return _paid(answer, replace(call, budget=quick()))
-        except BudgetSpent:
-            whole = replace(call, budget=Budget())
-            return await asyncio.get_running_loop().run_in_executor(
-                self._slow, _paid, answer, whole
-            )
+    async def _beside_others(self, answer: Callable[[Call], Reply], call: Call) -> Reply:
+        """The reply to a call, made in a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._slow, _paid, answer, call)
 
     async def _body(
         self, reply: Reply, tempo: Tempo, fingerprint: str, arrived_s: float

@@ -34,6 +34,8 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 
 #: The steps that a schema costs each time that it is looked at.
 _SCHEMA = 5
+#: Keywords that have more in them that is looked at each time.
+_LISTS = ("properties", "required", "type")
 #: So many keywords, names or values are looked at in a step.
 _PER_STEP = 20
 _INDEX = re.compile("[0-9]{1,9}")
@@ -73,11 +75,13 @@ class References:
 
     def sound(self, schema: object) -> Schema:
         """``sound``, paid for."""
-        if isinstance(schema, dict):
-            within = map(schema.get, ("required", "type", "properties"))
-            looked_at = sum(len(each) for each in within if isinstance(each, (list, dict)))
-            self._budget.step(_SCHEMA + (len(schema) + looked_at) // _PER_STEP)
-        return sound(schema)
+        found = sound(schema)
+        looked_at = len(found)
+        for keyword in _LISTS:
+            if keyword in found:
+                looked_at += len(schema[keyword])  # type: ignore[index]
+        self._budget.step(_SCHEMA + looked_at // _PER_STEP)
+        return found
 
     def resolved(self, schema: object) -> Schema:
         """A schema of finite height without ``$ref`` and ``allOf`` at its top.

@@ -70,10 +70,10 @@ class Turn:
     @property
     def characters(self) -> int:
         """How long the text is, or all arguments together."""
-        return sum(
-            len(each) if isinstance(each, str) else sum(map(len, each))
-            for each in (self.pieces, *(call.pieces for call in self.calls))
-        )
+        found = len(self.pieces) if isinstance(self.pieces, str) else sum(map(len, self.pieces))
+        for call in self.calls:
+            found += len("".join(call.pieces))
+        return found
 
     @property
     def shown(self) -> int:
