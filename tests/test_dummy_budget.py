@@ -503,3 +503,9 @@ def test_a_long_stream_gives_others_their_turn() -> None:
 
 def test_the_limits_are_those_of_the_page() -> None:
     assert (STEPS, CHARACTERS) == (1_000_000, 33_554_432)
+
+
+def test_a_bound_that_is_no_number_says_nothing() -> None:
+    body = json.dumps(fitting({"type": "number", "minimum": 7})[1]).replace("7", "1e999")
+    request = Request("POST", CHAT, "", (), body.encode())
+    assert asyncio.run(Dummy().handle(request)).status == 200
