@@ -18,6 +18,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _NO_LINGER = struct.pack("ii", 1, 0)
 #: More than this is not held back: the server has to see that a client does not keep up.
 _FULL_BYTES = 65_536
+#: More than this is not copied to be joined.
+_ALONE_BYTES = 1 << 20
 
 
 class _Outlet:
@@ -35,7 +37,9 @@ class _Outlet:
 
     def write(self, data: bytes) -> None:
         """Write with this turn's other bytes, at its end."""
-        if not self._held:
+        if len(data) > _ALONE_BYTES:
+            self.flush()
+        elif not self._held:
             self._loop.call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)

@@ -7,6 +7,7 @@ between a client and its chunks. Which paths lead here is the app's affair.
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import quote, unquote
 
 from replay_proxy.connection import (
@@ -22,8 +23,9 @@ from replay_proxy.connection import (
 )
 from replay_proxy.errors import BodyTooLarge, ConnectionDropped, ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
-from replay_proxy.provenance import error_response
+from replay_proxy.provenance import REFUSED, error_response
 from replay_proxy.redaction import redacted
+from replay_proxy.request_body import RequestBodies
 from replay_proxy.timeline import Arrivals
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
@@ -31,8 +33,8 @@ logger = logging.getLogger("replay_proxy")
 
 #: Below it a path names its cassette.
 CASSETTES = "/cassettes/"
-#: What one row of a cassette can hold with room to spare; OpenAI takes files of up to 512 MB.
-MAX_BODY_BYTES = 640 * 1024 * 1024
+#: What is sent at once of a body of known length; another one is a chunk, and so one piece.
+PIECE_BYTES = 1 << 18
 #: A request that takes longer is watched for a client that leaves; most are over by then.
 WATCH_AFTER_S = 0.05
 
@@ -51,14 +53,16 @@ class DataPlane:
         self._transport_of = transport_of
         self._arrivals = arrivals or Arrivals()
         logger.addFilter(_redacted_record)  # Once: it is the same each time.
+        self._bodies = RequestBodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; when its client leaves, stop."""
         arrived_us = self._arrivals.next_us()
         elsewhere = names_server(send)
         departure: _Departure | None = None
+        body: bytes | None = None
         try:
-            body = await _body(receive)
+            body = await self._bodies.receive(scope["headers"], receive)
             if body is None:
                 return
             departure = _Departure(receive)
@@ -74,7 +78,7 @@ class DataPlane:
             answer = await self._answer(cassette, request)
             await _send(answer, send, http_version=scope["http_version"])
         except BodyTooLarge as error:
-            await _send(error_response(error), send)
+            await _send(_unread(error, scope), send)
         except ConnectionDropped as dropped:
             await drop(send, receive, reset=dropped.reset)
         except asyncio.CancelledError:
@@ -84,6 +88,8 @@ class DataPlane:
         finally:
             if departure is not None:
                 departure.close()
+            if body is not None:
+                self._bodies.release(body)
 
     async def _answer(self, cassette: str | None, request: Request) -> Response:
         try:
@@ -108,6 +114,15 @@ def _redacted_record(record: logging.LogRecord) -> bool:
     return True
 
 
+def _unread(error: ReplayProxyError, scope: Scope) -> Response:
+    """The refusal of a body that was not read to its end."""
+    answer = error_response(error)
+    headers = answer.headers + REFUSED
+    if any(name == b"expect" for name, _ in scope["headers"]):
+        headers += ((b"connection", b"close"),)  # The client does not send the body now.
+    return replace(answer, headers=headers)
+
+
 def raw_path(scope: Scope) -> str:
     """The path as it was sent, percent-encoded, without the query."""
     raw: bytes | None = scope.get("raw_path")
@@ -127,26 +142,6 @@ def _named(cassette: str | None, request: Request) -> str | None:
     if cassette is None and (named := header(request.headers, b"x-replay-cassette")) is not None:
         return named.decode("latin-1")
     return cassette
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The request's whole body, or None when the client left while sending it."""
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        piece = message.get("body", b"")
-        pieces.append(piece)
-        size += len(piece)
-        if size > MAX_BODY_BYTES:
-            raise BodyTooLarge(
-                f"The request's body is larger than {MAX_BODY_BYTES} bytes, which is all that "
-                "the proxy takes."
-            )
-        if not message.get("more_body", False):
-            return b"".join(pieces) if len(pieces) > 1 else piece
 
 
 async def send_whole(response: Response, send: Send) -> None:
@@ -174,7 +169,8 @@ async def _send(response: Response, send: Send, *, http_version: str = "1.1") ->
     body = response.body
     if isinstance(body, bytes):
         await send(start)
-        await send({"type": "http.response.body", "body": body})
+        sized = header(response.headers, b"content-length") is not None
+        await _send_body(body, send, piece=PIECE_BYTES if sized else len(body) or 1)
         return
     try:
         await send(start)
@@ -183,11 +179,19 @@ async def _send(response: Response, send: Send, *, http_version: str = "1.1") ->
     except ReplayProxyError as error:
         if ends_by_closing or (isinstance(error, ConnectionDropped) and error.reset):
             reset_when_closed(connection)  # Closing alone would look like the end.
-        logger.warning("An answer broke off, and so does its client's connection: %s", error)
+        logger.warning("An answer broke off, and so does its client's connection: %s", str(error))
         return
     finally:
         await body.aclose()
     await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_body(body: bytes, send: Send, *, piece: int) -> None:
+    """Send a body in pieces: in one, all of it would wait for a client that does not read."""
+    last = max(0, (len(body) - 1) // piece * piece)
+    for at in range(0, last, piece):
+        await send({"type": "http.response.body", "body": body[at : at + piece], "more_body": True})
+    await send({"type": "http.response.body", "body": body[last:] if last else body})
 
 
 class _Departure:

@@ -6,6 +6,7 @@
     ├── CassetteMiss                a request that no recording answers: 404
     ├── RequestError                the client's request cannot be served
     │   ├── BodyTooLarge            413
+    │   │   └── TooManyLargeBodies  503
     │   ├── UnknownPath             404
     │   ├── NotAllowed              403, what only a web page of somebody else sends
     │   │   ├── InvalidHost         400

@@ -152,7 +152,8 @@ class Unopened:
 
     async def handle(self, request: Request) -> Response:
         """Raise it."""
-        raise self._error
+        # Anew each time: it would collect the frames of every request.
+        raise self._error.with_traceback(None)
 
 
 class WellFormed:

@@ -91,7 +91,7 @@ class Pump:
             # Not raised again: the task would hold it, and with it all that was read.
             self._end(UpstreamCut("The recording was ended before the answer was whole."))
         except ReplayProxyError as error:
-            logger.warning("%s %s: %s", self._request.method, self._request.path, error)
+            logger.warning("%s %s: %s", self._request.method, self._request.path, str(error))
             self._end(error.with_traceback(None))
         except Exception:
             logger.exception(

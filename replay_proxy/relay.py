@@ -70,7 +70,10 @@ class Relay:
         if item is None:
             raise StopAsyncIteration
         if isinstance(item, ReplayProxyError):
-            raise item
+            try:
+                raise item
+            finally:
+                del item  # The error refers to this frame, and the frame to the error.
         self.unread -= len(item)
         if self._full is not None:
             _wake(self._full)

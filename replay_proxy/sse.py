@@ -30,6 +30,11 @@ _TERMINAL_TYPES = frozenset({"response.completed", "response.incomplete", "respo
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 #: More than the longest terminal line: what a chunk may have to be read together with.
 _LOOKBACK = 64
+#: A line with more bytes is not kept to look at its end, and is no terminal event by its type.
+_LINE_BYTES = 1 << 25
+#: What is inflated at once of a compressed stream, and of all of it: one that grows further is not
+#: looked at. So little data may hold so much that it would stop all else.
+_INFLATED_BYTES, _INFLATED_IN_ALL_BYTES = 1 << 20, 1 << 28
 
 
 class Progress(enum.Enum):
@@ -52,8 +57,9 @@ class TerminalEvent:
     def __init__(self) -> None:
         #: What precedes the next chunk; a stream begins like a line.
         self._before = b"\n"
-        #: The pieces of the last line while it is not at its end.
+        #: The pieces of the last line while it is not at its end, and how many bytes they have.
         self._line: list[bytes] = []
+        self._line_bytes = 0
         self._progress = Progress.RUNNING
 
     def feed(self, chunk: bytes) -> Progress:
@@ -86,10 +92,14 @@ class TerminalEvent:
         """The lines that this chunk ends, from their beginning on."""
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
         if not end:
+            self._line_bytes += len(chunk)
+            if self._line_bytes > _LINE_BYTES:
+                self._line.clear()
             self._line.append(chunk)
             return b""
         lines = b"".join([*self._line, chunk[:end]])
         self._line = [chunk[end:]] if end < len(chunk) else []
+        self._line_bytes = len(chunk) - end
         return lines
 
 
@@ -99,16 +109,21 @@ class EncodedTerminalEvent(TerminalEvent):
     def __init__(self) -> None:
         super().__init__()
         self._decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-        self._readable = True
+        self._left = _INFLATED_IN_ALL_BYTES
 
     def feed(self, chunk: bytes) -> Progress:
         """How far the stream is with this chunk; ENDED is final."""
-        if self._readable:
+        progress = self._progress
+        while chunk and self._left > 0:
             try:
-                return super().feed(self._decoder.decompress(chunk))
+                text = self._decoder.decompress(chunk, _INFLATED_BYTES)
             except zlib.error:
-                self._readable = False
-        return self._progress
+                self._left = 0
+                break
+            self._left -= len(text)
+            chunk = self._decoder.unconsumed_tail
+            progress = super().feed(text)
+        return progress
 
 
 def event_ends(body: bytes) -> list[int]:

@@ -17,23 +17,36 @@ def in_httpx_words(request: httpx.Request) -> Any:
     try:
         yield
     except aiohttp.ConnectionTimeoutError as error:
-        raise httpx.ConnectTimeout("no connection in time", request=request) from error
+        raise httpx.ConnectTimeout("no connection in time", request=request) from _alone(error)
     except (aiohttp.SocketTimeoutError, TimeoutError) as error:
-        raise httpx.ReadTimeout("no byte in time", request=request) from error
+        raise httpx.ReadTimeout("no byte in time", request=request) from _alone(error)
     except aiohttp.ClientConnectorError as error:
-        raise httpx.ConnectError(_reason(error.os_error), request=request) from error
+        raise httpx.ConnectError(_reason(error.os_error), request=request) from _alone(error)
     except aiohttp.ClientResponseError as error:
         raise httpx.RemoteProtocolError(
             f"{type(error).__name__}, status {error.status}", request=request
-        ) from error
+        ) from _alone(error)
     except HttpProcessingError as error:
         raise httpx.RemoteProtocolError(
             f"{type(error).__name__}, status {error.code}", request=request
-        ) from error
+        ) from _alone(error)
     except OSError as error:
-        raise httpx.RemoteProtocolError(_reason(error), request=request) from error
+        raise httpx.RemoteProtocolError(_reason(error), request=request) from _alone(error)
     except (aiohttp.ClientError, ValueError) as error:
-        raise httpx.RemoteProtocolError(type(error).__name__, request=request) from error
+        raise httpx.RemoteProtocolError(type(error).__name__, request=request) from _alone(error)
+
+
+def _alone(error: BaseException) -> BaseException:
+    """The error and its causes without the frames that they came through.
+
+    Frames of aiohttp refer to the error, and others to the request: both would stay in memory until
+    the garbage collector looks for cycles.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error
 
 
 def _reason(error: OSError) -> str:

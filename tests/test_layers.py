@@ -69,6 +69,7 @@ BELONGS_TO = {
     "protocol": "app",
     "pump": "recorder",
     "relay": "recorder",
+    "request_body": "app",
     "run": "cli",
     "transport_errors": "upstream",
 }

@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from replay_proxy import answer, sse
 from replay_proxy.sse import EncodedTerminalEvent, Progress, TerminalEvent
 from tests.support.corpus import Record, load
 
@@ -529,3 +531,45 @@ def test_real_chat_and_responses_streams_end_on_their_last_event() -> None:
         finder = TerminalEvent()
         assert progress(before, finder) is RUNNING, record.id
         assert finder.feed(last) is ENDED, record.id
+
+
+# --- little data that holds much ----------------------------------------------------------------
+
+
+def test_a_compressed_stream_is_inflated_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "_INFLATED_IN_ALL_BYTES", 1 << 22)
+    bomb = gzip.compress(bytes(1 << 26) + b"\n\ndata: [DONE]\n\n")
+    tracemalloc.start()
+    stream = EncodedTerminalEvent()
+    assert stream.feed(bomb) is Progress.RUNNING, "nobody looks so far"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 24
+    assert stream.feed(bomb) is Progress.RUNNING
+
+
+def test_a_compressed_end_is_found_behind_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "_INFLATED_BYTES", 100)
+    stream = EncodedTerminalEvent()
+    whole = gzip.compress(b": much\n\n" * 1_000 + b"data: [DONE]\n\n")
+    assert stream.feed(whole[:30]) is Progress.RUNNING
+    assert stream.feed(whole[30:]) is Progress.ENDED
+
+
+def test_a_line_without_an_end_is_not_kept() -> None:
+    stream = TerminalEvent()
+    tracemalloc.start()
+    for _ in range(100):
+        assert stream.feed(b"x" * (1 << 20)) is Progress.RUNNING
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 40 << 20
+    assert stream.feed(b"\ndata: [DONE]\n\n") is Progress.ENDED
+
+
+def test_a_compressed_answer_is_read_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+
+    monkeypatch.setattr(answer, "INFLATED_BYTES", 1 << 20)
+    bomb = gzip.compress(bytes(1 << 26))
+    read = answer.answer(200, ((b"content-encoding", b"gzip"),), bomb)
+    assert (len(read.body), read.ended) == (1 << 20, False)

@@ -17,6 +17,8 @@ from replay_proxy.wire import Headers, header
 
 #: Deeper nesting is not read as JSON; answers and the schemas in them stay far below.
 DEPTH = 100
+#: What is read of a compressed body: a few kilobytes may hold gigabytes.
+INFLATED_BYTES = 1 << 28
 
 #: What ends a stream for its clients, by the name or the type of an event (see ``sse``).
 _TERMINAL = frozenset({"done", "response.completed", "response.incomplete", "response.failed"})
@@ -115,6 +117,6 @@ def _decoded(body: bytes, encoding: bytes) -> tuple[bytes, bool]:
         return body, True
     decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     try:
-        return decoder.decompress(body), decoder.eof
+        return decoder.decompress(body, INFLATED_BYTES), decoder.eof
     except zlib.error:
         return body, not zipped

@@ -57,7 +57,10 @@ class Writer:
         """
         job = _Job(path, number, make_row, size)
         self._queue.put(job)
-        await job.done
+        try:
+            await job.done
+        finally:
+            del job, make_row  # An error that the job holds would hold this frame.
 
     def close(self) -> None:
         """Write what is left, end the thread, and leave plain files."""

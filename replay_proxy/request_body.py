@@ -1,0 +1,95 @@
+"""The bodies of requests, received whole and within bounds.
+
+A body is refused by its length at the head, where that is given: before a byte of it is read, and
+before a client that asks (``Expect: 100-continue``) is told to send it.
+"""
+
+import io
+
+from replay_proxy.budget import Budget
+from replay_proxy.connection import Receive
+from replay_proxy.errors import BodyTooLarge
+from replay_proxy.wire import Headers
+
+#: What one row of a cassette can hold with room to spare; OpenAI takes files of up to 512 MB.
+MAX_BODY_BYTES = 640 * 1024 * 1024
+#: The bytes of large bodies that a process holds at once.
+LARGE_BODIES_BYTES = 1 << 30
+#: A body up to this size is not counted: the number of connections bounds them.
+LARGE_BYTES = 1 << 20
+#: A length of so few digits is none of a large body's.
+_SMALL_DIGITS = 6
+
+
+class TooManyLargeBodies(BodyTooLarge):
+    """The large bodies of other requests take all the memory that there is for them."""
+
+    status = 503
+    code = "too_many_large_requests"
+    retry = True
+
+
+class RequestBodies:
+    """Receives bodies, and knows how much memory the large ones take that are in use."""
+
+    def __init__(self) -> None:
+        self._budget = Budget(LARGE_BODIES_BYTES)
+
+    async def receive(self, headers: Headers, receive: Receive) -> bytes | None:
+        """A request's whole body, or None when the client left while sending it.
+
+        It is to be given to ``release`` afterwards. Raises ``BodyTooLarge``,
+        ``TooManyLargeBodies``.
+        """
+        taken = self._take(_length(headers), 0)
+        whole: io.BytesIO | None = None
+        try:
+            while (message := await receive())["type"] == "http.request":
+                body: bytes = message.get("body", b"")
+                more = message.get("more_body", False)
+                if whole is not None or more:
+                    whole = whole or io.BytesIO()
+                    whole.write(body)
+                    size = whole.tell()
+                    if size > LARGE_BYTES and size > taken:
+                        ahead = min(size + LARGE_BYTES, MAX_BODY_BYTES)
+                        taken = self._take(max(size, ahead), taken)
+                    if more:
+                        continue
+                    body = whole.getvalue()  # The buffer itself, and no copy.
+                taken -= _counted(len(body))
+                return body
+            return None
+        finally:
+            self._budget.give(taken)
+
+    def release(self, body: bytes) -> None:
+        """Nobody needs this body any more."""
+        self._budget.give(_counted(len(body)))
+
+    def _take(self, size: int, taken: int) -> int:
+        """What is taken of the budget for a body of this size, instead of what was."""
+        if size > MAX_BODY_BYTES:
+            raise BodyTooLarge(
+                f"The request's body is larger than {MAX_BODY_BYTES} bytes, which is all that "
+                "the proxy takes. Send it in parts (/v1/uploads)."
+            )
+        if not self._budget.take(_counted(size) - taken):
+            raise TooManyLargeBodies(
+                f"The large bodies of the requests under way have {LARGE_BODIES_BYTES >> 20} MiB, "
+                "which is all that the proxy takes at once. Ask again when they are answered, or "
+                "send fewer at once."
+            )
+        return _counted(size)
+
+
+def _length(headers: Headers) -> int:
+    """The body's length, as far as it matters: a small one is 0, as is one that is not told."""
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value) if len(value) > _SMALL_DIGITS else 0
+    return 0
+
+
+def _counted(size: int) -> int:
+    return size if size > LARGE_BYTES else 0
