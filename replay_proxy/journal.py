@@ -56,6 +56,8 @@ class Entry:
     replayed: Counter[int] = field(default_factory=Counter)
     #: The interactions that came from the upstream; stored, unless they were cut.
     recorded: set[int] = field(default_factory=set)
+    #: How many answers were told at their head not to be stored although they would have been.
+    lost: int = 0
     #: The error object of each miss, by fingerprint, with ``times``.
     misses: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: How often each fault was met.
@@ -105,13 +107,14 @@ class Journal:
             assert provenance.interaction is not None
             if provenance.interaction in entry.replayed or self._may_keep_used(entry):
                 entry.replayed[provenance.interaction] += 1
-        elif (
-            provenance.source is Source.UPSTREAM
-            and provenance.interaction is not None
-            and provenance.interaction not in entry.recorded
-            and self._may_keep_used(entry)
-        ):
-            entry.recorded.add(provenance.interaction)
+        elif provenance.source is Source.UPSTREAM:
+            entry.lost += provenance.loss is not None
+            if (
+                provenance.interaction is not None
+                and provenance.interaction not in entry.recorded
+                and self._may_keep_used(entry)
+            ):
+                entry.recorded.add(provenance.interaction)
 
     def arrival(self, cassette: str, request: Request) -> Arrival | None:
         """Take down a request that has met a fault before; None for any other."""

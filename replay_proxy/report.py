@@ -30,7 +30,9 @@ async def report(
 ) -> dict[str, Any]:
     """One cassette's part of the report; without a cassette (``MODE=dummy``) only the answers.
 
-    ``used`` are all that were replayed or recorded. ``unused`` shows the first thousand of
+    ``used`` are all that were replayed or recorded. ``recorded`` are those of which a client has
+    seen the head; whether they are stored shows when the proxy has ended. ``lost`` counts answers
+    that are known not to be. ``unused`` shows the first thousand of
     ``unused_total``, and whether the same request was ``asked``, only less often than it was
     recorded. ``expired`` are those that were replayed and are older than ``max_age_s``, the first
     thousand of ``expired_total``. ``faults`` is the verdict on what clients did about each fault.
@@ -63,6 +65,8 @@ async def report(
         "more_misses": entry.more_misses,
         "used": [str(number) for number in sorted(used)],
         "more_used": entry.more_used,
+        "recorded": [str(number) for number in sorted(entry.recorded)],
+        "lost": entry.lost,
         "unused": shown,
         "unused_total": len(unused),
         "expired": expired_shown,

@@ -70,7 +70,22 @@ class Run:
             lost = f"The proxy ended before it gave its report. It wrote:\n{server.log}"
             return _failed(lost, exit_code(Outcome((), code, {})) or NO_PROXY)
         shown = _without_keys(self.command, environment)
-        return self._tell(Outcome(shown, code, report["cassettes"], self.fail_unused))
+        for name, cassette in report["cassettes"].items():
+            cassette["lost"] += self._not_stored(name, cassette["recorded"])
+        log = redacted(server.log)
+        return self._tell(Outcome(shown, code, report["cassettes"], self.fail_unused, log))
+
+    def _not_stored(self, name: str, recorded: Sequence[str]) -> int:
+        """How many of the answers that clients were given are not in the cassette."""
+        if not recorded or name.startswith("("):  # Those of many cassettes stand together.
+            return 0
+        from replay_proxy.store.archive import Archive  # Most runs record nothing.
+
+        try:
+            with Archive(_settings(self.options).store / f"{name}.sqlite") as archive:
+                return sum(not archive.holds(int(number)) for number in recorded)
+        except ReplayProxyError:
+            return len(recorded)
 
     def _ask(self, server: Server) -> Any:
         """The proxy's report, or None when the proxy is no more."""
@@ -175,10 +190,14 @@ class Signals:
 
 def command_environment(base_url: str, options: Mapping[str, str]) -> dict[str, str]:
     """The environment of the command: this one, with OpenAI clients sent to the proxy."""
-    given: dict[str, Any] = {name.lower(): value for name, value in options.items()}
-    settings = Settings(**given)
+    settings = _settings(options)
     asks_api = settings.may_reach_upstream and settings.upstream_api_key is None
     return os.environ | client_environment(base_url, asks_api=asks_api)
+
+
+def _settings(options: Mapping[str, str]) -> Settings:
+    given: dict[str, Any] = {name.lower(): value for name, value in options.items()}
+    return Settings(**given)
 
 
 def _without_contradiction(options: Mapping[str, str]) -> dict[str, str]:

@@ -82,6 +82,10 @@ class Archive:
             return self._whole(dict(row))
         return None
 
+    def holds(self, number: int) -> bool:
+        """Whether there is an interaction of this id."""
+        return any(True for _ in self.query(statements.READ_CHECKSUM, {"id": number}))
+
     def query(self, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[sqlite3.Row]:
         """The rows that a statement reads, as they are asked for."""
         try:

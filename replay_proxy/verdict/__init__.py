@@ -1,7 +1,7 @@
 """The verdict on a run: from the proxy's report to words, an exit code, JSON and JUnit XML.
 
-Pure: nothing here asks, prints or writes. A miss or an expired recording fails a run; an unused
-recording only where that was asked for.
+Pure: nothing here asks, prints or writes. A miss, an answer that was not stored or an expired
+recording fails a run; an unused recording only where that was asked for.
 """
 
 import re
@@ -19,6 +19,7 @@ from replay_proxy.verdict.outcome import (
     answered,
     counted,
     line,
+    not_stored,
 )
 
 __all__ = [
@@ -59,10 +60,12 @@ def faults(outcome: Outcome) -> list[str]:
     cassettes = outcome.cassettes.values()
     misses = sum(len(each["misses"]) + each.get("more_misses", 0) for each in cassettes)
     expired = sum(each.get("expired_total", len(each["expired"])) for each in cassettes)
+    lost = sum(each.get("lost", 0) for each in cassettes)
     unused = sum(each["unused_total"] for each in cassettes) if outcome.fail_unused else 0
     more_used = sum(each.get("more_used", 0) for each in cassettes) if outcome.fail_unused else 0
     kinds = (
         (misses, "miss", "misses"),
+        (lost, "answer that was not stored", "answers that were not stored"),
         (expired, "expired recording", "expired recordings"),
         (unused, "unused recording", "unused recordings"),
         (more_used, "answer too many to tell what is unused", "answers too many to tell it"),
@@ -93,6 +96,8 @@ def text(outcome: Outcome) -> str:
                 f"What is unused on cassette '{name}' cannot be told: {answers} came from "
                 "recordings beyond those that the proxy remembers."
             )
+        if lost := cassette.get("lost", 0):
+            blocks.append(_not_stored(name, lost, outcome.log))
         expired, unused = cassette["expired"], cassette["unused"]
         blocks += _listed(
             f"Expired on cassette '{name}'",
@@ -137,6 +142,14 @@ def _listed(
     if (more := total - len(lines) + 1) > 0:
         lines.append(f"  … and {more:,} more")
     yield "\n".join(lines)
+
+
+def _not_stored(name: str, lost: int, log: str) -> str:
+    lines = [f"Not stored on cassette '{name}': {not_stored(lost)}"]
+    said = [line for line in log.splitlines() if line.strip() and not line.startswith("INFO:")]
+    if said:
+        lines += ["The proxy wrote:", *(f"  {line}" for line in said[-SHOWN:])]
+    return "\n".join(lines)
 
 
 def _summary(outcome: Outcome) -> str:

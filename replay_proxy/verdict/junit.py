@@ -6,7 +6,14 @@ from typing import Any
 
 from replay_proxy.conduct import words
 from replay_proxy.redaction import printable
-from replay_proxy.verdict.outcome import CassetteReport, Outcome, answered, counted, line
+from replay_proxy.verdict.outcome import (
+    CassetteReport,
+    Outcome,
+    answered,
+    counted,
+    line,
+    not_stored,
+)
 
 
 def junit(outcome: Outcome) -> bytes:
@@ -49,6 +56,11 @@ def _cases(cassette: CassetteReport, *, fail_unused: bool) -> Iterator[ET.Elemen
         case = ET.Element("testcase", name="further misses")
         said = f"{counted(more, 'more miss', 'more misses')}, which the proxy only counted."
         ET.SubElement(case, "failure", message=said, type="more_misses")
+        yield case
+    if lost := cassette.get("lost", 0):
+        case = ET.Element("testcase", name="answers of the API are stored")
+        message = not_stored(lost)
+        ET.SubElement(case, "failure", message=message, type="not_stored").text = message
         yield case
     for old in cassette["expired"]:
         yield _case("expired", old, "failure", "expired", f"Recorded at {old['recorded_at']}.")

@@ -37,14 +37,17 @@ class Saved(TypedDict):
 class CassetteReport(TypedDict):
     """What happened on one cassette; ``unused`` may be the first of ``unused_total`` only.
 
-    A miss is its error object, with ``times``; ``used`` are all that were replayed or recorded.
     ``more_misses`` and ``more_used`` are misses, and answers, that the proxy only counted.
+    A miss is its error object, with ``times``; ``used`` are all that were replayed or recorded,
+    ``recorded`` those that came from the API, and ``lost`` how many of its answers are not stored.
     """
 
     answers: dict[str, int]
     misses: list[dict[str, Any]]
     faults: list[Conduct]
     used: list[str]
+    recorded: NotRequired[list[str]]
+    lost: NotRequired[int]
     unused: list[Recording]
     unused_total: int
     expired: list[Recording]
@@ -59,12 +62,16 @@ Cassettes = dict[str, CassetteReport]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A run that is over. ``exit_code`` is the command's own, negative if a signal ended it."""
+    """A run that is over. ``exit_code`` is the command's own, negative if a signal ended it.
+
+    ``log`` is what the proxy wrote.
+    """
 
     command: Sequence[str]
     exit_code: int
     cassettes: Cassettes
     fail_unused: bool = False
+    log: str = ""
 
 
 def line(of: Any) -> str:
@@ -81,6 +88,15 @@ def answered(answers: dict[str, int]) -> str:
     ]
     total = counted(sum(answers.values()), "answer")
     return f"{total}: {', '.join(by_source)}" if by_source else total
+
+
+def not_stored(lost: int) -> str:
+    """Why so many answers of the API are not in the cassette, and what to do."""
+    return (
+        f"{counted(lost, 'answer')} of the API. The answer was cut or too large, its client left "
+        "before its end, or the file was lost; replay will miss it. Let clients read to the end, "
+        "give answers more time (DRAIN_S), and record again."
+    )
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
