@@ -271,12 +271,12 @@ def test_a_client_that_does_not_send_its_request_is_dropped(
 
 
 def test_a_client_that_is_slow_but_sends_is_served(nursery: Nursery) -> None:
-    child = nursery.start(MODE="dummy", STALL_S="0.8")
+    child = nursery.start(MODE="dummy", STALL_S="3")
     body = BODY.encode() + b" " * 3_000
     with connected(child) as sock:
         sock.sendall(head(PATH, length=len(body)))
         for start in range(0, len(body), 100):
-            time.sleep(0.04)
+            time.sleep(0.11)
             sock.sendall(body[start : start + 100])
         assert b" 200 " in sock.recv(1 << 16)
     child.kill()
@@ -302,14 +302,14 @@ def test_a_client_that_takes_nothing_of_its_answer_is_dropped(
 def test_a_slow_reader_gets_all_of_its_answer(nursery: Nursery, tmp_path: Path) -> None:
     answer = bytes(range(256)) * 40_000
     make(tmp_path / "default.sqlite", [recorded("q", answer)])
-    child = nursery.start(STORE=str(tmp_path), STALL_S="0.8")
+    child = nursery.start(STORE=str(tmp_path), STALL_S="3")
     body = b'{"model":"m","messages":[{"role":"user","content":"q"}]}'
     with connected(child, receive_buffer=1 << 16) as sock:
         sock.sendall(head(PATH, length=len(body), version="1.0") + body)
         got = bytearray()
         while data := sock.recv(1 << 17):
             got += data
-            time.sleep(0.01)
+            time.sleep(0.04)
     assert got.endswith(answer)
     child.kill()
 

@@ -113,7 +113,7 @@ def test_whoever_leaves_gives_back_what_was_taken(bodies: RequestBodies, length:
 def test_large_requests_are_freed_when_they_are_answered_refused_or_left(
     tmp_path: Any,
 ) -> None:
-    size = 24 << 20
+    size = 16 << 20
     body = b'{"a": "' + b"x" * size + b'"}'
     with Nursery() as nursery, Upstream(lambda _: Answer(headers=JSON, steps=[b"{}"])) as upstream:
         settings = {"STORE": str(tmp_path / "s"), "UPSTREAM_BASE_URL": upstream.base_url}
