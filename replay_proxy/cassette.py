@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from replay_proxy.timeline import Timeline
-from replay_proxy.wire import Headers, Request
+from replay_proxy.wire import Headers, Request, header
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,17 @@ class Interaction:
     headers: Headers
     body: bytes
     timeline: Timeline
+
+    @property
+    def media_type(self) -> str | None:
+        """The ``content-type`` of the answer."""
+        found = header(self.headers, b"content-type")
+        return found.decode("latin-1") if found else None
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is an event stream."""
+        return (self.media_type or "").lower().startswith("text/event-stream")
 
 
 @dataclass(frozen=True, slots=True)

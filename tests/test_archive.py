@@ -36,7 +36,8 @@ def test_what_was_added_is_read_as_it_was_by_arrival(tmp_path: Path) -> None:
     with Archive(path) as archive:
         assert [each for _, each in archive.interactions()] == [first, second]
         assert archive.interaction(first.id) == first
-        assert archive.interaction(1) is None
+        with pytest.raises(CassetteDamaged, match="interaction 1 is listed, and it is not there"):
+            archive.interaction(1)
 
 
 def test_answers_are_told_by_fingerprint_and_take(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_a_small_answer_does_not_wait_for_the_large_ones_before_it(tmp_path: Pat
     order: list[int] = []
 
     async def add(tape: Any, one: Interaction, number: int) -> None:
-        await tape.add(replace(one, id=number))
+        await tape.add(replace(one, id=number + 1))
         order.append(number)
 
     async def scenario() -> None:

@@ -36,6 +36,7 @@ LAYERS = {
     "1 rules on those": ("likeness", "nearness", "drift"),
     "1 rules on likeness": ("comparison",),
     "2 tape": ("cassette",),
+    "2 what it can hold": ("soundness",),
     "2 its misses, its text": ("miss", "twin", "leaks"),
     "3 parts": (
         "upstream",

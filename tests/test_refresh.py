@@ -297,7 +297,7 @@ def test_azure_gets_its_key_where_it_looks_for_one(refreshing: Refreshing) -> No
     )
     azure = Interaction(
         id=5 << 11,
-        fingerprint="v1:x",
+        fingerprint="v1:" + "0" * 64,
         request=request,
         status=200,
         headers=one.headers,

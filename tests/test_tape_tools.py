@@ -272,8 +272,9 @@ def test_nothing_that_was_recorded_reaches_a_terminal_as_a_command(
     tool: Tool, cassettes: Path, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     hostile = "".join(map(chr, [*range(1, 10), *range(11, 32), *range(127, 160)]))
+    unbroken = hostile.replace("\r", "")
     (tmp_path / "r.json").write_text('{"cassettes": {"a": {"used": []}}}')
-    headers = ((b"content-type", b"application/json"), (b"x-hostile", hostile.encode("latin-1")))
+    headers = ((b"content-type", b"application/json"), (b"x-hostile", unbroken.encode("latin-1")))
     old, new = (
         recorded(json.dumps(hostile, ensure_ascii=False)[1:-1], answer.encode(), headers=headers)
         for answer in (hostile, json.dumps({"error": {"message": hostile + KEY}}))
@@ -485,7 +486,8 @@ def test_verify_of_no_cassette_at_all_is_an_error(tool: Tool) -> None:
         ("timeline", "{}", "chunks"),
         ("timeline", "[", "damaged"),
         ("request_headers", "[[1]]", "damaged"),
-        ("fingerprint", "v1:0", "fingerprint"),
+        ("fingerprint", "v1:0", "damaged"),
+        ("fingerprint", "v1:" + "0" * 64, "fingerprint"),
         ("request_body", b'{"model":"m"}', "fingerprint"),
         ("path", "/v1/responses", "fingerprint"),
         ("model", "other", "column"),

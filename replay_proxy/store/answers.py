@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from replay_proxy.cassette import Interaction
 from replay_proxy.matching import Rule
 from replay_proxy.store import statements
-from replay_proxy.store.files import ERRORS, open_to_read, trouble
+from replay_proxy.store.files import ERRORS, damaged, open_to_read, trouble
 from replay_proxy.store.keys import Entry, Keys
 from replay_proxy.store.news import TOP, News, Version
 from replay_proxy.store.patience import Patience, insist_aside
@@ -231,7 +231,11 @@ class ByRule:
         self._keys.put(self._path, [self._entry(row) for row in rows])
 
     def _entry(self, row: Row) -> Entry:
-        return self._rule.key(to_recorded(row).request), row["take_id"], row["id"]
+        try:
+            request = to_recorded(row).request
+        except ValueError as error:
+            raise damaged(self._path, f"interaction {row['id']}: {error}") from error
+        return self._rule.key(request), row["take_id"], row["id"]
 
 
 def _from(after: Place | None) -> dict[str, Any]:

@@ -5,16 +5,19 @@ Recording and replay never come here.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from replay_proxy.cassette import Interaction, Take
+from replay_proxy.cassette import Interaction, Recorded, Take
 from replay_proxy.errors import CassetteMissing
 from replay_proxy.store import statements
 from replay_proxy.store.files import ERRORS, damaged, open_to_read, trouble
-from replay_proxy.store.rows import Row, from_row
+from replay_proxy.store.listing import to_answers, to_stamp, to_take
+from replay_proxy.store.rows import Row, replayable, to_recorded
 from replay_proxy.target import flaw
+
+T = TypeVar("T")
 
 
 class Archive:
@@ -40,18 +43,15 @@ class Archive:
 
     def takes(self) -> list[Take]:
         """Every take, the oldest first."""
-        return [Take(**row) for row in self.query(statements.ALL_TAKES)]
+        return [self._sound(to_take, dict(row)) for row in self.query(statements.ALL_TAKES)]
 
     def answers(self) -> dict[str, dict[int, list[int]]]:
         """The interactions of each fingerprint, in order of arrival, by take, oldest first."""
-        found: dict[str, dict[int, list[int]]] = {}
-        for fingerprint, take_id, number in self.tuples(statements.ALL_ANSWERS):
-            takes = found.get(fingerprint)
-            if takes is None:
-                found[fingerprint] = {take_id: [number]}
-            else:
-                takes.setdefault(take_id, []).append(number)
-        return found
+        return self._sound(to_answers, self.tuples(statements.ALL_ANSWERS))
+
+    def stamps(self) -> Iterator[tuple[int, int, str, int]]:
+        """The id, take, fingerprint and checksum of every interaction, by fingerprint and id."""
+        return (self._sound(to_stamp, tuple(row)) for row in self.query(statements.ALL_STAMPS))
 
     def rows(self) -> Iterator[Row]:
         """Every row as it is stored, by arrival; nothing about it is checked."""
@@ -76,11 +76,30 @@ class Archive:
         rows = self.query(statements.NEWEST_STREAMS, {"limit": most})
         return (self._whole(dict(row)) for row in rows)
 
-    def interaction(self, number: int) -> Interaction | None:
-        """The interaction of this id."""
-        for row in self.query(statements.READ_INTERACTION, {"id": number}):
-            return self._whole(dict(row))
-        return None
+    def page(self, limit: int, offset: int) -> Iterator[tuple[int, Interaction]]:
+        """As ``interactions``, so many after the first ``offset``."""
+        rows = self.query(statements.PAGE_OF_INTERACTIONS, {"limit": limit, "offset": offset})
+        return ((row["take_id"], self._whole(dict(row))) for row in rows)
+
+    def interaction(self, number: int) -> Interaction:
+        """The interaction of this id, which some list of this file has."""
+        return self.in_take(number)[1]
+
+    def in_take(self, number: int) -> tuple[int, Interaction]:
+        """The same after the id of its take."""
+        row = self._only(statements.READ_INTERACTION, number)
+        return row["take_id"], self._whole(row)
+
+    def recorded(self, number: int) -> Recorded:
+        """Its request, without the answer."""
+        return self._sound(to_recorded, self._only(statements.READ_REQUEST, number))
+
+    def _only(self, sql: str, number: int) -> Row:
+        """The row of an id that is somewhere in the file."""
+        for row in self.query(sql, {"id": number}):
+            if row["id"] == number:
+                return dict(row)
+        raise damaged(self.path, f"interaction {number} is listed, and it is not there")
 
     def holds(self, number: int) -> bool:
         """Whether there is an interaction of this id."""
@@ -104,11 +123,12 @@ class Archive:
             raise trouble(self.path, error) from error
 
     def _whole(self, row: Row) -> Interaction:
+        return self._sound(replayable, row)
+
+    def _sound(self, read: Callable[[Any], T], stored: Any) -> T:
+        """What is read of something stored. Raises ``CassetteDamaged`` when it is not sound."""
         try:
-            interaction = from_row(row)
-            request = interaction.request
-            if cause := flaw(request.method, request.path, request.query):
-                raise ValueError(cause)
-            return interaction
+            return read(stored)
         except ValueError as error:
-            raise damaged(self.path, f"interaction {row['id']}: {error}") from error
+            named = f"interaction {stored['id']}: " if "fingerprint" in stored else ""
+            raise damaged(self.path, f"{named}{error}") from error

@@ -15,6 +15,7 @@ from replay_proxy.nearness import features, former_features
 from replay_proxy.store import statements
 from replay_proxy.store.files import (
     ERRORS,
+    damaged,
     open_to_read,
     open_to_write,
     settle,
@@ -23,7 +24,7 @@ from replay_proxy.store.files import (
     wal,
 )
 from replay_proxy.store.placing import id_of
-from replay_proxy.store.rows import to_recorded, to_row
+from replay_proxy.store.rows import to_deleted, to_row
 from replay_proxy.store.takes import join_take
 from replay_proxy.wire import Request
 
@@ -73,7 +74,11 @@ class Change:
         """Take an interaction out, if it is there."""
         for row in self._connection.execute(statements.READ_REQUEST, {"id": number}).fetchall():
             named = dict(zip(statements.REQUEST_COLUMNS, row, strict=True))
-            self._delete_features(number, to_recorded(named).request)
+            try:
+                request = to_deleted(named).request
+            except ValueError as error:
+                raise damaged(self._path, f"interaction {number}: {error}") from error
+            self._delete_features(number, request)
             self._connection.execute(statements.DELETE_INTERACTION, {"id": number})
 
     def _delete_features(self, number: int, request: Request) -> None:

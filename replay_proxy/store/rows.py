@@ -1,17 +1,51 @@
 """Interactions as rows of the table ``interaction``, and back. Pure."""
 
 import zlib
+from collections.abc import Iterable
+from types import NoneType
 from typing import Any
 
 import orjson
 
 from replay_proxy.cassette import Interaction, Recorded
+from replay_proxy.errors import StoreError
 from replay_proxy.leaves import has_many_values
 from replay_proxy.nearness import features
+from replay_proxy.soundness import (
+    check_fingerprint,
+    check_id,
+    check_interaction,
+    check_request,
+    check_target,
+)
+from replay_proxy.store.statements import REQUEST_COLUMNS
 from replay_proxy.timeline import Timeline
-from replay_proxy.wire import Headers, Request, header
+from replay_proxy.wire import Headers, Request
 
 Row = dict[str, Any]
+
+#: What SQLite gives for each column: a file may hold anything anywhere, whatever a column declares.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "id": (int,),
+    "take_id": (int,),
+    "fingerprint": (str,),
+    "arrived_us": (int,),
+    "method": (str,),
+    "path": (str,),
+    "query": (str,),
+    "model": (str, NoneType),
+    "streams": (int,),
+    "status": (int,),
+    "media_type": (str, NoneType),
+    "head_us": (int,),
+    "total_us": (int,),
+    "checksum": (int,),
+    "request_headers": (str,),
+    "response_headers": (str,),
+    "timeline": (str,),
+    "request_body": (bytes,),
+    "body": (bytes,),
+}
 
 #: What a row's checksum covers besides the answer and the request's body. Their order is part of
 #: the format, which no query's order of columns may change.
@@ -28,9 +62,18 @@ _ASKED = (
 
 
 def to_row(interaction: Interaction, take_id: int) -> Row:
-    """The row that stores an interaction in a take, with the words that find it."""
+    """The row that stores an interaction in a take, with the words that find it.
+
+    Raises ``StoreError`` for one that would not be believed when it is read.
+    """
+    try:
+        check_interaction(interaction)
+    except ValueError as error:
+        raise StoreError(
+            f"Interaction {interaction.id} cannot be kept: {error}, which no cassette holds. Look "
+            "at what the upstream answers, or at the file that it comes from."
+        ) from error
     request, timeline = interaction.request, interaction.timeline
-    media_type = header(interaction.headers, b"content-type")
     row: Row = {
         "id": interaction.id,
         "take_id": take_id,
@@ -40,9 +83,9 @@ def to_row(interaction: Interaction, take_id: int) -> Row:
         "path": request.path,
         "query": request.query,
         "model": _model(request.body),
-        "streams": (media_type or b"").lower().startswith(b"text/event-stream"),
+        "streams": interaction.streams,
         "status": interaction.status,
-        "media_type": media_type.decode("latin-1") if media_type else None,
+        "media_type": interaction.media_type,
         "head_us": timeline.head_us,
         "total_us": timeline.total_us,
         "request_headers": _dump_headers(request.headers),
@@ -59,11 +102,16 @@ def to_row(interaction: Interaction, take_id: int) -> Row:
 
 
 def from_row(row: Row) -> Interaction:
-    """The interaction that a row stores. Raises ``ValueError`` when it is not as it was stored."""
+    """The interaction that a row stores. Raises ``ValueError`` when it is not as it was stored.
+
+    Also when no interaction can be so: a checksum keeps from accidents, and not from people.
+    """
+    _check_types(row, _TYPES)
     if not is_intact(row):
         raise ValueError("its checksum does not match")
-    pairs: list[tuple[int, int]] = orjson.loads(row["timeline"])
-    return Interaction(
+    check_id(row["take_id"], "its take's id")
+    offsets_us, ends = _load_timeline(row["timeline"])
+    interaction = Interaction(
         id=row["id"],
         fingerprint=row["fingerprint"],
         request=_request(row),
@@ -71,17 +119,45 @@ def from_row(row: Row) -> Interaction:
         headers=_load_headers(row["response_headers"]),
         body=row["body"],
         timeline=Timeline(
-            head_us=row["head_us"],
-            offsets_us=tuple([pair[0] for pair in pairs]),
-            ends=tuple([pair[1] for pair in pairs]),
-            total_us=row["total_us"],
+            head_us=row["head_us"], offsets_us=offsets_us, ends=ends, total_us=row["total_us"]
         ),
     )
+    check_interaction(interaction)
+    return interaction
+
+
+def replayable(row: Row) -> Interaction:
+    """The same of a row whose request could be asked. Raises ``ValueError`` as above."""
+    interaction = from_row(row)
+    check_target(interaction.request)
+    return interaction
 
 
 def to_recorded(row: Row) -> Recorded:
-    """The request of a row."""
-    return Recorded(row["id"], row["fingerprint"], _request(row))
+    """The request of a row of at least ``REQUEST_COLUMNS``. Raises ``ValueError`` as above."""
+    recorded = to_deleted(row)
+    check_target(recorded.request)
+    return recorded
+
+
+def to_deleted(row: Row) -> Recorded:
+    """The same of a row that is to go, wherever its request leads."""
+    _check_types(row, REQUEST_COLUMNS)
+    if not _is_half_intact(row):
+        raise ValueError("its checksum does not match its request")
+    check_id(row["id"])
+    check_id(row["take_id"], "its take's id")
+    check_fingerprint(row["fingerprint"])
+    recorded = Recorded(row["id"], row["fingerprint"], _request(row))
+    check_request(recorded.request)
+    return recorded
+
+
+def _check_types(row: Row, columns: Iterable[str]) -> None:
+    """Raise ``ValueError`` for a value of a type that its column never has."""
+    for name in columns:
+        if type(row[name]) not in _TYPES[name]:
+            raise ValueError(f"its {name} is of the type {type(row[name]).__name__}")
 
 
 def _request(row: Row) -> Request:
@@ -98,9 +174,9 @@ def _request(row: Row) -> Request:
 def checksum(row: Row) -> int:
     """CRC-32 of all that is sent when the row is replayed; above it, 31 bits of all the rest's."""
     head = f"{row['status']} {row['head_us']} {row['total_us']} {row['timeline']}"
-    answer = zlib.crc32(row["body"], zlib.crc32((row["response_headers"] + head).encode()))
-    asked = "\0".join(str(row[name]) for name in _ASKED).encode("utf-8", "surrogatepass")
-    return zlib.crc32(row["request_body"], zlib.crc32(asked)) >> 1 << 32 | answer
+    text = (row["response_headers"] + head).encode("utf-8", "surrogatepass")
+    answer = zlib.crc32(row["body"], zlib.crc32(text))
+    return _asked_sum(row) << 32 | answer
 
 
 def is_intact(row: Row) -> bool:
@@ -109,15 +185,52 @@ def is_intact(row: Row) -> bool:
     return checksum(row) & (-1 if stored >> 32 else 0xFFFFFFFF) == stored
 
 
+def _is_half_intact(row: Row) -> bool:
+    """Whether the half of a checksum that is the request's matches, if the row has that half."""
+    stored: int = row["checksum"] >> 32
+    return not stored or stored == _asked_sum(row)
+
+
+def _asked_sum(row: Row) -> int:
+    asked = "\0".join([str(row[name]) for name in _ASKED]).encode("utf-8", "surrogatepass")
+    return zlib.crc32(row["request_body"], zlib.crc32(asked)) >> 1
+
+
+def _load_timeline(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The offsets and the ends of the chunks. Raises ``ValueError``."""
+    pairs = _load_pairs(text, "its timeline")
+    if not pairs:
+        return (), ()
+    offsets_us, ends = zip(*pairs, strict=True)
+    if {*map(type, offsets_us), *map(type, ends)} != {int}:
+        raise ValueError("its timeline has times and places that are no whole numbers")
+    return offsets_us, ends
+
+
 def _dump_headers(headers: Headers) -> str:
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
     return orjson.dumps(pairs).decode()
 
 
 def _load_headers(text: str) -> Headers:
-    return tuple(
-        (name.encode("latin-1"), value.encode("latin-1")) for name, value in orjson.loads(text)
-    )
+    """The headers of a column. Raises ``ValueError``."""
+    try:
+        return tuple(
+            [
+                (name.encode("latin-1"), value.encode("latin-1"))
+                for name, value in _load_pairs(text, "one of its lists of headers")
+            ]
+        )
+    except (AttributeError, UnicodeError):
+        raise ValueError("it has a header that is no text in Latin-1") from None
+
+
+def _load_pairs(text: str, what: str) -> list[list[Any]]:
+    """A JSON list of lists of two. Raises ``ValueError``."""
+    pairs = orjson.loads(text)
+    if type(pairs) is list and set(map(type, pairs)) <= {list} and set(map(len, pairs)) <= {2}:
+        return pairs
+    raise ValueError(f"{what} is no list of pairs")
 
 
 def _model(body: bytes) -> str | None:

@@ -9,7 +9,7 @@ SCHEMA_VERSION = 1
 #: Written to ``PRAGMA application_id`` ("rply"); a file with another one is foreign.
 APPLICATION_ID = 0x72706C79
 
-#: What tells of a request without its answer.
+#: What tells of a request without its answer, and with the checksum whether it is intact.
 REQUEST_COLUMNS = (
     "id",
     "take_id",
@@ -20,6 +20,7 @@ REQUEST_COLUMNS = (
     "query",
     "request_headers",
     "request_body",
+    "checksum",
 )
 #: Every column of an interaction, in the order of the table.
 COLUMNS = (
@@ -42,6 +43,7 @@ _COLUMNS = ", ".join(COLUMNS)
 _INTERACTION = f"SELECT {_COLUMNS} FROM interaction"  # noqa: S608 - names of ours alone
 READ_INTERACTION = f"{_INTERACTION} WHERE id = :id"
 ALL_INTERACTIONS = f"{_INTERACTION} ORDER BY id"
+PAGE_OF_INTERACTIONS = f"{ALL_INTERACTIONS} LIMIT :limit OFFSET :offset"
 NEWEST_STREAMS = f"{_INTERACTION} WHERE streams = 1 ORDER BY id DESC LIMIT :limit"
 PUT_INTERACTION = f"""
 INSERT INTO interaction ({_COLUMNS})
@@ -57,6 +59,7 @@ ALL_REQUESTS = f"{_REQUEST} ORDER BY id"
 
 ALL_TARGETS = "SELECT id, method, path, query FROM interaction ORDER BY id"
 READ_CHECKSUM = "SELECT take_id, checksum FROM interaction WHERE id = :id"
+ALL_STAMPS = "SELECT id, take_id, fingerprint, checksum FROM interaction ORDER BY fingerprint, id"
 ALL_CHECKSUMS = "SELECT id, take_id, checksum FROM interaction ORDER BY id"
 NEWEST_IDS = "SELECT id FROM interaction WHERE id < :below ORDER BY id DESC LIMIT :limit"
 #: From the index alone.

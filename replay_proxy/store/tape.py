@@ -1,7 +1,6 @@
-"""``Tape``: a cassette in a SQLite file.
+"""``Tape``: a cassette in a SQLite file. Nothing is loaded ahead, so that size does not matter.
 
-Reads are indexed look-ups on the event loop (tens of microseconds); writes go through the writer's
-thread. Nothing is loaded ahead, so that size does not matter.
+Reads are indexed look-ups on the event loop (tens of microseconds); the writer's thread writes.
 """
 
 import asyncio
@@ -17,6 +16,7 @@ from typing import Any
 from replay_proxy.aside import Aside
 from replay_proxy.cassette import Counts, Interaction, Recorded
 from replay_proxy.errors import StoreError
+from replay_proxy.fingerprint import fingerprint
 from replay_proxy.matching import Rule
 from replay_proxy.nearness import features_to_look_up
 from replay_proxy.settings import Repeats
@@ -28,7 +28,8 @@ from replay_proxy.store.keys import Keys
 from replay_proxy.store.patience import Patience
 from replay_proxy.store.positions import Positions
 from replay_proxy.store.readers import Readers
-from replay_proxy.store.rows import Row, from_row, to_recorded, to_row
+from replay_proxy.store.rows import Row, replayable, to_recorded, to_row
+from replay_proxy.store.soundly import read_sound
 from replay_proxy.store.writer import Writer
 from replay_proxy.wire import Request
 
@@ -76,6 +77,7 @@ class Tape:
         self._counted: tuple[tuple[int, int], Counts] | None = None
         #: How often the answers were told of a recording, which is after its commit.
         self._added = 0
+        self._exact = rule.exact
         self._answers: Answers = ByFingerprint(path, readers)
         if keys is not None:
             self._answers = ByRule(path, readers, patience, rule, keys)
@@ -114,9 +116,7 @@ class Tape:
             logger.warning(
                 "Cassette %s: interaction %d is of another process. What came in the same "
                 "microsecond is stored as %d; a stream's header has named the other id.",
-                self._path,
-                interaction.id,
-                stored.id,
+                *(self._path, interaction.id, stored.id),
             )
         self._answers.added(stored, take)
         self._added += 1
@@ -138,15 +138,18 @@ class Tape:
         near: dict[str, Recorded] = {}
         size, largest = 0, max(COMPARED_BYTES, COMPARED_TIMES * len(request.body))
         for number in heapq.nlargest(10 * CANDIDATES, votes, key=votes.__getitem__):
-            named = {"id": number}
             # There is no row for one that an older version has deleted.
-            for fingerprint, length in await self._read(statements.READ_REQUEST_SIZE, named):
-                if fingerprint not in near and length <= largest:
-                    for row in await self._read(statements.READ_REQUEST, named):
-                        near[fingerprint] = to_recorded(dict(row))
-                        size += length
+            found = await self._read(statements.READ_REQUEST_SIZE, {"id": number})
+            for known, length in found:
+                if known in near or not isinstance(length, int) or length > largest:
+                    continue
+                if (recorded := await self._request(number)) is not None:
+                    near[known] = recorded
+                    size += length
             if len(near) == CANDIDATES or size > CANDIDATE_BYTES:
                 break
+        if self._exact and (key := fingerprint(request)) in near and not await self.answers(key):
+            raise damaged(self._path, f"its index hides interaction {near[key].id}")
         return list(near.values())
 
     def rewind(self) -> None:
@@ -172,13 +175,13 @@ class Tape:
 
     async def recorded(self, ids: Sequence[int]) -> list[Recorded]:
         """The requests of these; see ``Cassette.recorded``."""
-        rows = [await self._read(statements.READ_REQUEST, {"id": number}) for number in ids]
-        return [to_recorded(dict(row[0])) for row in rows if row]
+        return [each for number in ids if (each := await self._request(number)) is not None]
 
     async def body(self, interaction: int) -> bytes:
         """An answer's body; see ``Cassette.body``."""
         rows = await self._read(statements.READ_INTERACTION, {"id": interaction})
-        return bytes(rows[0]["body"]) if rows else b""
+        found = read_sound(self._path, replayable, interaction, rows)
+        return found.body if found is not None else b""
 
     async def counts(self) -> Counts | None:
         """How much there is; see ``Cassette.counts``."""
@@ -227,16 +230,19 @@ class Tape:
                 return None
             answer = nth[0]
         rows = self._readers.read(self._path, statements.READ_INTERACTION, {"id": answer})
-        if not rows:
+        interaction = read_sound(self._path, replayable, answer, rows)
+        if interaction is None:
             self._answers.missing()
             return None
-        try:
-            interaction = from_row(dict(rows[0]))
-        except ValueError as error:
-            raise damaged(self._path, f"interaction {answer}: {error}") from error
+        if self._exact and interaction.fingerprint != key:
+            raise damaged(self._path, f"its index leads to interaction {answer} of another request")
         if not repeats:
             self._kept.put(self._path, key, version, interaction)
         return interaction
+
+    async def _request(self, number: int) -> Recorded | None:
+        rows = await self._read(statements.READ_REQUEST, {"id": number})
+        return read_sound(self._path, to_recorded, number, rows)
 
     async def _read(self, sql: str, parameters: dict[str, Any]) -> list[Any]:
         read = partial(self._readers.read, self._path, sql, parameters)

@@ -47,9 +47,8 @@ def told(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
 
 
 def _conflict(conflict: Conflict, ours: Archive, theirs: Archive) -> Iterator[str]:
-    one = ours.interaction(conflict.ours[0]) if conflict.ours else None
-    other = theirs.interaction(conflict.theirs[0]) if conflict.theirs else None
-    asked = summary((one or other).request)  # type: ignore[union-attr]
+    either, ids = (ours, conflict.ours) if conflict.ours else (theirs, conflict.theirs)
+    asked = summary(either.recorded(ids[0]).request)
     yield (
         f"{conflict.fingerprint[:15]}  {asked['method']} {asked['path']} "
         f"{asked['model'] or ''}  {asked['last_message'] or ''}"
@@ -61,9 +60,7 @@ def _conflict(conflict: Conflict, ours: Archive, theirs: Archive) -> Iterator[st
         if not numbers:
             yield f"  {side + ':':<8}deleted"
         for number in numbers:
-            interaction = archive.interaction(number)
-            assert interaction is not None
-            yield f"  {side + ':':<8}{_said(interaction)}"
+            yield f"  {side + ':':<8}{_said(archive.interaction(number))}"
 
 
 def _said(interaction: Interaction) -> str:

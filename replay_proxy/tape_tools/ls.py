@@ -9,15 +9,9 @@ from rich.filesize import decimal
 from replay_proxy.errors import StoreError
 from replay_proxy.miss import summary
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.rows import to_recorded
 from replay_proxy.tape_tools import words
 
 _COUNTS = ("interactions", "requests", "takes", "superseded")
-_PAGE = """
-SELECT id, take_id, fingerprint, arrived_us, method, path, query, request_headers, request_body,
-       status, streams, json_array_length(timeline) AS chunks, total_us
-FROM interaction ORDER BY id LIMIT :limit OFFSET :offset
-"""
 
 
 def ls(
@@ -87,19 +81,17 @@ def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
         rows = [
             {
                 "number": number,
-                "interaction": str(row["id"]),
-                "take": str(row["take_id"]),
-                "superseded": row["id"] not in current,
-                "recorded_at": words.moment(row["arrived_us"]),
-                **summary(to_recorded(dict(row)).request),
-                "status": row["status"],
-                "streams": bool(row["streams"]),
-                "chunks": row["chunks"],
-                "total_us": row["total_us"],
+                "interaction": str(found.id),
+                "take": str(take_id),
+                "superseded": found.id not in current,
+                "recorded_at": words.moment(found.request.arrived_us),
+                **summary(found.request),
+                "status": found.status,
+                "streams": found.streams,
+                "chunks": len(found.timeline.ends),
+                "total_us": found.timeline.total_us,
             }
-            for number, row in enumerate(
-                archive.query(_PAGE, {"limit": limit, "offset": offset}), start=offset + 1
-            )
+            for number, (take_id, found) in enumerate(archive.page(limit, offset), start=offset + 1)
         ]
         takes = [
             {

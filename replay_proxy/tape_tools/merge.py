@@ -43,9 +43,7 @@ def merge(
                 rows = archive.query(statements.ALL_CHECKSUMS)
                 for id_, take_id, checksum in words.counted(rows, total, f"Merging {source.stem}"):
                     if not change.holds(id_, take_id, checksum):
-                        found = archive.interaction(id_)
-                        assert found is not None
-                        change.add(take_id, found)
+                        change.add(*archive.in_take(id_))
     document = {"version": 1, "cassette": target.stem, "merged": merged}
     count = sum(each["interactions"] for each in merged)
     said = f"Put {words.many(count, 'interaction')} into '{target.stem}'"

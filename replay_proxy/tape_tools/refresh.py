@@ -129,7 +129,6 @@ def _one_by_one(path: Path, numbers: Sequence[int]) -> Iterator[Interaction]:
     for number in numbers:
         with Archive(path) as archive:
             interaction = archive.interaction(number)
-        assert interaction is not None
         yield interaction
 
 
@@ -152,9 +151,7 @@ def _keep(
     with Archive(new) as archive, changing(path) as change:
         take_id = change.join_take(archive.takes()[0].run)
         for number in whole:
-            interaction = archive.interaction(number)
-            assert interaction is not None
-            change.add(take_id, interaction)
+            change.add(take_id, archive.interaction(number))
     return len(whole)
 
 

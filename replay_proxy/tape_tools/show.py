@@ -45,11 +45,7 @@ def show(
     path = words.existing(cassette, store)
     with Archive(path) as archive:
         number = _id_of(archive, interaction)
-        ((take_id,),) = archive.query(
-            "SELECT take_id FROM interaction WHERE id = :id", {"id": number}
-        )
-        found = archive.interaction(number)
-        assert found is not None
+        take_id, found = archive.in_take(number)
     said = transcript(answer(found.status, found.headers, found.body))
     document = {
         "version": 1,

@@ -8,9 +8,6 @@ from typing import Any
 from replay_proxy.cassette import Interaction
 from replay_proxy.store.archive import Archive
 
-_CHECKSUMS = "SELECT id, checksum FROM interaction"
-_ANSWER = "SELECT status, media_type, body FROM interaction WHERE id = :id"
-
 #: The interactions of each fingerprint, in order of arrival.
 State = Mapping[str, Sequence[int]]
 
@@ -25,7 +22,7 @@ class Side:
     @cached_property
     def checksums(self) -> Mapping[int, int]:
         """That of every interaction; reading them reads the whole table."""
-        return dict(self.archive.tuples(_CHECKSUMS))
+        return {number: checksum for number, _, _, checksum in self.archive.stamps()}
 
     def answers(self, key: str) -> list[tuple[Any, ...]]:
         """What replay sends to the request, time after time."""
@@ -33,11 +30,9 @@ class Side:
 
     def answer(self, number: int) -> tuple[Any, ...]:
         """What replay sends: status, media type and body."""
-        ((status, media_type, body),) = self.archive.query(_ANSWER, {"id": number})
-        return status, media_type, body
+        found = self.interaction(number)
+        return found.status, found.media_type, found.body
 
     def interaction(self, number: int) -> Interaction:
         """The whole of it."""
-        found = self.archive.interaction(number)
-        assert found is not None
-        return found
+        return self.archive.interaction(number)

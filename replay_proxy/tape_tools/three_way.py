@@ -5,16 +5,13 @@ recorded a request again, and with other answers, nobody but a person can tell w
 conflict, in which ours stays for the time being.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
-
-_ROWS = "SELECT id, take_id, fingerprint, checksum FROM interaction ORDER BY fingerprint, id"
-_ANSWER = "SELECT status, media_type, body FROM interaction WHERE id = :id"
 
 #: The rows of one request: by id, the take and the checksum.
 _State = dict[int, tuple[int, int]]
@@ -72,11 +69,8 @@ def apply(merge: Merge, theirs: Path, ours: Path) -> None:
             change.add_take(take)
         for number in merge.deleted:
             change.delete(number)
-        takes = {row["id"]: row["take_id"] for row in archive.query(_ROWS)} if merge.added else {}
         for number in merge.added:
-            interaction = archive.interaction(number)
-            assert interaction is not None
-            change.add(takes[number], interaction)
+            change.add(*archive.in_take(number))
 
 
 def recorded_since(versions: tuple[Path, ...], now: Path, merged: Path) -> None:
@@ -85,21 +79,19 @@ def recorded_since(versions: tuple[Path, ...], now: Path, merged: Path) -> None:
     for version in versions:
         if version.stat().st_size:
             with Archive(version) as archive:
-                known.update(row["id"] for row in archive.query(_ROWS))
+                known.update(number for number, *_ in archive.stamps())
     with Archive(now) as archive, changing(merged) as change:
         for take in archive.takes():
             change.add_take(take)
-        for row in list(archive.query(_ROWS)):
-            if row["id"] not in known:
-                interaction = archive.interaction(row["id"])
-                assert interaction is not None
-                change.add(row["take_id"], interaction)
+        for number, *_ in list(archive.stamps()):
+            if number not in known:
+                change.add(*archive.in_take(number))
 
 
 def _states(archive: Archive) -> dict[str, _State]:
     states: dict[str, _State] = {}
-    for row in archive.query(_ROWS):
-        states.setdefault(row["fingerprint"], {})[row["id"]] = row["take_id"], row["checksum"]
+    for number, take_id, fingerprint, checksum in archive.stamps():
+        states.setdefault(fingerprint, {})[number] = take_id, checksum
     return states
 
 
@@ -125,11 +117,8 @@ def _heeded(
 
 
 def _answers(archive: Archive, numbers: Iterable[int]) -> list[tuple[Any, ...]]:
-    def read() -> Iterator[tuple[Any, ...]]:
-        for number in numbers:
-            yield from (tuple(row) for row in archive.query(_ANSWER, {"id": number}))
-
-    return list(read())
+    found = (archive.interaction(number) for number in numbers)
+    return [(each.status, each.media_type, each.body) for each in found]
 
 
 def _united(was: _State, our: _State, their: _State, heeded: _State) -> _State:

@@ -9,9 +9,7 @@ import typer
 
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.miss import summary
-from replay_proxy.store import statements
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.rows import to_recorded
 from replay_proxy.tape_tools import words
 
 #: So many are described, and so many of these listed for a person; all of them are counted.
@@ -82,11 +80,11 @@ def unused_of(answers: Mapping[str, Mapping[int, list[int]]], used: Collection[i
 
 def described_of(archive: Archive, number: int) -> dict[str, Any]:
     """What a person knows a recording by."""
-    (row,) = archive.query(statements.READ_REQUEST, {"id": number})
+    request = archive.recorded(number).request
     return {
         "interaction": str(number),
-        **summary(to_recorded(dict(row)).request),
-        "recorded_at": words.moment(row["arrived_us"]),
+        **summary(request),
+        "recorded_at": words.moment(request.arrived_us),
     }
 
 

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.fingerprint import fingerprint
-from replay_proxy.store import Store
+from replay_proxy.store import Store, rows
 from replay_proxy.store.change import changing
 from replay_proxy.timeline import Arrivals, Timeline
 from replay_proxy.wire import Headers, Request
@@ -53,6 +55,13 @@ def make(path: Path, *takes: Sequence[Interaction]) -> Path:
             for each in take:
                 change.add(number, each)
     return path
+
+
+def make_unsound(path: Path, *takes: Sequence[Interaction]) -> Path:
+    """The same of interactions that the store would not keep, as somebody else may have made it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "check_interaction", lambda _: None)
+        return make(path, *takes)
 
 
 def stored(directory: Path, request: Request, *, cassette: str = "default") -> Interaction | None:
