@@ -42,8 +42,8 @@ app = typer.Typer(
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Where to listen.")] = 7777,
-    workers: Annotated[int, typer.Option(min=1, help="How many processes.")] = 1,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where to listen.")] = 7777,
+    workers: Annotated[int, typer.Option(min=1, max=1_000, help="How many processes.")] = 1,
 ) -> None:
     """Serve in the mode that MODE names: record, replay (default) or dummy."""
     import uvicorn

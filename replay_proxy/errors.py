@@ -47,8 +47,9 @@ class ReplayProxyError(Exception):
     retry: bool = False
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        # One that quotes a long text loses its middle.
+        self.message = f"{message[:900]} … {message[-900:]}" if len(message) > 20_000 else message
+        super().__init__(self.message)
         self.details: dict[str, object] = {}
 
     def as_json(self) -> dict[str, object]:

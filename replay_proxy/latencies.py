@@ -11,6 +11,7 @@ from replay_proxy.dummy.fit import Fit, fitted
 from replay_proxy.dummy.observed import observed
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.settings import Settings
+from replay_proxy.settings.values import regular_file
 from replay_proxy.store.archive import Archive
 
 #: How many streams of a cassette are looked at: a start does not grow with it.
@@ -36,7 +37,7 @@ def from_cassette(path: Path) -> Fit:
 def from_file(path: Path) -> Fit:
     """The fit that a file holds. Raises ``ConfigurationError``."""
     try:
-        return Fit.from_json(orjson.loads(path.read_bytes()))
+        return Fit.from_json(orjson.loads(regular_file(path).read_bytes()))
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"DUMMY_LATENCY=file:{path} cannot be read: {error}. "

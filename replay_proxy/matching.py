@@ -15,6 +15,8 @@ from replay_proxy.fingerprint import fingerprint
 from replay_proxy.redaction import STORED_REQUEST_HEADERS
 from replay_proxy.wire import Request
 
+#: No JSON that a client sends is nested deeper than so many steps lead.
+MOST_STEPS = 200
 #: The step of a path that leads to everything in an object or an array: ``[*]``.
 _EACH = object()
 
@@ -146,8 +148,11 @@ def _remover(path: str) -> Callable[[Any], Any]:
 
     try:
         query = jsonpath.compile(path, strict=True)
-    except JSONPathError as error:
-        cause = str(error).splitlines()[0]
+        if len(getattr(query, "segments", ())) > MOST_STEPS:
+            raise ValueError(f"it has more than {MOST_STEPS} steps")
+    except (JSONPathError, ArithmeticError, RecursionError, ValueError) as error:
+        # Not str(error): the library's own cannot show every path.
+        cause = next(iter(str(*error.args[:1]).splitlines()), type(error).__name__)
         raise ConfigurationError(
             f"MATCH_IGNORE has {path!r}, which is no JSONPath: {cause}. Write it like "
             "$.user,$.messages[*].tool_call_id."
@@ -157,7 +162,7 @@ def _remover(path: str) -> Callable[[Any], Any]:
 
 
 def _storable(name: str) -> bytes:
-    lowered = name.lower().encode()
+    lowered = name.lower().encode("utf-8", "backslashreplace")
     if lowered not in STORED_REQUEST_HEADERS:
         known = ", ".join(sorted(each.decode() for each in STORED_REQUEST_HEADERS))
         raise ConfigurationError(

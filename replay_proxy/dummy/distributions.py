@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from random import Random
 from statistics import NormalDist, fmean
 
+#: The largest number that is drawn, and that a text may name; the smallest median of a tail.
+MOST, LEAST = 1e9, 1e-6
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _STANDARD = NormalDist()
 #: Beyond it a power of e is not a float.
 _EXPONENT = 700.0
@@ -36,7 +39,7 @@ class Distribution(ABC):
     def sample(self, rng: Random) -> float:
         """One draw."""
         # Never exactly 0, of which a normal distribution has no quantile.
-        return self.quantile(rng.random() or 0.5)
+        return min(MOST, self.quantile(rng.random() or 0.5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +154,8 @@ def empirical(values: Sequence[float]) -> Empirical:
 
 
 def _lognormal(median: float, p95: float) -> Lognormal:
-    if not 0 < median <= p95:
-        raise ValueError("the median has to be above 0, and p95 at least as large")
+    if not LEAST < median <= p95:
+        raise ValueError("the median has to be above 0.000001, and p95 at least as large")
     return Lognormal(median, p95)
 
 
@@ -171,7 +174,7 @@ _FORMS: dict[str, tuple[tuple[str, ...], Callable[..., Distribution]]] = {
 }
 _REMEDY = (
     "it has to be a number of at least 0, or normal(350,80), lognormal(median=350,p95=900), "
-    "uniform(200,500), exponential(300) or empirical(210,340,980), with your own numbers"
+    "uniform(200,500), exponential(300) or empirical(210,340,980), with your own numbers up to 1e9"
 )
 
 
@@ -201,10 +204,10 @@ def parse(text: str) -> Distribution:
 
 
 def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise ValueError(f"{text.strip()!r} is no number: {_REMEDY}") from None
-    if not 0 <= number < math.inf:
-        raise ValueError(f"{text.strip()} is out of range: {_REMEDY}")
+    text = text.strip()
+    if text.lower() not in ("inf", "nan") and not _NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is no number: {_REMEDY}")
+    number = float(text)
+    if not 0 <= number <= MOST:
+        raise ValueError(f"{text} is out of range: {_REMEDY}")
     return number

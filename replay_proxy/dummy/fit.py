@@ -14,7 +14,7 @@ from random import Random
 from statistics import median
 from typing import Any, Self
 
-from replay_proxy.dummy.distributions import Distribution, Empirical, empirical
+from replay_proxy.dummy.distributions import MOST, Distribution, Empirical, empirical
 from replay_proxy.dummy.observed import Observation
 
 #: The name of what all models together do: it answers for a model that was not recorded.
@@ -98,10 +98,10 @@ class Fit:
                 {
                     name: ModelFit(
                         int(each["streams"]),
-                        float(each["ttft_ms"]["base"]),
-                        float(each["ttft_ms"]["per_kb"]),
+                        _finite(each["ttft_ms"]["base"]),
+                        _finite(each["ttft_ms"]["per_kb"]),
                         *(
-                            empirical([float(value) for value in values] or [0.0])
+                            empirical([_finite(value) for value in values] or [0.0])
                             for values in (
                                 each["ttft_ms"]["residuals"],
                                 each["gaps_ms"],
@@ -112,8 +112,15 @@ class Fit:
                     for name, each in document["models"].items()
                 }
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"it is no fit: {type(error).__name__} {error}") from None
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not abs(number) <= MOST:
+        raise ValueError(f"{value} is out of range")
+    return number
 
 
 def fitted(observations: Sequence[Observation]) -> Fit:

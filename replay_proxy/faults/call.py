@@ -95,9 +95,17 @@ def _number(written: str) -> float:
         value = float(written)
     except ValueError:
         value = math.nan
-    if not 0 <= value <= _LARGEST:
+    if not (written.isascii() and 0 <= value <= _LARGEST):
         raise ValueError(f"it has to be a number that is not negative, and at most {_LARGEST:g}")
     return value
+
+
+def _text(written: str) -> str:
+    """What can be sent in a header and in JSON."""
+    text = unquoted(written)
+    if not text.isprintable():  # Half a surrogate pair neither.
+        raise ValueError("it has characters that cannot be printed")
+    return text
 
 
 def _error_status(written: str) -> int:
@@ -110,6 +118,6 @@ _READ: dict[Any, Callable[[str], Any]] = {
     int: _count,
     int | None: _count,
     float: _number,
-    str: unquoted,
+    str: _text,
     ErrorStatus: _error_status,
 }

@@ -84,10 +84,9 @@ def rules(script: str) -> list[Rule]:
 def _split(script: str) -> Iterator[tuple[int, list[str]]]:
     """The words of each rule, and the line that they stand on."""
     words: list[str] = []
-    at = 0
+    at, line = 0, 1
     while at < len(script):
         token = _TOKEN.match(script, at)
-        line = script.count("\n", 0, at) + 1
         if not token:
             rest = script[at:].partition("\n")[0]
             raise ValueError(f"line {line} cannot be read at {rest!r}: is a quote or bracket open?")
@@ -97,8 +96,9 @@ def _split(script: str) -> Iterator[tuple[int, list[str]]]:
             yield line, words
             words = []
         at = token.end()
+        line += token[0].count("\n")
     if words:
-        yield script.count("\n", 0, at) + 1, words
+        yield line, words
 
 
 def _rule(words: list[str]) -> Rule:

@@ -107,7 +107,7 @@ def _max_age_s(age: str) -> int | None:
 
 def _setting(line: str) -> tuple[str, str]:
     name, equals, value = (part.strip() for part in line.partition("="))
-    if not equals or name.upper() in DECIDED:
+    if not equals or not name or "\0" in line or name.upper() in DECIDED:
         raise pytest.UsageError(
             f"replay_settings: {line!r} is not NAME=value with a setting of the proxy, other than "
             f"{', '.join(DECIDED)}, which the options and the marker decide."

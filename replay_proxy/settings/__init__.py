@@ -19,6 +19,7 @@ from replay_proxy.settings.faults import FaultSettings
 from replay_proxy.settings.names import refuse_unknown_names
 from replay_proxy.settings.tempo import TempoSettings
 from replay_proxy.settings.values import (
+    MOST,
     Mode,
     OnMiss,
     Repeats,
@@ -26,6 +27,7 @@ from replay_proxy.settings.values import (
     cassette_name,
     directory,
     http_url,
+    not_tiny,
 )
 
 __all__ = ["Mode", "OnMiss", "Repeats", "Settings", "cassette_name", "load"]
@@ -35,7 +37,11 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings, Bas
     """Everything that can be set, from the environment or a ``.env`` file (the former wins)."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_file=".env",
+        env_file_encoding="utf-8-sig",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
 
     mode: Mode = Field(
@@ -62,12 +68,14 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings, Bas
     upstream_timeout_s: float = Field(
         600.0,
         gt=0,
+        le=MOST,
         allow_inf_nan=False,
         description="Seconds without a byte after which the upstream is too slow.",
     )
-    replay_speed: float = Field(
+    replay_speed: Annotated[float, AfterValidator(not_tiny)] = Field(
         0.0,
         ge=0,
+        le=MOST,
         allow_inf_nan=False,
         description="0 replays at once, 1 as recorded, N is N times as fast.",
     )
@@ -79,6 +87,7 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings, Bas
     drain_s: float = Field(
         5.0,
         ge=0,
+        le=MOST,
         allow_inf_nan=False,
         description="Seconds that a recording may go on after its client has left, and that "
         "answers have to end when the proxy is stopped.",
@@ -163,6 +172,10 @@ def load() -> Settings:
         settings = Settings()
     except UnicodeDecodeError as error:
         raise ConfigurationError(f".env is not UTF-8: {error}. Save it as UTF-8.") from None
+    except OSError as error:
+        raise ConfigurationError(
+            f".env cannot be read: {error.strerror}. Let this user read it, or remove it."
+        ) from None
     except ValidationError as error:
         raise ConfigurationError("\n".join(_explain(item) for item in error.errors())) from None
     if settings.named("on_miss") and settings.mode is not Mode.REPLAY:

@@ -4,10 +4,13 @@ In here: fields that ``Settings`` inherits, and what their values may be as far 
 tells. Not in here: what an answer is made of (``replay_proxy.dummy``).
 """
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
+
+from replay_proxy.settings.values import regular_file
 
 
 def text_source(value: str) -> str:
@@ -16,16 +19,14 @@ def text_source(value: str) -> str:
     if value in ("echo", "echo_last", "lorem") or (kind == "fixed" and colon):
         return value
     if kind == "file" and rest:
-        if not Path(rest).is_file():
-            raise ValueError(f"there is no file {rest!r}")
+        regular_file(Path(rest))
         return value
     raise ValueError("it has to be echo, echo_last, lorem, fixed:TEXT or file:PATH")
 
 
 def unit(value: str) -> str:
     """What one chunk holds. Raises ``ValueError``."""
-    digits = value.isascii() and value.isdigit()
-    if value in ("char", "token", "word") or (digits and int(value) > 0):
+    if value in ("char", "token", "word") or re.fullmatch("[1-9][0-9]{0,8}", value):
         return value
     raise ValueError("it has to be char, token, word or a number of characters")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from replay_proxy.errors import ConfigurationError
+from replay_proxy.settings.values import MOST, regular_file
 
 
 class FaultSettings(BaseModel):
@@ -21,10 +22,16 @@ class FaultSettings(BaseModel):
     )
     fault_seed: int = Field(0, description="Decides which requests a `share=` of a script is.")
     rpm: int | None = Field(
-        None, gt=0, description="Requests per minute that each API key has; more get a 429."
+        None,
+        gt=0,
+        le=MOST,
+        description="Requests per minute that each API key has; more get a 429.",
     )
     tpm: int | None = Field(
-        None, gt=0, description="Tokens per minute that each API key has; more get a 429."
+        None,
+        gt=0,
+        le=MOST,
+        description="Tokens per minute that each API key has; more get a 429.",
     )
 
     @property
@@ -37,10 +44,12 @@ class FaultSettings(BaseModel):
             return "FAULTS", self.faults
         path = Path(self.faults.removeprefix("@"))
         try:
-            return f"FAULTS={self.faults}", path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise ConfigurationError(
-                f"FAULTS={self.faults} cannot be read: {cause}. "
-                "Name a file behind the @, or write the script itself."
-            ) from None
+            return f"FAULTS={self.faults}", regular_file(path).read_text("utf-8-sig")
+        except UnicodeDecodeError:
+            cause = "it is not UTF-8"
+        except (OSError, ValueError) as error:
+            cause = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(
+            f"FAULTS={self.faults} cannot be read: {cause}. "
+            "Name a file after the @, or write the script itself."
+        )

@@ -43,10 +43,12 @@ def refuse_unknown_names(known: Sequence[str]) -> None:
 
 def _dotenv_names(known: Sequence[str]) -> list[str]:
     """The names in ``.env``; a line that begins with one of ours and sets nothing is an error."""
-    try:
-        text = Path(".env").read_text(encoding="utf-8")
-    except OSError:
+    path = Path(".env")
+    if path.exists() and not path.is_file() and not path.is_dir():  # It would be waited for.
+        raise ConfigurationError(".env is a pipe or a device. Make it a file, or remove it.")
+    if not path.is_file():
         return []
+    text = path.read_text(encoding="utf-8-sig")
     for line in text.splitlines():
         first = line.split(maxsplit=1)[:1]
         if first and first[0].upper() in known and "=" not in line:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from replay_proxy.settings.values import cassette_name
+from replay_proxy.settings.values import MOST, cassette_name, not_tiny
 
 
 def latency_source(value: str) -> str:
@@ -30,21 +30,24 @@ class TempoSettings(BaseModel):
         "as `lognormal(median=350,p95=900)`.",
     )
     dummy_itl_ms: str = Field("", description="Milliseconds between two of its tokens, likewise.")
-    dummy_tps: float | None = Field(
+    dummy_tps: Annotated[float, AfterValidator(not_tiny)] | None = Field(
         None,
         gt=0,
+        le=MOST,
         allow_inf_nan=False,
         description="Its tokens per second, instead of `DUMMY_ITL_MS`.",
     )
     dummy_prefill_ms: float = Field(
         0.0,
         ge=0,
+        le=MOST,
         allow_inf_nan=False,
         description="Milliseconds that each 1,000 tokens of the prompt add to the first token.",
     )
     dummy_capacity: int | None = Field(
         None,
         gt=0,
+        le=MOST,
         description="How many answers the dummy gives at once, for each worker: it slows down "
         "from half of them on, and further requests queue.",
     )

@@ -15,6 +15,11 @@ _HTTP_URL = re.compile(
     r"(?::(?P<port>[0-9]{1,5}))?)(?P<path>/.*)?",
     re.ASCII,
 )
+#: The most seconds, requests or tokens that a setting takes; beyond it sums overflow.
+MOST = 10**9
+#: The least of what is divided by, other than 0.
+LEAST = 1e-6
+
 CASSETTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
@@ -64,6 +69,24 @@ def http_url(value: str) -> str:
     return f"{url['origin']}{path}"
 
 
+def not_tiny(value: float) -> float:
+    """A number that can be divided by, or 0. Raises ``ValueError``."""
+    if 0 < value < LEAST:
+        raise ValueError(f"it has to be at least {LEAST:f}")
+    return value
+
+
+def regular_file(path: Path) -> Path:
+    """A file that ends, unlike a device or a pipe. Raises ``ValueError``."""
+    try:
+        is_file = path.is_file()
+    except OSError as error:  # Too long, or out of reach.
+        raise ValueError(error.strerror) from None
+    if not is_file:
+        raise ValueError(f"there is no file {str(path)!r}")
+    return path
+
+
 def cassette_name(value: str) -> str:
     """The name, if it is one that stays in its store. Raises ``ValueError``."""
     if not CASSETTE_NAME.fullmatch(value):
@@ -76,14 +99,25 @@ def cassette_name(value: str) -> str:
 
 def api_key(value: SecretStr) -> SecretStr:
     """A key that a header can carry. Raises ``ValueError``."""
-    key = value.get_secret_value().strip()
+    return SecretStr(sendable_key(value.get_secret_value()))
+
+
+def sendable_key(written: str) -> str:
+    """The same of a text."""
+    key = written.strip()
     if not re.fullmatch(r"[\x21-\x7e]+", key):
         raise ValueError("a key is made of visible ASCII characters, without spaces")
-    return SecretStr(key)
+    return key
 
 
 def directory(value: Path) -> Path:
     """A path that is no URL. Raises ``ValueError``."""
     if "://" in str(value) or re.match(r"[a-z+]+:/", str(value)):
         raise ValueError("it has to be a directory; database URLs are not supported yet")
+    if "\0" in str(value):
+        raise ValueError("it has a NUL character")
+    try:
+        value.exists()
+    except OSError as error:  # Too long, or out of reach.
+        raise ValueError(error.strerror) from None
     return value

@@ -8,6 +8,7 @@ from rich.filesize import decimal
 
 from replay_proxy.errors import StoreError
 from replay_proxy.miss import summary
+from replay_proxy.settings.values import MOST
 from replay_proxy.store.archive import Archive
 from replay_proxy.tape_tools import words
 
@@ -18,8 +19,8 @@ def ls(
     cassette: Annotated[
         str | None, typer.Argument(help="A cassette's name or file; without it, all of them.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many interactions.")] = 50,
-    offset: Annotated[int, typer.Option(min=0, help="How many to pass over.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many interactions.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, max=MOST, help="How many to pass over.")] = 0,
     store: words.Store = None,
     as_json: words.Json = False,
 ) -> None:

@@ -17,8 +17,10 @@ from rich.console import RenderableType
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.drift import Change
+from replay_proxy.errors import ConfigurationError
 from replay_proxy.miss import summary
 from replay_proxy.settings import Settings, load
+from replay_proxy.settings.values import sendable_key
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
@@ -55,6 +57,11 @@ def refresh(
     settings = load()
     if settings.upstream_api_key is not None:
         api_key = settings.upstream_api_key.get_secret_value()
+    elif api_key:
+        try:
+            api_key = sendable_key(api_key)
+        except ValueError as error:
+            raise ConfigurationError(f"OPENAI_API_KEY is not valid: {error}.") from None
     # What the recorder warns of is an outcome here, and told as one.
     logging.getLogger("replay_proxy").addHandler(logging.NullHandler())
     sequences, not_sent = _chosen(path, everything=everything)

@@ -28,6 +28,7 @@ _NUMBERED = "SELECT id FROM interaction ORDER BY id LIMIT 1 OFFSET :offset"
 _OF_FINGERPRINT = "SELECT id FROM interaction WHERE fingerprint = :fingerprint ORDER BY take_id, id"
 #: An interaction's id has many more digits than its number in a list.
 _LARGEST_NUMBER = 10**12
+_LONGEST_NAME = 100
 #: So many chunks are listed for a person; the JSON has all of them.
 SHOWN_CHUNKS = 40
 _CHUNK = ("chunk", "after", "gap", "bytes")
@@ -82,7 +83,9 @@ def show(
 def _id_of(archive: Archive, named: str) -> int:
     """The interaction that is meant. Raises ``ConfigurationError`` when there is none."""
     rows: list[Any] = []
-    if named.startswith("v1:"):
+    if not named.isascii() or len(named) > _LONGEST_NAME:
+        pass  # Neither a number nor a fingerprint, and SQLite may not take it.
+    elif named.startswith("v1:"):
         rows = list(archive.query(_OF_FINGERPRINT, {"fingerprint": named}))[-1:]
     elif named.isdecimal() and 0 < int(named) < _LARGEST_NUMBER:
         rows = list(archive.query(_NUMBERED, {"offset": int(named) - 1}))
