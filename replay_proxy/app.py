@@ -34,7 +34,7 @@ from replay_proxy.hosts import Hosts
 from replay_proxy.modes import Assembly
 from replay_proxy.protocol import Clients, install
 from replay_proxy.provenance import REFUSED, error_response
-from replay_proxy.settings import Settings
+from replay_proxy.settings import Mode, Settings
 from replay_proxy.target import DATA_PATHS
 from replay_proxy.wire import Request
 
@@ -45,7 +45,8 @@ class ReplayProxy(FastAPI):
     def __init__(self, settings: Settings) -> None:
         self.assembly = Assembly(settings)
         self.data_plane = DataPlane(self.assembly.transport, self.assembly.arrivals)
-        self._browsers = Browsers(Hosts(settings.hosts), settings.origins)
+        own_pages = settings.mode is Mode.DUMMY and not settings.origins
+        self._browsers = Browsers(Hosts(settings.hosts), settings.origins, own_pages=own_pages)
         self.clients = Clients(timeout_s=settings.stall_s, grace_s=settings.drain_s)
         super().__init__(
             title="replay-proxy",

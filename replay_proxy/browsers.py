@@ -6,6 +6,7 @@ none of the fields that are looked at here, except ``Host``; pages cannot leave 
 them (https://fetch.spec.whatwg.org, section 2.2.2).
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,8 @@ _SANDBOX: Headers = (
     (b"content-security-policy", b"sandbox"),
     (b"x-content-type-options", b"nosniff"),
 )
+#: The origin of a page that a server on this machine serves.
+_LOCAL_ORIGIN = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?")
 #: Seconds for which a browser need not repeat a preflight.
 _MAX_AGE = b"600"
 #: As much of a refused origin as an error repeats.
@@ -63,12 +66,14 @@ class Visit:
 class Browsers:
     """Decides on each request by its head, in front of everything that is served.
 
-    ``origins`` are those whose pages may send requests.
+    ``origins`` are those whose pages may send requests. With ``own_pages``, so may pages that this
+    machine serves under ``localhost``: for a proxy that has neither a key nor recordings.
     """
 
-    def __init__(self, hosts: Hosts, origins: frozenset[bytes]) -> None:
+    def __init__(self, hosts: Hosts, origins: frozenset[bytes], *, own_pages: bool = False) -> None:
         self._hosts = hosts
         self._origins = origins
+        self._own_pages = own_pages
 
     def check(self, scope: Scope) -> Visit | None:
         """None for a program's request. Raises ``InvalidHost`` or ``NotAllowed``."""
@@ -94,7 +99,9 @@ class Browsers:
         fields = dict(found)
         origins = {value for name, value in found if name == b"origin"}
         listed = origins & self._origins
-        if refused := origins - self._origins - {own}:
+        if self._own_pages:
+            listed |= {each for each in origins if _LOCAL_ORIGIN.fullmatch(each)}
+        if refused := origins - listed - {own}:
             raise _not_listed(min(refused))
         if method == "OPTIONS" and _REQUESTED_METHOD in fields:
             if len(listed) != 1:

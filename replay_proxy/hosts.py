@@ -14,6 +14,8 @@ from replay_proxy.settings.browsers import canonical_host
 
 #: ``uri-host [":" port]`` (RFC 9110, section 7.2), less what no client sends: no user, no ``%``.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{0,5})?")
+#: A name without a dot. One that begins with a digit could be an address (``2130706433``).
+_DOTLESS = re.compile(r"[a-z_][a-z0-9_-]*")
 #: Decisions that are kept; any number of names can end in ``.localhost``.
 _KEPT = 1024
 #: As much of a refused ``Host`` as an error repeats.
@@ -24,9 +26,11 @@ class Hosts:
     """The allowed names. ``allowed`` are entries of ``ALLOWED_HOSTS``, canonical.
 
     Always allowed are loopback addresses, ``localhost`` and names below it, which no DNS server
-    is asked for (RFC 6761, section 6.3). A request that came in on an address of another network
-    may have any address in its ``Host``: behind a container's or a router's address translation
-    the proxy does not know the address that its client used.
+    is asked for (RFC 6761, section 6.3). Over a loopback connection, so is a name without a dot:
+    nobody can register one in the public DNS (RFC 7085), so no page on the internet has one.
+    A request that came in on an address of another network may have any address in its ``Host``:
+    behind a container's or a router's address translation the proxy does not know the address
+    that its client used.
     """
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
@@ -68,6 +72,8 @@ class Hosts:
     def _allows(self, name: str, local: str | None) -> bool:
         if name in self._names or name.endswith(self._suffixes):
             return True
+        if _DOTLESS.fullmatch(name):
+            return _is_loopback(local)
         try:
             address = ip_address(name)
         except ValueError:

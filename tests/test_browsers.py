@@ -131,10 +131,10 @@ def test_a_name_of_the_proxy_is_allowed(host: str) -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        *("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "notlocalhost"),
-        *("example.test", "evilexample.test", "proxy.evil.example", "xproxy", "127.1"),
+        *("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "localhost.x"),
+        *("example.test", "evilexample.test", "proxy.evil.example", "x.proxy", "127.1"),
         *("2130706433", "0x7f.0.0.1", "192.168.1.5", "[fe80::1]", "0.0.0.0", "[::]", "8.8.8.8"),
-        *("0", "localhost.localdomain", "xn--lcalhost-n1a", "127.0.0.256", "0127.0.0.1"),
+        *("0", "localhost.localdomain", "xn--lcalhost-n1a.x", "127.0.0.256", "0127.0.0.1"),
     ],
 )
 def test_any_other_name_is_refused(host: str) -> None:
@@ -172,7 +172,7 @@ def test_no_bytes_pass_for_a_name_of_the_proxy_but_such_names(host: bytes) -> No
     except (HostNotAllowed, InvalidHost):
         return
     name = host.lower().rpartition(b":")[0] or host.lower()
-    assert b"localhost" in name or name.startswith((b"127.", b"["))
+    assert b"localhost" in name or name.startswith((b"127.", b"[")) or b"." not in name[:-1]
 
 
 def test_an_address_of_another_network_is_allowed_only_where_the_connection_came_from_there() -> (
@@ -186,6 +186,16 @@ def test_an_address_of_another_network_is_allowed_only_where_the_connection_came
     for host in (b"0.0.0.0", b"[::]", b"proxy", b"evil.example"):
         with pytest.raises(HostNotAllowed):
             Hosts().check(host, "172.17.0.2")
+
+
+def test_a_name_without_a_dot_is_allowed_over_loopback_only() -> None:
+    for local in ("127.0.0.1", "::1", None):
+        Hosts().check(b"build-agent:7777", local)
+    for host in (b"0", b"2130706433", b"0x7f000001", b"a.b"):
+        with pytest.raises(HostNotAllowed):
+            Hosts().check(host, "127.0.0.1")
+    with pytest.raises(HostNotAllowed):
+        Hosts().check(b"build-agent:7777", "172.17.0.2")
 
 
 def test_a_decision_for_one_network_is_not_remembered_for_another() -> None:
@@ -292,12 +302,12 @@ def test_a_page_spends_no_key_makes_no_cassette_and_moves_none(
 
 def test_a_refused_request_is_a_miss_in_the_report(nursery: Nursery) -> None:
     proxy = nursery.start(MODE="dummy")
-    send(proxy, "POST", CHAT, b"compose-service:7777")
+    send(proxy, "POST", CHAT, b"service.example:7777")
     told = report(proxy)
     proxy.kill()
     miss = told["default"]["misses"][0]
     assert (miss["code"], miss["asked"]["path"]) == ("host_not_allowed", CHAT)
-    assert "ALLOWED_HOSTS=compose-service" in miss["message"]
+    assert "ALLOWED_HOSTS=service.example" in miss["message"]
 
 
 @pytest.mark.parametrize(
@@ -387,6 +397,21 @@ def test_a_preflight_of_an_origin_that_is_not_listed_is_refused(
     asked = (b"origin", origin), (b"access-control-request-method", b"POST")
     answer = ask(dummy, "OPTIONS", CHAT, asked)
     assert (answer.status, refused(answer)) == (403, "origin_not_allowed")
+
+
+def test_pages_of_this_machine_may_use_a_dummy_which_has_nothing_to_protect(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    asked = (b"origin", b"http://localhost:5173"), (b"access-control-request-method", b"POST")
+    proxy = nursery.start(MODE="dummy")
+    allowed = ask(proxy, "OPTIONS", CHAT, asked)
+    other = ask(proxy, "OPTIONS", CHAT, ((b"origin", b"http://localhost.evil.example"), asked[1]))
+    proxy.kill()
+    assert (allowed.status, allowed.header(b"access-control-allow-origin")) == (204, asked[0][1])
+    assert other.status == 403
+    replay = nursery.start(MODE="replay", STORE=str(tmp_path))
+    assert ask(replay, "OPTIONS", CHAT, asked).status == 403
+    replay.kill()
 
 
 def test_a_listed_page_meets_faults_of_the_connection_as_a_program_does(dummy: Child) -> None:
