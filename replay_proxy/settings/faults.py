@@ -44,7 +44,9 @@ class FaultSettings(BaseModel):
             return "FAULTS", self.faults
         path = Path(self.faults.removeprefix("@"))
         try:
-            return f"FAULTS={self.faults}", regular_file(path).read_text("utf-8-sig")
+            if path.exists() and not path.is_dir():
+                regular_file(path)  # A device or a pipe would be read without end.
+            return f"FAULTS={self.faults}", path.read_text("utf-8-sig")
         except UnicodeDecodeError:
             cause = "it is not UTF-8"
         except (OSError, ValueError) as error:
