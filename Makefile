@@ -19,7 +19,7 @@ HOST ?= 127.0.0.1
 PORT ?= 7777
 CALLER_PORT ?= 8000
 
-.PHONY: run caller test check fix docs bench clean
+.PHONY: run caller test check fix docs bench crash clean
 
 run: $(READY)  ## Serve on port 7777; MODE=record|replay|dummy
 	$(BIN)/replay-proxy serve --host $(HOST) --port $(PORT)
@@ -44,6 +44,9 @@ docs: $(READY)  ## Write what the commands of the pages print into them
 
 bench: $(READY)  ## Compare the modes with the blog's server, bare uvicorn and aimock
 	$(BIN)/python -m benchmarks.ratios
+
+crash: $(READY)  ## Kill the proxy wherever it hurts, and look at what is left
+	$(BIN)/python -m tests.crash
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

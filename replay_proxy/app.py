@@ -29,7 +29,13 @@ from replay_proxy.dummy.schemas import (
     CreateResponse,
     ListModelsResponse,
 )
-from replay_proxy.errors import InvalidRequest, NotAllowed, ReplayProxyError, UnknownPath
+from replay_proxy.errors import (
+    InvalidRequest,
+    NotAllowed,
+    ReplayProxyError,
+    StoreError,
+    UnknownPath,
+)
 from replay_proxy.hosts import Hosts
 from replay_proxy.modes import Assembly
 from replay_proxy.protocol import Clients, install
@@ -58,6 +64,7 @@ class ReplayProxy(FastAPI):
             ),
         )
         self.add_api_route("/healthz", self.health, tags=["control"], summary="Is it running?")
+        self.add_api_route("/readyz", self.ready, tags=["control"], summary="Can it answer?")
         self.include_router(control_plane(self.assembly))
         self._mode = settings.mode
         _document(self)
@@ -108,6 +115,15 @@ class ReplayProxy(FastAPI):
         """Say that the process serves, and in which mode."""
         return {"status": "ok", "mode": self._mode}
 
+    async def ready(self, response: FastAPIResponse) -> dict[str, str]:
+        """Say whether the default cassette can be used now, or 503 and why not."""
+        try:
+            self.assembly.check()
+        except StoreError as error:
+            response.status_code = 503
+            return {"status": "not_ready", "mode": self._mode, "reason": error.message}
+        return {"status": "ready", "mode": self._mode}
+
 
 async def _in_openai_shape(request: FastAPIRequest, error: Exception) -> FastAPIResponse:
     """What FastAPI or the control plane refuses, worded as OpenAI does."""
@@ -118,7 +134,8 @@ async def _in_openai_shape(request: FastAPIRequest, error: Exception) -> FastAPI
             refusal = UnknownPath(
                 f"Unknown request URL: {request.method} {request.url.path}. This proxy serves "
                 f"{', '.join(path + '…' for path in DATA_PATHS)}, /cassettes/{{name}}/v1/…, "
-                "/_replay/api/…, /healthz and /docs; set the client's base_url to end in /v1."
+                "/_replay/api/…, /healthz, /readyz and /docs; set the client's base_url to end in "
+                "/v1."
             )
         case _:
             refusal = InvalidRequest(f"{request.method} {request.url.path}: {error}")

@@ -121,6 +121,10 @@ class Cassette(Protocol):
         """The answer's body, empty when there is no such interaction. Raises ``StoreError``."""
         ...
 
+    def kept(self) -> list[str]:
+        """The cassettes with what was in this one when its file was replaced."""
+        ...
+
     async def counts(self) -> Counts | None:
         """How much the cassette holds, or None when it does not exist. Raises ``StoreError``."""
         ...

@@ -110,6 +110,12 @@ class Assembly:
         """A cassette, or None in a mode that has none. Raises ``StoreError``."""
         return self._store.cassette(name) if self._store is not None else None
 
+    def check(self) -> None:
+        """Raise ``StoreError`` if the default cassette could not be used now."""
+        if self._store is not None:
+            _check_store(self._store, self._settings)
+            self._store.cassette(self.default).check()
+
     def rewind(self, name: str) -> None:
         """Start a cassette's order over, its report and its faults, and every key's rates."""
         self.journal.forget(name)
@@ -201,9 +207,14 @@ def _open_store(settings: Settings, rule: Rule) -> Store:
         repeats=settings.repeats,
         rule=rule,
     )
+    _check_store(store, settings)
+    store.open(settings.cassette)
+    return store
+
+
+def _check_store(store: Store, settings: Settings) -> None:
+    """Raise ``StoreError`` if the mode cannot be with what is there."""
     if settings.may_reach_upstream:
         store.prepare()
     else:
         store.require(settings.cassette if settings.named("cassette") else None)
-    store.open(settings.cassette)
-    return store

@@ -34,7 +34,8 @@ async def report(
     seen the head; whether they are stored shows when the proxy has ended. ``lost`` counts answers
     that are known not to be. ``unused`` shows the first thousand of
     ``unused_total``, and whether the same request was ``asked``, only less often than it was
-    recorded. ``expired`` are those that were replayed and are older than ``max_age_s``, the first
+    recorded. ``kept`` are the cassettes with what was in this one when its file was replaced.
+    ``expired`` are those that were replayed and are older than ``max_age_s``, the first
     thousand of ``expired_total``. ``faults`` is the verdict on what clients did about each fault.
     ``more_misses`` and ``more_used`` were not kept apart; with the latter nothing is called unused.
 
@@ -69,6 +70,7 @@ async def report(
         "lost": entry.lost,
         "unused": shown,
         "unused_total": len(unused),
+        "kept": [] if cassette is None else cassette.kept(),
         "expired": expired_shown,
         "expired_total": len(expired),
         "faults": met,

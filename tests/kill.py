@@ -17,8 +17,9 @@ import threading
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from tests.support.nursery import Child, Nursery
+from tests.support.nursery import Nursery
 from tests.support.rawclient import NoAnswerError, RawClient
 from tests.support.script import JSON, Answer, Received, Step, Wait
 from tests.support.tape import chat, stored
@@ -37,6 +38,7 @@ class Outcome:
     stored: int = 0
     lost: list[bytes] = field(default_factory=list)
     torn: list[bytes] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return (
@@ -45,11 +47,26 @@ class Outcome:
         )
 
 
+class Target(Protocol):
+    """What clients stream from, and end."""
+
+    @property
+    def base_url(self) -> str:
+        """What an OpenAI client takes as its ``base_url``."""
+        ...
+
+    def kill(self) -> None:
+        """End it."""
+        ...
+
+
 def steps(body: bytes) -> list[Step]:
     """What the upstream sends: its length, cuts and pauses depend on the request."""
     rng = random.Random(hashlib.sha256(body).digest())
-    if not json.loads(body)["stream"]:
-        return [b'{"answer": "' + b"x" * rng.randrange(1, 60_000) + b'"}']
+    asked = json.loads(body)
+    if not asked["stream"]:
+        size = asked.get("size") or rng.randrange(1, 60_000)
+        return [b'{"answer": "' + b"x" * size + b'"}']
     events: list[Step] = []
     for number in range(rng.randrange(1, 12)):
         events.append(b"data: %d %s\n\n" % (number, b"y" * rng.randrange(1, 2_000)))
@@ -79,7 +96,7 @@ def torture(directory: Path, rounds: int, *, seed: int = 1) -> Outcome:
             child = nursery.start(
                 MODE="record", STORE=str(directory), UPSTREAM_BASE_URL=upstream.base_url
             )
-            _round(child, number, rng.randrange(1, 12), outcome)
+            clients(child, str(number), rng.randrange(1, 12), outcome)
     for body in outcome.seen:
         kept = stored(directory, chat(body))
         if kept is None or kept.body != whole(body):
@@ -94,16 +111,18 @@ def torture(directory: Path, rounds: int, *, seed: int = 1) -> Outcome:
     return outcome
 
 
-def _round(child: Child, number: int, kill_after: int, outcome: Outcome) -> None:
+def clients(child: Target, name: str, kill_after: int, outcome: Outcome, *, size: int = 0) -> None:
     """Stream with several clients until one of them kills the proxy at the end of an answer."""
     lock = threading.Lock()
     seen: list[bytes] = []
 
-    def client(name: int) -> None:
+    def client(mine: int) -> None:
         for call in range(1000):
-            body = json.dumps(
-                {"stream": (name + call) % 4 != 0, "user": f"{number}/{name}/{call}"}
-            ).encode()
+            asked: dict[str, object] = {"stream": not size and (mine + call) % 4 != 0}
+            asked["user"] = f"{name}/{mine}/{call}"
+            if size:
+                asked["size"] = size
+            body = json.dumps(asked).encode()
             try:
                 with RawClient(child.base_url) as raw:
                     got = raw.request("POST", "/v1/chat/completions", body=body, leave_after=DONE)
@@ -119,7 +138,7 @@ def _round(child: Child, number: int, kill_after: int, outcome: Outcome) -> None
                     child.kill()
                     return
 
-    threads = [threading.Thread(target=client, args=(name,)) for name in range(CLIENTS)]
+    threads = [threading.Thread(target=client, args=(mine,)) for mine in range(CLIENTS)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -24,7 +24,7 @@ class Repository:
         self.cassette.parent.mkdir()
         self.git("init", "--initial-branch=main")
         self.proxy("git-setup")
-        self.git("add", ".gitattributes")
+        self.git("add", ".gitattributes", ".gitignore")
 
     def git(self, *words: str | Path, code: int | None = 0) -> str:
         return self._run("git", *map(str, words), code=code)

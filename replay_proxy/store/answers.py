@@ -192,6 +192,8 @@ class ByRule:
         version = await self._patience.run(self._path, self._news.version)
         if version == self._version:
             return version
+        if self._version is not None and (version is None or version[0] != self._version[0]):
+            self._keys.forget(self._path)  # Another file has the name.
         below = TOP
         while below:
             page = partial(self._news.page, below)

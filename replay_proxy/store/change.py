@@ -18,6 +18,7 @@ from replay_proxy.store.files import (
     damaged,
     open_to_read,
     open_to_write,
+    release,
     settle,
     shm,
     trouble,
@@ -126,6 +127,7 @@ def changing(path: Path, start: Path | None = None) -> Iterator[Change]:
             yield change
         if (hindrance := settle(part)) is not None:
             raise trouble(part, hindrance) from hindrance
+        release(path)
         try:
             os.link(part, path)
         except FileExistsError as error:
@@ -177,6 +179,11 @@ def _changing(path: Path) -> Iterator[Change]:
         connection.execute("BEGIN IMMEDIATE")
         yield Change(path, connection)
         connection.execute(statements.DELETE_EMPTY_TAKES)
+        if not connection.is_current():
+            raise StoreError(
+                f"Cassette {path} was replaced or moved meanwhile. Nothing of this change is kept: "
+                "do the same again."
+            )
         connection.execute("COMMIT")
         free, pages = (
             connection.execute(f"PRAGMA {name}").fetchone()[0]

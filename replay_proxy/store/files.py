@@ -3,93 +3,162 @@
 Everything that knows of SQLite's journal, locking and header is here; what the tables mean is not.
 """
 
+import logging
 import os
 import sqlite3
 import stat
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from replay_proxy.errors import CassetteDamaged, CassetteInUse, StoreError
-from replay_proxy.store.schema import check_schema, defend
+from replay_proxy.errors import CassetteDamaged, StoreError
+from replay_proxy.store import journals, replaced
+from replay_proxy.store.bound import Bound, open_bound
+from replay_proxy.store.connections import BUSY_MS, connect
+from replay_proxy.store.creation import create
+from replay_proxy.store.journals import shm, wal
+from replay_proxy.store.salvage import keep, salvage
+from replay_proxy.store.schema import check_schema
+from replay_proxy.store.settling import clear, release, settle
 from replay_proxy.store.statements import APPLICATION_ID, SCHEMA_VERSION
+from replay_proxy.store.troubles import ERRORS, damaged, is_in_use, not_written, trouble
+
+__all__ = [
+    "ERRORS",
+    "close_to_write",
+    "create",
+    "damaged",
+    "open_to_read",
+    "open_to_write",
+    "release",
+    "reopen_to_write",
+    "settle",
+    "shm",
+    "trouble",
+    "wal",
+]
+
+logger = logging.getLogger("replay_proxy")
 
 #: A file up to this size is checked to its last page when it is opened; a larger one is checked
 #: at every read, or starting would take longer the more it holds.
 CHECKED_WHOLE_BYTES = 8 * 1024 * 1024
-_BUSY_MS = 10_000
-#: What the sqlite3 module raises; the second where SQLite quotes a damaged schema in its message.
-ERRORS = (sqlite3.Error, UnicodeDecodeError)
+#: How often a file is opened to read that is replaced meanwhile.
+_TRIES = 10
 #: SQLite's smallest page, and so its smallest file.
 SMALLEST_BYTES = 512
 
 
-def create(path: Path) -> None:
-    """Make an empty cassette, unless there is one; other processes may be doing the same.
-
-    Raises ``StoreError``.
-    """
-    try:
-        if path.exists():
-            return
-        from replay_proxy.store.tables import SCHEMA  # Loads slowly, and who replays never does.
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{uuid.uuid4().hex}.part")  # A name may be as long as can be.
-        try:
-            part.touch()  # SQLite would let nobody else of the group write.
-            with closing(sqlite3.connect(part)) as connection:
-                for statement in SCHEMA:
-                    connection.execute(statement)
-            with suppress(FileExistsError):  # Another worker was faster, with the same.
-                os.link(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except (OSError, sqlite3.Error) as error:
-        cause = getattr(error, "strerror", None) or error
-        raise StoreError(
-            f"Cassette {path} cannot be created: {cause}. Check the disk, its free space, and "
-            "that this user can write to the directory."
-        ) from error
-
-
-def open_to_write(path: Path, *, busy_ms: int = _BUSY_MS) -> sqlite3.Connection:
+def open_to_write(path: Path, *, busy_ms: int = BUSY_MS) -> Bound:
     """A connection that writes, and waits so long for others.
 
     Raises ``CassetteDamaged``, ``StoreError``.
     """
+    file = path.resolve()  # SQLite follows a link, and puts the journal beside the file.
+    deadline = time.monotonic() + busy_ms / 1000
+    while True:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with journals.locked(file):
+                connection = _open_bound(path, file)
+            if connection is not None:
+                connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
+                return connection
+        except ERRORS as error:
+            if not is_in_use(error) or time.monotonic() > deadline:
+                raise trouble(path, error) from error
+            time.sleep(0.02)
+        except OSError as error:
+            raise not_written(path, error) from error
+
+
+def _open_bound(path: Path, file: Path) -> Bound | None:
+    """A connection to the file and no other, or None if it was replaced meanwhile."""
+    clear(file)
     create(path)
     _refuse_empty(path)
+    return open_bound(file, lambda connection: _check(connection, path))
+
+
+def reopen_to_write(connection: Bound, path: Path, *, busy_ms: int = BUSY_MS) -> Bound:
+    """A connection to the file that has the cassette's name now, in place of one to another file.
+
+    Raises ``StoreError``.
+    """
+    close_to_write(connection, path)
+    return open_to_write(path, busy_ms=busy_ms)
+
+
+def close_to_write(connection: Bound, path: Path) -> None:
+    """Close a connection; what it holds is kept under another name if it is not the cassette."""
+    file = path.resolve()
     try:
-        with _closed_on_failure(_connect(path, "rw", busy_ms=busy_ms)) as connection:
-            _check(connection, path)  # First: what is refused is left as it is.
-            connection.execute("PRAGMA journal_mode = WAL")
-            # A commit survives the process at once; the file is synced at every checkpoint.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            # From the first read on the journal is there, and others see that the file is in use.
-            connection.execute("SELECT 1 FROM take LIMIT 1")
-            return connection
-    except ERRORS as error:
-        raise trouble(path, error) from error
+        if connection.is_current():
+            connection.close()
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with journals.locked(file):
+            try:
+                replaced.clear(file)
+                if not (connection.is_set_aside() or connection.take_back()):
+                    keep(connection, file, replaced.unused_stem(file))
+                    journals.tidy(file)
+            finally:
+                connection.leave()
+            salvage(file)
+    except (*ERRORS, OSError, StoreError) as error:
+        logger.warning("What was recorded into %s before cannot be kept: %s.", path, error)
 
 
-def open_to_read(path: Path, *, busy_ms: int = _BUSY_MS) -> sqlite3.Connection:
+def open_to_read(path: Path, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
     """A connection that can only read, and waits so long for others.
 
     Raises ``CassetteDamaged``, ``CassetteInUse``, ``StoreError``.
     """
-    _refuse_empty(path)
-    _recover(path)
+    file = path.resolve()
+    for attempt in range(_TRIES):
+        _refuse_empty(path)
+        _recover(path)
+        try:
+            before = os.stat(file).st_ino
+            had_journal = bool(_unfinished(path))
+            connection = _open_to_read(path, busy_ms)
+            if attempt == 0 and not had_journal and _has_lost_journal(connection, file):
+                logger.warning(
+                    "Cassette %s was copied or committed while it was recorded: what was in its "
+                    "journal is missing. Stop the proxy first, and copy or commit it again.",
+                    path,
+                )
+                connection.close()
+                settle(path, wait_s=0)
+                continue
+            # SQLite may have found the journal of a file that was replaced meanwhile.
+            if os.stat(file).st_ino == before and not journals.is_foreign(file):
+                return connection
+            connection.close()
+        except OSError as error:
+            raise not_written(path, error) from error
+    raise StoreError(
+        f"Cassette {path} is replaced again and again. Wait until that is done, and do it again."
+    )
+
+
+def _has_lost_journal(connection: sqlite3.Connection, file: Path) -> bool:
+    """Whether a file that had no journal says that it has one; SQLite has made it since."""
+    if os.path.lexists(journals.link_of(file)) or not os.access(file.parent, os.W_OK):
+        return False
+    return bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
+
+
+def _open_to_read(path: Path, busy_ms: int) -> sqlite3.Connection:
     try:
         try:
-            with _closed_on_failure(_connect(path, "ro", busy_ms=busy_ms)) as connection:
+            with _closed_on_failure(connect(path, "ro", busy_ms=busy_ms)) as connection:
                 _check(connection, path)
                 return connection
         except sqlite3.OperationalError as error:
-            if _is_in_use(error):
+            if is_in_use(error):
                 raise
             # A recorder's file on a read-only disk: nobody can be writing to it.
             for left in _unfinished(path):
@@ -97,7 +166,7 @@ def open_to_read(path: Path, *, busy_ms: int = _BUSY_MS) -> sqlite3.Connection:
                     f"Cassette {path} was left by a process that was killed, with {left}. "
                     "Let a process that may write to the directory open it once."
                 ) from None
-            with _closed_on_failure(_connect(path, "ro&immutable=1")) as connection:
+            with _closed_on_failure(connect(path, "ro&immutable=1")) as connection:
                 _check(connection, path)
                 return connection
     except ERRORS as error:
@@ -111,65 +180,6 @@ def _closed_on_failure(connection: sqlite3.Connection) -> Iterator[sqlite3.Conne
     except BaseException:
         connection.close()
         raise
-
-
-def settle(path: Path, *, wait_s: float = 2.0) -> Exception | None:
-    """Make one plain file of the cassette, if no other process has it open within ``wait_s``.
-
-    Gives what else keeps it from being one, a full disk for one: its journal holds the rest then.
-    """
-    deadline = time.monotonic() + wait_s
-    while True:
-        hindrance: Exception | None = None
-        try:
-            connection = _connect(path, "rw", busy_ms=0)
-            try:
-                mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
-            finally:
-                connection.close()
-        except ERRORS as error:
-            mode = "wal"
-            hindrance = None if _is_in_use(error) else error
-        # Of several workers that stop together only the last can succeed.
-        if mode == "delete" or hindrance is not None or time.monotonic() > deadline:
-            return hindrance
-        time.sleep(0.02)
-
-
-def trouble(path: Path, error: Exception) -> StoreError:
-    """An error met while using a cassette, in our words."""
-    cause = str(error)
-    # The sqlite3 module has errors of its own, without SQLite's code.
-    code = getattr(error, "sqlite_errorcode", None)
-    if _is_in_use(error):
-        return CassetteInUse(
-            f"Cassette {path} is in use by another process: {cause}. Wait until it has done, or "
-            "end it, and do the same again."
-        )
-    broken = cause.startswith("no such") or (
-        # The lower byte is the kind: a virtual table or an index has a code of its own.
-        code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    )
-    if broken or isinstance(error, UnicodeError) or cause.startswith("Could not decode"):
-        return damaged(path, cause)
-    return StoreError(
-        f"Cassette {path} cannot be used: {cause}. Check the disk, its free space, and that the "
-        "file can be written by this user."
-    )
-
-
-def _is_in_use(error: Exception) -> bool:
-    """Whether another process holds a lock; the lower byte of SQLite's codes is the kind."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def damaged(path: Path, cause: str) -> CassetteDamaged:
-    """The error for a file that cannot be trusted."""
-    return CassetteDamaged(
-        f"Cassette {path} is damaged: {cause}. Restore it (git checkout) or delete it and record "
-        "it again."
-    )
 
 
 def _refuse_empty(path: Path) -> None:
@@ -188,18 +198,6 @@ def _refuse_empty(path: Path) -> None:
     size = found.st_size
     if size < SMALLEST_BYTES:
         raise damaged(path, f"{size} bytes are left of it" if size else "it is empty")
-
-
-def _connect(path: Path, mode: str, *, busy_ms: int = _BUSY_MS) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-        timeout=busy_ms / 1000,
-    )
-    defend(connection, reads_only=mode != "rw")
-    return connection
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
@@ -227,23 +225,23 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _recover(path: Path) -> None:
-    """Settle a file that a killed process left with a journal; leave a running one's alone."""
-    if _unfinished(path) and os.access(path.parent, os.W_OK):
-        settle(path, wait_s=0)
+    """Settle a file that a killed process left with a journal; leave a running one's alone.
+
+    Raises ``StoreError`` if the journal is another file's, and may not be moved.
+    """
+    file = path.resolve()
+    if os.access(file.parent, os.W_OK):
+        if _unfinished(path) or os.path.lexists(journals.link_of(file)):
+            settle(path, wait_s=0)
+    elif journals.is_foreign(file):
+        raise StoreError(
+            f"Beside cassette {path} is the journal of another file, which it has replaced. Let a "
+            "process that may write to the directory open it once."
+        )
 
 
 def _unfinished(path: Path) -> list[Path]:
     """What a process leaves beside a cassette that is killed: that of WAL, that of a rollback."""
-    path = path.resolve()  # SQLite follows a link, and puts them beside the file.
+    path = path.resolve()
     rollback = path.with_name(path.name + "-journal")
     return [journal for journal in (wal(path), rollback) if journal.exists()]
-
-
-def wal(path: Path) -> Path:
-    """The journal that a cassette has while it is recorded."""
-    return path.with_name(path.name + "-wal")
-
-
-def shm(path: Path) -> Path:
-    """The index of the journal."""
-    return path.with_name(path.name + "-shm")

@@ -24,6 +24,7 @@ _HAS = "SELECT 1 FROM answer WHERE cassette = ? AND id = ?"
 _IDS = "SELECT id FROM answer WHERE cassette = :cassette"
 _REMOVE = "DELETE FROM answer WHERE cassette = ? AND id = ?"
 _PUT = "INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?)"
+_FORGET = "DELETE FROM answer WHERE cassette = :cassette"
 _NEWEST = """
 FROM answer AS one WHERE cassette = :cassette AND take =
     (SELECT max(take) FROM answer WHERE cassette = one.cassette AND key = one.key)
@@ -92,6 +93,12 @@ class Keys:
     def page(self, cassette: Path, **parameters: Any) -> list[tuple[str, int, int, bool]]:
         """Some entries from a place on, and whether each is of its key's newest take."""
         return self._rows(_CURRENT, cassette, **parameters)
+
+    def forget(self, cassette: Path) -> None:
+        """Remove all entries of a cassette."""
+        with self._lock:
+            if not self.closed:
+                self._connection.execute(_FORGET, {"cassette": self._number(cassette)})
 
     def close(self) -> None:
         """Remove it."""

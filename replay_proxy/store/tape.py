@@ -28,6 +28,7 @@ from replay_proxy.store.keys import Keys
 from replay_proxy.store.patience import Patience
 from replay_proxy.store.positions import Positions
 from replay_proxy.store.readers import Readers
+from replay_proxy.store.replaced import kept_from
 from replay_proxy.store.rows import Row, replayable, to_recorded, to_row
 from replay_proxy.store.soundly import read_sound
 from replay_proxy.store.writer import Writer
@@ -66,7 +67,7 @@ class Tape:
         patience: Patience,
     ) -> None:
         self.name = name
-        self._path = path
+        self._path, self.kept = path, partial(kept_from, path.resolve())
         self._readers = readers
         self._kept = kept
         self._writer = writer

@@ -10,11 +10,20 @@ import sqlite3
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from replay_proxy.errors import StoreError
-from replay_proxy.store.files import open_to_write, settle, trouble, wal
+from replay_proxy.store.bound import Bound
+from replay_proxy.store.files import (
+    close_to_write,
+    open_to_write,
+    reopen_to_write,
+    settle,
+    trouble,
+    wal,
+)
 from replay_proxy.store.placing import Placing
 from replay_proxy.store.rows import Row
 
@@ -26,6 +35,8 @@ LARGE_BYTES = 200_000
 #: So long an answer waits for a tool that reads or changes all of a large cassette: it is lost
 #: otherwise, and its client waits as it does for the API.
 BUSY_MS = 60_000
+#: How often an answer is written that a file is replaced under.
+TRIES = 5
 #: The most cassettes that are open at once; the one unused for longest is closed and settled.
 OPEN_CASSETTES = 32
 
@@ -42,7 +53,7 @@ class Writer:
         self._placing = Placing()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._large: deque[_Job] = deque()
-        self._open: OrderedDict[Path, sqlite3.Connection] = OrderedDict()
+        self._open: OrderedDict[Path, Bound] = OrderedDict()
         self._written: set[Path] = set()
         self._thread = threading.Thread(target=self._run, name="cassette writer", daemon=True)
         self._thread.start()
@@ -80,8 +91,8 @@ class Writer:
                 except Exception as error:  # Whatever it is, each caller hears of it.
                     _settle(group, _in_our_words(path, error))
             del jobs, job, by_path, group  # They hold bodies, and the next wait may be long.
-        for connection in self._open.values():
-            connection.close()
+        for path, connection in self._open.items():
+            close_to_write(connection, path)
 
     def _next_jobs(self) -> "list[_Job] | None":
         """What is waiting, at least one job and at most one large; None when there is no more."""
@@ -100,12 +111,12 @@ class Writer:
             jobs.append(self._large.popleft())
         return jobs
 
-    def _connection(self, path: Path) -> sqlite3.Connection:
+    def _connection(self, path: Path) -> Bound:
         """The connection to a cassette."""
         if path not in self._open:
             if len(self._open) >= OPEN_CASSETTES:
                 idle, connection = self._open.popitem(last=False)
-                connection.close()
+                close_to_write(connection, idle)
                 settle(idle, wait_s=0)
                 if not wal(idle).exists():
                     self._written.discard(idle)
@@ -115,40 +126,74 @@ class Writer:
         return self._open[path]
 
     def _commit(self, path: Path, jobs: "list[_Job]") -> None:
+        """Commit jobs to the file that has the cassette's name, whichever it is by then."""
+        for _ in range(TRIES):
+            connection = self._connection(path)
+            try:
+                self._commit_to(connection, path, jobs)
+            except _Replaced:
+                del self._open[path]
+                self._open[path] = reopen_to_write(connection, path, busy_ms=BUSY_MS)
+                continue
+            with suppress(sqlite3.Error, OSError):  # The next one tries again.
+                connection.checkpoint()
+            return
+        raise StoreError(
+            f"Cassette {path} is replaced again and again. Stop what does that, and record again."
+        )
+
+    def _commit_to(self, connection: Bound, path: Path, jobs: "list[_Job]") -> None:
         """Commit all jobs at once, or, when one of them cannot be, the others one by one."""
-        connection = self._connection(path)
         try:
             self._insert(connection, jobs)
+        except _Replaced:
+            raise
         except sqlite3.OperationalError:
             raise  # The disk is full, or another process writes: no job would fare better.
         except Exception:
             if len(jobs) == 1:
                 raise
-            for job in jobs:
+            while jobs:
                 try:
-                    self._insert(connection, [job])
+                    self._insert(connection, jobs[:1])
+                except _Replaced:
+                    raise
                 except Exception as error:
-                    _settle([job], _in_our_words(path, error))
+                    _settle([jobs.pop(0)], _in_our_words(path, error))
                 else:
-                    _settle([job])
+                    _settle([jobs.pop(0)])
         else:
             _settle(jobs)
 
-    def _insert(self, connection: sqlite3.Connection, jobs: "list[_Job]") -> None:
-        connection.execute("BEGIN IMMEDIATE")
+    def _insert(self, connection: Bound, jobs: "list[_Job]") -> None:
+        """Raises ``_Replaced`` when nobody would find under the cassette's name what is committed.
+
+        A file that goes after this look was there when its answers were kept: its journal is set
+        aside with it.
+        """
         try:
+            connection.execute("BEGIN IMMEDIATE")
             take_id = self._begin(connection, jobs[0].path)
             numbers = []
             for job in jobs:
                 make_row = partial(job.make_row, take_id)
                 numbers.append(self._placing.put(connection, job.path, job.number, make_row))
+            if not connection.is_current():
+                raise _Replaced
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            # What SQLite finds wrong may be that the file was written over.
+            if isinstance(error, sqlite3.Error) and not connection.is_current():
+                raise _Replaced from error
             raise
         for job, number in zip(jobs, numbers, strict=True):
             self._placing.committed(job.path, number)
+
+
+class _Replaced(Exception):
+    """The file that a connection writes to is not the cassette any more."""
 
 
 class _Job:

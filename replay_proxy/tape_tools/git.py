@@ -41,12 +41,9 @@ def git_setup(store: words.Store = None) -> None:
         ) from None
     inside = directory.relative_to(root.resolve()).as_posix()
     pattern = "*.sqlite" if inside == "." else f"{_literal(inside)}/*.sqlite"
-    line = f"{pattern} diff={_DRIVER} merge={_DRIVER}\n"
-    attributes = root / ".gitattributes"
-    before = attributes.read_text() if attributes.exists() else ""
-    if line not in before.splitlines(keepends=True):
-        with attributes.open("a") as lines:
-            lines.write(line if before.endswith("\n") or not before else f"\n{line}")
+    _add_line(root / ".gitattributes", f"{pattern} diff={_DRIVER} merge={_DRIVER}\n")
+    # A journal that git takes away is lost, and one that it brings back is another file's.
+    _add_line(root / ".gitignore", f"{pattern}-*\n")
     command = shlex.join([sys.executable, "-P", "-m", "replay_proxy.cli"])
     for name, value in {
         f"diff.{_DRIVER}.textconv": f"{command} git-textconv",
@@ -55,9 +52,17 @@ def git_setup(store: words.Store = None) -> None:
     }.items():
         _git("config", name, value, cwd=root)
     typer.echo(
-        f"git shows {pattern} as text now, and merges it. Commit .gitattributes; "
-        "each other clone needs `replay-proxy git-setup` too."
+        f"git shows {pattern} as text now, merges it, and ignores its journals. Commit "
+        ".gitattributes and .gitignore; each other clone needs `replay-proxy git-setup` too."
     )
+
+
+def _add_line(file: Path, line: str) -> None:
+    """Append a line, unless the file has it."""
+    before = file.read_text() if file.exists() else ""
+    if line not in before.splitlines(keepends=True):
+        with file.open("a") as lines:
+            lines.write(line if before.endswith("\n") or not before else f"\n{line}")
 
 
 def _literal(path: str) -> str:

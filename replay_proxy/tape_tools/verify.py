@@ -17,6 +17,7 @@ from replay_proxy.leaks import leaks
 from replay_proxy.redaction import redacted
 from replay_proxy.store import statements
 from replay_proxy.store.archive import Archive
+from replay_proxy.store.journals import has_lost_journal
 from replay_proxy.store.rows import Row, checksum, from_row, is_intact, to_row
 from replay_proxy.tape_tools import words
 from replay_proxy.target import flaw, leads_away
@@ -24,6 +25,7 @@ from replay_proxy.target import flaw, leads_away
 #: The kinds of findings, as the JSON names them.
 KINDS = {
     "damaged": "the file, or a page of it, is not as it was written",
+    "journal": "the file was copied or committed while it was recorded, without its journal",
     "checksum": "an answer or its request is not as it was recorded: its bytes, headers, times, …",
     "chunks": "the chunks do not add up to the answer's body",
     "fingerprint": "the stored request does not give the stored fingerprint",
@@ -34,6 +36,10 @@ KINDS = {
 }
 #: Characters of a path, or of a redirect's location, that a finding shows.
 SHOWN_PATH = 100
+_LOST_JOURNAL = (
+    "it was copied or committed while it was recorded: what was in its journal is missing. Stop "
+    "the proxy first, and commit it again"
+)
 #: Columns that are made from others of their row.
 _DERIVED = ("model", "streams", "media_type")
 
@@ -77,6 +83,8 @@ def verified(path: Path) -> dict[str, Any]:
     """What ``verify`` tells of one cassette."""
     findings: list[dict[str, Any]] = []
     interactions = 0
+    if has_lost_journal(path):
+        findings.append(_finding("journal", None, _LOST_JOURNAL))
     try:
         with Archive(path) as archive:
             for (verdict,) in archive.query("PRAGMA integrity_check"):

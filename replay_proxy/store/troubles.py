@@ -1,0 +1,53 @@
+"""What SQLite and the system refuse while a cassette is used, in our words."""
+
+import sqlite3
+from pathlib import Path
+
+from replay_proxy.errors import CassetteDamaged, CassetteInUse, StoreError
+
+#: What the sqlite3 module raises; the second where SQLite quotes a damaged schema in its message.
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
+
+def trouble(path: Path, error: Exception) -> StoreError:
+    """An error met while using a cassette, in our words."""
+    cause = str(error)
+    # The sqlite3 module has errors of its own, without SQLite's code.
+    code = getattr(error, "sqlite_errorcode", None)
+    if is_in_use(error):
+        return CassetteInUse(
+            f"Cassette {path} is in use by another process: {cause}. Wait until it has done, or "
+            "end it, and do the same again."
+        )
+    broken = cause.startswith("no such") or (
+        # The lower byte is the kind: a virtual table or an index has a code of its own.
+        code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    )
+    if broken or isinstance(error, UnicodeError) or cause.startswith("Could not decode"):
+        return damaged(path, cause)
+    return StoreError(
+        f"Cassette {path} cannot be used: {cause}. Check the disk, its free space, and that the "
+        "file can be written by this user."
+    )
+
+
+def is_in_use(error: Exception) -> bool:
+    """Whether another process holds a lock; the lower byte of SQLite's codes is the kind."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def damaged(path: Path, cause: str) -> CassetteDamaged:
+    """The error for a file that cannot be trusted."""
+    return CassetteDamaged(
+        f"Cassette {path} is damaged: {cause}. Restore it (git checkout) or delete it and record "
+        "it again."
+    )
+
+
+def not_written(path: Path, error: OSError) -> StoreError:
+    """The error for what the system refuses."""
+    return StoreError(
+        f"Cassette {path} cannot be used: {error.strerror or error}. Check the disk, its free "
+        "space, and that this user can write to the directory."
+    )
