@@ -17,7 +17,15 @@ from replay_proxy.credentials import is_secret, without_credentials
 from replay_proxy.errors import CassetteMiss, ConfigurationError
 from replay_proxy.leaves import has_many_values
 from replay_proxy.matching import Rule
-from replay_proxy.redaction import REDACTED, is_secret_path, redacted, without_secrets
+from replay_proxy.redaction import (
+    REDACTED,
+    is_secret_path,
+    json_printable,
+    printable,
+    printable_in,
+    redacted,
+    without_secrets,
+)
 from replay_proxy.texts import around_difference, common_ends, elements, ends
 from replay_proxy.wire import Request
 
@@ -88,18 +96,10 @@ def explain(
     many = numbers["interactions"] != 1
     none = f"none of the {numbers['interactions']} recordings" if many else "not even the only one"
     why = _WHY[reason].format(cassette=cassette, answers=answers, none=none)
-    return CassetteMiss(
-        _message(asked, reason, why, nearest, remedy),
-        reason=reason,
-        details={
-            "fingerprint": fingerprint,
-            "cassette": cassette,
-            "asked": asked,
-            "counts": numbers,
-            "nearest": nearest,
-            "remedy": remedy,
-        },
-    )
+    details: dict[str, Any] = {"fingerprint": fingerprint, "cassette": cassette, "asked": asked}
+    details |= {"counts": numbers, "nearest": nearest, "remedy": remedy}
+    message = printable(_message(asked, reason, why, nearest, remedy))
+    return CassetteMiss(message, reason=reason, details=printable_in(details))
 
 
 def summary(request: Request) -> dict[str, str | None]:
@@ -170,7 +170,8 @@ def _near(
         "similarity": round(similarity, 4),
         "differences": [described(each) for each in found[:DIFFERENCES]],
         "more_differences": max(0, len(paths) - DIFFERENCES),
-        "match_ignore": ",".join((*rule.ignored, *paths)) if ignorable else None,
+        # To be pasted: JSONPath knows the escapes of JSON.
+        "match_ignore": json_printable(",".join((*rule.ignored, *paths))) if ignorable else None,
     }
 
 

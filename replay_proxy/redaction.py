@@ -5,6 +5,7 @@ of an answer's, ``answer_headers`` decides. What is shown loses the fields whose
 credentials, and what looks like one.
 """
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -49,8 +50,19 @@ _SECRET_TEXT = re.compile(
     r"|(?<=[Bb])(?i:earer )[\w.~+/-]{8,}=*)"
 )
 
-#: Neither XML nor a terminal can show these: control characters, surrogates, non-characters.
-_UNPRINTABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: Characters that change how a text is read and are not seen: format characters, among them those
+#: that turn its direction around, line separators, tags and further variation selectors.
+_UNSEEN = (
+    "\xad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_EMOJI = "\u2190-\u2bff\U0001f000-\U0001faff"
+#: Neither XML nor a terminal can show these: control characters, surrogates, non-characters. Nor
+#: what is not seen, but for a joiner (U+200D) where it makes one emoji of several.
+_UNPRINTABLE = re.compile(
+    "[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+    f"|[{_UNSEEN}]|(?<![{_EMOJI}\ufe0f])\u200d|\u200d(?![{_EMOJI}])"
+)
 
 
 #: What stands between a name and its value, as JSON at any depth, Python, headers, forms and
@@ -161,6 +173,20 @@ def _hides(name: str) -> bool:
 def printable(shown: str) -> str:
     """The text with everything that XML forbids or a terminal obeys written as an escape."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), shown)
+
+
+def printable_in(value: Any) -> Any:
+    """A JSON value with such texts, for a client that prints them."""
+    if isinstance(value, dict):
+        return {key: printable_in(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [printable_in(each) for each in value]
+    return printable(value) if isinstance(value, str) else value
+
+
+def json_printable(document: str) -> str:
+    """A JSON document with the same characters as escapes of JSON, which means the same."""
+    return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], document)
 
 
 def stored_request(request: Request) -> Request:

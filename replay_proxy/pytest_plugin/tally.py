@@ -147,9 +147,12 @@ def first(texts: Sequence[str], total: int | None = None) -> list[str]:
 
 
 def _line(recording: dict[str, Any]) -> str:
+    from replay_proxy.redaction import printable  # Most sessions have nothing to say.
+
     said = recording["last_message"] and f'"{recording["last_message"]}"'
     what = filter(None, (recording["method"], recording["path"], recording["model"], said))
-    return f"{' '.join(what)}, recorded {recording['recorded_at']} ({recording['interaction']})"
+    asked = printable(" ".join(what))
+    return f"{asked}, recorded {recording['recorded_at']} ({recording['interaction']})"
 
 
 def merged(first: Report | None, then: Report) -> Report:

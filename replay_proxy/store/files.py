@@ -18,6 +18,7 @@ from replay_proxy.store.bound import Bound, open_bound
 from replay_proxy.store.connections import BUSY_MS, connect
 from replay_proxy.store.creation import create
 from replay_proxy.store.journals import shm, wal
+from replay_proxy.store.links import refuse_link
 from replay_proxy.store.salvage import keep, salvage
 from replay_proxy.store.schema import check_schema
 from replay_proxy.store.settling import clear, release, settle
@@ -55,6 +56,7 @@ def open_to_write(path: Path, *, busy_ms: int = BUSY_MS) -> Bound:
 
     Raises ``CassetteDamaged``, ``StoreError``.
     """
+    refuse_link(path)
     file = path.resolve()  # SQLite follows a link, and puts the journal beside the file.
     deadline = time.monotonic() + busy_ms / 1000
     while True:

@@ -30,6 +30,8 @@ def settle(path: Path, *, wait_s: float = 2.0) -> Exception | None:
 
     Gives what else keeps it from being one, a full disk for one: its journal holds the rest then.
     """
+    if path.is_symlink():
+        return None  # What it leads to is not ours to change.
     file = path.resolve()
     deadline = time.monotonic() + wait_s
     while True:

@@ -59,6 +59,8 @@ def git_setup(store: words.Store = None) -> None:
 
 def _add_line(file: Path, line: str) -> None:
     """Append a line, unless the file has it."""
+    if file.is_symlink():  # git does not read one either.
+        raise ConfigurationError(f"{file} is a symbolic link. Make it a file.")
     before = file.read_text() if file.exists() else ""
     if line not in before.splitlines(keepends=True):
         with file.open("a") as lines:

@@ -6,7 +6,6 @@ them. What a tool does is in its own file.
 
 import json
 import os
-import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,10 +21,11 @@ from rich.table import Table
 from rich.text import Text
 
 from replay_proxy.errors import CassetteMissing, ConfigurationError
-from replay_proxy.redaction import printable
+from replay_proxy.redaction import json_printable, printable
 from replay_proxy.settings import cassette_name, load
 
-_CONTROLS = re.compile("[\x7f-\x9f\ud800-\udfff]")
+#: Where links lead to what a process has open: /dev/stdout.
+_DEVICES = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 #: The exit code of a tool that has found what it looks for; 2 is an error's.
 FOUND = 1
 #: Columns of a file or a pipe, more than a row ever has.
@@ -81,8 +81,7 @@ def answer(document: dict[str, Any], shown: Sequence[RenderableType], *, as_json
     if as_json:
         text = json.dumps(document, ensure_ascii=False, indent=2)
         # As escapes: what UTF-8 cannot hold (half of a pair), and what a terminal would obey.
-        text = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(json_printable(text) + "\n")
         return
     # Not a terminal's width: what goes to a file or a pipe is not to be folded.
     console = _Printed(highlight=False, width=None if sys.stdout.isatty() else UNFOLDED)
@@ -138,17 +137,21 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which takes its place when all of it is there.
 
     What is no plain file, such as ``/dev/stdout``, is written to. Raises ``ConfigurationError``
-    when it cannot be written.
+    when it cannot be written, and for any other link: what it leads to is not what was named.
     """
+    if path.is_symlink() and path.parent not in _DEVICES:
+        raise ConfigurationError(
+            f"{path} is a symbolic link, and nothing is written through one. Name the file itself."
+        )
     try:
-        path = path.resolve()  # A link stays one.
+        path = path.resolve()
         if path.exists() and not path.is_file():
             with path.open("wb") as content:
                 yield content
             return
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            with part.open("wb") as content:
+            with part.open("xb") as content:  # Never through a link that stands there.
                 yield content
             part.replace(path)
         finally:

@@ -22,15 +22,13 @@ import orjson
 
 from replay_proxy.cassette import Interaction, Take
 from replay_proxy.credentials import without_credentials
-from replay_proxy.redaction import stored_response_headers
+from replay_proxy.redaction import json_printable, stored_response_headers
 from replay_proxy.sse import event_ends
 from replay_proxy.twin.reading import VERSION, read
 from replay_proxy.wire import header
 
 __all__ = ["VERSION", "head", "interaction_lines", "read", "take_line"]
 
-#: Characters that a terminal may obey, and JSON does not have to escape.
-_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 #: Where a text is cut: behind a line, and behind a member or element of compact JSON.
 _LINE_ENDS = re.compile(rb'(?<=\n)|(?<=,)(?=["{])')
 
@@ -81,8 +79,11 @@ def interaction_lines(take_id: int, interaction: Interaction) -> bytes:
 
 
 def _line(value: dict[str, Any]) -> bytes:
-    line = orjson.dumps(value) + b"\n"
-    return _CONTROLS.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), line)
+    line = orjson.dumps(value)
+    # What a terminal may obey, or does not show: JSON does not have to escape it.
+    return (
+        line if line.isascii() and b"\x7f" not in line else json_printable(line.decode()).encode()
+    ) + b"\n"
 
 
 def _texts(pair: tuple[bytes, bytes]) -> list[str]:
