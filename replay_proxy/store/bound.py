@@ -11,8 +11,11 @@ from typing import Any
 from replay_proxy.store import journals, replaced
 from replay_proxy.store.connections import connect_as
 
-#: The file is brought up to date when the journal has this size, as SQLite does by itself.
+#: The file is brought up to date when the journal has about this size, as SQLite does by itself.
 CHECKPOINT_BYTES = 4 * 1024 * 1024
+#: What a commit takes in the journal, and each of its rows besides its bodies, as measured: pages
+#: of the table and of the indexes.
+_COMMIT_BYTES, _ROW_BYTES = 24_000, 12_000
 #: So long somebody is waited for while others wait for us.
 _BUSY_MS = 50
 
@@ -35,8 +38,7 @@ class Bound(sqlite3.Connection):
         self._inodes = file.st_dev, file.st_ino, journal.st_ino
         journals.mark(path)
         self._seen = os.stat(self._file).st_mtime_ns
-        self._wal_bytes = 0
-        self._due_bytes = CHECKPOINT_BYTES
+        self._written = 0
         self._path = path
 
     def is_current(self) -> bool:
@@ -47,7 +49,6 @@ class Bound(sqlite3.Connection):
             return False
         if (file.st_dev, file.st_ino, journal.st_ino) != self._inodes:
             return False
-        self._wal_bytes = journal.st_size
         if file.st_mtime_ns == self._seen:
             return True
         assert self._path is not None
@@ -94,12 +95,16 @@ class Bound(sqlite3.Connection):
             return False
         return (file.st_dev, file.st_ino) == self._inodes[:2]
 
-    def checkpoint(self) -> None:
-        """Bring the file up to date if the journal has grown. Between transactions."""
-        if self._wal_bytes < CHECKPOINT_BYTES:
-            self._due_bytes = CHECKPOINT_BYTES
-        if self._wal_bytes < self._due_bytes:
+    def checkpoint(self, rows: int, size: int) -> None:
+        """Bring the file up to date if the journal has grown. Between transactions.
+
+        ``rows`` of ``size`` bytes were committed. What they take in the journal is an estimate:
+        its size on disk does not tell, since SQLite writes over what is in it.
+        """
+        self._written += _COMMIT_BYTES + rows * _ROW_BYTES + size
+        if self._written < CHECKPOINT_BYTES:
             return
+        self._written = 0
         assert self._path is not None
         with journals.locked(self._path):
             if self.is_current() and journals.is_bound(self._path):
@@ -107,8 +112,6 @@ class Bound(sqlite3.Connection):
                 self.execute("PRAGMA wal_checkpoint(PASSIVE)")
                 journals.mark(self._path)
                 self._seen = os.stat(self._file).st_mtime_ns
-        # Somebody who reads for long may keep the journal from beginning anew.
-        self._due_bytes = self._wal_bytes + CHECKPOINT_BYTES // 4
 
     def close(self) -> None:
         """Close it; if nobody else has the cassette open, SQLite brings the file up to date."""
@@ -160,7 +163,6 @@ def open_bound(file: Path, check: Callable[[sqlite3.Connection], None]) -> Bound
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # ``Bound.checkpoint`` does it.
-        connection.execute("PRAGMA journal_size_limit = 0")
         # From the first read on the journal is there, and others see that the file is in use.
         connection.execute("SELECT 1 FROM take LIMIT 1")
         connection.watch(file)

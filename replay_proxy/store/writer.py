@@ -129,6 +129,7 @@ class Writer:
         """Commit jobs to the file that has the cassette's name, whichever it is by then."""
         for _ in range(TRIES):
             connection = self._connection(path)
+            rows, size = len(jobs), sum(job.size for job in jobs)
             try:
                 self._commit_to(connection, path, jobs)
             except _Replaced:
@@ -136,7 +137,7 @@ class Writer:
                 self._open[path] = reopen_to_write(connection, path, busy_ms=BUSY_MS)
                 continue
             with suppress(sqlite3.Error, OSError):  # The next one tries again.
-                connection.checkpoint()
+                connection.checkpoint(rows, size)
             return
         raise StoreError(
             f"Cassette {path} is replaced again and again. Stop what does that, and record again."
