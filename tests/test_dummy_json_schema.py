@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from itertools import pairwise
 from random import Random
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from replay_proxy.dummy.budget import BudgetSpent
 from replay_proxy.dummy.json_references import _KINDS
 from replay_proxy.dummy.json_schema import value_of
 from replay_proxy.dummy.regular import matching
@@ -332,8 +334,9 @@ def test_any_schema_that_is_allowed_is_fitted(schema: dict[str, Any], seed: int)
         max_leaves=12,
     )
 )  # fmt: skip
-def test_any_json_in_the_place_of_a_schema_gets_a_value(schema: Any) -> None:
-    value_of(schema, Random(0))
+def test_any_json_in_the_place_of_a_schema_gets_a_value_unless_it_has_no_end(schema: Any) -> None:
+    with suppress(BudgetSpent):  # A schema that refers to itself has no finite value.
+        value_of(schema, Random(0))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay_proxy.cassette import interaction_id
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.pytest_plugin import CassetteInUse, Proxies
 from replay_proxy.pytest_plugin.options import CASSETTE_NAME, MODES, OPTIONS, cassette_of, options
@@ -160,7 +161,10 @@ class Project:
                 for take_id, each in recorded:
                     older_us = each.request.arrived_us - days * 86_400_000_000
                     request = replace(each.request, arrived_us=older_us)
-                    change.add(take_id, replace(each, request=request))
+                    change.delete(each.id)
+                    change.add(
+                        take_id, replace(each, id=interaction_id(older_us, 7), request=request)
+                    )
 
 
 @pytest.fixture(scope="module")
@@ -386,6 +390,7 @@ def test_unused_is_what_no_report_has_used() -> None:
             "unused": [{"interaction": name, "asked": name in asked} for name in unused],
             "unused_total": len(unused),
             "expired": [],
+            "more_misses": 0,
             "saved": {"requests": 1, "tokens": 7},
         }
 

@@ -33,7 +33,7 @@ def number(schema: dict[str, Any], chance: Random) -> int | float:
     for digits in (2, 6, None):
         value = float(low + (high - low) * Fraction(chance.random()))
         value = value if digits is None else round(value, digits)
-        if low < Fraction(value) < high:
+        if low < Fraction(Decimal(repr(value))) < high:  # As it is written: see ``_given``.
             return value
     middle = float((low + high) / 2)
     return int(middle) if middle.is_integer() else middle

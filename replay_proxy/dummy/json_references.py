@@ -79,7 +79,8 @@ class References:
         looked_at = len(found)
         for keyword in _LISTS:
             if keyword in found:
-                looked_at += len(schema[keyword])  # type: ignore[index]
+                written = schema[keyword]  # type: ignore[index]
+                looked_at += len(written) if isinstance(written, list | dict) else 1
         self._budget.step(_SCHEMA + looked_at // _PER_STEP)
         return found
 

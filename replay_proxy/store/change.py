@@ -20,10 +20,10 @@ from replay_proxy.store.files import (
     open_to_write,
     release,
     settle,
-    shm,
     trouble,
     wal,
 )
+from replay_proxy.store.journals import companions
 from replay_proxy.store.placing import id_of
 from replay_proxy.store.rows import to_deleted, to_row
 from replay_proxy.store.takes import join_take
@@ -144,7 +144,7 @@ def changing(path: Path, start: Path | None = None) -> Iterator[Change]:
     except StoreError as error:
         raise type(error)(error.message.replace(str(part), str(path))) from error
     finally:
-        for file in (part, wal(part), shm(part)):
+        for file in (part, *companions(part)):
             file.unlink(missing_ok=True)
 
 

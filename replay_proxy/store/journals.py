@@ -44,6 +44,11 @@ def _mark_of(path: Path) -> Path:
     return path.with_name(path.name + "-mark")
 
 
+def companions(path: Path) -> tuple[Path, ...]:
+    """Every file that may stand beside a cassette while it is written to."""
+    return tuple(path.with_name(path.name + end) for end in (*SUFFIXES, "-link", "-mark"))
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Exclude everybody else, other threads too, who binds or sets aside journals in a directory.
