@@ -7,6 +7,7 @@ status that no server sends, chunks that do not add up to the body.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.target import flaw
@@ -20,6 +21,10 @@ MOST_ID = 2**63
 _FINGERPRINT = re.compile("v[0-9]{1,9}:[0-9a-f]{64}")
 #: What a name is made of (RFC 9110, section 5.6.2).
 _TOKEN_BYTES = b"!#$%&'*+.^_`|~-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#: Names of headers whose value, or whose being there, is looked at.
+_SPECIAL = HOP_BY_HOP | {b"content-length"}
+#: Lists of names that are longer are not kept in memory.
+_CACHED = 4096
 _BREAKS = re.compile(b"[\0\r\n]")
 #: Statuses without a body.
 _BODILESS = frozenset({204, 304})
@@ -63,31 +68,52 @@ def check_interaction(interaction: Interaction) -> None:
     status, headers, body = interaction.status, interaction.headers, interaction.body
     if not 200 <= status <= 599:
         raise ValueError(f"its status is {status}")
-    _check_headers(headers)
+    special = _check_headers(headers)
     if body and status in _BODILESS:
         raise ValueError(f"its status is {status}, and it has a body")
-    for name, value in headers:
-        lowered = name.lower()
-        if lowered in HOP_BY_HOP:
-            raise ValueError(f"its header {name.decode('latin-1')} is one of a connection")
-        if (
-            lowered == b"content-length"
-            and value != b"%d" % len(body)
-            and interaction.request.method != "HEAD"
-        ):
-            raise ValueError(f"its content-length is not the body's, {len(body)}")
+    if special:
+        _check_special(special, interaction)
     _check_timeline(interaction.timeline, len(body))
 
 
-def _check_headers(headers: Headers) -> None:
-    names = [name for name, _ in headers]
-    # All of them at once; which one it is, is looked for when one is wrong.
-    if b"".join(names).translate(None, _TOKEN_BYTES) or not all(names):
-        wrong = next(name for name in names if not name or name.translate(None, _TOKEN_BYTES))
+def _check_headers(headers: Headers) -> frozenset[bytes]:
+    """Which of ``_SPECIAL`` are there. Raises ``ValueError`` for what no message can have.
+
+    All of them are looked at at once; which one is wrong, is looked for when there is one.
+    """
+    if not headers:
+        return frozenset()
+    names = b"\n".join([name for name, _ in headers])
+    special = _special(names) if len(names) < _CACHED else _special.__wrapped__(names)
+    if special is None or names.count(b"\n") != len(headers) - 1:
+        wrong = next(name for name, _ in headers if not name or name.translate(None, _TOKEN_BYTES))
         raise ValueError(f"it has a header of the name {wrong[:80].decode('latin-1')!r}")
-    if _BREAKS.search(b"".join([value for _, value in headers])):
+    values = b"".join([value for _, value in headers])
+    if b"\n" in values or b"\r" in values or b"\0" in values:
         name = next(name for name, value in headers if _BREAKS.search(value))
         raise ValueError(f"its header {name.decode('latin-1')} has a line break")
+    return special
+
+
+@lru_cache(maxsize=256)  # Answers of one upstream have the same few lists of names.
+def _special(names: bytes) -> frozenset[bytes] | None:
+    """Which of ``_SPECIAL`` are among the names, a line each; None if one of them is no name."""
+    lines = names.lower().split(b"\n")
+    if not all(lines) or b"".join(lines).translate(None, _TOKEN_BYTES):
+        return None
+    return _SPECIAL.intersection(lines)
+
+
+def _check_special(special: frozenset[bytes], interaction: Interaction) -> None:
+    """Raise ``ValueError`` for a header of a connection, or for a length that is not the body's."""
+    for name in special & HOP_BY_HOP:
+        raise ValueError(f"its header {name.decode('latin-1')} is one of a connection")
+    if interaction.request.method == "HEAD":
+        return
+    length = b"%d" % len(interaction.body)
+    for name, value in interaction.headers:
+        if value != length and name.lower() == b"content-length":
+            raise ValueError(f"its content-length is not the body's, {len(interaction.body)}")
 
 
 def _check_timeline(timeline: Timeline, size: int) -> None:

@@ -2,6 +2,8 @@
 
 import zlib
 from collections.abc import Iterable
+from itertools import product
+from operator import itemgetter
 from types import NoneType
 from typing import Any
 
@@ -46,6 +48,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "request_body": (bytes,),
     "body": (bytes,),
 }
+
+#: The values of these columns, and every combination of types that they may have.
+_values = itemgetter(*_TYPES)
+_SOUND_TYPES = frozenset(product(*_TYPES.values()))
 
 #: What a row's checksum covers besides the answer and the request's body. Their order is part of
 #: the format, which no query's order of columns may change.
@@ -106,7 +112,10 @@ def from_row(row: Row) -> Interaction:
 
     Also when no interaction can be so: a checksum keeps from accidents, and not from people.
     """
-    _check_types(row, _TYPES)
+    values = _values(row)
+    if tuple(map(type, values)) not in _SOUND_TYPES:
+        _check_types(row, _TYPES)
+    row = dict(zip(_TYPES, values, strict=True))  # Is read faster than one of SQLite's.
     if not is_intact(row):
         raise ValueError("its checksum does not match")
     check_id(row["take_id"], "its take's id")
@@ -197,14 +206,18 @@ def _asked_sum(row: Row) -> int:
 
 
 def _load_timeline(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The offsets and the ends of the chunks. Raises ``ValueError``."""
-    pairs = _load_pairs(text, "its timeline")
-    if not pairs:
-        return (), ()
-    offsets_us, ends = zip(*pairs, strict=True)
-    if {*map(type, offsets_us), *map(type, ends)} != {int}:
-        raise ValueError("its timeline has times and places that are no whole numbers")
-    return offsets_us, ends
+    """The offsets and the ends of the chunks. Raises ``ValueError``.
+
+    What is left without its digits must be a list of pairs, so that the numbers can be read as one
+    flat list, in half the time. A number that is too large for an integer is read as a fraction;
+    ``check_interaction`` refuses it for its size.
+    """
+    content = text.encode("utf-8", "surrogatepass")
+    numbers = orjson.loads(b"[%b]" % content.translate(None, b"[]"))
+    shape = b",".join([b"[,]"] * (len(numbers) // 2))
+    if content.translate(None, b"0123456789") != b"[%b]" % shape:
+        raise ValueError("its timeline is no list of pairs of whole numbers")
+    return tuple(numbers[::2]), tuple(numbers[1::2])
 
 
 def _dump_headers(headers: Headers) -> str:
@@ -214,23 +227,13 @@ def _dump_headers(headers: Headers) -> str:
 
 def _load_headers(text: str) -> Headers:
     """The headers of a column. Raises ``ValueError``."""
-    try:
-        return tuple(
-            [
-                (name.encode("latin-1"), value.encode("latin-1"))
-                for name, value in _load_pairs(text, "one of its lists of headers")
-            ]
-        )
-    except (AttributeError, UnicodeError):
-        raise ValueError("it has a header that is no text in Latin-1") from None
-
-
-def _load_pairs(text: str, what: str) -> list[list[Any]]:
-    """A JSON list of lists of two. Raises ``ValueError``."""
     pairs = orjson.loads(text)
-    if type(pairs) is list and set(map(type, pairs)) <= {list} and set(map(len, pairs)) <= {2}:
-        return pairs
-    raise ValueError(f"{what} is no list of pairs")
+    if type(pairs) is not list or not {*map(type, pairs)} <= {list}:
+        raise ValueError("one of its lists of headers is no list of pairs")
+    try:
+        return tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs])
+    except (AttributeError, ValueError):
+        raise ValueError("it has a header that is not a name and a value in Latin-1") from None
 
 
 def _model(body: bytes) -> str | None:
