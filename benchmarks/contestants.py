@@ -41,13 +41,20 @@ def free_port() -> int:
 class Contestant:
     """A process that serves on ``port``; ``PORT`` in its command stands for that."""
 
-    def __init__(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        settings: Mapping[str, str],
+        *,
+        cwd: Path = ROOT,
+    ) -> None:
         self.name = name
         self.port = free_port()
         self._process = subprocess.Popen(
             [str(self.port) if word == "PORT" else word for word in command],
             env={"PATH": os.environ["PATH"], **settings},
-            cwd=ROOT,
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )

@@ -44,6 +44,8 @@ from replay_proxy.settings import Mode, Settings
 from replay_proxy.target import DATA_PATHS
 from replay_proxy.wire import Request
 
+_PLAIN = tuple(path.encode() for path in DATA_PATHS)
+
 
 class ReplayProxy(FastAPI):
     """The proxy as an ASGI application. Raises ``ReplayProxyError`` if it cannot start."""
@@ -79,12 +81,14 @@ class ReplayProxy(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        path = split_cassette(raw_path(scope))[1]
-        data = path.startswith(DATA_PATHS)
+        # Most paths are data and name no cassette; others are read with care.
+        raw = scope.get("raw_path") or b""
+        data = raw.startswith(_PLAIN) or split_cassette(raw_path(scope))[1].startswith(DATA_PATHS)
         try:
             visit = self._browsers.check(scope)
         except NotAllowed as refusal:
             if data:
+                path = split_cassette(raw_path(scope))[1]
                 request = Request(scope["method"], path, "", (), b"")
                 self.assembly.journal.refuse(self.assembly.default, request, refusal)
             answer = error_response(refusal)

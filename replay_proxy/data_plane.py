@@ -25,7 +25,7 @@ from replay_proxy.errors import BodyTooLarge, ConnectionDropped, ReplayProxyErro
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.provenance import REFUSED, error_response
 from replay_proxy.redaction import redacted
-from replay_proxy.request_body import RequestBodies
+from replay_proxy.request_body import LARGE_BYTES, RequestBodies
 from replay_proxy.timeline import Arrivals
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
@@ -88,7 +88,7 @@ class DataPlane:
         finally:
             if departure is not None:
                 departure.close()
-            if body is not None:
+            if body is not None and len(body) > LARGE_BYTES:
                 self._bodies.release(body)
 
     async def _answer(self, cassette: str | None, request: Request) -> Response:
@@ -164,13 +164,15 @@ async def _send(response: Response, send: Send, *, http_version: str = "1.1") ->
     start = {
         "type": "http.response.start",
         "status": response.status,
-        "headers": response.headers + provenance.headers if provenance else response.headers,
+        "headers": response.headers + provenance.headers() if provenance else response.headers,
     }
     body = response.body
     if isinstance(body, bytes):
         await send(start)
-        sized = header(response.headers, b"content-length") is not None
-        await _send_body(body, send, piece=PIECE_BYTES if sized else len(body) or 1)
+        if len(body) <= PIECE_BYTES or header(response.headers, b"content-length") is None:
+            await send({"type": "http.response.body", "body": body})
+        else:
+            await _send_pieces(body, send)
         return
     try:
         await send(start)
@@ -186,12 +188,13 @@ async def _send(response: Response, send: Send, *, http_version: str = "1.1") ->
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _send_body(body: bytes, send: Send, *, piece: int) -> None:
+async def _send_pieces(body: bytes, send: Send) -> None:
     """Send a body in pieces: in one, all of it would wait for a client that does not read."""
-    last = max(0, (len(body) - 1) // piece * piece)
-    for at in range(0, last, piece):
-        await send({"type": "http.response.body", "body": body[at : at + piece], "more_body": True})
-    await send({"type": "http.response.body", "body": body[last:] if last else body})
+    last = (len(body) - 1) // PIECE_BYTES * PIECE_BYTES
+    for at in range(0, last, PIECE_BYTES):
+        piece = body[at : at + PIECE_BYTES]
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": body[last:]})
 
 
 class _Departure:

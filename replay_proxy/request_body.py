@@ -41,7 +41,8 @@ class RequestBodies:
         It is to be given to ``release`` afterwards. Raises ``BodyTooLarge``,
         ``TooManyLargeBodies``.
         """
-        taken = self._take(_length(headers), 0)
+        length = _length(headers)
+        taken = self._take(length, 0) if length else 0
         whole: io.BytesIO | None = None
         try:
             while (message := await receive())["type"] == "http.request":
@@ -57,11 +58,13 @@ class RequestBodies:
                     if more:
                         continue
                     body = whole.getvalue()  # The buffer itself, and no copy.
-                taken -= _counted(len(body))
+                if len(body) > LARGE_BYTES:
+                    taken -= len(body)
                 return body
             return None
         finally:
-            self._budget.give(taken)
+            if taken:
+                self._budget.give(taken)
 
     def release(self, body: bytes) -> None:
         """Nobody needs this body any more."""

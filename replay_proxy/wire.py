@@ -10,7 +10,6 @@ border, so each of them can be changed in one file. Nothing in here waits or doe
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 from typing import Protocol
 
 #: Header fields in order, with repeats, names in lower case.
@@ -82,7 +81,13 @@ _CACHE_STATUS = {
 }
 
 
-@dataclass(frozen=True)
+_ON_THE_WIRE = {
+    source: (source.encode(), f"replay-proxy; {status}".encode())
+    for source, status in _CACHE_STATUS.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where an answer comes from, and what was done to it.
 
@@ -100,25 +105,21 @@ class Provenance:
     fault: str | None = None
     loss: str | None = None
 
-    @cached_property
     def headers(self) -> Headers:
         """The response headers that tell a client all of this."""
-        status = f'replay-proxy; {_CACHE_STATUS[self.source]}; key="{self.fingerprint}"'
-        told = [
-            (b"x-replay-source", self.source.encode()),
-            (b"x-replay-fingerprint", self.fingerprint.encode()),
-            (b"cache-status", status.encode()),
-        ]
+        source, cache_status = _ON_THE_WIRE[self.source]
+        fingerprint = self.fingerprint.encode()
+        told: Headers = ((b"x-replay-source", source), (b"x-replay-fingerprint", fingerprint))
         if self.interaction is not None:
-            told.insert(2, (b"x-replay-interaction", str(self.interaction).encode()))
+            told += ((b"x-replay-interaction", b"%d" % self.interaction),)
+        told += ((b"cache-status", b'%b; key="%b"' % (cache_status, fingerprint)),)
         if self.match is not None:
-            told.append((b"x-replay-match", self.match.encode()))
-        told.extend(self.waits)
+            told += ((b"x-replay-match", self.match.encode()),)
         if self.fault is not None:
-            told.append((b"x-replay-fault", self.fault.encode()))
+            return (*told, *self.waits, (b"x-replay-fault", self.fault.encode()))
         if self.loss is not None:
-            told.append((b"x-replay-loss", self.loss.encode()))
-        return tuple(told)
+            return (*told, *self.waits, (b"x-replay-loss", self.loss.encode()))
+        return told + self.waits if self.waits else told
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def cache_status(headers: Headers) -> tuple[str, dict[str, str]]:
 def test_every_answer_names_its_source_fingerprint_and_interaction(
     source: Source, interaction_id: int | None
 ) -> None:
-    headers = Provenance(source, KEY, interaction_id).headers
+    headers = Provenance(source, KEY, interaction_id).headers()
     named = {
         b"x-replay-source": source.value.encode(),
         b"x-replay-fingerprint": KEY.encode(),
@@ -68,7 +68,7 @@ def test_the_sources_are_those_of_the_design_and_a_fault_that_answers_itself() -
 def test_cache_status_says_the_same_in_the_words_of_rfc_9211(
     source: Source, parameters: dict[str, str]
 ) -> None:
-    assert cache_status(Provenance(source, KEY).headers) == (
+    assert cache_status(Provenance(source, KEY).headers()) == (
         "replay-proxy",
         {**parameters, "key": f'"{KEY}"'},
     )
@@ -76,7 +76,7 @@ def test_cache_status_says_the_same_in_the_words_of_rfc_9211(
 
 @pytest.mark.parametrize("source", Source)
 def test_header_names_are_in_lower_case_and_values_are_ascii(source: Source) -> None:
-    for name, value in Provenance(source, KEY, 7).headers:
+    for name, value in Provenance(source, KEY, 7).headers():
         assert name == name.lower()
         assert value.isascii()
 

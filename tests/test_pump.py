@@ -248,7 +248,7 @@ def test_an_answer_that_no_row_can_hold_is_passed_on_and_told(
     assert caplog.text.count("is passed on and not recorded") == 2
     assert sized.provenance is not None
     assert (sized.provenance.interaction, sized.provenance.loss) == (None, "too_large")
-    assert (b"x-replay-loss", b"too_large") in sized.provenance.headers
+    assert (b"x-replay-loss", b"too_large") in sized.provenance.headers()
     assert streamed.provenance is not None, "its size was not known at its head"
     assert streamed.provenance.loss is None
 

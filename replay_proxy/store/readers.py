@@ -20,7 +20,7 @@ OPEN_CASSETTES = 64
 
 #: So long a file is taken for the cassette without another look, which costs as much as a tenth of
 #: a look-up: a client that waits for each answer asks less often.
-LOOK_S = 0.0005
+LOOK_S = 0.002
 
 
 class Readers:
@@ -88,6 +88,10 @@ class Readers:
             opened.connection.close()
             del self._open[path]
             opened = None
+        if opened is not None and opened.path is not path:
+            # Found by a path that is equal, which is slow: by the same one from now on.
+            del self._open[path]
+            self._open[path], opened.path = opened, path
         if opened is None:
             try:
                 seen = os.stat(path)
@@ -109,7 +113,7 @@ class _Opened:
         self.number = number
         self.connection = open_to_read(path, busy_ms=0)
         self.connection.row_factory = sqlite3.Row
-        self._path = path
+        self.path = path
         self._name = str(path)
         self._inode = seen.st_dev, seen.st_ino
         self._state = seen.st_mtime_ns, seen.st_size
@@ -131,6 +135,6 @@ class _Opened:
         if state == self._state:
             return False
         self._state = state
-        file = self._path.resolve()
+        file = self.path.resolve()
         # While it is recorded, what the journal holds is put into the file now and then.
         return not wal(file).exists() or is_overwritten(file)

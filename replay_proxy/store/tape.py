@@ -4,9 +4,7 @@ Reads are indexed look-ups on the event loop (tens of microseconds); the writer'
 """
 
 import asyncio
-import heapq
 import logging
-from collections import defaultdict
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -31,13 +29,12 @@ from replay_proxy.store.readers import Readers
 from replay_proxy.store.replaced import kept_from
 from replay_proxy.store.rows import Row, replayable, to_recorded, to_row
 from replay_proxy.store.soundly import read_sound
+from replay_proxy.store.votes import likely
 from replay_proxy.store.writer import Writer
 from replay_proxy.wire import Request
 
 logger = logging.getLogger("replay_proxy")
 
-#: A feature of more requests than this says little; so many of them are looked at.
-COMMON = 400
 #: So many different requests are compared at the most, and so many bytes of them, but for the last
 #: one: a megabyte of small JSON values takes 40 ms to compare, of long texts 1 ms.
 CANDIDATES, CANDIDATE_BYTES = 24, 1_000_000
@@ -90,6 +87,9 @@ class Tape:
     async def take(self, key: str) -> Interaction | None:
         """The next answer to this key; see ``Cassette.take``."""
         await self._answers.ready()
+        known = await self._patience.run(self._path, partial(self._kept_lately, key))
+        if known is not None:
+            return known
         found, is_current = await self._patience.run(self._path, partial(self._take, key))
         if not is_current:
             await self._answers.renew()
@@ -130,15 +130,11 @@ class Tape:
 
     async def near(self, request: Request) -> list[Recorded]:
         """Requests that share the most features, the rarer the more; see ``Cassette.near``."""
-        votes: defaultdict[int, float] = defaultdict(float)
         words = partial(features_to_look_up, request)
-        for feature in await self._aside.run(words, len(request.body)):
-            found = await self._read(statements.NEAR, {"feature": f'"{feature}"', "limit": COMMON})
-            for row in found:
-                votes[row[0]] += 1 / len(found)
+        features = await self._aside.run(words, len(request.body))
         near: dict[str, Recorded] = {}
         size, largest = 0, max(COMPARED_BYTES, COMPARED_TIMES * len(request.body))
-        for number in heapq.nlargest(10 * CANDIDATES, votes, key=votes.__getitem__):
+        for number in await likely(self._read, features, 10 * CANDIDATES):
             # There is no row for one that an older version has deleted.
             found = await self._read(statements.READ_REQUEST_SIZE, {"id": number})
             for known, length in found:
@@ -192,11 +188,15 @@ class Tape:
         version = self._readers.version(self._path)
         if version is None:
             return None
-        # Counting reads a whole index: once, and again when something was committed.
         if self._counted is None or self._counted[0] != version:
             counts = Counts(*self._readers.read(self._path, statements.COUNT_INTERACTIONS)[0])
             self._counted = version, counts
         return self._counted[1]
+
+    def _kept_lately(self, key: str) -> Interaction | None:
+        """What is kept in memory, if nobody has committed since: one statement, no transaction."""
+        version = self._readers.version(self._path)
+        return self._kept.get(self._path, key, (version, self._added))
 
     def _take(self, key: str) -> tuple[Interaction | None, bool]:
         """The next answer, and True; None and False if others have committed since."""
