@@ -3,9 +3,8 @@
 import os
 import shutil
 import sqlite3
-import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from replay_proxy.cassette import Interaction, Take
 from replay_proxy.errors import StoreError
 from replay_proxy.nearness import features, former_features
 from replay_proxy.store import statements
+from replay_proxy.store.drafts import draft
 from replay_proxy.store.files import (
     ERRORS,
     damaged,
@@ -23,10 +23,10 @@ from replay_proxy.store.files import (
     trouble,
     wal,
 )
-from replay_proxy.store.journals import companions
 from replay_proxy.store.placing import id_of
 from replay_proxy.store.rows import to_deleted, to_row
 from replay_proxy.store.takes import join_take
+from replay_proxy.store.troubles import not_written
 from replay_proxy.wire import Request
 
 #: A file of which more than this share is free after a deletion is packed.
@@ -119,33 +119,39 @@ def changing(path: Path, start: Path | None = None) -> Iterator[Change]:
                 f"{hindrance}. Free space on the disk, and let `replay-proxy ls` open it once."
             ) from hindrance
         return
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        if start is not None:
-            _copy(start, part)
-        with _changing(part) as change:
-            yield change
-        if (hindrance := settle(part)) is not None:
-            raise trouble(part, hindrance) from hindrance
-        release(path)
+    with ExitStack() as stack:
         try:
-            os.link(part, path)
-        except FileExistsError as error:
-            if path.is_symlink() and not path.exists():
-                raise StoreError(
-                    f"{path} is a link to nothing. Delete it, or bring back what it names."
-                ) from error
-            raise StoreError(f"Cassette {path} was made meanwhile. Do the same again.") from error
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = stack.enter_context(draft(path.parent))
         except OSError as error:
+            raise not_written(path, error) from error
+        try:
+            if start is not None:
+                _copy(start, part)
+            with _changing(part) as change:
+                yield change
+            if (hindrance := settle(part)) is not None:
+                raise trouble(part, hindrance) from hindrance
+            _publish(part, path)
+        except StoreError as error:
+            raise type(error)(error.message.replace(str(part), str(path))) from error
+
+
+def _publish(part: Path, path: Path) -> None:
+    release(path)
+    try:
+        os.link(part, path)
+    except FileExistsError as error:
+        if path.is_symlink() and not path.exists():
             raise StoreError(
-                f"Cassette {path} cannot be created: {error.strerror}. Check that this user can "
-                "write to the directory."
+                f"{path} is a link to nothing. Delete it, or bring back what it names."
             ) from error
-    except StoreError as error:
-        raise type(error)(error.message.replace(str(part), str(path))) from error
-    finally:
-        for file in (part, *companions(part)):
-            file.unlink(missing_ok=True)
+        raise StoreError(f"Cassette {path} was made meanwhile. Do the same again.") from error
+    except OSError as error:
+        raise StoreError(
+            f"Cassette {path} cannot be created: {error.strerror}. Check that this user can "
+            "write to the directory."
+        ) from error
 
 
 def _copy(source: Path, target: Path) -> None:

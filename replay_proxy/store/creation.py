@@ -2,11 +2,11 @@
 
 import os
 import sqlite3
-import uuid
 from contextlib import closing, suppress
 from pathlib import Path
 
 from replay_proxy.errors import StoreError
+from replay_proxy.store.drafts import draft
 
 
 def create(path: Path) -> None:
@@ -20,16 +20,13 @@ def create(path: Path) -> None:
         from replay_proxy.store.tables import SCHEMA  # Loads slowly, and who replays never does.
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{uuid.uuid4().hex}.part")  # A name may be as long as can be.
-        try:
+        with draft(path.parent) as part:
             part.touch()  # SQLite would let nobody else of the group write.
             with closing(sqlite3.connect(part)) as connection:
                 for statement in SCHEMA:
                     connection.execute(statement)
             with suppress(FileExistsError):  # Another worker was faster, with the same.
                 os.link(part, path)
-        finally:
-            part.unlink(missing_ok=True)
     except (OSError, sqlite3.Error) as error:
         cause = getattr(error, "strerror", None) or error
         raise StoreError(

@@ -17,6 +17,7 @@ from replay_proxy.store import journals, replaced
 from replay_proxy.store.bound import Bound, open_bound
 from replay_proxy.store.connections import BUSY_MS, connect
 from replay_proxy.store.creation import create
+from replay_proxy.store.drafts import sweep
 from replay_proxy.store.journals import shm, wal
 from replay_proxy.store.links import refuse_link
 from replay_proxy.store.salvage import keep, salvage
@@ -52,10 +53,7 @@ SMALLEST_BYTES = 512
 
 
 def open_to_write(path: Path, *, busy_ms: int = BUSY_MS) -> Bound:
-    """A connection that writes, and waits so long for others.
-
-    Raises ``CassetteDamaged``, ``StoreError``.
-    """
+    """A connection that writes, and waits so long for others. Raises ``StoreError``."""
     refuse_link(path)
     file = path.resolve()  # SQLite follows a link, and puts the journal beside the file.
     deadline = time.monotonic() + busy_ms / 1000
@@ -78,6 +76,7 @@ def open_to_write(path: Path, *, busy_ms: int = BUSY_MS) -> Bound:
 def _open_bound(path: Path, file: Path) -> Bound | None:
     """A connection to the file and no other, or None if it was replaced meanwhile."""
     clear(file)
+    sweep(file.parent)
     create(path)
     _refuse_empty(path)
     return open_bound(file, lambda connection: _check(connection, path))

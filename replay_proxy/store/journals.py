@@ -12,10 +12,11 @@ What to do with the journal of another file is told in ``replaced``. No SQLite h
 
 import fcntl
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from replay_proxy.store.drafts import sweep
 
 PLACE = ".journals"
 #: What SQLite puts beside a database: the write-ahead log, its index, and a rollback journal.
@@ -44,9 +45,8 @@ def _mark_of(path: Path) -> Path:
     return path.with_name(path.name + "-mark")
 
 
-def companions(path: Path) -> tuple[Path, ...]:
-    """Every file that may stand beside a cassette while it is written to."""
-    return tuple(path.with_name(path.name + end) for end in (*SUFFIXES, "-link", "-mark"))
+def _next_mark_of(path: Path) -> Path:
+    return path.with_name(path.name + "-mark-next")
 
 
 @contextmanager
@@ -119,7 +119,8 @@ def bind(path: Path) -> None:
 def unbind(path: Path) -> None:
     """Forget a cassette that has no journal any more. Needs the lock."""
     link_of(path).unlink(missing_ok=True)
-    _mark_of(path).unlink(missing_ok=True)
+    for file in (_mark_of(path), _next_mark_of(path)):
+        file.unlink(missing_ok=True)
     tidy(path)
 
 
@@ -127,6 +128,7 @@ def tidy(path: Path) -> None:
     """Remove the place if nothing is left in it. Needs the lock."""
     place = path.parent / PLACE
     with suppress(OSError):
+        sweep(place)
         if os.listdir(place) in ([], [".gitignore"]):
             (place / ".gitignore").unlink(missing_ok=True)
             place.rmdir()
@@ -138,7 +140,7 @@ def _signature(path: Path) -> str:
 
 
 def _mark(path: Path, value: str) -> None:
-    part = path.with_name(f"{path.name}-mark-{uuid.uuid4().hex[:8]}")
+    part = _next_mark_of(path)
     part.write_text(value)
     part.replace(_mark_of(path))
 

@@ -9,11 +9,11 @@ import os
 import re
 import shutil
 import time
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
 from replay_proxy.errors import CassetteDamaged
+from replay_proxy.store.drafts import draft
 from replay_proxy.store.journals import (
     PLACE,
     SUFFIXES,
@@ -121,8 +121,7 @@ def _renew(path: Path) -> None:
     Other processes may have the old one open, with its journal. Raises ``CassetteDamaged`` while
     it is not whole.
     """
-    part = prepare(path) / f".{uuid.uuid4().hex}"
-    try:
+    with draft(prepare(path)) as part:
         shutil.copy2(path, part)
         if not _is_whole(part):
             raise CassetteDamaged(
@@ -130,8 +129,6 @@ def _renew(path: Path) -> None:
                 "and it is no whole SQLite file. Restore it (git checkout) or delete it."
             )
         os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _is_whole(file: Path) -> bool:

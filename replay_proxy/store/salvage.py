@@ -7,7 +7,6 @@ been written over. They are deleted nowhere: which of them to keep is the user's
 import logging
 import os
 import sqlite3
-import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from replay_proxy.store import journals, replaced, statements
 from replay_proxy.store.connections import connect
+from replay_proxy.store.drafts import draft
 from replay_proxy.store.rows import from_row, to_row
 from replay_proxy.store.troubles import ERRORS
 
@@ -70,8 +70,7 @@ def keep(old: sqlite3.Connection, path: Path, stem: str) -> None:
 
 
 def _publish(old: sqlite3.Connection, path: Path, kept: Path) -> None:
-    part = journals.prepare(path) / f".{uuid.uuid4().hex}"
-    try:
+    with draft(journals.prepare(path)) as part:
         count, lost = _copy(old, path, part)
         if count:
             with suppress(FileExistsError):  # Killed after this, and begun again.
@@ -89,8 +88,6 @@ def _publish(old: sqlite3.Connection, path: Path, kept: Path) -> None:
                 path,
                 lost,
             )
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _copy(old: sqlite3.Connection, path: Path, part: Path) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.redaction import printable
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import at_rest
+from replay_proxy.store.drafts import PATTERN as DRAFTS
 from replay_proxy.tape_tools import words
 from replay_proxy.tape_tools.conflicts import told
 from replay_proxy.tape_tools.export import write_twin
@@ -44,6 +45,7 @@ def git_setup(store: words.Store = None) -> None:
     _add_line(root / ".gitattributes", f"{pattern} diff={_DRIVER} merge={_DRIVER}\n")
     # A journal that git takes away is lost, and one that it brings back is another file's.
     _add_line(root / ".gitignore", f"{pattern}-*\n")
+    _add_line(root / ".gitignore", f"{DRAFTS}\n")
     command = shlex.join([sys.executable, "-P", "-m", "replay_proxy.cli"])
     for name, value in {
         f"diff.{_DRIVER}.textconv": f"{command} git-textconv",

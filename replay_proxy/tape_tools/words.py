@@ -5,7 +5,6 @@ them. What a tool does is in its own file.
 """
 
 import json
-import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from rich.text import Text
 from replay_proxy.errors import CassetteMissing, ConfigurationError
 from replay_proxy.redaction import json_printable, printable
 from replay_proxy.settings import cassette_name, load
+from replay_proxy.store.drafts import draft
 
 #: Where links lead to what a process has open: /dev/stdout.
 _DEVICES = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
@@ -149,13 +149,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             with path.open("wb") as content:
                 yield content
             return
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
+        with draft(path.parent) as part:
             with part.open("xb") as content:  # Never through a link that stands there.
                 yield content
             part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error
 

@@ -1,0 +1,85 @@
+"""Drafts: files that are made under a hidden name, and get their own when they are whole.
+
+The maker of ``.HEX.part`` holds a lock on ``.HEX.part-lock`` for as long as it lives. The kernel
+releases the lock when a process is killed; whoever writes to the directory next then removes all
+files of the draft. The lock is on a file of its own: to close a database besides SQLite drops the
+locks that a process holds on it (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+"""
+
+import fcntl
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+#: What git ignores.
+PATTERN = ".*.part*"
+_LOCK = re.compile(r"(\.[0-9a-f]{32}\.part)-lock")
+
+
+@contextmanager
+def draft(directory: Path) -> Iterator[Path]:
+    """The name of a new file in this directory, which goes with all beside it in the end.
+
+    Raises ``OSError`` when the directory cannot be written to.
+    """
+    sweep(directory)
+    part, lock = _begin(directory)
+    try:
+        yield part
+    finally:
+        _remove(part)
+        os.close(lock)
+
+
+def sweep(directory: Path) -> None:
+    """Remove the drafts of processes that were killed; those of living ones stay."""
+    for name in os.listdir(directory):
+        if found := _LOCK.fullmatch(name):
+            with suppress(OSError):  # Its maker lives, or another process removes it.
+                lock = _locked(directory / name, os.O_NOFOLLOW | os.O_NONBLOCK, fcntl.LOCK_NB)
+                try:
+                    _remove(directory / found[1])
+                finally:
+                    os.close(lock)
+
+
+def _begin(directory: Path) -> tuple[Path, int]:
+    """The name of a draft, and the lock that its maker holds."""
+    while True:
+        part = directory / f".{uuid.uuid4().hex}.part"
+        file = _lock_of(part)
+        created = os.O_CREAT | os.O_EXCL
+        try:
+            lock = _locked(file, created)
+        except OSError:
+            if not file.exists():
+                raise
+            return part, os.open(file, os.O_RDWR)  # A file system without locks: nobody sweeps it.
+        if file.exists():
+            return part, lock
+        os.close(lock)  # Swept between its creation and its lock.
+
+
+def _locked(file: Path, flags: int, waiting: int = 0) -> int:
+    lock = os.open(file, os.O_RDWR | flags, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | waiting)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _lock_of(part: Path) -> Path:
+    return part.with_name(part.name + "-lock")
+
+
+def _remove(part: Path) -> None:
+    """Remove a draft and what SQLite and ``journals`` put beside it; its lock last."""
+    beside = {name for name in os.listdir(part.parent) if name.startswith(f"{part.name}-")}
+    for name in (part.name, *sorted(beside - {_lock_of(part).name}), _lock_of(part).name):
+        with suppress(FileNotFoundError):
+            (part.parent / name).unlink()
