@@ -129,6 +129,6 @@ def test_large_requests_are_freed_when_they_are_answered_refused_or_left(
                 with RawClient(child.base_url) as client:
                     client.request("GET", "/healthz")
                 levels.append(child.rss)
-            # Four rounds would keep four times the size if nothing were freed.
-            assert levels[-1] - levels[0] < 1.5 * size, (mode, levels)
+            # Three more rounds would keep three to six times the size if nothing were freed.
+            assert levels[-1] - levels[0] < 2.5 * size, (mode, levels)
             child.kill()

@@ -20,7 +20,7 @@ OPEN_CASSETTES = 64
 
 #: So long a file is taken for the cassette without another look, which costs as much as a tenth of
 #: a look-up: a client that waits for each answer asks less often.
-LOOK_S = 0.002
+LOOK_S = 0.0005
 
 
 class Readers:
