@@ -158,10 +158,15 @@ def test_a_look_at_what_is_new_does_not_read_what_is_old(
         assert await body(tape, many[0]) == b"x"
         monkeypatch.setattr(ByRule, "_put", count)
         last = replace(many[0], id=interaction_id(recorded("last", b"").request.arrived_us, 1))
-        put(tmp_path, "run", recorded("new", b"x"), last)
+        await recorder.cassette("default").add(recorded("new", b"x"))
+        await recorder.cassette("default").add(last)
         assert await body(tape, many[1]) == b"x"
         assert read == [2]
         assert await body(tape, many[2]) == b"x"
         assert read == [2], "and is not repeated while nobody commits"
 
-    asyncio.run(scenario())
+    recorder = Store(tmp_path, writable=True)
+    try:
+        asyncio.run(scenario())
+    finally:
+        recorder.close()
