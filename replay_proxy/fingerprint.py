@@ -38,8 +38,12 @@ def fingerprint(request: Request, without: Callable[[Any], Any] | None = None) -
 
     ``without`` leaves of a JSON body what counts.
     """
-    kind, body = canonical_body(request, without)
-    return _digest(request, without_credentials(request.query), kind, body)
+    found = request.fingerprints.get(without)
+    if found is None:
+        kind, body = canonical_body(request, without)
+        found = _digest(request, without_credentials(request.query), kind, body)
+        request.fingerprints[without] = found
+    return found
 
 
 def former_fingerprint(request: Request) -> str | None:
@@ -48,11 +52,15 @@ def former_fingerprint(request: Request) -> str | None:
     They knew fewer credentials in queries, took every ``token`` for one, and sorted the parts of a
     multipart body that have one name by their contents.
     """
+    query = _FORMERLY_LEFT_OUT.sub(r"\1", request.query)
+    content_type = header(request.headers, b"content-type") or b""
+    is_multipart = b"multipart" in content_type.lower()
+    if query == without_credentials(request.query) and not is_multipart:
+        return None
     kind, body = canonical_body(request)
     if kind == "multipart":
-        content_type = header(request.headers, b"content-type") or b""
         body = b"\n".join(sorted(_parts(content_type, request.body) or ()))
-    key = _digest(request, _FORMERLY_LEFT_OUT.sub(r"\1", request.query), kind, body)
+    key = _digest(request, query, kind, body)
     return None if key == fingerprint(request) else key
 
 

@@ -7,8 +7,8 @@ Our own types, with bytes inside: no framework's and no HTTP client's object cro
 border, so each of them can be changed in one file. Nothing in here waits or does I/O.
 """
 
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Hashable, Iterable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -37,7 +37,8 @@ class Request:
 
     ``path`` and ``query`` are raw (percent-encoded, the query without its ``?``).
     ``arrived_us`` is the wall clock at arrival, in microseconds since 1970, and different for
-    every request of a process: recordings are ordered by it.
+    every request of a process: recordings are ordered by it. ``fingerprints`` are those that were
+    computed already, by what they leave out: a body of many megabytes is read once.
     """
 
     method: str
@@ -46,6 +47,9 @@ class Request:
     headers: Headers
     body: bytes
     arrived_us: int = 0
+    fingerprints: dict[Hashable, str] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
 
 class Chunks(Protocol):

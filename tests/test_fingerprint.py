@@ -1,19 +1,27 @@
 """What makes two requests equal: DESIGN's section 6, word by word."""
 
+import asyncio
+import contextlib
 import json
 import math
 import random
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from replay_proxy.errors import CassetteMiss
 from replay_proxy.fingerprint import canonical_body, fingerprint, former_fingerprint
+from replay_proxy.modes import Assembly
+from replay_proxy.settings import Settings
 from replay_proxy.wire import Headers, Request
+from tests.support.tape import make, recorded
 
 CHAT = "/v1/chat/completions"
 JSON: Headers = ((b"content-type", b"application/json"),)
@@ -799,3 +807,48 @@ def test_the_kind_of_a_body_is_what_it_is_and_not_what_it_is_called(
     request_: Request, kind: str
 ) -> None:
     assert canonical_body(request_)[0] == kind
+
+
+# --- once per request ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "stored", "read"),
+    [
+        ({}, True, 1),
+        # Once more for the advice of a miss, which is tried before it is given.
+        ({}, False, 2),
+        ({"match_ignore": "$.user"}, True, 1),
+        # A miss is told by its fingerprint, which is not the key of the rule.
+        ({"match_ignore": "$.user"}, False, 3),
+        ({"mode": "dummy"}, False, 0),  # The same answer again, from memory.
+        ({"mode": "dummy", "faults": "share=1 rate_limit"}, False, 1),
+    ],
+)
+def test_a_body_is_read_once_for_its_fingerprint(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, str],
+    stored: bool,
+    read: int,
+) -> None:
+    one = recorded("Q", b"{}")
+    make(tmp_path / "default.sqlite", [recorded("other", b"{}"), *([one] if stored else [])])
+    bodies = []
+
+    def counted(request: Request, without: Callable[[Any], Any] | None = None) -> tuple[str, bytes]:
+        bodies.append(request.body)
+        return canonical_body(request, without)
+
+    async def asked() -> None:
+        assembly = Assembly(Settings(store=tmp_path, **settings))  # type: ignore[arg-type]
+        transport = assembly.transport(None)
+        with contextlib.suppress(CassetteMiss):
+            await transport.handle(replace(one.request, headers=()))  # Reads the cassette's keys.
+        monkeypatch.setattr("replay_proxy.fingerprint.canonical_body", counted)
+        with contextlib.suppress(CassetteMiss):
+            await transport.handle(replace(one.request, headers=()))
+        await assembly.aclose()
+
+    asyncio.run(asked())
+    assert bodies.count(one.request.body) == read
