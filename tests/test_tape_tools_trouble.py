@@ -279,3 +279,18 @@ def test_who_reads_a_text_slowly_holds_up_no_recorder() -> None:
     with closing(sqlite3.connect("a.sqlite", timeout=0)) as recorder:
         recorder.execute("BEGIN EXCLUSIVE")  # Raises when the pager's tool has a lock.
     said(pager, 0)
+
+
+def test_import_of_what_has_no_end_or_is_no_file_says_so() -> None:
+    os.mkfifo("pipe.jsonl")
+    Path("directory.jsonl").mkdir()
+    with open("hole.jsonl", "wb") as hole:
+        hole.truncate(300 << 30)
+    for name, cause in {
+        "pipe.jsonl": "is a named pipe",
+        "/dev/zero": "is a device",
+        "directory.jsonl": "Is a directory",
+        "hole.jsonl": "larger than 512 MiB",
+    }.items():
+        assert cause in said(start("import", name, "--cassette", "b"), 2)
+    assert not Path("b.sqlite").exists()

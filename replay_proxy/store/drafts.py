@@ -26,12 +26,16 @@ def draft(directory: Path) -> Iterator[Path]:
     Raises ``OSError`` when the directory cannot be written to.
     """
     sweep(directory)
-    part, lock = _begin(directory)
-    try:
+    part = directory / f".{uuid.uuid4().hex}.part"
+    lock = None
+    try:  # From here on: a signal may come between the creation and its result.
+        lock = _hold(_lock_of(part))
         yield part
     finally:
-        _remove(part)
-        os.close(lock)
+        with suppress(OSError):  # What is left, another process removes.
+            _remove(part)
+        if lock is not None:
+            os.close(lock)
 
 
 def sweep(directory: Path) -> None:
@@ -46,20 +50,17 @@ def sweep(directory: Path) -> None:
                     os.close(lock)
 
 
-def _begin(directory: Path) -> tuple[Path, int]:
-    """The name of a draft, and the lock that its maker holds."""
+def _hold(file: Path) -> int:
+    """Create the lock of a draft, and hold it."""
     while True:
-        part = directory / f".{uuid.uuid4().hex}.part"
-        file = _lock_of(part)
-        created = os.O_CREAT | os.O_EXCL
         try:
-            lock = _locked(file, created)
+            lock = _locked(file, os.O_CREAT)
         except OSError:
             if not file.exists():
                 raise
-            return part, os.open(file, os.O_RDWR)  # A file system without locks: nobody sweeps it.
+            return os.open(file, os.O_RDWR)  # A file system without locks: nobody sweeps it.
         if file.exists():
-            return part, lock
+            return lock
         os.close(lock)  # Swept between its creation and its lock.
 
 

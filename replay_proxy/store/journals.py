@@ -88,8 +88,8 @@ def has_lost_journal(path: Path) -> bool:
     Not for a process that has the cassette open: it would lose its locks
     (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
-    if has_journal(path) or os.path.lexists(link_of(path)):
-        return False
+    if not path.is_file() or has_journal(path) or os.path.lexists(link_of(path)):
+        return False  # To open a pipe would wait for who writes to it.
     with suppress(OSError), path.open("rb") as content:
         return content.read(20)[18:] == b"\2\2"
     return False

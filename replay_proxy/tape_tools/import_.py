@@ -1,14 +1,16 @@
 """``replay-proxy import``: text twins of cassettes, and other tools' recordings."""
 
 import re
+import stat
 import time
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from hashlib import file_digest
-from io import BufferedReader, BytesIO
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from tempfile import TemporaryFile
+from typing import Annotated, Any, BinaryIO, cast
 
 import typer
 
@@ -16,10 +18,13 @@ from replay_proxy import twin
 from replay_proxy.cassette import Interaction, Take
 from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError
 from replay_proxy.importers import FORMATS, NotCarried, carry_over, detect, line_format, read
+from replay_proxy.importers.documents import MAX_BYTES
 from replay_proxy.store.change import changing
 from replay_proxy.tape_tools import words
 
 TWIN = "twin"
+#: More does not come from a pipe or a device, which may have no end.
+_MOST_PIPED_BYTES = 2 << 30
 #: A cassette's name has at most 200 characters.
 _NAME_CHARS = 200
 #: How every text twin begins.
@@ -119,16 +124,41 @@ def _imported(file: Path, target: Path, format_name: str | None) -> dict[str, An
     }
 
 
-def _opened(file: Path) -> BufferedReader | BytesIO:
+def _opened(file: Path) -> BinaryIO:
     """A file to read, or what a pipe gives. Raises ``ConfigurationError`` when there is none."""
     try:
+        found = file.stat()
+        if stat.S_ISFIFO(found.st_mode) and not file.resolve().is_relative_to("/proc"):
+            # Nobody may ever write to it, and to open it would wait for that.
+            raise ConfigurationError(
+                f"{file} is a named pipe. Pipe into `replay-proxy import /dev/stdin` instead."
+            )
         lines = file.open("rb")
-        if lines.seekable():
+        if stat.S_ISCHR(found.st_mode) and not lines.isatty():
+            lines.close()
+            raise ConfigurationError(f"{file} is a device, and no recording. Name a file.")
+        if stat.S_ISREG(found.st_mode):
             return lines
         with lines:
-            return BytesIO(lines.read())
+            return _spooled(file, lines)
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from error
+
+
+def _spooled(file: Path, lines: BinaryIO) -> BinaryIO:
+    """What a pipe or a device gives, so that it can be read again."""
+    spool = TemporaryFile()  # noqa: SIM115 - closed by who reads it
+    size = 0
+    while piece := lines.read(1 << 20):
+        size += len(piece)
+        if size > _MOST_PIPED_BYTES:
+            spool.close()
+            raise ConfigurationError(
+                f"{file} gives more than {_MOST_PIPED_BYTES >> 30} GiB. Write it to a file first."
+            )
+        spool.write(piece)
+    spool.seek(0)
+    return spool
 
 
 def _store_twin(target: Path, lines: BinaryIO) -> int:
@@ -144,20 +174,21 @@ def _store_twin(target: Path, lines: BinaryIO) -> int:
 
 
 def _store_foreign(
-    file: Path, target: Path, lines: BufferedReader | BytesIO, format_name: str | None
+    file: Path, target: Path, lines: BinaryIO, format_name: str | None
 ) -> tuple[int, list[NotCarried], str]:
     """Put what was carried over into a take that is the file's; a file of nothing leaves none.
 
     Gives how many there are, what was not carried over, and the format.
     """
-    run = f"import {file_digest(lines, 'sha256').hexdigest()[:32]}"
-    lines.seek(0)
     content: bytes | BinaryIO = lines
-    known = line_format(lines.readline())
+    known = line_format(lines.readline(MAX_BYTES + 1))
     lines.seek(0)
     if known is None or format_name not in (None, known):
-        content = lines.read()
+        content = lines.read(MAX_BYTES + 1)
         known = format_name or detect(file.name, content)
+        lines.seek(0)
+    run = f"import {file_digest(cast(BufferedReader, lines), 'sha256').hexdigest()[:32]}"
+    lines.seek(0)
     carried = carry_over(read(file.name, content, known), begin_us=time.time_ns() // 1000)
     lost: list[NotCarried] = []
     found = _interactions(carried, lost)

@@ -16,6 +16,7 @@ line looks is here and in docs/cassette.md; files and databases are not.
 
 import re
 from base64 import b64encode
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -24,6 +25,7 @@ from replay_proxy.cassette import Interaction, Take
 from replay_proxy.credentials import without_credentials
 from replay_proxy.redaction import json_printable, stored_response_headers
 from replay_proxy.sse import event_ends
+from replay_proxy.twin.lines import PIECE_BYTES
 from replay_proxy.twin.reading import VERSION, read
 from replay_proxy.wire import header
 
@@ -99,10 +101,23 @@ def _pieces(name: str, content: bytes, *, events: bool = False) -> list[dict[str
         pieces = [piece for piece in _LINE_ENDS.split(content) if piece]
     else:
         pieces = [content]
+    pieces = [part for piece in pieces for part in _cut(piece)]
     return [
         {name: piece.decode()} if _is_text(piece) else {f"{name}_base64": b64encode(piece).decode()}
         for piece in pieces
     ]
+
+
+def _cut(piece: bytes) -> Iterator[bytes]:
+    """A piece in parts that a line has room for, none of which ends within a character."""
+    start = 0
+    while len(piece) - start > PIECE_BYTES:
+        end = start + PIECE_BYTES
+        while end > start + PIECE_BYTES - 3 and piece[end] & 0xC0 == 0x80:
+            end -= 1
+        yield piece[start:end]
+        start = end
+    yield piece[start:]
 
 
 def _is_text(content: bytes) -> bool:
