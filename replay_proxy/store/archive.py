@@ -15,6 +15,7 @@ from replay_proxy.store import statements
 from replay_proxy.store.files import ERRORS, damaged, open_to_read, trouble
 from replay_proxy.store.listing import to_answers, to_stamp, to_take
 from replay_proxy.store.rows import Row, replayable, to_recorded
+from replay_proxy.store.steps import Steps
 from replay_proxy.target import flaw
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class Archive:
             raise CassetteMissing(f"There is no cassette {path}. Check its name, and STORE.")
         self.path = path
         self._connection = open_to_read(path)
+        self._steps = Steps(self._connection, path)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("BEGIN")
 
@@ -108,7 +110,10 @@ class Archive:
     def query(self, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[sqlite3.Row]:
         """The rows that a statement reads, as they are asked for."""
         try:
-            for row in self._connection.execute(sql, parameters or {}):  # noqa: UP028 - closes nothing
+            self._steps.begin()
+            for number, row in enumerate(self._connection.execute(sql, parameters or {})):
+                if number % 1_000 == 999 and number > self._steps.most_rows():
+                    raise damaged(self.path, "it gives more rows than it has room for")
                 yield row
         except ERRORS as error:
             raise trouble(self.path, error) from error
@@ -118,6 +123,7 @@ class Archive:
         try:
             cursor = self._connection.cursor()
             cursor.row_factory = None
+            self._steps.begin()
             return cursor.execute(sql).fetchall()
         except ERRORS as error:
             raise trouble(self.path, error) from error

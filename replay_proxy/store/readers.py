@@ -12,6 +12,7 @@ from typing import Any
 
 from replay_proxy.store.files import ERRORS, open_to_read, trouble, wal
 from replay_proxy.store.journals import is_overwritten
+from replay_proxy.store.steps import Steps
 from replay_proxy.store.troubles import not_written
 
 #: The most cassettes that are open at once; the one unused for longest is closed.
@@ -72,6 +73,7 @@ class Readers:
         opened = self._opened(path)
         if opened is None:
             return []
+        opened.steps.begin()
         try:
             return opened.connection.execute(sql, parameters or {}).fetchall()
         except ERRORS as error:
@@ -113,6 +115,7 @@ class _Opened:
         self.number = number
         self.connection = open_to_read(path, busy_ms=0)
         self.connection.row_factory = sqlite3.Row
+        self.steps = Steps(self.connection, path)
         self.path = path
         self._name = str(path)
         self._inode = seen.st_dev, seen.st_ino

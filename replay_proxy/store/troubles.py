@@ -5,8 +5,9 @@ from pathlib import Path
 
 from replay_proxy.errors import CassetteDamaged, CassetteInUse, StoreError
 
-#: What the sqlite3 module raises; the second where SQLite quotes a damaged schema in its message.
-ERRORS = (sqlite3.Error, UnicodeDecodeError)
+#: What the sqlite3 module raises; the second where SQLite quotes a damaged schema in its message,
+#: the third where a damaged index tells of more than there is memory.
+ERRORS = (sqlite3.Error, UnicodeDecodeError, MemoryError)
 
 
 def trouble(path: Path, error: Exception) -> StoreError:
@@ -19,6 +20,10 @@ def trouble(path: Path, error: Exception) -> StoreError:
             f"Cassette {path} is in use by another process: {cause}. Wait until it has done, or "
             "end it, and do the same again."
         )
+    if isinstance(error, MemoryError):
+        return damaged(path, "to read it takes more memory than there is")
+    if code == sqlite3.SQLITE_INTERRUPT:  # By ``Steps``.
+        return damaged(path, "to read it takes more steps than it has bytes")
     broken = cause.startswith("no such") or (
         # The lower byte is the kind: a virtual table or an index has a code of its own.
         code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
