@@ -18,9 +18,9 @@ from replay_proxy.miss import explain
 from replay_proxy.redaction import redacted
 from replay_proxy.target import flaw, leads_away
 from replay_proxy.timeline import Clock, Pacing
+from replay_proxy.waits import replayed_headers
 from replay_proxy.wire import (
     Chunks,
-    Headers,
     Provenance,
     Request,
     Response,
@@ -33,12 +33,6 @@ logger = logging.getLogger("replay_proxy")
 
 #: After so many chunks an instant replay lets other requests run.
 CHUNKS_PER_TURN = 64
-
-#: Headers that ask for a wait, and the names under which an instant replay tells what they were.
-RETRY_AFTER = {
-    b"retry-after": b"x-replay-retry-after",
-    b"retry-after-ms": b"x-replay-retry-after-ms",
-}
 
 
 class Player:
@@ -82,7 +76,7 @@ class Player:
                 f"to another server, {redacted(away)[:100]!r}, and a client's key may go with it. "
                 "If that is meant, export the cassette, make its location a path, and import it."
             )
-        headers, waits = _replayed(interaction.headers, instant=self._pacing.instant)
+        headers, waits = replayed_headers(interaction.headers, self._pacing.speed)
         body: bytes | Chunks
         if not self._pacing.instant:
             await self._clock.sleep_until(self._pacing.due_s(start_s, interaction.timeline.head_us))
@@ -119,21 +113,6 @@ def _former(request: Request, rule: Rule) -> str | None:
     Under a rule that is not exact the keys of all recordings are made anew.
     """
     return former_fingerprint(request) if rule.exact else None
-
-
-def _replayed(headers: Headers, *, instant: bool) -> tuple[Headers, Headers]:
-    """The recorded headers as they are sent, and those that told the client to wait, if instant.
-
-    A client of an instant replay need not wait: the headers say 0. Headers of another replay-proxy,
-    which an imported recording may have, would contradict this one's.
-    """
-    if not any(name in RETRY_AFTER or name.startswith(b"x-replay-") for name, _ in headers):
-        return headers, ()
-    sent = tuple(pair for pair in headers if not pair[0].startswith(b"x-replay-"))
-    if not instant:
-        return sent, ()
-    waits = tuple((RETRY_AFTER[name], value) for name, value in sent if name in RETRY_AFTER)
-    return tuple((name, b"0" if name in RETRY_AFTER else value) for name, value in sent), waits
 
 
 def _is_one_piece(interaction: Interaction) -> bool:

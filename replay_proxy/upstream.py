@@ -4,11 +4,13 @@ It sends a request on as it came (less the hop-by-hop headers), asks for identit
 follows no redirect, and turns the client library's exceptions into ours. It stores nothing.
 """
 
+import re
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -29,6 +31,11 @@ from replay_proxy.wire import Headers, Request, Response, end_to_end
 NOT_PASSED_ON = frozenset({b"host", b"content-length", b"accept-encoding", b"expect"})
 
 
+#: Headers in which APIs take a key besides ``authorization``: Azure's, Anthropic's, Google's.
+KEY_HEADERS = (b"api-key", b"x-api-key", b"x-goog-api-key")
+#: The same as a field of the query, as Google's APIs and Azure's have it.
+_KEY_FIELD = re.compile(r"((?:^|&)(?:key|api-key)=)[^&]*")
+
 #: Answers whose length is that of a body which does not follow; servers would wait for it.
 BODILESS = frozenset({204, 304})
 
@@ -38,8 +45,9 @@ class Upstream:
 
     ``/v1/…`` continues ``base_url`` (``https://openrouter.ai/api/v1`` + ``/models``), every other
     path stands verbatim behind its host (Azure's ``/openai/…``). Scheme, host and port are those
-    of ``base_url``, whatever the request says. ``api_key`` replaces what the client sent; without
-    one the client's own credentials pass through.
+    of ``base_url``, whatever the request says. ``api_key`` replaces what the client sent, in the
+    header or the field of the query in which it was sent; without one the client's own credentials
+    pass through.
     Raises ``ValueError`` for a ``base_url`` that is not one; ``InvalidTarget``,
     ``UpstreamUnreachable``, ``UpstreamTooSlow`` and, from the body, ``UpstreamCut``.
     """
@@ -82,7 +90,7 @@ class Upstream:
             outgoing = httpx.Request(
                 request.method,
                 self._url(target),
-                headers=self._headers(request.headers),
+                headers=self._headers(request.headers, request.query),
                 content=request.body or None,
                 extensions={"on_sent": on_sent, "target": target},
             )
@@ -114,22 +122,24 @@ class Upstream:
             path = self._base_path + path.removeprefix("/v1")
             if path.startswith("//"):  # ``/v1//…`` behind a base URL without a path.
                 raise InvalidTarget("its path begins with '//' at the upstream")
-        return f"{path}?{request.query}" if request.query else path
+        query = request.query
+        if self._api_key and query:
+            query = _KEY_FIELD.sub(rf"\1{quote(self._api_key, safe='')}", query)
+        return f"{path}?{query}" if query else path
 
-    def _headers(self, headers: Headers) -> list[tuple[bytes, bytes]]:
+    def _headers(self, headers: Headers, query: str) -> list[tuple[bytes, bytes]]:
         passed = [
             (name, value)
             for name, value in end_to_end(headers)
             if name not in NOT_PASSED_ON and not name.startswith(b"x-replay-")
         ]
         if self._api_key:
-            azure = any(name == b"api-key" for name, _ in passed)
-            passed = [pair for pair in passed if pair[0] not in (b"authorization", b"api-key")]
-            passed.append(
-                (b"api-key", self._api_key)
-                if azure
-                else (b"authorization", b"Bearer " + self._api_key)
-            )
+            sent = {name for name, _ in passed}
+            passed = [pair for pair in passed if pair[0] not in (b"authorization", *KEY_HEADERS)]
+            if own := next((name for name in KEY_HEADERS if name in sent), None):
+                passed.append((own, self._api_key))
+            elif b"authorization" in sent or not _KEY_FIELD.search(query):
+                passed.append((b"authorization", b"Bearer " + self._api_key))
         passed.append((b"accept-encoding", b"identity"))
         return passed
 

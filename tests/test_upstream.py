@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -258,6 +259,12 @@ def test_without_a_key_the_clients_own_credentials_are_sent(credentials: Headers
             (b"api-key", b"sk-of-the-proxy"),
         ),
         ([(b"authorization", b"of-the-client")] * 2, (b"authorization", b"Bearer sk-of-the-proxy")),
+        ([(b"x-api-key", b"of-the-client")], (b"x-api-key", b"sk-of-the-proxy")),
+        ([(b"x-goog-api-key", b"of-the-client")], (b"x-goog-api-key", b"sk-of-the-proxy")),
+        (
+            [(b"authorization", b"of-the-client"), (b"x-api-key", b"of-the-client")],
+            (b"x-api-key", b"sk-of-the-proxy"),
+        ),
     ],
 )
 def test_the_key_takes_the_place_of_what_the_client_sent(
@@ -266,6 +273,31 @@ def test_the_key_takes_the_place_of_what_the_client_sent(
     headers = passed_on(((b"x-a", b"1"), *credentials, (b"x-b", b"2")), api_key=KEY)
     assert sorted(headers) == sorted([(b"x-a", b"1"), (b"x-b", b"2"), sent, IDENTITY])
     assert b"of-the-client" not in repr(headers).encode()
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "sent_query", "sent"),
+    [
+        ("key=of-the-client&alt=sse", (), "key=sk-of-the-proxy&alt=sse", ()),
+        ("alt=sse&api-key=of-the-client", (), "alt=sse&api-key=sk-of-the-proxy", ()),
+        (
+            "key=of-the-client",
+            ((b"x-goog-api-key", b"of-the-client"),),
+            "key=sk-of-the-proxy",
+            ((b"x-goog-api-key", b"sk-of-the-proxy"),),
+        ),
+        ("monkey=1", (), "monkey=1", ((b"authorization", b"Bearer sk-of-the-proxy"),)),
+    ],
+)
+def test_the_key_takes_the_place_of_one_in_the_query(
+    query: str, headers: Headers, sent_query: str, sent: Headers
+) -> None:
+    mocked = Mocked()
+    mocked.ask(replace(request("POST", "/v1/x", headers=headers), query=query), KEY)
+    assert mocked.asked.url.query.decode() == sent_query
+    credentials = {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
+    told = [pair for pair in mocked.asked.headers.items() if pair[0] in credentials]
+    assert told == [(name.decode(), value.decode()) for name, value in sent]
 
 
 @pytest.mark.parametrize("accepted", [b"gzip, deflate, br, zstd", b"identity", b"*"])

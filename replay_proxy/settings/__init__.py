@@ -63,7 +63,8 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings, Bas
     )
     upstream_api_key: Annotated[SecretStr, AfterValidator(api_key)] | None = Field(
         None,
-        description="Replaces the client's key; without it the client's own is passed through.",
+        description="Replaces the client's key, in the header or query field in which the client "
+        "sent it (`authorization` if it sent none); without it the client's own is passed through.",
     )
     upstream_timeout_s: float = Field(
         600.0,

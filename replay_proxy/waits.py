@@ -1,0 +1,51 @@
+"""Headers of an answer that tell its client how long to wait, in a replay that runs faster. Pure.
+
+``retry-after`` is RFC 9110, section 10.2.3; ``retry-after-ms`` and ``openai-poll-after-ms`` are
+OpenAI's, ``x-ms-retry-after-ms`` is Azure's.
+"""
+
+import math
+
+from replay_proxy.wire import Headers
+
+#: In seconds or milliseconds, as each says; or, ``retry-after`` alone, a date.
+WAITS = frozenset(
+    {
+        b"retry-after",
+        b"retry-after-ms",
+        b"x-retry-after",
+        b"x-ms-retry-after-ms",
+        b"openai-poll-after-ms",
+    }
+)
+
+
+def replayed_headers(headers: Headers, speed: float) -> tuple[Headers, Headers]:
+    """The recorded headers as they are sent at this speed, and the waits that were changed.
+
+    A wait is 0 at speed 0, and ``speed`` times as short otherwise, rounded up. The recorded value
+    is under a name with ``x-replay-`` in front. Headers of another replay-proxy, which an imported
+    recording may have, would contradict this one's, and are left out.
+    """
+    if not any(name in WAITS or name.startswith(b"x-replay-") for name, _ in headers):
+        return headers, ()
+    recorded = tuple(pair for pair in headers if not pair[0].startswith(b"x-replay-"))
+    sent = tuple(
+        (name, _shortened(value, speed) if name in WAITS else value) for name, value in recorded
+    )
+    waits = tuple(
+        (b"x-replay-" + old[0], old[1])
+        for old, new in zip(recorded, sent, strict=True)
+        if old != new
+    )
+    return sent, waits
+
+
+def _shortened(value: bytes, speed: float) -> bytes:
+    if not speed:
+        return b"0"
+    try:
+        wait = float(value)
+        return b"%d" % math.ceil(wait / speed) if speed != 1 and wait > 0 else value
+    except (ValueError, OverflowError):
+        return value  # A date, which has passed.
