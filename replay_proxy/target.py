@@ -21,8 +21,9 @@ _REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 _PATH = re.compile(r"[!-~]*")
 _NOT_IN_PATH = re.compile(r"[?#\\]")
 _QUERY = re.compile(r'[!"$-~]*')
-#: A segment that leads to the one above; what follows a semicolon some servers cut off.
-_UPWARDS = re.compile(r"(?:^|[/\\])\.\.(?:[/\\;]|$)")
+#: A segment that leads to the one above; what follows a semicolon some servers cut off, and what
+#: follows a '?' or a '#' those that decode before they look for a query.
+_UPWARDS = re.compile(r"(?:^|[/\\])\.\.(?:[/\\;?#]|$)")
 #: A reference that names no server (RFC 3986, section 4.2), also not to a client that takes a
 #: backslash for a slash, or leaves white space out.
 _ON_SAME_SERVER = re.compile(
