@@ -58,6 +58,11 @@ class _Outlet:
         self.flush()
         self._transport.close()
 
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._held.clear()
+        self._transport.abort()
+
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows."""
         return self._transport.get_extra_info(name)
@@ -120,6 +125,21 @@ async def drop(send: Send, receive: Receive, *, reset: bool) -> None:
     # Until the server knows of it, it would answer for an application that has not.
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def abort(send: Send, receive: Receive) -> bool:
+    """End the connection in the middle of an answer, whose end is not to be waited for.
+
+    Whether that could be done: only with a server whose connections can be reached.
+    """
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is None:
+        return False
+    reset_when_closed(send)  # Closing alone can look like the end.
+    transport.abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    return True
 
 
 def reset_when_closed(send: Send) -> None:

@@ -14,6 +14,7 @@ from replay_proxy.connection import (
     Receive,
     Scope,
     Send,
+    abort,
     drop,
     join_writes,
     leave_out_server_headers,
@@ -56,7 +57,7 @@ class DataPlane:
         self._bodies = RequestBodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; when its client leaves, stop."""
+        """Answer one request; stop when its client leaves, or the server has waited long enough."""
         arrived_us = self._arrivals.next_us()
         elsewhere = names_server(send)
         departure: _Departure | None = None
@@ -82,9 +83,12 @@ class DataPlane:
         except ConnectionDropped as dropped:
             await drop(send, receive, reset=dropped.reset)
         except asyncio.CancelledError:
-            if departure is None or not departure.happened:
+            left = departure is not None and departure.happened
+            if departure is not None:
+                departure.close()
+            if not left and not await abort(send, receive):
                 raise
-            departure.forgive()
+            _forgive()
         finally:
             if departure is not None:
                 departure.close()
@@ -197,6 +201,12 @@ async def _send_pieces(body: bytes, send: Send) -> None:
     await send({"type": "http.response.body", "body": body[last:]})
 
 
+def _forgive() -> None:
+    """Take back the cancellation of this task, which has done its work."""
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()
+
+
 class _Departure:
     """Ends a request's task when its client leaves before the answer is complete.
 
@@ -219,11 +229,6 @@ class _Departure:
         self.happened = True
         if self._task is not None:
             self._task.cancel()
-
-    def forgive(self) -> None:
-        """Take back the cancellation, which has done its work."""
-        if self._task is not None:
-            self._task.uncancel()
 
     def close(self) -> None:
         """Stop watching."""

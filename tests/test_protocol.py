@@ -13,6 +13,7 @@ import pytest
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
 from tests.support.script import Answer, Cut, Gate, Raw, Received
+from tests.support.servers import Proxy
 from tests.support.tape import EVENTS, chat, make, recorded, stored
 from tests.support.upstream import Upstream
 
@@ -408,6 +409,23 @@ def test_a_stop_ends_whatever_clients_do(
             child.signal(15)
             assert child.wait(), "it does not end"
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(("-wal", "-shm"))]
+
+
+def test_what_a_stop_cuts_is_no_error_of_the_proxy(tmp_path: Path) -> None:
+    with Upstream(endless) as upstream:
+        env = {"MODE": "record", "UPSTREAM_BASE_URL": upstream.base_url, "DRAIN_S": "0.2"}
+        with Proxy(tmp_path, **env) as proxy, contextlib.ExitStack() as clients:
+            socks = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(3)]
+            for sock, version in zip(socks, ("1.1", "1.0", "1.1"), strict=True):
+                clients.enter_context(sock)
+                sock.sendall(head(length=2 if sock is not socks[2] else 50, version=version))
+                sock.sendall(b"{}")
+            for sock in socks[:2]:
+                assert b"data: " in sock.recv(1 << 16) + sock.recv(1 << 16)
+            log = proxy.stop()
+    assert "2 answers had not reached their end" in log
+    assert "Traceback" not in log
+    assert "Exception" not in log
 
 
 def test_a_paced_replay_of_an_hour_does_not_keep_a_proxy_from_stopping(

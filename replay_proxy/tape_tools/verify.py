@@ -83,7 +83,7 @@ def verified(path: Path) -> dict[str, Any]:
     """What ``verify`` tells of one cassette."""
     findings: list[dict[str, Any]] = []
     interactions = 0
-    if has_lost_journal(path):
+    if path.is_file() and has_lost_journal(path):  # A pipe would be waited for.
         findings.append(_finding("journal", None, _LOST_JOURNAL))
     try:
         with Archive(path) as archive:
