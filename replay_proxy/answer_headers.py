@@ -108,8 +108,6 @@ def _stored(name: bytes, value: bytes) -> tuple[bytes, bytes] | None:
     if kind is Kind.CREDENTIAL or name.startswith(b"x-replay-"):  # Another replay-proxy's.
         return None
     text = without_url_credentials(value.decode("latin-1"))
-    if kind is not Kind.KNOWN and (
-        has_form(text) or (kind is Kind.UNKNOWN and _OPAQUE.search(text))
-    ):
+    if has_form(text) or (kind is Kind.UNKNOWN and _OPAQUE.search(text)):
         return None
     return name, text.encode("latin-1")

@@ -364,3 +364,8 @@ def test_a_request_without_credentials_has_no_other_key_than_before() -> None:
         path, _, query = record.target.partition("?")
         request = Request(record.method, path, query, record.request_headers, record.request_body)
         assert former_fingerprint(request) is None
+
+
+def test_no_header_of_an_answer_keeps_what_has_the_form_of_a_key() -> None:
+    key = b"sk-proj-" + b"a1B2c3D4e5" * 4
+    assert stored_response_headers(((b"x-build-id", key), (b"x-model-version", key))) == ()

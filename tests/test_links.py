@@ -1,6 +1,9 @@
 """A symbolic link in a store is read through and never written through."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,3 +98,20 @@ def test_a_journal_that_is_a_link_is_not_written_through(store: Path, tmp_path: 
             it.close()
         assert target.read_text() == "mine", ending
         (store / f"b.sqlite{ending}").unlink(missing_ok=True)
+
+
+def test_a_mark_that_leads_to_a_device_is_not_read(store: Path) -> None:
+    """A repository can hold such a link; /dev/zero in its place would fill the memory."""
+    (store / "b.sqlite-link").touch()
+    os.mkfifo(store / "pipe")  # It would be waited for.
+    (store / "b.sqlite-mark").symlink_to("pipe")
+    command = [sys.executable, "-m", "replay_proxy.cli", "ls", "b"]
+    assert subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+
+
+def test_a_link_to_itself_is_refused_in_words(store: Path) -> None:
+    (store / "loop.sqlite").symlink_to("loop.sqlite")
+    it = Store(store, writable=True)
+    with pytest.raises(StoreError, match="symbolic link"):
+        asyncio.run(it.cassette("loop").add(recorded("3", b"x")))
+    it.close()

@@ -23,6 +23,8 @@ PLACE = ".journals"
 SUFFIXES = ("-wal", "-shm", "-journal")
 #: The mark while a file is being written to by one of us, or after it was killed at that.
 _UNKNOWN = "?"
+#: More than a mark has.
+_MARK_BYTES = 200
 _IGNORED = "*\n"
 
 
@@ -47,6 +49,18 @@ def _mark_of(path: Path) -> Path:
 
 def _next_mark_of(path: Path) -> Path:
     return path.with_name(path.name + "-mark-next")
+
+
+def _marked(path: Path) -> str:
+    """What the mark says. Anything may stand in its place: a link to a device, a pipe, a directory.
+
+    Raises ``OSError``.
+    """
+    mark = os.open(_mark_of(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(mark, _MARK_BYTES).decode("ascii", "replace")
+    finally:
+        os.close(mark)
 
 
 @contextmanager
@@ -158,7 +172,7 @@ def suspend(path: Path) -> None:
 def is_trusted(path: Path) -> bool:
     """Whether the link is the one that was marked: not one that git, say, has put there."""
     try:
-        return os.stat(link_of(path)).st_ino == int(_mark_of(path).read_text().split()[0])
+        return os.stat(link_of(path)).st_ino == int(_marked(path).split()[0])
     except (OSError, ValueError, IndexError):
         return is_bound(path)
 
@@ -167,7 +181,7 @@ def is_overwritten(path: Path) -> bool:
     """Whether somebody else has written to a bound file itself."""
     for _ in range(3):
         try:
-            now, marked = _signature(path), _mark_of(path).read_text()
+            now, marked = _signature(path), _marked(path)
         except OSError:
             return False
         if marked == now or marked.endswith(_UNKNOWN):

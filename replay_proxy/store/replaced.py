@@ -80,6 +80,7 @@ def forget(aside: Path, path: Path) -> None:
 
 def kept_from(path: Path) -> list[str]:
     """The names of the cassettes that hold what was in ``path`` when it was replaced."""
+    path = Path(os.path.realpath(path))  # ``resolve`` raises for a link to itself.
     head = _head(path)
     return sorted(
         each.stem

@@ -64,7 +64,7 @@ class Tape:
         patience: Patience,
     ) -> None:
         self.name = name
-        self._path, self.kept = path, partial(kept_from, path.resolve())
+        self._path, self.kept = path, partial(kept_from, path)
         self._readers = readers
         self._kept = kept
         self._writer = writer
