@@ -218,7 +218,7 @@ def test_errors_of_the_api_pass_through_with_their_headers(nursery: Nursery, sto
     assert seen.header(b"retry-after") == b"7"
     assert [value for name, value in seen.headers if name == b"x-two"] == [b"a", b"b"]
 
-    for speed, wait, told in (("0", b"0", b"7"), ("100", b"7", None)):
+    for speed, wait, told in (("0", b"0", b"7"), ("100", b"1", b"7"), ("1", b"7", None)):
         proxy = nursery.start(MODE="replay", STORE=str(store), REPLAY_SPEED=speed)
         again = ask(proxy)
         proxy.kill()

@@ -57,7 +57,7 @@ class Archive:
 
     def rows(self) -> Iterator[Row]:
         """Every row as it is stored, by arrival; nothing about it is checked."""
-        return (dict(row) for row in self.query(statements.ALL_INTERACTIONS))
+        return (dict(row) for row in self._by_id(statements.ALL_INTERACTIONS))
 
     def interactions(self) -> Iterator[tuple[int, Interaction]]:
         """Every interaction behind the id of its take, by arrival."""
@@ -68,7 +68,7 @@ class Archive:
 
         Raises ``CassetteDamaged`` for one that could lead elsewhere than to the upstream.
         """
-        for number, method, path, query in self.query(statements.ALL_TARGETS):
+        for number, method, path, query in self._by_id(statements.ALL_TARGETS):
             if cause := flaw(str(method), str(path), str(query)):
                 raise damaged(self.path, f"interaction {number}: {cause}")
             yield number, method, path
@@ -117,6 +117,18 @@ class Archive:
                 yield row
         except ERRORS as error:
             raise trouble(self.path, error) from error
+
+    def _by_id(self, sql: str) -> Iterator[sqlite3.Row]:
+        """The rows of a statement that orders them by id.
+
+        Pages that lead to one page many times over would give its rows without end.
+        """
+        before = -1
+        for row in self.query(sql):
+            if isinstance(row["id"], int) and row["id"] <= before:
+                raise damaged(self.path, f"interaction {row['id']} is there more than once")
+            before = row["id"]
+            yield row
 
     def tuples(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows that a statement reads, all at once and without names: faster if it is many."""

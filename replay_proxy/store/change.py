@@ -110,10 +110,11 @@ def changing(path: Path, start: Path | None = None) -> Iterator[Change]:
         try:
             with _changing(path) as change:
                 yield change
-        except BaseException:
+            hindrance = settle(path)
+        except BaseException:  # A signal, for one.
             settle(path)
             raise
-        if (hindrance := settle(path)) is not None:
+        if hindrance is not None:
             raise StoreError(
                 f"Cassette {path} is changed, but {wal(path)} still holds a part of it: "
                 f"{hindrance}. Free space on the disk, and let `replay-proxy ls` open it once."

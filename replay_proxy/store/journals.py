@@ -155,8 +155,12 @@ def _signature(path: Path) -> str:
 
 def _mark(path: Path, value: str) -> None:
     part = _next_mark_of(path)
-    part.write_text(value)
-    part.replace(_mark_of(path))
+    try:
+        part.write_text(value)
+        part.replace(_mark_of(path))
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def mark(path: Path) -> None:
