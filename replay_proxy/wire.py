@@ -10,7 +10,7 @@ border, so each of them can be changed in one file. Nothing in here waits or doe
 from collections.abc import AsyncIterator, Hashable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 #: Header fields in order, with repeats, names in lower case.
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -91,8 +91,7 @@ _ON_THE_WIRE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(NamedTuple):
     """Where an answer comes from, and what was done to it.
 
     ``interaction`` is the id under which the answer is stored, ``match`` the rule that found it,

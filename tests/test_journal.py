@@ -379,3 +379,11 @@ def test_a_cassette_may_have_the_longest_name_that_there_is(
     (rescued,) = store.glob("n*-kept-*.sqlite")
     assert bodies(rescued) == [proxy.seen[0]]
     assert cassette_name(rescued.stem)
+
+
+def test_a_mark_without_a_link_goes_when_the_cassette_is_settled(tmp_path: Path) -> None:
+    """A signal can come between the two."""
+    path = make(tmp_path / "a.sqlite", [recorded("1", b"a")])
+    (tmp_path / "a.sqlite-mark").write_text("?")
+    assert settle(path) is None
+    assert [each.name for each in tmp_path.iterdir()] == ["a.sqlite"]

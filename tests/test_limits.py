@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import Any
 
 import openai
@@ -153,7 +152,7 @@ def test_rates_take_the_place_of_recorded_ones_but_not_of_a_fault_s() -> None:
         value for name, value in account.ask().headers if name == b"x-ratelimit-limit-requests"
     ] == [b"10"]
     assert rates(account.ask(), "tokens")[0] == b"7"
-    account.api.answer = answered(429, old, b"", replace(UPSTREAM, fault="rate_limit"))
+    account.api.answer = answered(429, old, b"", UPSTREAM._replace(fault="rate_limit"))
     assert rates(account.ask(), "requests")[0] == b"999"
 
 

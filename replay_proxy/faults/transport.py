@@ -100,4 +100,4 @@ class Faulty:
 
 def _named(answer: Response, call: Call) -> Response:
     assert answer.provenance is not None
-    return replace(answer, provenance=replace(answer.provenance, fault=call.name))
+    return replace(answer, provenance=answer.provenance._replace(fault=call.name))

@@ -67,11 +67,12 @@ def _settle(file: Path) -> bool:
         )
     finally:
         connection.close()
-        if bound and journals.is_bound(file):
-            if journals.has_journal(file):
+        if journals.has_journal(file):
+            if bound and journals.is_bound(file):
                 journals.mark(file)
-            else:
-                journals.unbind(file)
+        # Without a link, a mark is left by a process that was interrupted before it made one.
+        elif journals.is_bound(file) or not journals.link_of(file).exists():
+            journals.unbind(file)
     return is_plain
 
 
