@@ -4,6 +4,7 @@ A request under ``/v1/`` or ``/openai/`` goes to the data plane before FastAPI s
 """
 
 import gc
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -44,7 +45,15 @@ from replay_proxy.settings import Mode, Settings
 from replay_proxy.target import DATA_PATHS
 from replay_proxy.wire import Request
 
+logger = logging.getLogger("replay_proxy")
+
 _PLAIN = tuple(path.encode() for path in DATA_PATHS)
+_NO_LIFESPAN = (
+    "The server has not begun the lifespan of the proxy (--lifespan off), so that nothing bounds "
+    "clients that stall, the size of heads or the time to stop, trailers count as headers, and "
+    "cassettes are not settled at the end. Start it without that option, or with "
+    "`replay-proxy serve`."
+)
 
 
 class ReplayProxy(FastAPI):
@@ -55,6 +64,7 @@ class ReplayProxy(FastAPI):
         self.data_plane = DataPlane(self.assembly.transport, self.assembly.arrivals)
         own_pages = settings.mode is Mode.DUMMY and not settings.origins
         self._browsers = Browsers(Hosts(settings.hosts), settings.origins, own_pages=own_pages)
+        self._begun = False
         self.clients = Clients(timeout_s=settings.stall_s, grace_s=settings.drain_s)
         super().__init__(
             title="replay-proxy",
@@ -78,6 +88,10 @@ class ReplayProxy(FastAPI):
         """
         if scope["type"] == "lifespan":
             install(receive, self.clients)
+            self._begun = True
+        elif not self._begun:
+            self._begun = True
+            logger.warning(_NO_LIFESPAN)
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return

@@ -22,6 +22,7 @@ _LOOKED_AT = frozenset(
     {
         b"host",
         b"origin",
+        b"referer",
         b"sec-fetch-site",
         b"sec-fetch-mode",
         b"upgrade-insecure-requests",
@@ -42,6 +43,8 @@ _SANDBOX: Headers = (
 _LOCAL_ORIGIN = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?")
 #: Seconds for which a browser need not repeat a preflight.
 _MAX_AGE = b"600"
+#: A ``Referer`` is the address of a page, or what is none (``about:blank``).
+_PAGE = re.compile(rb"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
 #: As much of a refused origin as an error repeats.
 _SHOWN = 100
 
@@ -115,11 +118,20 @@ class Browsers:
                 "not name its origin. Use fetch() on a page whose origin CORS_ORIGINS lists. To "
                 "look at an answer in a browser, type its address."
             )
+        if not sites and not origins:  # A browser that sends neither names the page at least.
+            self._check_pages({value for name, value in found if name == b"referer"}, own)
         navigates = fields.get(b"sec-fetch-mode") == b"navigate"
         navigates = navigates or b"upgrade-insecure-requests" in fields
         if listed or navigates:
             return Visit(origin=min(listed, default=None), navigates=navigates)
         return None
+
+    def _check_pages(self, referers: set[bytes], own: bytes) -> None:
+        for page in filter(None, map(_PAGE.match, referers)):
+            origin = page[0].lower()
+            local = self._own_pages and _LOCAL_ORIGIN.fullmatch(origin)
+            if origin != own and origin not in self._origins and not local:
+                raise _not_listed(origin)
 
 
 def _not_listed(origin: bytes) -> OriginNotAllowed:

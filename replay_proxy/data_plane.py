@@ -26,7 +26,7 @@ from replay_proxy.errors import BodyTooLarge, ConnectionDropped, ReplayProxyErro
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.provenance import REFUSED, error_response
 from replay_proxy.redaction import redacted
-from replay_proxy.request_body import LARGE_BYTES, RequestBodies
+from replay_proxy.request_body import LARGE_BYTES, RequestBodies, UnknownTransferCoding
 from replay_proxy.timeline import Arrivals
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
@@ -78,7 +78,7 @@ class DataPlane:
             )
             answer = await self._answer(cassette, request)
             await _send(answer, send, http_version=scope["http_version"])
-        except BodyTooLarge as error:
+        except (BodyTooLarge, UnknownTransferCoding) as error:
             await _send(_unread(error, scope), send)
         except ConnectionDropped as dropped:
             await drop(send, receive, reset=dropped.reset)

@@ -8,7 +8,7 @@ import io
 
 from replay_proxy.budget import Budget
 from replay_proxy.connection import Receive
-from replay_proxy.errors import BodyTooLarge
+from replay_proxy.errors import BodyTooLarge, RequestError
 from replay_proxy.wire import Headers
 
 #: What one row of a cassette can hold with room to spare; OpenAI takes files of up to 512 MB.
@@ -17,6 +17,8 @@ MAX_BODY_BYTES = 640 * 1024 * 1024
 LARGE_BODIES_BYTES = 1 << 30
 #: A body up to this size is not counted: the number of connections bounds them.
 LARGE_BYTES = 1 << 20
+#: As much of a field as an error repeats.
+_SHOWN = 100
 #: A length of so few digits is none of a large body's.
 _SMALL_DIGITS = 6
 
@@ -29,6 +31,13 @@ class TooManyLargeBodies(BodyTooLarge):
     retry = True
 
 
+class UnknownTransferCoding(RequestError):
+    """The body is encoded for its transfer, and not only in chunks."""
+
+    status = 501
+    code = "transfer_coding_not_supported"
+
+
 class RequestBodies:
     """Receives bodies, and knows how much memory the large ones take that are in use."""
 
@@ -39,7 +48,7 @@ class RequestBodies:
         """A request's whole body, or None when the client left while sending it.
 
         It is to be given to ``release`` afterwards. Raises ``BodyTooLarge``,
-        ``TooManyLargeBodies``.
+        ``TooManyLargeBodies``, ``UnknownTransferCoding``.
         """
         length = _length(headers)
         taken = self._take(length, 0) if length else 0
@@ -87,11 +96,28 @@ class RequestBodies:
 
 
 def _length(headers: Headers) -> int:
-    """The body's length, as far as it matters: a small one is 0, as is one that is not told."""
+    """The body's length, as far as it matters: a small one is 0, as is one that is not told.
+
+    Raises ``UnknownTransferCoding``.
+    """
     for name, value in headers:
         if name == b"content-length":
             return int(value) if len(value) > _SMALL_DIGITS else 0
+    _check_coding(headers)  # No request has both fields: the server refuses it.
     return 0
+
+
+def _check_coding(headers: Headers) -> None:
+    """Refuse what the server would hand on with a coding: it takes out the chunks and no more.
+
+    Source: RFC 9112, section 6.1.
+    """
+    codings = b",".join([value for name, value in headers if name == b"transfer-encoding"])
+    if codings and codings.strip(b", \t").lower() != b"chunked":
+        raise UnknownTransferCoding(
+            f"The proxy knows no Transfer-Encoding but chunked, and the request has "
+            f"{codings[:_SHOWN].decode('latin-1')!r}. Send a compressed body with Content-Encoding."
+        )
 
 
 def _counted(size: int) -> int:

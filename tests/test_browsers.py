@@ -270,6 +270,16 @@ REQUESTS: list[tuple[str, str, Pairs]] = [
     ("GET", "/v1/models", ((b"sec-fetch-site", b"same-site"), (b"sec-fetch-mode", b"no-cors"))),
     ("GET", "/v1/models", ((b"sec-fetch-site", b"none"), CROSS)),
     ("GET", "/v1/models", ((b"origin", MINE), FROM_EVIL)),
+    # Older browsers, and addresses that are not trustworthy, have no Sec-Fetch-Site.
+    ("GET", "/v1/models", ((b"referer", EVIL + b"/page?a=1"),)),
+    ("GET", "/v1/models", ((b"referer", EVIL),)),
+    ("GET", "/v1/models", ((b"referer", b"http://localhost:5173/"), (b"accept", b"image/*"))),
+    ("GET", "/v1/models", ((b"referer", b"http://127.0.0.1.evil.example/"),)),
+    ("GET", "/v1/models", ((b"referer", MINE + b"/"), (b"referer", EVIL + b"/"))),
+    ("GET", "/v1/models", ((b"Referer", b"HTTPS://evil.example/"),)),
+    ("POST", CHAT, ((b"referer", EVIL + b"/form"), TEXT)),
+    ("GET", "/cassettes/new/v1/models", ((b"referer", EVIL + b"/"),)),
+    ("GET", "/_replay/api/report", ((b"referer", EVIL + b"/"),)),
     ("HEAD", "/v1/models", (CROSS,)),
     ("POST", "/_replay/api/rewind", (FROM_EVIL, TEXT, CROSS)),
     ("POST", "/_replay/api/rewind", (FROM_EVIL,)),
@@ -324,6 +334,14 @@ def test_programs_and_the_own_page_are_served(dummy: Child, fields: Pairs) -> No
     own = (b"origin", b"http://127.0.0.1:%d" % dummy.port)
     assert ask(dummy, "GET", "/v1/models", (*fields, own)).status == 200
     assert ask(dummy, "POST", "/_replay/api/rewind", (*fields, own)).status == 200
+
+
+@pytest.mark.parametrize(
+    "page", [b"http://127.0.0.1:%d/x", MINE + b"/a", b"about:blank", b"x", b""]
+)
+def test_a_referer_that_names_no_other_site_is_served(dummy: Child, page: bytes) -> None:
+    named = page.replace(b"%d", b"%d" % dummy.port)
+    assert ask(dummy, "GET", "/v1/models", ((b"referer", named),)).status == 200
 
 
 def test_reading_the_report_of_a_cassette_that_is_not_there_makes_none(

@@ -58,6 +58,44 @@ def test_a_client_that_asks_first_is_told_to_send_the_rest(child: Child) -> None
         assert sock.recv(1 << 16).startswith(b"HTTP/1.1 100 ")
 
 
+@pytest.mark.parametrize(
+    "coding",
+    [
+        "gzip, chunked",
+        "deflate,chunked",
+        "identity, chunked",
+        "GZIP ,\tChunked",
+        "x-gzip, gzip, chunked",
+        "gzip\r\ntransfer-encoding: chunked",
+        "gzip",
+        "chunked, gzip",
+        "chunked;q=1",
+    ],
+)
+def test_a_body_in_a_transfer_coding_is_refused_and_never_taken_as_plain(
+    coding: str, child: Child
+) -> None:
+    with socket.create_connection(("127.0.0.1", child.port), timeout=30.0) as sock:
+        sock.sendall(head(f"transfer-encoding: {coding}", "connection: close"))
+        sock.sendall(b"2\r\n{}\r\n0\r\n\r\n")
+        first = sock.recv(1 << 16)
+    if b" 400 " in first:  # uvicorn's own: chunked is not the last coding.
+        assert not coding.lower().endswith("chunked")
+        return
+    status, error = told(first)
+    assert (status, error["code"]) == (501, "transfer_coding_not_supported")
+    assert "Content-Encoding" in error["message"]
+    assert b"x-replay-source: refused" in first
+
+
+@pytest.mark.parametrize("coding", ["chunked", "Chunked", "\tCHUNKED "])
+def test_a_chunked_body_is_taken(coding: str, child: Child) -> None:
+    with socket.create_connection(("127.0.0.1", child.port), timeout=30.0) as sock:
+        sock.sendall(head(f"transfer-encoding: {coding}", "connection: close"))
+        sock.sendall(b"2\r\n{}\r\n0\r\n\r\n")
+        assert b"transfer_coding" not in b"".join(iter(lambda: sock.recv(1 << 16), b""))
+
+
 # --- many at once -------------------------------------------------------------------------------
 
 

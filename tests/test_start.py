@@ -78,6 +78,15 @@ def test_a_dotenv_file_sets_and_the_environment_wins(tmp_path: Path) -> None:
     assert done.returncode == 2
 
 
+def test_a_server_without_a_lifespan_is_told_once_in_the_log(tmp_path: Path) -> None:
+    for option, times in (("off", 1), ("on", 0)):
+        with Proxy(tmp_path, "--lifespan", option, MODE="dummy") as proxy:
+            for _ in range(3):
+                with RawClient(proxy.base_url) as client:
+                    assert client.request("GET", "/v1/models").status == 200
+            assert proxy.stop().count("--lifespan off") == times
+
+
 def test_stopping_leaves_one_plain_file_although_a_recording_is_under_way(tmp_path: Path) -> None:
     with Upstream(lambda _: Answer(headers=JSON, steps=[b"1"], framing="length")) as upstream:
         proxy = Proxy(
