@@ -11,7 +11,7 @@ from replay_proxy.cassette import Interaction
 from replay_proxy.errors import CassetteDamaged
 from replay_proxy.matching import Rule
 from replay_proxy.store import Store
-from replay_proxy.store.files import CHECKED_WHOLE_BYTES
+from replay_proxy.store.pages import CHECKED_WHOLE_BYTES
 from tests.support.tape import make, recorded
 
 PAGE = 4096

@@ -21,7 +21,7 @@ from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.errors import CassetteDamaged, CassetteMissing, StoreError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.matching import Rule
-from replay_proxy.store import Store, files, readers, statements
+from replay_proxy.store import Store, files, pages, readers, statements
 from replay_proxy.store.kept import ONE_IN, Kept
 from replay_proxy.store.positions import SharedPositions
 from replay_proxy.store.readers import Readers
@@ -420,7 +420,7 @@ def test_a_flipped_byte_in_an_answer_is_an_error_and_not_an_answer(tmp_path: Pat
 def test_a_large_damaged_cassette_is_noticed_when_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "CHECKED_WHOLE_BYTES", 0)
+    monkeypatch.setattr(pages, "CHECKED_WHOLE_BYTES", 0)
     everything = [interaction(os.urandom(3000), user=str(n)) for n in range(40)]
     path = record(tmp_path, *everything)
     size = path.stat().st_size

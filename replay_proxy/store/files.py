@@ -20,6 +20,7 @@ from replay_proxy.store.creation import create
 from replay_proxy.store.drafts import sweep
 from replay_proxy.store.journals import shm, wal
 from replay_proxy.store.links import refuse_link
+from replay_proxy.store.pages import check_pages
 from replay_proxy.store.salvage import keep, salvage
 from replay_proxy.store.schema import check_schema
 from replay_proxy.store.settling import clear, release, settle
@@ -43,9 +44,6 @@ __all__ = [
 
 logger = logging.getLogger("replay_proxy")
 
-#: A file up to this size is checked to its last page when it is opened; a larger one is checked
-#: at every read, or starting would take longer the more it holds.
-CHECKED_WHOLE_BYTES = 8 * 1024 * 1024
 #: How often a file is opened to read that is replaced meanwhile.
 _TRIES = 10
 #: SQLite's smallest page, and so its smallest file.
@@ -218,10 +216,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f"{SCHEMA_VERSION}. Upgrade replay-proxy."
         )
     check_schema(connection, path)  # Before anything reads a table, the check of pages too.
-    if path.stat().st_size <= CHECKED_WHOLE_BYTES:
-        verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise damaged(path, verdict)
+    check_pages(connection, path)
     connection.execute("SELECT count(*) FROM (SELECT 1 FROM interaction LIMIT 1)").fetchone()
 
 

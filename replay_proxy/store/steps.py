@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from replay_proxy.store.journals import wal
+from replay_proxy.store.pages import content_bytes
 
 #: SQLite asks after so many steps: some tenths of a second.
 _ASKS = 10_000_000
@@ -41,5 +42,5 @@ class Steps:
         size = 0
         for file in (self._path, wal(self._path)):
             with suppress(OSError):
-                size += os.stat(file).st_size
+                size += content_bytes(os.stat(file))
         return size
