@@ -6,7 +6,7 @@ this page.
 
 import secrets
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from replay_proxy.timeline import Timeline
@@ -18,7 +18,8 @@ class Interaction:
     """One request and its whole answer.
 
     ``id`` orders interactions by the arrival of their requests and is unique over all cassettes
-    (``interaction_id``). Headers are those that may be stored.
+    (``interaction_id``). Headers are those that may be stored. A large one that was read has a
+    ``lease`` of the memory that it takes (``room``): whoever needs its body refers to it.
     """
 
     id: int
@@ -28,6 +29,7 @@ class Interaction:
     headers: Headers
     body: bytes
     timeline: Timeline
+    lease: object = field(default=None, repr=False, compare=False)
 
     @property
     def media_type(self) -> str | None:

@@ -31,6 +31,8 @@ from replay_proxy.wire import (
 
 logger = logging.getLogger("replay_proxy")
 
+#: A larger body is sent in turns with other requests, in pieces of this size where it is no stream.
+LARGE_BYTES, PIECE_BYTES = 1 << 20, 1 << 18
 #: After so many chunks an instant replay lets other requests run.
 CHUNKS_PER_TURN = 64
 
@@ -83,6 +85,8 @@ class Player:
             body = self._paced(interaction, start_s)
         elif self._joined or _is_one_piece(interaction):
             body = interaction.body
+            if len(body) > LARGE_BYTES:
+                body = _in_turns(interaction)
         else:
             body = _instant(interaction)
         provenance = Provenance(
@@ -99,12 +103,25 @@ class Player:
 
 
 async def _instant(interaction: Interaction) -> AsyncGenerator[bytes]:
-    body, start = interaction.body, 0
-    for number, end in enumerate(interaction.timeline.ends, 1):
-        if number % CHUNKS_PER_TURN == 0:
+    body, start, ends = interaction.body, 0, interaction.timeline.ends
+    per_turn = CHUNKS_PER_TURN
+    if len(body) > LARGE_BYTES:
+        per_turn = max(1, min(per_turn, len(ends) * LARGE_BYTES // len(body)))
+    for number, end in enumerate(ends, 1):
+        if number % per_turn == 0:
             await asyncio.sleep(0)
         yield body[start:end]
         start = end
+
+
+async def _in_turns(interaction: Interaction) -> AsyncGenerator[bytes]:
+    """A large body in pieces, each in a turn of its own; without a length it is one chunk."""
+    body = interaction.body
+    has_length = header(interaction.headers, b"content-length") is not None
+    size = PIECE_BYTES if has_length else len(body)
+    for at in range(0, len(body), size):
+        await asyncio.sleep(0)
+        yield body[at : at + size]
 
 
 def _former(request: Request, rule: Rule) -> str | None:

@@ -16,6 +16,7 @@ from replay_proxy.matching import Rule
 from replay_proxy.settings import Repeats
 from replay_proxy.store.kept import Kept
 from replay_proxy.store.keys import Keys
+from replay_proxy.store.large import LargeRows
 from replay_proxy.store.patience import Patience, insist
 from replay_proxy.store.positions import open_positions, run_name
 from replay_proxy.store.readers import Readers
@@ -51,6 +52,7 @@ class Store:
         self._kept = Kept()
         self._aside = Aside()
         self._patience = Patience()
+        self._large = LargeRows()
         self._keys = None if self._rule.exact else Keys()
         #: Those that somebody has: a forgotten one is opened anew.
         self._tapes: WeakValueDictionary[str, Tape] = WeakValueDictionary()
@@ -73,6 +75,7 @@ class Store:
             rule=self._rule,
             keys=self._keys,
             aside=self._aside,
+            large=self._large,
             patience=self._patience,
         )
         with suppress(CassetteInUse):  # Its first request waits, and opens it.
@@ -125,6 +128,7 @@ class Store:
     def close(self) -> None:
         """Finish writing, close every cassette, and leave plain files."""
         self._aside.close()
+        self._large.close()
         self._readers.close()
         if self._writer is not None:
             self._writer.close()

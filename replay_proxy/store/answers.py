@@ -197,32 +197,31 @@ class ByRule:
         below = TOP
         while below:
             page = partial(self._news.page, below)
-            below, rows = await self._patience.run(self._path, page)
+            below, rows, large = await self._patience.run(self._path, page)
             if rows:
                 await asyncio.to_thread(self._put, rows)
+            if large:
+                await insist_aside(partial(self._put_stored, large))
         self._version = version
         return version
 
     async def _read(self) -> None:
         try:
-            await insist_aside(self._put_all)
+            await insist_aside(self._put_stored)
             self._is_read = True
         finally:
             self._reading = None
 
-    def _put_all(self) -> None:
-        self._put_of(statements.ALL_REQUESTS, [{}])
-
     def _compare(self) -> None:
-        self._put_of(statements.READ_REQUEST, [{"id": each} for each in self._news.compared()])
+        self._put_stored(self._news.compared())
 
-    def _put_of(self, sql: str, parameters: Sequence[dict[str, int]]) -> None:
-        if not parameters:
-            return
+    def _put_stored(self, ids: Sequence[int] | None = None) -> None:
+        """Put the keys of these interactions, or of all that there are."""
+        sql = statements.ALL_REQUESTS if ids is None else statements.READ_REQUEST
         try:
             with closing(open_to_read(self._path, busy_ms=0)) as connection:
                 connection.row_factory = sqlite3.Row
-                for named in parameters:
+                for named in [{}] if ids is None else [{"id": each} for each in ids]:
                     rows = connection.execute(sql, named)
                     while (some := rows.fetchmany(_BATCH)) and not self._keys.closed:
                         self._put([dict(row) for row in some])

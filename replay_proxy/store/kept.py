@@ -6,6 +6,7 @@ is still what the file says is told by the file's version, which the caller give
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 
 from replay_proxy.cassette import Interaction
@@ -46,6 +47,8 @@ class Kept:
             self._refused += 1
             if self._refused % ONE_IN or size > self._most_bytes:
                 return
+        if interaction.lease is not None:
+            interaction = replace(interaction, lease=None)  # What is kept has a bound of its own.
         self._kept[cassette, key] = version, interaction
         self._bytes += size
         while self._bytes > self._most_bytes:

@@ -13,7 +13,7 @@ from typing import Any
 from replay_proxy.store import statements
 from replay_proxy.store.files import ERRORS, open_to_read, trouble
 from replay_proxy.store.keys import Keys
-from replay_proxy.store.readers import Readers
+from replay_proxy.store.readers import LargeRow, Readers
 
 #: So many ids are looked at together; those of a page that are all known end the quick look.
 PAGE = 32
@@ -35,20 +35,24 @@ class News:
         """Differs once anybody has committed."""
         return self._readers.version(self._path)
 
-    def page(self, below: int) -> tuple[int, list[dict[str, Any]]]:
-        """The unknown requests among the newest below an id, and where the next page begins.
+    def page(self, below: int) -> tuple[int, list[dict[str, Any]], list[int]]:
+        """Where the next page begins, and the unknown requests among the newest below an id.
 
-        0 instead if there is no need for a next page.
+        0 if there is no need for a next page. Of large requests the ids alone.
         """
         named = {"below": below, "limit": PAGE}
         ids = [row[0] for row in self._readers.read(self._path, statements.NEWEST_IDS, named)]
         unknown = self._keys.unknown(self._path, ids)
-        rows = [
-            dict(row)
-            for number in unknown
-            for row in self._readers.read(self._path, statements.READ_REQUEST, {"id": number})
-        ]
-        return (ids[-1] if unknown and len(ids) == PAGE else 0), rows
+        rows: list[dict[str, Any]] = []
+        large: list[int] = []
+        for number in unknown:
+            try:
+                found = self._readers.read(self._path, statements.READ_REQUEST, {"id": number})
+            except LargeRow:
+                large.append(number)
+            else:
+                rows += [dict(row) for row in found]
+        return (ids[-1] if unknown and len(ids) == PAGE else 0), rows, large
 
     def is_all(self) -> bool:
         """Whether as many are known as there are."""

@@ -19,9 +19,15 @@ from replay_proxy.store.troubles import not_written
 OPEN_CASSETTES = 64
 
 
+#: A larger value of a row is not read here: on the event loop it would take too long.
+LARGE_BYTES = 1 << 20
 #: So long a file is taken for the cassette without another look, which costs as much as a tenth of
 #: a look-up: a client that waits for each answer asks less often.
 LOOK_S = 0.0005
+
+
+class LargeRow(Exception):
+    """A row has a value larger than ``LARGE_BYTES``: it is for ``LargeRows``."""
 
 
 class Readers:
@@ -69,7 +75,7 @@ class Readers:
     def read(
         self, path: Path, sql: str, parameters: dict[str, Any] | None = None
     ) -> list[sqlite3.Row]:
-        """All rows, none when there is no file (yet). Raises ``StoreError``."""
+        """All rows, none when there is no file (yet). Raises ``StoreError``, ``LargeRow``."""
         opened = self._opened(path)
         if opened is None:
             return []
@@ -77,6 +83,8 @@ class Readers:
         try:
             return opened.connection.execute(sql, parameters or {}).fetchall()
         except ERRORS as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_TOOBIG:
+                raise LargeRow from None
             raise trouble(path, error) from error
 
     def close(self) -> None:
@@ -115,6 +123,7 @@ class _Opened:
         self.number = number
         self.connection = open_to_read(path, busy_ms=0)
         self.connection.row_factory = sqlite3.Row
+        self.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGE_BYTES)
         self.steps = Steps(self.connection, path)
         self.path = path
         self._name = str(path)

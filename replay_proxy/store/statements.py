@@ -49,6 +49,9 @@ PUT_INTERACTION = f"""
 INSERT INTO interaction ({_COLUMNS})
 VALUES ({", ".join(f":{name}" for name in COLUMNS)})
 """  # noqa: S608 - names of ours alone
+READ_SIZES = """
+SELECT length(request_body), length(body), length(timeline) FROM interaction WHERE id = :id
+"""
 READ_IDENTITY = "SELECT take_id, fingerprint, status, body FROM interaction WHERE id = :id"
 DELETE_INTERACTION = "DELETE FROM interaction WHERE id = :id"
 

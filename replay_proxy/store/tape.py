@@ -5,11 +5,11 @@ Reads are indexed look-ups on the event loop (tens of microseconds); the writer'
 
 import asyncio
 import logging
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from replay_proxy.aside import Aside
 from replay_proxy.cassette import Counts, Interaction, Recorded
@@ -23,23 +23,20 @@ from replay_proxy.store.answers import Answers, ByFingerprint, ByRule, Place
 from replay_proxy.store.files import damaged
 from replay_proxy.store.kept import Kept
 from replay_proxy.store.keys import Keys
+from replay_proxy.store.large import Far, LargeRows
+from replay_proxy.store.near import near_requests
 from replay_proxy.store.patience import Patience
 from replay_proxy.store.positions import Positions
-from replay_proxy.store.readers import Readers
+from replay_proxy.store.readers import LargeRow, Readers
 from replay_proxy.store.replaced import kept_from
 from replay_proxy.store.rows import Row, replayable, to_recorded, to_row
 from replay_proxy.store.soundly import read_sound
-from replay_proxy.store.votes import likely
 from replay_proxy.store.writer import Writer
 from replay_proxy.wire import Request
 
 logger = logging.getLogger("replay_proxy")
 
-#: So many different requests are compared at the most, and so many bytes of them, but for the last
-#: one: a megabyte of small JSON values takes 40 ms to compare, of long texts 1 ms.
-CANDIDATES, CANDIDATE_BYTES = 24, 1_000_000
-#: A recording is compared if it is at most so large, or so many times as large as the request.
-COMPARED_BYTES, COMPARED_TIMES = 4_000_000, 4
+T = TypeVar("T")
 
 
 class Tape:
@@ -61,17 +58,17 @@ class Tape:
         rule: Rule,
         keys: Keys | None,
         aside: Aside,
+        large: LargeRows,
         patience: Patience,
     ) -> None:
         self.name = name
         self._path, self.kept = path, partial(kept_from, path)
-        self._readers = readers
-        self._kept = kept
+        self._readers, self._kept = readers, kept
         self._writer = writer
         self._positions = positions
         self._repeats = repeats
-        self._aside = aside
-        self._patience = patience
+        self._aside, self._large, self._patience = aside, large, patience
+        self._request = partial(self._sound, statements.READ_REQUEST, to_recorded)
         self._counted: tuple[tuple[int, int], Counts] | None = None
         #: How often the answers were told of a recording, which is after its commit.
         self._added = 0
@@ -96,6 +93,11 @@ class Tape:
             found = await self._patience.run(self._path, partial(self._take_known, key))
         if found is None and await self._answers.complete():
             found = await self._patience.run(self._path, partial(self._take_known, key))
+        if isinstance(found, Far):
+            if (far := await self._large.interaction(self._path, found.id)) is not None:
+                return self._checked(far, key, found.version)
+            self._answers.missing()
+            return None
         return found
 
     async def add(self, interaction: Interaction) -> int:
@@ -130,21 +132,9 @@ class Tape:
 
     async def near(self, request: Request) -> list[Recorded]:
         """Requests that share the most features, the rarer the more; see ``Cassette.near``."""
-        words = partial(features_to_look_up, request)
-        features = await self._aside.run(words, len(request.body))
-        near: dict[str, Recorded] = {}
-        size, largest = 0, max(COMPARED_BYTES, COMPARED_TIMES * len(request.body))
-        for number in await likely(self._read, features, 10 * CANDIDATES):
-            # There is no row for one that an older version has deleted.
-            found = await self._read(statements.READ_REQUEST_SIZE, {"id": number})
-            for known, length in found:
-                if known in near or not isinstance(length, int) or length > largest:
-                    continue
-                if (recorded := await self._request(number)) is not None:
-                    near[known] = recorded
-                    size += length
-            if len(near) == CANDIDATES or size > CANDIDATE_BYTES:
-                break
+        size = len(request.body)
+        features = await self._aside.run(partial(features_to_look_up, request), size)
+        near = await near_requests(features, size, read=self._read, request=self._request)
         if self._exact and (key := fingerprint(request)) in near and not await self.answers(key):
             raise damaged(self._path, f"its index hides interaction {near[key].id}")
         return list(near.values())
@@ -176,8 +166,7 @@ class Tape:
 
     async def body(self, interaction: int) -> bytes:
         """An answer's body; see ``Cassette.body``."""
-        rows = await self._read(statements.READ_INTERACTION, {"id": interaction})
-        found = read_sound(self._path, replayable, interaction, rows)
+        found = await self._sound(statements.READ_INTERACTION, replayable, interaction)
         return found.body if found is not None else b""
 
     async def counts(self) -> Counts | None:
@@ -198,7 +187,7 @@ class Tape:
         version = self._readers.version(self._path)
         return self._kept.get(self._path, key, (version, self._added))
 
-    def _take(self, key: str) -> tuple[Interaction | None, bool]:
+    def _take(self, key: str) -> tuple[Interaction | Far | None, bool]:
         """The next answer, and True; None and False if others have committed since."""
         with self._readers.one_state(self._path):
             version = self._readers.version(self._path)
@@ -206,17 +195,17 @@ class Tape:
                 return None, False
             return self._kept_or_read(key, version), True
 
-    def _take_known(self, key: str) -> Interaction | None:
+    def _take_known(self, key: str) -> Interaction | Far | None:
         """The next answer as far as is known; others may have committed again meanwhile."""
         with self._readers.one_state(self._path):
             return self._kept_or_read(key, self._readers.version(self._path))
 
-    def _kept_or_read(self, key: str, file_version: Hashable) -> Interaction | None:
+    def _kept_or_read(self, key: str, file_version: Hashable) -> Interaction | Far | None:
         version = file_version, self._added
         known = self._kept.get(self._path, key, version)
         return known if known is not None else self._look_up(key, version)
 
-    def _look_up(self, key: str, version: Hashable) -> Interaction | None:
+    def _look_up(self, key: str, version: Hashable) -> Interaction | Far | None:
         first = self._answers.some(key, 0, 2)
         if not first:
             return None
@@ -230,20 +219,31 @@ class Tape:
             if not nth:
                 return None
             answer = nth[0]
-        rows = self._readers.read(self._path, statements.READ_INTERACTION, {"id": answer})
+        try:
+            rows = self._readers.read(self._path, statements.READ_INTERACTION, {"id": answer})
+        except LargeRow:
+            return Far(answer, None if repeats else version)
         interaction = read_sound(self._path, replayable, answer, rows)
         if interaction is None:
             self._answers.missing()
             return None
-        if self._exact and interaction.fingerprint != key:
-            raise damaged(self._path, f"its index leads to interaction {answer} of another request")
-        if not repeats:
-            self._kept.put(self._path, key, version, interaction)
-        return interaction
+        return self._checked(interaction, key, None if repeats else version)
 
-    async def _request(self, number: int) -> Recorded | None:
-        rows = await self._read(statements.READ_REQUEST, {"id": number})
-        return read_sound(self._path, to_recorded, number, rows)
+    def _checked(self, found: Interaction, key: str, version: Hashable | None) -> Interaction:
+        """What was found, kept for this version, unless it is another request's answer."""
+        if self._exact and found.fingerprint != key:
+            cause = f"its index leads to interaction {found.id} of another request"
+            raise damaged(self._path, cause)
+        if version is not None:
+            self._kept.put(self._path, key, version, found)
+        return found
+
+    async def _sound(self, sql: str, convert: Callable[[Row], T], number: int) -> T | None:
+        try:
+            rows = await self._read(sql, {"id": number})
+        except LargeRow:
+            return await self._large.read(self._path, sql, convert, number)
+        return read_sound(self._path, convert, number, rows)
 
     async def _read(self, sql: str, parameters: dict[str, Any]) -> list[Any]:
         read = partial(self._readers.read, self._path, sql, parameters)
