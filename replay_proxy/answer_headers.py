@@ -10,13 +10,8 @@ import re
 from enum import Enum
 from functools import lru_cache
 
-from replay_proxy.credentials import (
-    has_form,
-    is_secret_or_account,
-    listed,
-    without_url_credentials,
-    words_of,
-)
+from replay_proxy.credentials import is_secret_or_account, without_url_credentials, words_of
+from replay_proxy.forms import has_form, is_opaque, listed
 from replay_proxy.wire import Headers
 
 
@@ -69,12 +64,6 @@ _KNOWN_NAMES = frozenset(
 )
 _ID = re.compile(r"id$|(?:^|-)(?:hash|etag|checksum|digest|commit|version|build|revision|model)$")
 _URL = re.compile(r"(?:^|-)(?:location|link|ur[li]|href|refresh|asyncoperation|redirect)$")
-#: What could be a credential: a long word of letters and digits, or a UUID.
-_OPAQUE = re.compile(
-    r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}"
-    r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-    r"|(?:Basic|Bearer|Digest|Negotiate|NTLM) +\S"
-)
 
 
 @lru_cache(maxsize=4096)
@@ -108,6 +97,6 @@ def _stored(name: bytes, value: bytes) -> tuple[bytes, bytes] | None:
     if kind is Kind.CREDENTIAL or name.startswith(b"x-replay-"):  # Another replay-proxy's.
         return None
     text = without_url_credentials(value.decode("latin-1"))
-    if has_form(text) or (kind is Kind.UNKNOWN and _OPAQUE.search(text)):
+    if has_form(text) or (kind is Kind.UNKNOWN and is_opaque(text)):
         return None
     return name, text.encode("latin-1")

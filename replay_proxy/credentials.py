@@ -1,4 +1,4 @@
-"""Which fields carry a credential, by their names, and texts that are one by their form. Pure.
+"""Which fields carry a credential, by their names, and a query without them. Pure.
 
 Names are compared by their words, so that ``x-api-key``, ``apiKey``, ``API_KEY`` and ``api%5Fkey``
 are one name. In here: the words of the issuers. Not in here: what is stored or shown of a field.
@@ -6,46 +6,9 @@ are one name. In here: the words of the issuers. Not in here: what is stored or 
 
 import re
 from functools import lru_cache
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote
 
-
-def listed(text: str) -> list[str]:
-    """The words of a list that is written as a text."""
-    return text.split()
-
-
-#: Credentials that tell by their form, as their issuers document it and secret scanners look for.
-KINDS = {
-    "Anthropic key": r"sk-ant-[A-Za-z0-9_-]{20,}",
-    "OpenRouter key": r"sk-or-v1-[0-9a-f]{40,}",
-    "OpenAI key": r"sk-(?:proj-|svcacct-|admin-|None-)?[A-Za-z0-9]{3}[A-Za-z0-9_-]{17,}",
-    "OpenAI session": r"sess-[A-Za-z0-9]{40}",
-    "Google key": r"AIza[0-9A-Za-z_-]{35}",
-    "Groq key": r"gsk_[A-Za-z0-9]{40,}",
-    "xAI key": r"xai-[A-Za-z0-9]{40,}",
-    "Perplexity key": r"pplx-[A-Za-z0-9]{40,}",
-    "Hugging Face token": r"hf_[A-Za-z0-9]{30,}",
-    "GitHub token": r"gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,}",
-    "AWS access key": r"(?:AKIA|ASIA)[0-9A-Z]{16}",
-    "Slack token": r"xox[abprs]-[A-Za-z0-9-]{20,}",
-    "bearer token": r"[Bb]earer [A-Za-z0-9._~+/-]{20,}",
-    "JSON web token": r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
-    "private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----",
-    "organisation id": r"org-[A-Za-z0-9]{24}",
-    "project id": r"proj_[A-Za-z0-9]{24}",
-}
-#: Each form has one of these. Texts without them need no slower look.
-HINTS = tuple(
-    listed(
-        """
-    sk- sess- AIza gsk_ xai- pplx- hf_ ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ AKIA ASIA xox
-    earer eyJ -----BEGIN org- proj_
-    """
-    )
-)
-FORM = re.compile(
-    "|".join(rf"(?<![A-Za-z0-9_/+-])(?:{form})(?![A-Za-z0-9_*])" for form in KINDS.values())
-)
+from replay_proxy.forms import decoded, digest, has_form, is_opaque, listed
 
 #: A name that is longer counts by its end.
 _NAME_CHARS = 200
@@ -54,8 +17,10 @@ _BORDERS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z
 
 #: A word that makes the name of a credential, whatever stands beside it.
 _SECRET_WORD = re.compile(
-    r"""secrets? | passwords? | passwd | pwd | passphrase | passcode | credentials? | creds?
-    | (?:un)?authori[sz]ation | authentication | o?auth2? | bearer | jw[ts] | cookies? | [cx]srf
+    r"""secrets? | passwords? | passwd | pwd | p?pw | pswd? | passphrase | passcode | credentials?
+    | creds? | (?:un)?authori[sz]ation | authentication | o?auth[2zn]? | bearer | jw[ts] | cookies?
+    | [cx]srf | verifier | bypass | [a-z]{1,2}key | passkeys? | (?:re)?captcha | turnstile
+    | mfa | [2t]fa | otc | saml(?:request|response|art) | (?:user|db|root|admin|login)pass
     | (?:aws)?accesskeyid | googleaccessid
     | signatures? | sig | hmac | assertion | saml | otp | totp | (?:j|php|asp)?sess(?:ion)?id
     | sid
@@ -109,6 +74,42 @@ _ABOUT = frozenset(
     """
     )
 )
+#: What follows ``pass`` in the names of credentials, if anything does.
+_AFTER_PASS = frozenset(["word", "phrase", "code"])
+#: What stands before ``code`` in the names of codes that open something.
+_CODES = frozenset(
+    listed(
+        """
+    auth authorization device user access security verification verify login invite invitation
+    activation redeem recovery backup reset pairing pin one time app
+    """
+    )
+)
+#: What stands before ``pass`` in the names of what passes by.
+_PASSING = frozenset(listed("low high band single multi two first second per by"))
+#: Words that end in ``key`` and hold none.
+_NO_KEYS = re.compile(r"mon|tur|hoc|joc|don|whis|hot|hus|cac?h?e|sort|sur|order|row|index|group")
+#: Words that say who asks, or in which session: a value that could be a credential may be one.
+_WHO = frozenset(
+    listed(
+        """
+    session sessions sess ticket tickets nonce user username login email mail account customer
+    identity principal subject license licence challenge state pin hash mac hdnts hdnea policy
+    guid device fingerprint relaystate wresult salt
+    """
+    )
+)
+#: Last words of names whose values look like credentials, and are ids, places or what is asked for.
+_DATA = frozenset(
+    listed(
+        """
+    id ids after before cursor page offset limit order sort marker continuation model models
+    version purpose include filter query search prompt input text type status format start end
+    time date from to since until at lang language locale voice size quality name q top skip
+    select expand fields alt path file files etag checksum commit revision
+    """
+    )
+)
 _ACCOUNT = frozenset(["organization", "organisation", "org", "project", "tenant"])
 _NUMBERING = frozenset(["id", "ids", "uuid", "number", "no"])
 #: Fields that sign a URL for one of the clouds.
@@ -119,7 +120,7 @@ _SIGNING = re.compile(
 _EITHER = frozenset({("token",), ("code",), ("session", "id")})
 #: No issuer gives out a shorter credential.
 SHORTEST = 12
-_OPAQUE = re.compile(rf"[A-Za-z0-9._~+/=:-]{{{SHORTEST},}}")
+_TOKEN = re.compile(rf"[A-Za-z0-9._~+/=:-]{{{SHORTEST},}}")
 #: A field beside which ``token`` is a place in a list.
 _PAGING = re.compile(
     r"(?:^|[&;])(?:page|(?:per|in)[-_]?page|page[-_]?(?:size|number)|max[-_]?results|limit|order"
@@ -151,6 +152,16 @@ def is_secret(name: str) -> bool:
             return True
         if word == "token" and before and before not in _PLACES:
             return True
+        if word.endswith("token") and len(word) > 5 and not _is_place(word[:-5]):
+            return True
+        if before == "pass" and word in _AFTER_PASS:
+            return True
+        if word == "code" and before in _CODES:
+            return True
+    if words[-1] == "pass":
+        return not _PASSING.intersection(words[-2:-1])
+    if words[-2:] == ("login", "hint"):
+        return True
     return words[-1] in _NUMBERING and _is_account(words)
 
 
@@ -160,8 +171,14 @@ def is_secret_or_account(name: str) -> bool:
     return (
         is_secret(name)
         or (words[-1:] in (("key",), ("keys",)) and not _ORDERS.intersection(words[-2:-1]))
+        or (words[-1:] and re.fullmatch("[a-z]+key", words[-1]) and not _NO_KEYS.match(words[-1]))
         or _is_account(words)
     )
+
+
+def _is_place(prefix: str) -> bool:
+    """Whether ``prefix`` makes one word with ``token`` that is a place, such as ``nextpage``."""
+    return any(prefix.endswith(place) for place in _PLACES)
 
 
 def _is_account(words: tuple[str, ...]) -> bool:
@@ -171,18 +188,15 @@ def _is_account(words: tuple[str, ...]) -> bool:
 
 def is_secret_value(name: str, value: str) -> bool:
     """Whether a value of this name is a credential, where the name alone does not tell."""
-    return words_of(name[-_NAME_CHARS:]) in _EITHER and _OPAQUE.fullmatch(value) is not None
-
-
-def has_form(text: str) -> bool:
-    """Whether a credential stands in a text, which tells by its form."""
-    return any(hint in text for hint in HINTS) and FORM.search(text) is not None
+    return words_of(name[-_NAME_CHARS:]) in _EITHER and _TOKEN.fullmatch(value) is not None
 
 
 def without_credentials(query: str) -> str:
     """The query with the values of fields that carry a credential left out.
 
     It is what is stored and what counts: the same request with another key is the same request.
+    Where the name does not tell, and the value could be a credential, a digest stands in its place,
+    so that requests that differ in it stay different.
     ``token`` and ``code`` carry one when the value could be one (``SHORTEST``), unless a field
     beside them says that a list is read, such as ``limit``.
     """
@@ -201,7 +215,8 @@ def _without_credential(field: str, lists: bool) -> str:
     """A field of a query; ``lists`` is whether another one says that a list is read."""
     written, equals, value = field.partition("=")
     if not equals:
-        return "" if has_form(decoded(field)) else field
+        plain = decoded(field)
+        return "" if has_form(plain) else digest(field) if is_opaque(plain) else field
     name, plain = decoded(written), decoded(value)
     if (
         is_secret_or_account(name)
@@ -211,7 +226,17 @@ def _without_credential(field: str, lists: bool) -> str:
     ):
         return f"{written}="
     cleaned = without_url_credentials(f"?{plain}")[1:]
-    return field if cleaned == plain else f"{written}={quote(cleaned, safe='')}"
+    value = value if cleaned == plain else quote(cleaned, safe="")
+    return f"{written}={digest(value) if _may_be_secret(name, cleaned) else value}"
+
+
+def _may_be_secret(name: str, value: str) -> bool:
+    """Whether a value may be a credential although its name does not say so, nor its form."""
+    words = words_of(name[-_NAME_CHARS:])
+    if _WHO.intersection(words) and words[-1] not in _ABOUT:
+        return len(value) >= SHORTEST or "@" in value
+    known = bool(words) and (words[-1] in _DATA or words[-1].endswith("token"))
+    return not known and is_opaque(value)
 
 
 def without_url_credentials(text: str) -> str:
@@ -223,12 +248,3 @@ def without_url_credentials(text: str) -> str:
 
 def _without_value(field: re.Match[str]) -> str:
     return field[1] + _without_credential(f"{field[2]}={field[3]}", False).partition("=")[2]
-
-
-def decoded(text: str) -> str:
-    """A name or a value as a server reads it, also one that was encoded twice."""
-    for _ in range(3):
-        if "%" not in text and "+" not in text:
-            break
-        text = unquote_plus(text)
-    return text

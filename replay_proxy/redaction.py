@@ -12,16 +12,13 @@ from typing import Any
 
 from replay_proxy.answer_headers import stored_response_headers
 from replay_proxy.credentials import (
-    FORM,
-    HINTS,
-    decoded,
     is_secret,
     is_secret_value,
-    listed,
     without_credentials,
     without_url_credentials,
     words_of,
 )
+from replay_proxy.forms import FORM, HINTS, decoded, listed
 from replay_proxy.wire import Request
 
 __all__ = [

@@ -36,6 +36,17 @@ QUERY_FIELDS = _each(
     api%2Dkey api%5Fkey %61pi_key api%2dKEY subscription%2Dkey x%2Dapi%2Dkey client%5Fsecret
     access%5Ftoken X%2DAmz%2DSignature %74oken api%252Dkey headers[authorization] auth[api_key]
     auth%5Bkey%5D user_key app_key secret_key oauth_token oauth_signature connection_secret
+    pass pw pswd userpass passkey pass_word passcode authz authn code_verifier auth_code
+    device_code verification_code otp totp mfa_code 2fa skey ikey wskey hapikey devkey
+    x-vercel-protection-bypass bypass login_hint id_token_hint usertoken xtoken login_token
+    g-recaptcha-response cf-turnstile-response SAMLResponse X-Plex-Token
+    """
+)
+#: Fields whose names do not tell: a digest is stored, so that other values are other requests.
+DIGESTED_FIELDS = _each(
+    """
+    ticket session nonce state license licence challenge user username email subject hash hdnts
+    policy appid x-custom foo v guid ticket%5Fno Session my.thing a[b] device RelayState
     """
 )
 #: Headers of answers, by issuer.

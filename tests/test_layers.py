@@ -71,6 +71,7 @@ BELONGS_TO = {
     "browsers": "app",
     "child": "cli",
     "connection": "app",
+    "forms": "credentials",
     "control": "app",
     "data_plane": "app",
     "hosts": "app",
