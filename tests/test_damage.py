@@ -12,6 +12,7 @@ from replay_proxy.errors import CassetteDamaged
 from replay_proxy.matching import Rule
 from replay_proxy.store import Store
 from replay_proxy.store.pages import CHECKED_WHOLE_BYTES
+from replay_proxy.store.soundly import read_sound
 from tests.support.tape import make, recorded
 
 PAGE = 4096
@@ -101,6 +102,26 @@ def test_a_damaged_index_gives_no_request_the_answer_of_another(
         right += sum(isinstance(answer, Interaction) for answer in found)
     assert told
     assert right > told
+
+
+def test_an_index_that_leads_to_the_answer_of_another_request_is_damage(tmp_path: Path) -> None:
+    one, other = recorded("one", b"1"), recorded("other", b"2")
+    path = make(tmp_path / "default.sqlite", [one, other], [recorded("large", b"x" * 9_000_000)])
+    assert path.stat().st_size > CHECKED_WHOLE_BYTES
+    # An entry of the index ends with the id, once as a column and once as the row's number.
+    entry = one.id.to_bytes(8, "big") * 2
+    whole = path.read_bytes()
+    assert whole.count(entry) == 1
+    put(path, whole.index(entry), other.id.to_bytes(8, "big") * 2)
+    found = asyncio.run(outcomes(tmp_path, [one, other], Rule()))
+    assert isinstance(found[0], CassetteDamaged)
+    assert f"its index leads to interaction {other.id} of another request" in found[0].message
+    assert found[1] == other
+
+
+def test_a_row_in_the_place_of_another_one_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(CassetteDamaged, match="interaction 7: another one stands in its place"):
+        read_sound(tmp_path / "default.sqlite", dict, 7, [{"id": 8}])
 
 
 def put(path: Path, at: int, page: bytes) -> None:

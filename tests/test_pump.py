@@ -253,6 +253,18 @@ def test_an_answer_that_no_row_can_hold_is_passed_on_and_told(
     assert streamed.provenance.loss is None
 
 
+def test_the_request_has_its_share_of_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "ROW_BYTES", 5 * MIB)
+    tape = Memory()
+
+    async def scenario() -> None:
+        await read(recorder(Api(size=3), tape), asked(1 * MIB))
+        await read(recorder(Api(size=3), tape), asked(3 * MIB))
+
+    asyncio.run(scenario())
+    assert [len(each.request.body) for each in tape.added] == [1 * MIB]
+
+
 def test_large_answers_have_a_bound_together() -> None:
     tape = Memory()
     budget = Budget(12 * MIB)

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from replay_proxy.journal import OTHERS
+from replay_proxy.run import Run
 from tests.support.script import JSON, Answer, Gate, Received
 from tests.support.servers import clean_environment
 from tests.support.upstream import Upstream
@@ -23,6 +25,7 @@ url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
 with urllib.request.urlopen(urllib.request.Request(url, b"{{}}")) as answer:
     answer.read({size})
 """
+GET = 'urllib.request.urlopen(os.environ["OPENAI_BASE_URL"] + "/models").read()\n'
 
 
 @pytest.fixture
@@ -61,9 +64,10 @@ def run(tmp_path: Path, upstream: Upstream, code: str) -> tuple[int, str, dict[s
 def test_an_answer_that_is_dropped_when_the_proxy_stops_fails_the_run(
     tmp_path: Path, upstream: Upstream
 ) -> None:
-    code, said, told = run(tmp_path, upstream, ASK.format(size=len(EVENT)))
+    stored = "import os, urllib.request\n" + GET
+    code, said, told = run(tmp_path, upstream, stored + ASK.format(size=len(EVENT)))
     assert code == 1, said
-    assert (len(told["recorded"]), told["lost"]) == (1, 1)
+    assert (len(told["recorded"]), told["lost"]) == (2, 1)
     assert "1 answer that was not stored" in said
     assert "DRAIN_S" in said
     failures = ET.parse(tmp_path / "j.xml").iter("failure")  # noqa: S314 - our own
@@ -90,8 +94,13 @@ def test_what_is_recorded_and_stored_passes(tmp_path: Path, upstream: Upstream) 
     code, said, told = run(
         tmp_path,
         upstream,
-        "import os, urllib.request\n"
-        'urllib.request.urlopen(os.environ["OPENAI_BASE_URL"] + "/models").read()\n',
+        "import os, urllib.request\n" + GET,
     )
     assert code == 0, said
     assert (len(told["recorded"]), told["lost"]) == (1, 0)
+
+
+def test_what_was_recorded_into_many_cassettes_is_not_looked_for_in_one(tmp_path: Path) -> None:
+    it = Run(["x"], {"STORE": str(tmp_path)})
+    assert it._not_stored(OTHERS, ["1"]) == 0
+    assert it._not_stored("default", ["1"]) == 1
