@@ -72,13 +72,15 @@ class Api:
             await asyncio.Event().wait()
 
 
-def recorder(api: Api, tape: Tape, *, budget: Budget | None = None) -> Recorder:
+def recorder(
+    api: Api, tape: Tape, *, budget: Budget | None = None, drain_s: float = 0.01
+) -> Recorder:
     return Recorder(
         api,
         tape,
         clock=MonotonicClock(),
         process_number=1,
-        drain_s=0.01,
+        drain_s=drain_s,
         keep_transient=False,
         budget=budget,
     )
@@ -212,22 +214,65 @@ def test_a_client_that_does_not_read_makes_the_upstream_wait() -> None:
 
 
 def test_a_client_that_leaves_does_not_stop_the_recording_of_what_it_did_not_read() -> None:
-    tape = Memory()
+    tape, api = Memory(), Api(size=40)
 
     async def scenario() -> None:
-        it = Recorder(
-            Api(size=40),
-            tape,
-            clock=MonotonicClock(),
-            process_number=1,
-            drain_s=30.0,
-            keep_transient=False,
-        )
-        await read(it, asked(), chunks=1)
-        await it.aclose()
+        it = recorder(api, tape, drain_s=30.0)
+        response = await it.handle(asked())
+        assert not isinstance(response.body, bytes)
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        assert api.sent < 40, "the pump waits for the client"
+        await response.body.aclose()
+        await it.aclose(5.0)
 
     asyncio.run(scenario())
     assert [len(each.body) for each in tape.added] == [40 * MIB + 10 + 30 * 2 + 40]
+
+
+@pytest.mark.parametrize("moment", ["before the head", "with the head"])
+def test_a_client_that_leaves_before_it_has_a_body_does_not_stop_the_recording(moment: str) -> None:
+    """Nobody has the body then, whose closing would say that the client has left."""
+    tape = Memory()
+    asking: list[asyncio.Task[Response]] = []
+
+    class Leaving(Api):
+        async def handle(self, request: Request) -> Response:
+            if moment == "before the head":
+                asking[0].cancel()
+                await asyncio.sleep(0)
+            return await super().handle(request)
+
+        async def body(self) -> AsyncGenerator[bytes]:
+            if moment == "with the head":
+                asking[0].cancel()
+            async for chunk in super().body():
+                yield chunk
+
+    async def scenario() -> None:
+        it = recorder(Leaving(size=40), tape, drain_s=30.0)
+        asking.append(asyncio.ensure_future(it.handle(asked())))
+        with pytest.raises(asyncio.CancelledError):
+            await asking[0]
+        await it.aclose(5.0)
+
+    asyncio.run(scenario())
+    assert len(tape.added) == 1
+
+
+def test_a_fault_of_the_proxy_itself_ends_the_answer_and_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Memory):
+        async def add(self, interaction: Interaction) -> int:
+            raise RuntimeError("a mistake of ours")
+
+    async def scenario() -> None:
+        await asyncio.wait_for(read(recorder(Api(), Broken()), asked()), 10.0)
+
+    with pytest.raises(ReplayProxyError, match="its log says why"):
+        asyncio.run(scenario())
+    assert "a mistake of ours" in caplog.text
 
 
 def test_an_answer_that_no_row_can_hold_is_passed_on_and_told(
@@ -279,6 +324,24 @@ def test_large_answers_have_a_bound_together() -> None:
     asyncio.run(scenario())
     assert len(tape.added) == 2, "what was given up or stored is given back"
     assert budget.free == 12 * MIB
+
+
+def test_chunks_count_besides_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes memory of its own, and a number in the row."""
+    monkeypatch.setattr(pump, "STEP_BYTES", 100)
+    tape = Memory()
+
+    class Dripping(Api):
+        async def body(self) -> AsyncGenerator[bytes]:
+            for _ in range(self.size):
+                yield b"\n"
+
+    async def scenario() -> None:
+        await read(recorder(Dripping(size=10), tape, budget=Budget(2_000)), asked())
+        await read(recorder(Dripping(size=100), tape, budget=Budget(2_000)), asked())
+
+    asyncio.run(scenario())
+    assert [len(each.body) for each in tape.added] == [10]
 
 
 def test_what_is_not_to_be_kept_is_not_kept_in_memory() -> None:
