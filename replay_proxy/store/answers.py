@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,17 +18,15 @@ from replay_proxy.store import statements
 from replay_proxy.store.files import ERRORS, damaged, open_to_read, trouble
 from replay_proxy.store.keys import Entry, Keys
 from replay_proxy.store.news import TOP, News, Version
+from replay_proxy.store.order import Place as Place
+from replay_proxy.store.order import check_order, page_of, rising, start_at
 from replay_proxy.store.patience import Patience, insist_aside
 from replay_proxy.store.readers import Readers
 from replay_proxy.store.rows import Row, to_recorded
+from replay_proxy.store.steps import Steps
 
 #: So many requests are read at a time.
 _BATCH = 64
-#: So many entries of an index are looked at before others have their turn.
-_PAGE = 1_000
-
-#: A place in an index: a key, a take and an id.
-Place = tuple[str, int, int]
 
 
 class Answers(Protocol):
@@ -90,7 +89,9 @@ class ByFingerprint:
 
     def current(self, after: Place | None) -> tuple[Sequence[int], Place | None]:
         """Some of the ids that a key leads to, from a place on, and the place to go on from."""
-        return _page(self._readers.read(self._path, statements.CURRENT, _from(after)))
+        rows = self._readers.read(self._path, statements.CURRENT, start_at(after))
+        check_order(self._path, after, rows)
+        return page_of(rows)
 
     def added(self, interaction: Interaction, take_id: int) -> None:
         """The index knows by itself."""
@@ -178,7 +179,7 @@ class ByRule:
 
     def current(self, after: Place | None) -> tuple[Sequence[int], Place | None]:
         """Some of the ids that a key leads to, from a place on, and the place to go on from."""
-        return _page(self._keys.page(self._path, **_from(after)))
+        return page_of(self._keys.page(self._path, **start_at(after)))
 
     def added(self, interaction: Interaction, take_id: int) -> None:
         """Know of it at once, without another look."""
@@ -221,9 +222,11 @@ class ByRule:
         try:
             with closing(open_to_read(self._path, busy_ms=0)) as connection:
                 connection.row_factory = sqlite3.Row
+                steps = Steps(connection, self._path)
                 for named in [{}] if ids is None else [{"id": each} for each in ids]:
-                    rows = connection.execute(sql, named)
-                    while (some := rows.fetchmany(_BATCH)) and not self._keys.closed:
+                    steps.begin()
+                    rows = rising(self._path, connection.execute(sql, named))
+                    while (some := list(islice(rows, _BATCH))) and not self._keys.closed:
                         self._put([dict(row) for row in some])
         except ERRORS as error:
             raise trouble(self._path, error) from error
@@ -237,13 +240,3 @@ class ByRule:
         except ValueError as error:
             raise damaged(self._path, f"interaction {row['id']}: {error}") from error
         return self._rule.key(request), row["take_id"], row["id"]
-
-
-def _from(after: Place | None) -> dict[str, Any]:
-    key, take, number = after or ("", 0, 0)
-    return {"key": key, "take": take, "id": number, "limit": _PAGE}
-
-
-def _page(rows: Sequence[Any]) -> tuple[list[int], Place | None]:
-    ids = [row[2] for row in rows if row[3]]
-    return ids, tuple(rows[-1])[:3] if len(rows) == _PAGE else None

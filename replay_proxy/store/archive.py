@@ -14,11 +14,14 @@ from replay_proxy.errors import CassetteMissing
 from replay_proxy.store import statements
 from replay_proxy.store.files import ERRORS, damaged, open_to_read, trouble
 from replay_proxy.store.listing import to_answers, to_stamp, to_take
+from replay_proxy.store.order import rising
 from replay_proxy.store.rows import Row, replayable, to_recorded
 from replay_proxy.store.steps import Steps
 from replay_proxy.target import flaw
 
 T = TypeVar("T")
+
+_TOO_MANY = "it gives more rows than it has room for"
 
 
 class Archive:
@@ -81,7 +84,7 @@ class Archive:
     def page(self, limit: int, offset: int) -> Iterator[tuple[int, Interaction]]:
         """As ``interactions``, so many after the first ``offset``."""
         rows = self.query(statements.PAGE_OF_INTERACTIONS, {"limit": limit, "offset": offset})
-        return ((row["take_id"], self._whole(dict(row))) for row in rows)
+        return ((row["take_id"], self._whole(dict(row))) for row in rising(self.path, rows))
 
     def interaction(self, number: int) -> Interaction:
         """The interaction of this id, which some list of this file has."""
@@ -113,22 +116,14 @@ class Archive:
             self._steps.begin()
             for number, row in enumerate(self._connection.execute(sql, parameters or {})):
                 if number % 1_000 == 999 and number > self._steps.most_rows():
-                    raise damaged(self.path, "it gives more rows than it has room for")
+                    raise damaged(self.path, _TOO_MANY)
                 yield row
         except ERRORS as error:
             raise trouble(self.path, error) from error
 
     def _by_id(self, sql: str) -> Iterator[sqlite3.Row]:
-        """The rows of a statement that orders them by id.
-
-        Pages that lead to one page many times over would give its rows without end.
-        """
-        before = -1
-        for row in self.query(sql):
-            if isinstance(row["id"], int) and row["id"] <= before:
-                raise damaged(self.path, f"interaction {row['id']} is there more than once")
-            before = row["id"]
-            yield row
+        """The rows of a statement that orders them by id."""
+        return rising(self.path, self.query(sql))
 
     def tuples(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows that a statement reads, all at once and without names: faster if it is many."""
@@ -136,9 +131,13 @@ class Archive:
             cursor = self._connection.cursor()
             cursor.row_factory = None
             self._steps.begin()
-            return cursor.execute(sql).fetchall()
+            most = self._steps.most_rows()
+            rows = cursor.execute(sql).fetchmany(most + 1)
         except ERRORS as error:
             raise trouble(self.path, error) from error
+        if len(rows) > most:
+            raise damaged(self.path, _TOO_MANY)
+        return rows
 
     def _whole(self, row: Row) -> Interaction:
         return self._sound(replayable, row)

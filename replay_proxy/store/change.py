@@ -25,6 +25,7 @@ from replay_proxy.store.files import (
 )
 from replay_proxy.store.placing import id_of
 from replay_proxy.store.rows import to_deleted, to_row
+from replay_proxy.store.steps import Steps
 from replay_proxy.store.takes import join_take
 from replay_proxy.store.troubles import not_written
 from replay_proxy.wire import Request
@@ -39,9 +40,11 @@ class Change:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
         self._connection = connection
+        self._steps = Steps(connection, path)
 
     def add_take(self, take: Take) -> None:
         """Put a take, unless it is there. Raises ``StoreError`` if its id is another run's."""
+        self._steps.begin()
         named = {"id": take.id, "run": take.run, "started_us": take.started_us}
         self._connection.execute(statements.INSERT_TAKE, named)
         found = self._connection.execute(statements.FIND_TAKE, named).fetchone()
@@ -60,6 +63,7 @@ class Change:
 
         If its id is that of another exchange, it gets the next one of the same microsecond.
         """
+        self._steps.begin()
         number = id_of(self._connection, take_id, interaction)
         self.delete(number)
         row = to_row(replace(interaction, id=number), take_id)
@@ -68,11 +72,13 @@ class Change:
 
     def holds(self, number: int, take_id: int, checksum: int) -> bool:
         """Whether an interaction is there already, in this take and with all that it says."""
+        self._steps.begin()
         row = self._connection.execute(statements.READ_CHECKSUM, {"id": number}).fetchone()
         return row is not None and tuple(row) == (take_id, checksum)
 
     def delete(self, number: int) -> None:
         """Take an interaction out, if it is there."""
+        self._steps.begin()
         for row in self._connection.execute(statements.READ_REQUEST, {"id": number}).fetchall():
             named = dict(zip(statements.REQUEST_COLUMNS, row, strict=True))
             try:
@@ -81,6 +87,25 @@ class Change:
                 raise damaged(self._path, f"interaction {number}: {error}") from error
             self._delete_features(number, request)
             self._connection.execute(statements.DELETE_INTERACTION, {"id": number})
+
+    def finish(self) -> bool:
+        """Delete takes that are left without an interaction; whether the file is to be packed.
+
+        Raises ``CassetteDamaged`` if its pages would be packed without end.
+        """
+        self._steps.begin()
+        self._connection.execute(statements.DELETE_EMPTY_TAKES)
+        free, pages = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("freelist_count", "page_count")
+        )
+        if free <= _FREE_SHARE * pages:
+            return False
+        self._steps.begin()
+        verdict = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise damaged(self._path, verdict)
+        return True
 
     def _delete_features(self, number: int, request: Request) -> None:
         """Take an interaction out of the index.
@@ -184,19 +209,17 @@ def _changing(path: Path) -> Iterator[Change]:
     connection = open_to_write(path)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        yield Change(path, connection)
-        connection.execute(statements.DELETE_EMPTY_TAKES)
+        change = Change(path, connection)
+        yield change
+        is_to_pack = change.finish()
         if not connection.is_current():
             raise StoreError(
                 f"Cassette {path} was replaced or moved meanwhile. Nothing of this change is kept: "
                 "do the same again."
             )
         connection.execute("COMMIT")
-        free, pages = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("freelist_count", "page_count")
-        )
-        if free > _FREE_SHARE * pages:
+        if is_to_pack:
+            connection.set_progress_handler(None, 0)
             # The change is made: without room to pack it, or with others at it, it stays large.
             with suppress(sqlite3.OperationalError):
                 connection.execute("VACUUM")

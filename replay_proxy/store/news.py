@@ -7,13 +7,15 @@ what is new; a count then tells whether that was all, and if not, everything is 
 
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from replay_proxy.store import statements
-from replay_proxy.store.files import ERRORS, open_to_read, trouble
+from replay_proxy.store.files import ERRORS, damaged, open_to_read, trouble
 from replay_proxy.store.keys import Keys
 from replay_proxy.store.readers import LargeRow, Readers
+from replay_proxy.store.steps import Steps
 
 #: So many ids are looked at together; those of a page that are all known end the quick look.
 PAGE = 32
@@ -30,6 +32,8 @@ class News:
         self._path = path
         self._readers = readers
         self._keys = keys
+        #: Which opening of the file has been counted row by row.
+        self._counted: int | None = None
 
     def version(self) -> Version:
         """Differs once anybody has committed."""
@@ -42,6 +46,8 @@ class News:
         """
         named = {"below": below, "limit": PAGE}
         ids = [row[0] for row in self._readers.read(self._path, statements.NEWEST_IDS, named)]
+        if any(later <= earlier for later, earlier in pairwise([below, *ids])):
+            raise damaged(self._path, "its interactions are not in the order of their ids")
         unknown = self._keys.unknown(self._path, ids)
         rows: list[dict[str, Any]] = []
         large: list[int] = []
@@ -56,7 +62,11 @@ class News:
 
     def is_all(self) -> bool:
         """Whether as many are known as there are."""
-        rows = self._readers.read(self._path, statements.COUNT_IDS)
+        number = self._readers.number(self._path)
+        is_counted = number is not None and number == self._counted
+        sql = statements.COUNT_IDS_AGAIN if is_counted else statements.COUNT_IDS
+        rows = self._readers.read(self._path, sql)
+        self._counted = number
         return (rows[0][0] if rows else 0) == self._keys.size(self._path)
 
     def compared(self) -> Sequence[int]:
@@ -69,6 +79,7 @@ class News:
         else:
             try:
                 with closing(open_to_read(self._path, busy_ms=0)) as connection:
+                    Steps(connection, self._path)
                     there = {row[0] for row in connection.execute(statements.ALL_IDS)}
             except ERRORS as error:
                 raise trouble(self._path, error) from error

@@ -150,24 +150,32 @@ class _Missing:
     def __iter__(self) -> Iterator[tuple[int, int]]:
         seen = set[int]()
         try:
-            for number, take_id, checksum in self._old.execute(_IDS):
-                seen.add(number)
-                if not self._held.has(number, checksum):
-                    yield number, take_id
-        except ERRORS:
+            yield from self._until(seen, _IDS)
+        except (*ERRORS, _Again):
             self.lost += 1
-            with suppress(*ERRORS):
-                for number, take_id, checksum in self._old.execute(f"{_IDS} DESC"):
-                    if number in seen:
-                        return
-                    if not self._held.has(number, checksum):
-                        yield number, take_id
+            with suppress(*ERRORS, _Again):
+                yield from self._until(seen, f"{_IDS} DESC")
+
+    def _until(self, seen: set[int], sql: str) -> Iterator[tuple[int, int]]:
+        """Up to a page that has been read before: pages may lead back to it for ever."""
+        for number, take_id, checksum in self._old.execute(sql):
+            if number in seen:
+                raise _Again
+            seen.add(number)
+            if not self._held.has(number, checksum):
+                yield number, take_id
+
+
+class _Again(Exception):
+    """An interaction that has been read before."""
 
 
 def _takes(old: sqlite3.Connection) -> dict[int, dict[str, Any]]:
     takes = {}
     with suppress(*ERRORS):
         for number, run, started_us in old.execute(statements.ALL_TAKES):
+            if number in takes:
+                break
             takes[number] = {"id": number, "run": run, "started_us": started_us}
     return takes
 

@@ -67,7 +67,10 @@ ALL_CHECKSUMS = "SELECT id, take_id, checksum FROM interaction ORDER BY id"
 NEWEST_IDS = "SELECT id FROM interaction WHERE id < :below ORDER BY id DESC LIMIT :limit"
 #: From the index alone.
 ALL_IDS = "SELECT id FROM interaction INDEXED BY interaction_by_fingerprint"
-COUNT_IDS = "SELECT count(*) FROM interaction"
+#: Row by row, so that ``Steps`` can interrupt it.
+COUNT_IDS = "SELECT count(*) FROM interaction INDEXED BY interaction_by_fingerprint WHERE +id > 0"
+#: Forty times as fast, and in one step, which has no end where pages lead back to themselves.
+COUNT_IDS_AGAIN = "SELECT count(*) FROM interaction"
 COUNT_INTERACTIONS = "SELECT count(*), count(DISTINCT fingerprint) FROM interaction"
 
 #: The answers to a fingerprint in its newest take.

@@ -19,7 +19,10 @@ _ROW_BYTES = 20
 
 
 class Steps:
-    """Interrupts a statement of a connection that takes more steps than the file has bytes."""
+    """Interrupts a statement of a connection that takes more steps than the file has bytes.
+
+    ``begin`` comes before each statement; a connection for one statement does without.
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._path = path.resolve()
