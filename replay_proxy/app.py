@@ -61,7 +61,9 @@ class ReplayProxy(FastAPI):
 
     def __init__(self, settings: Settings) -> None:
         self.assembly = Assembly(settings)
-        self.data_plane = DataPlane(self.assembly.transport, self.assembly.arrivals)
+        self.data_plane = DataPlane(
+            self.assembly.transport, self.assembly.arrivals, self.assembly.recognise
+        )
         own_pages = settings.mode is Mode.DUMMY and not settings.origins
         self._browsers = Browsers(Hosts(settings.hosts), settings.origins, own_pages=own_pages)
         self._begun = False

@@ -6,10 +6,11 @@ between a client and its chunks. Which paths lead here is the app's affair.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from urllib.parse import quote, unquote
 
+from replay_proxy.apart import APART_BYTES
 from replay_proxy.connection import (
     Receive,
     Scope,
@@ -45,12 +46,16 @@ class DataPlane:
 
     ``transport_of`` gives the transport of a cassette, or of the default one for None. A request
     names its cassette by its path, ``/cassettes/{name}/v1/…``, or in ``x-replay-cassette``.
-    ``arrivals`` stamps requests.
+    ``arrivals`` stamps requests, ``recognise`` computes what a large one is known by.
     """
 
     def __init__(
-        self, transport_of: Callable[[str | None], Transport], arrivals: Arrivals | None = None
+        self,
+        transport_of: Callable[[str | None], Transport],
+        arrivals: Arrivals | None = None,
+        recognise: Callable[[Request], Awaitable[None]] | None = None,
     ) -> None:
+        self._recognise = recognise
         self._transport_of = transport_of
         self._arrivals = arrivals or Arrivals()
         logger.addFilter(_redacted_record)  # Once: it is the same each time.
@@ -97,6 +102,8 @@ class DataPlane:
 
     async def _answer(self, cassette: str | None, request: Request) -> Response:
         try:
+            if len(request.body) >= APART_BYTES and self._recognise is not None:
+                await self._recognise(request)
             return await self._transport_of(_named(cassette, request)).handle(request)
         except ConnectionDropped:
             raise

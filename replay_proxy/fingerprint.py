@@ -30,6 +30,8 @@ _BOUNDARY = re.compile(rb'boundary=(?:"([^"]+)"|([^\s;,]+))', re.IGNORECASE)
 _FORMERLY_LEFT_OUT = re.compile(
     r"((?:^|&)(?:api[-_]?key|key|access[-_]token|token|sig|signature)=)[^&]*", re.IGNORECASE
 )
+#: Under this the former fingerprint of a request is known, if it was computed; empty for none.
+FORMER = "former"
 _PART_NAME = re.compile(rb'(?:^|[;\s])name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))', re.IGNORECASE)
 
 
@@ -52,6 +54,8 @@ def former_fingerprint(request: Request) -> str | None:
     They knew fewer credentials in queries, took every ``token`` for one, and sorted the parts of a
     multipart body that have one name by their contents.
     """
+    if (known := request.fingerprints.get(FORMER)) is not None:
+        return known or None
     query = _FORMERLY_LEFT_OUT.sub(r"\1", request.query)
     content_type = header(request.headers, b"content-type") or b""
     is_multipart = b"multipart" in content_type.lower()

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from replay_proxy.errors import ConfigurationError
-from replay_proxy.fingerprint import fingerprint
+from replay_proxy.fingerprint import FORMER, fingerprint, former_fingerprint
 from replay_proxy.redaction import STORED_REQUEST_HEADERS
 from replay_proxy.wire import Request
 
@@ -41,6 +41,10 @@ class Rule:
         self.name = "; ".join(parts) or "exact"
 
     @property
+    def _left_out(self) -> Callable[[Any], Any] | None:
+        return self.without if self._ignore else None
+
+    @property
     def exact(self) -> bool:
         """Whether the key is the fingerprint itself."""
         return not self._ignore and not self.headers
@@ -49,11 +53,24 @@ class Rule:
         """Equal for requests that count as the same."""
         if self.exact:
             return fingerprint(request)
-        key = fingerprint(request, self.without if self._ignore else None)
+        key = fingerprint(request, self._left_out)
         if not self.headers:
             return key
         taken = [(name, value) for name, value in request.headers if name in self.headers]
         return f"{key}+{sha256(repr(sorted(taken)).encode()).hexdigest()}"
+
+    def fingerprints(self, request: Request) -> tuple[str, str, str]:
+        """All that is computed of a request's body: to be noted in another process' request."""
+        own = fingerprint(request)
+        former = former_fingerprint(request) if self.exact else None
+        return own, fingerprint(request, self._left_out), former or ""
+
+    def note(self, request: Request, fingerprints: tuple[str, str, str]) -> None:
+        """Let nobody compute again what is known of a request."""
+        request.fingerprints.update(zip((None, self._left_out, FORMER), fingerprints, strict=True))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Rule, (self.ignored, [name.decode() for name in self.headers])
 
     def and_ignoring(self, paths: Sequence[str]) -> "Rule":
         """The same with further paths that do not count."""

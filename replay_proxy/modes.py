@@ -14,6 +14,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakSet
 
+from replay_proxy.apart import Apart
 from replay_proxy.aside import Aside
 from replay_proxy.bounded import Bounded
 from replay_proxy.budget import Budget
@@ -29,7 +30,7 @@ from replay_proxy.recorder import ANSWERS_BYTES, Recorder
 from replay_proxy.settings import Mode, OnMiss, Settings, cassette_name
 from replay_proxy.store import Store
 from replay_proxy.timeline import Arrivals, Clock, MonotonicClock, Pacing, own_offset_us
-from replay_proxy.wire import Transport
+from replay_proxy.wire import Request, Transport
 
 if TYPE_CHECKING:
     from replay_proxy.upstream import Upstream
@@ -82,8 +83,8 @@ class Assembly:
         #: The cassette of requests that name none.
         self.default = settings.cassette
         self.journal = Journal()
-        #: For what takes long: explaining a large miss.
-        self.aside = Aside()
+        #: For what takes long: explaining a large miss, reading a large request.
+        self.aside, self._apart = Aside(), Apart()
         self._default = self._journaled(self.default)
 
     def transport(self, cassette: str | None) -> Transport:
@@ -105,6 +106,10 @@ class Assembly:
             return Journaled(Unopened(error), self.journal, name)
         self._transports.put(name, made)
         return made.transport
+
+    async def recognise(self, request: Request) -> None:
+        """Compute what a large request is known by, while others have their turns."""
+        self.rule.note(request, await self._apart.run(self.rule.fingerprints, request))
 
     def cassette(self, name: str) -> Cassette | None:
         """A cassette, or None in a mode that has none. Raises ``StoreError``."""
@@ -191,6 +196,8 @@ class Assembly:
     async def aclose(self, *, drain_s: float | None = None) -> None:
         """Finish what is recorded within ``drain_s``; leave each cassette as one plain file."""
         self.aside.close()
+        self._apart.close()
+        self._limits.close()
         await asyncio.gather(*(recorder.aclose(drain_s) for recorder in self._recorders))
         if self._upstream is not None:
             await self._upstream.aclose()

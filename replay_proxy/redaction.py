@@ -187,9 +187,14 @@ def json_printable(document: str) -> str:
 
 
 def stored_request(request: Request) -> Request:
-    """The request with the headers and the query that may be written to a cassette."""
-    return replace(
+    """The request with the headers and the query that may be written to a cassette.
+
+    It has the same fingerprints.
+    """
+    stored = replace(
         request,
         query=without_credentials(request.query),
         headers=tuple(pair for pair in request.headers if pair[0] in STORED_REQUEST_HEADERS),
     )
+    stored.fingerprints.update(request.fingerprints)
+    return stored

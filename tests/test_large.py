@@ -1,26 +1,33 @@
 """Large recordings and requests: none of them holds the event loop, nor all the memory."""
 
 import asyncio
+import json
+import os
 import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from replay_proxy import room
+from replay_proxy import apart, data_plane, fingerprint, room
+from replay_proxy.app import ReplayProxy
 from replay_proxy.cassette import Interaction
+from replay_proxy.faults import limits
 from replay_proxy.matching import Rule
 from replay_proxy.modes import Assembly
 from replay_proxy.room import Room, TooManyLargeAnswers
-from replay_proxy.settings import Settings
+from replay_proxy.settings import Mode, OnMiss, Settings
 from replay_proxy.store import Store, large, rows
-from replay_proxy.wire import Headers, Response
+from replay_proxy.wire import Headers, Request, Response
+from tests.support.script import Answer
 from tests.support.tape import EVENTS, JSON, make, recorded
+from tests.support.upstream import Upstream
 
 MIB = 1 << 20
 SIZE = 3 * MIB
@@ -201,3 +208,155 @@ def test_who_leaves_while_it_waits_takes_no_memory_of_large_recordings(tmp_path:
         assert it._budget.free == 10 * MIB
 
     asyncio.run(scenario())
+
+
+NUMBERS = b'{"model": "m", "input": [%s]}' % b",".join([b"%d" % n for n in range(250_000)])
+MESSAGES = json.dumps({"messages": [{"role": "user", "content": "é"}] * 40_000}).encode()
+PARTS = b"--b\r\nContent-Disposition: form-data; name=f\r\n\r\n%s\r\n--b--\r\n" % bytes(1_500_000)
+FORM: Headers = ((b"content-type", b"multipart/form-data; boundary=b"),)
+LONG = json.dumps({"messages": [{"role": "user", "content": "word " * 250_000}]}).encode()
+#: Who looks through requests: a name, and what it is a name of.
+READERS: tuple[tuple[str, Any], ...] = (
+    ("canonical_body", fingerprint),
+    ("parsed", limits),
+)
+
+
+@pytest.fixture
+def read_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Who has looked through a large body on the main thread."""
+    monkeypatch.setattr(apart, "APART_BYTES", MIB)
+    monkeypatch.setattr(data_plane, "APART_BYTES", MIB)
+    found: list[str] = []
+
+    def watch(name: str, where: Any) -> None:
+        real = getattr(where, name)
+
+        def watched(asked: Any, *more: Any) -> Any:
+            body = getattr(asked, "body", asked)
+            if len(body) > MIB and threading.current_thread() is threading.main_thread():
+                found.append(name)
+            return real(asked, *more)
+
+        monkeypatch.setattr(where, name, watched)
+
+    for name, where in READERS:
+        watch(name, where)
+    return found
+
+
+async def ask(app: ReplayProxy, request: Request) -> tuple[int, dict[bytes, bytes], int]:
+    """The status and the headers of the app's answer, and the turns of the loop until it came."""
+    left = asyncio.Event()
+    messages: list[Any] = [{"type": "http.request", "body": request.body}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop()
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": request.method,
+        "path": request.path,
+        "raw_path": request.path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1"), *request.headers],
+        "client": ("127.0.0.1", 1),
+    }
+    task = asyncio.ensure_future(app(scope, receive, send))
+    turns = await turns_until(task)
+    await task
+    return sent[0]["status"], dict(sent[0]["headers"]), turns
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "ignore"),
+    [
+        ("/v1/embeddings", NUMBERS, JSON, "$.user"),
+        ("/v1/chat/completions", MESSAGES, JSON, ""),
+        ("/v1/files", PARTS, FORM, ""),
+        ("/v1/files", PARTS, FORM, "$.user"),
+    ],
+    ids=["numbers", "messages", "a form", "a form, MATCH_IGNORE"],
+)
+def test_what_a_large_request_is_known_by_is_computed_beside_the_event_loop(
+    tmp_path: Path,
+    read_on_the_loop: list[str],
+    path: str,
+    body: bytes,
+    headers: Headers,
+    ignore: str,
+) -> None:
+    """When it misses, is recorded and hits."""
+    request = Request("POST", path, "", headers, body)
+    known = fingerprint.fingerprint(replace(request))
+    assert read_on_the_loop, "the test sees who reads"
+    read_on_the_loop.clear()
+
+    async def scenario(upstream: Upstream) -> list[tuple[int, dict[bytes, bytes], int]]:
+        settings = Settings(
+            store=tmp_path,
+            mode=Mode.REPLAY,
+            on_miss=OnMiss.RECORD,
+            match_ignore=ignore,
+            upstream_base_url=upstream.base_url,
+        )
+        app = ReplayProxy(settings)
+        answers = [await ask(app, request), await ask(app, request)]
+        await app.assembly.aclose()
+        return answers
+
+    with Upstream(lambda _: Answer(steps=[b"{}"])) as upstream:
+        answers = asyncio.run(scenario(upstream))
+    assert [told[b"x-replay-source"] for _, told, _ in answers] == [b"upstream", b"cassette"]
+    assert {told[b"x-replay-fingerprint"].decode() for _, told, _ in answers} == {known}
+    assert not read_on_the_loop
+    assert min(turns for *_, turns in answers) > 3
+
+
+def test_what_a_large_request_costs_is_estimated_beside_the_event_loop(
+    read_on_the_loop: list[str],
+) -> None:
+    app = ReplayProxy(Settings(mode=Mode.DUMMY, tpm=1_000))
+    request = Request("POST", "/v1/chat/completions", "", JSON, LONG)
+    refused, told, _ = asyncio.run(ask(app, request))
+    assert (refused, told[b"x-replay-fault"]) == (429, b"request_too_large")
+    assert not read_on_the_loop
+
+
+def test_a_large_request_is_known_without_another_process_where_there_is_none(
+    read_on_the_loop: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that may not start one, or where it ends before its answer."""
+    request = Request("POST", "/v1/embeddings", "", JSON, NUMBERS)
+    known = fingerprint.fingerprint(replace(request))
+    for broken in ("/nowhere", "false"):
+        monkeypatch.setattr("sys.executable", broken)
+        assert asyncio.run(apart.Apart().run(fingerprint.fingerprint, request)) == known
+
+
+def test_a_large_request_leaves_no_process_and_is_read_in_another_one() -> None:
+    request = Request("POST", "/v1/embeddings", "", JSON, b" [" + b"1," * apart.APART_BYTES + b"1]")
+
+    async def scenario() -> int:
+        it = apart.Apart()
+        pid = await it.run(pid_of, request)
+        it.close()
+        return pid
+
+    pid = asyncio.run(scenario())
+    assert pid != os.getpid()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def pid_of(request: Request) -> int:
+    """The process that has a request."""
+    return os.getpid() if request.body.endswith(b"1]") else 0

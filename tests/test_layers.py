@@ -41,7 +41,7 @@ LAYERS = {
         "answer",
         "conduct",
     ),
-    "1 rules on rules": ("room", "matching", "leaves", "transcript"),
+    "1 rules on rules": ("apart", "room", "matching", "leaves", "transcript"),
     "1 rules on those": ("likeness", "nearness", "drift"),
     "1 rules on likeness": ("comparison",),
     "2 tape": ("cassette",),

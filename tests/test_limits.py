@@ -93,16 +93,20 @@ def test_each_key_has_a_rate_of_its_own() -> None:
     account = Account(rpm=1)
     assert [account.ask(key).status for key in ("one", "two", "one", "two")] == [200, 200, 429, 429]
     azure = Request("POST", "/openai/x", "", ((b"api-key", b"one"),), b"", 1)
-    assert account.limits.admit(azure)[0] is None
-    assert account.limits.admit(azure)[0] is not None
+    assert asyncio.run(account.limits.admit(azure))[0] is None
+    assert asyncio.run(account.limits.admit(azure))[0] is not None
     account.limits.rewind()
     assert account.ask("one").status == 200
 
 
 def test_no_key_is_kept_and_not_more_than_so_many_hashes() -> None:
     account = Account(rpm=1)
-    for number in range(KEPT_KEYS + 10):
-        account.limits.admit(request(f"secret-{number}"))
+
+    async def scenario() -> None:
+        for number in range(KEPT_KEYS + 10):
+            await account.limits.admit(request(f"secret-{number}"))
+
+    asyncio.run(scenario())
     assert len(account.limits._accounts) == KEPT_KEYS
     assert b"secret" not in b"".join(account.limits._accounts._entries)
 

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from replay_proxy.answer import parsed
+from replay_proxy.apart import Apart
 from replay_proxy.bounded import Bounded
 from replay_proxy.faults.words import (
     RATES,
@@ -74,19 +75,25 @@ class Limits:
     def __init__(self, *, rpm: int | None, tpm: int | None, clock: Clock) -> None:
         self._limits = {"requests": rpm, "tokens": tpm}
         self._clock = clock
+        self._apart = Apart()
         self._accounts: Bounded[bytes, _Account] = Bounded(KEPT_KEYS)
 
     def __bool__(self) -> bool:
         return any(self._limits.values())
 
+    def close(self) -> None:
+        """Wait for no large request any more."""
+        self._apart.close()
+
     def rewind(self) -> None:
         """Let nobody have used anything."""
         self._accounts.clear()
 
-    def admit(self, request: Request) -> tuple[Response | None, Headers]:
+    async def admit(self, request: Request) -> tuple[Response | None, Headers]:
         """Use what the request costs: its refusal, if it is too much, and the rates' headers."""
+        cost = await self._apart.run(tokens, request) if self._limits["tokens"] else 0
+        costs = {"requests": 1, "tokens": cost}
         account = self._account(request)
-        costs = {"requests": 1, "tokens": tokens(request) if "tokens" in account.levels else 0}
         now_s = self._clock.now_s()
         for level in account.levels.values():
             level.fall(now_s)
@@ -132,7 +139,7 @@ class Limited:
 
     async def handle(self, request: Request) -> Response:
         """The answer with the rates' headers, or a 429."""
-        refused, rates = self._limits.admit(request)
+        refused, rates = await self._limits.admit(request)
         answer = refused or await self._transport.handle(request)
         assert answer.provenance is not None
         if refused is None and answer.provenance.fault and answer.status == 429:
