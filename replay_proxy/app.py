@@ -7,7 +7,6 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from fastapi import FastAPI
 from fastapi import Request as FastAPIRequest
@@ -108,7 +107,7 @@ class ReplayProxy(FastAPI):
                 request = Request(scope["method"], path, "", (), b"")
                 self.assembly.journal.refuse(self.assembly.default, request, refusal)
             answer = error_response(refusal)
-            await send_whole(replace(answer, headers=answer.headers + REFUSED), send)
+            await send_whole(answer._replace(headers=answer.headers + REFUSED), send)
             return
         if visit is not None:
             if visit.preflight is not None:

@@ -9,6 +9,7 @@ import io
 import re
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
 from types import SimpleNamespace
 
 import aiohttp
@@ -106,7 +107,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
             raise httpx.LocalProtocolError("its URL is of another origin", request=request)
         if hosts != [self._host]:
             raise httpx.LocalProtocolError("its host is another", request=request)
-        if not _REQUEST_LINE.fullmatch(f"{request.method} {_target(request)}"):
+        if not _is_one_request(request.method, _target(request)):
             raise httpx.LocalProtocolError("its request line is not one", request=request)
 
     async def _send_in_pieces(
@@ -191,6 +192,11 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
+
+
+@lru_cache(maxsize=64)  # Most requests are for one of a few targets.
+def _is_one_request(method: str, target: str) -> bool:
+    return _REQUEST_LINE.fullmatch(f"{method} {target}") is not None
 
 
 def _target(request: httpx.Request) -> str:

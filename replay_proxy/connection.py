@@ -22,16 +22,16 @@ _FULL_BYTES = 65_536
 _ALONE_BYTES = 1 << 20
 
 
-class _Outlet:
+class Outlet:
     """Stands in for a request's transport, and joins what is written in one turn of the loop.
 
     A write to a socket takes longer than everything else that a chunk needs. What is joined is
     bytes on their way: chunks keep their borders, and none waits for what is not there yet.
     """
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: Any, *, every_turn: bool) -> None:
         self._transport = transport
-        self._loop = asyncio.get_running_loop()
+        self._every_turn = every_turn
         self._held: list[bytes] = []
         self._size = 0
 
@@ -39,8 +39,8 @@ class _Outlet:
         """Write with this turn's other bytes, at its end."""
         if len(data) > _ALONE_BYTES:
             self.flush()
-        elif not self._held:
-            self._loop.call_soon(self.flush)
+        elif self._every_turn and not self._held:
+            asyncio.get_running_loop().call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)
         if self._size > _FULL_BYTES:
@@ -68,12 +68,18 @@ class _Outlet:
         return self._transport.get_extra_info(name)
 
 
-def join_writes(send: Send) -> None:
-    """Let what is sent in one turn of the event loop reach the socket in one system call."""
+def join_writes(send: Send, *, every_turn: bool = True) -> Outlet | None:
+    """Let what is sent in one turn of the event loop reach the socket in one system call.
+
+    Without ``every_turn`` that is up to the caller, by ``Outlet.flush``, and a close of the
+    connection. None with a server whose connections cannot be reached.
+    """
     cycle = getattr(send, "__self__", None)
     transport = getattr(cycle, "transport", None)
-    if transport is not None:
-        cycle.transport = _Outlet(transport)  # type: ignore[union-attr]
+    if transport is None:
+        return None
+    outlet = cycle.transport = Outlet(transport, every_turn=every_turn)  # type: ignore[union-attr]
+    return outlet
 
 
 def leave_out_server_headers(send: Send) -> None:

@@ -7,7 +7,6 @@ between a client and its chunks. Which paths lead here is the app's affair.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from urllib.parse import quote, unquote
 
 from replay_proxy.apart import APART_BYTES
@@ -23,6 +22,7 @@ from replay_proxy.connection import (
     reset_when_closed,
     unchunked,
 )
+from replay_proxy.departures import Departure, Departures
 from replay_proxy.errors import BodyTooLarge, ConnectionDropped, ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
 from replay_proxy.provenance import REFUSED, error_response
@@ -37,8 +37,6 @@ logger = logging.getLogger("replay_proxy")
 CASSETTES = "/cassettes/"
 #: What is sent at once of a body of known length; another one is a chunk, and so one piece.
 PIECE_BYTES = 1 << 18
-#: A request that takes longer is watched for a client that leaves; most are over by then.
-WATCH_AFTER_S = 0.05
 
 
 class DataPlane:
@@ -60,18 +58,19 @@ class DataPlane:
         self._arrivals = arrivals or Arrivals()
         logger.addFilter(_redacted_record)  # Once: it is the same each time.
         self._bodies = RequestBodies()
+        self._departures = Departures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; stop when its client leaves, or the server has waited long enough."""
         arrived_us = self._arrivals.next_us()
         elsewhere = names_server(send)
-        departure: _Departure | None = None
+        departure: Departure | None = None
         body: bytes | None = None
         try:
             body = await self._bodies.receive(scope["headers"], receive)
             if body is None:
                 return
-            departure = _Departure(receive)
+            departure = self._departures.expect(receive)
             cassette, path = split_cassette(raw_path(scope))
             request = Request(
                 method=scope["method"],
@@ -131,7 +130,7 @@ def _unread(error: ReplayProxyError, scope: Scope) -> Response:
     headers = answer.headers + REFUSED
     if any(name == b"expect" for name, _ in scope["headers"]):
         headers += ((b"connection", b"close"),)  # The client does not send the body now.
-    return replace(answer, headers=headers)
+    return answer._replace(headers=headers)
 
 
 def raw_path(scope: Scope) -> str:
@@ -166,8 +165,9 @@ async def send_whole(response: Response, send: Send) -> None:
 async def _send(response: Response, send: Send, *, http_version: str = "1.1") -> None:
     """Send the answer. One that breaks off is left incomplete: the server closes the connection."""
     connection = send
+    body = response.body
     leave_out_server_headers(send)
-    join_writes(send)
+    outlet = join_writes(send, every_turn=not isinstance(body, bytes))
     ends_by_closing = http_version == "1.0" and header(response.headers, b"content-length") is None
     if ends_by_closing:
         send = unchunked(send)
@@ -177,13 +177,14 @@ async def _send(response: Response, send: Send, *, http_version: str = "1.1") ->
         "status": response.status,
         "headers": response.headers + provenance.headers() if provenance else response.headers,
     }
-    body = response.body
     if isinstance(body, bytes):
         await send(start)
         if len(body) <= PIECE_BYTES or header(response.headers, b"content-length") is None:
             await send({"type": "http.response.body", "body": body})
         else:
             await _send_pieces(body, send)
+        if outlet is not None:
+            outlet.flush()
         return
     try:
         await send(start)
@@ -212,33 +213,3 @@ def _forgive() -> None:
     """Take back the cancellation of this task, which has done its work."""
     if (task := asyncio.current_task()) is not None:
         task.uncancel()
-
-
-class _Departure:
-    """Ends a request's task when its client leaves before the answer is complete.
-
-    Most requests are over before the watch begins, and pay only for a timer.
-    """
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._task = asyncio.current_task()
-        self._watch: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._begin)
-        self.happened = False
-
-    def _begin(self) -> None:
-        self._watch = asyncio.get_running_loop().create_task(self._wait())
-
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.happened = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def close(self) -> None:
-        """Stop watching."""
-        self._timer.cancel()
-        if self._watch is not None:
-            self._watch.cancel()

@@ -169,8 +169,11 @@ class _Collection:
             return
         self._left -= size
         if kind is dict:
-            for name, each in value.items():
-                self.add(f"{path}{step(name)}", each, depth + 1)
+            members = [(path + step(name), each) for name, each in value.items()]
         else:
-            for number, each in enumerate(value):
-                self.add(f"{path}[{number}]", each, depth + 1)
+            members = [(f"{path}[{number}]", each) for number, each in enumerate(value)]
+        for below, each in members:
+            if type(each) in _CONTAINERS:
+                self.add(below, each, depth + 1)
+            else:
+                self.found[below] = each

@@ -6,6 +6,7 @@ How alike two requests are, and where they differ, is judged by ``comparison``.
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import blake2b, sha256
 from heapq import nlargest
 from typing import Any
@@ -27,6 +28,8 @@ _END_CHARS = 80
 #: Where what is asked stands; a request without any of these gives words of all its texts, one
 #: with them not of its tools, which many have in common.
 _ASKED = ("$.messages", "$.input", "$.prompt", "$.instructions")
+#: Sums of hashes are kept to 64 bits.
+_SUM = (1 << 64) - 1
 _WORD = re.compile(r"\w+")
 #: An array of numbers gives the words of this many at either end.
 _ROW_END = 200
@@ -68,23 +71,32 @@ def features_to_look_up(request: Request) -> list[str]:
 
 def _features(found: dict[str, Any]) -> list[str]:
     sums = [0] * PARTS
-    texts: list[tuple[str, str]] = []
+    texts: list[str] = []
+    asked: list[str] = []
     for path, value in found.items():
+        key, part, is_body, is_asked = _place(path)
         is_text = isinstance(value, str)
         written = value.encode("utf-8", "surrogatepass") if is_text else _written(value)
-        key = path.encode("utf-8", "surrogatepass")
-        digest = blake2b(key + b"\0" + written, digest_size=8).digest()
-        part = blake2b(key, digest_size=2).digest()
-        sums[int.from_bytes(part, "big") % PARTS] += int.from_bytes(digest, "big")
-        if path.startswith("$"):
-            inside = (value,) if is_text else _texts_inside(value)
-            texts += [(path, text) for text in inside if len(text) > 3]
+        sums[part] += int.from_bytes(blake2b(key + written, digest_size=8).digest(), "big")
+        if is_body:
+            inside = [value] if is_text else _texts_inside(value)
+            long = [text for text in inside if len(text) > 3]
+            texts += long
+            if is_asked:
+                asked += long
     total = sum(sums)
-    words = [f"p{number}x{(total - each) % 2**64:x}" for number, each in enumerate(sums)]
-    asked = [text for path, text in texts if path.startswith(_ASKED)]
-    for text in _telling(asked or [text for _, text in texts]):
+    words = [f"p{number}x{total - each & _SUM:x}" for number, each in enumerate(sums)]
+    for text in _telling(asked or texts):
         words += _words(text)
     return list(dict.fromkeys(words))
+
+
+@lru_cache(maxsize=1024)  # Requests of one application have the same few paths.
+def _place(path: str) -> tuple[bytes, int, bool, bool]:
+    """What a leaf's hash begins with; its part; whether it is of the body, and of what is asked."""
+    key = path.encode("utf-8", "surrogatepass")
+    part = int.from_bytes(blake2b(key, digest_size=2).digest(), "big") % PARTS
+    return key + b"\0", part, path.startswith("$"), path.startswith(_ASKED)
 
 
 def _is_whole(value: Any) -> bool:

@@ -6,8 +6,9 @@ and written again. None of them can reach the network.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from functools import partial
+from typing import Any
 
 from replay_proxy.aside import Aside
 from replay_proxy.cassette import Cassette, Interaction
@@ -158,11 +159,12 @@ class WellFormed:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def handle(self, request: Request) -> Response:
+    def handle(self, request: Request) -> Coroutine[Any, Any, Response]:
         """The transport's answer. Raises ``InvalidTarget``."""
+        # No coroutine of its own: every request passes through.
         if cause := flaw(request.method, request.path, request.query):
             raise InvalidTarget(cause)
-        return await self._transport.handle(request)
+        return self._transport.handle(request)
 
 
 class Refuse:

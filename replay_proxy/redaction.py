@@ -7,7 +7,6 @@ credentials, and what looks like one.
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 from replay_proxy.answer_headers import stored_response_headers
@@ -191,10 +190,13 @@ def stored_request(request: Request) -> Request:
 
     It has the same fingerprints.
     """
-    stored = replace(
-        request,
-        query=without_credentials(request.query),
-        headers=tuple(pair for pair in request.headers if pair[0] in STORED_REQUEST_HEADERS),
+    stored = Request(
+        request.method,
+        request.path,
+        without_credentials(request.query),
+        tuple([pair for pair in request.headers if pair[0] in STORED_REQUEST_HEADERS]),
+        request.body,
+        request.arrived_us,
     )
     stored.fingerprints.update(request.fingerprints)
     return stored

@@ -25,11 +25,12 @@ from replay_proxy.errors import (
 from replay_proxy.settings.values import http_url
 from replay_proxy.target import flaw
 from replay_proxy.timeline import Clock
-from replay_proxy.wire import Headers, Request, Response, end_to_end
+from replay_proxy.wire import Request, Response, end_to_end
 
 #: Set anew for the upstream connection, or meant for the proxy alone.
 NOT_PASSED_ON = frozenset({b"host", b"content-length", b"accept-encoding", b"expect"})
-
+#: A server may refuse these without a length (RFC 9110, section 8.6).
+_METHODS_WITH_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 #: Headers in which APIs take a key besides ``authorization``: Azure's, Anthropic's, Google's.
 KEY_HEADERS = (b"api-key", b"x-api-key", b"x-goog-api-key")
@@ -62,6 +63,7 @@ class Upstream:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         url = httpx.URL(http_url(base_url))
+        self._host = url.netloc
         self._base_path = url.raw_path.decode("ascii").rstrip("/")
         self._origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         self._api_key = api_key.encode() if api_key else None
@@ -90,10 +92,11 @@ class Upstream:
             outgoing = httpx.Request(
                 request.method,
                 self._url(target),
-                headers=self._headers(request.headers, request.query),
-                content=request.body or None,
+                headers=self._headers(request),
+                stream=httpx.ByteStream(request.body),  # httpx takes long to word ``content``.
                 extensions={"on_sent": on_sent, "target": target},
             )
+            outgoing.read()
             answer = await self._transport.handle_async_request(outgoing)
         if not 200 <= answer.status_code < 600:
             await answer.aclose()
@@ -127,10 +130,10 @@ class Upstream:
             query = _KEY_FIELD.sub(rf"\1{quote(self._api_key, safe='')}", query)
         return f"{path}?{query}" if query else path
 
-    def _headers(self, headers: Headers, query: str) -> list[tuple[bytes, bytes]]:
+    def _headers(self, request: Request) -> list[tuple[bytes, bytes]]:
         passed = [
             (name, value)
-            for name, value in end_to_end(headers)
+            for name, value in end_to_end(request.headers)
             if name not in NOT_PASSED_ON and not name.startswith(b"x-replay-")
         ]
         if self._api_key:
@@ -138,10 +141,12 @@ class Upstream:
             passed = [pair for pair in passed if pair[0] not in (b"authorization", *KEY_HEADERS)]
             if own := next((name for name in KEY_HEADERS if name in sent), None):
                 passed.append((own, self._api_key))
-            elif b"authorization" in sent or not _KEY_FIELD.search(query):
+            elif b"authorization" in sent or not _KEY_FIELD.search(request.query):
                 passed.append((b"authorization", b"Bearer " + self._api_key))
         passed.append((b"accept-encoding", b"identity"))
-        return passed
+        if request.body or request.method in _METHODS_WITH_A_BODY:
+            passed.append((b"Content-Length", b"%d" % len(request.body)))
+        return [(b"Host", self._host), *passed]
 
     @contextmanager
     def in_our_words(self, *, begun: bool) -> Any:

@@ -125,8 +125,7 @@ class Provenance(NamedTuple):
         return told + self.waits if self.waits else told
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """One answer: a status, headers, and a body that is whole (``bytes``) or still coming.
 
     ``sent_s`` is when the request left for the upstream, on the process's monotonic clock.

@@ -74,6 +74,7 @@ BELONGS_TO = {
     "forms": "credentials",
     "control": "app",
     "data_plane": "app",
+    "departures": "app",
     "hosts": "app",
     "report": "app",
     "main": "cli",

@@ -8,9 +8,10 @@ To add an endpoint, write its file and add its line to ``ENDPOINTS``.
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -74,6 +75,20 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(_ROOT + re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", path))
 
 
+_PATTERNS = tuple((each.method, _pattern(each.path), each.answer) for each in ENDPOINTS)
+
+
+@lru_cache(maxsize=64)  # Most requests are for one of a few paths.
+def _route(method: str, path: str) -> tuple[Callable[[Call], Reply], Mapping[str, str]] | None:
+    """What answers a request, and the parts of its path that vary, percent-decoded."""
+    for known, pattern, answer in _PATTERNS:
+        if known == method and (match := pattern.fullmatch(path)):
+            return answer, {
+                name: unquote(part) for name, part in match.groupdict("").items() if part
+            }
+    return None
+
+
 class Dummy:
     """A ``Transport`` that answers without a network, a key or a recording."""
 
@@ -93,9 +108,6 @@ class Dummy:
         self._chances = Chances(self._content.seed)
         # One thread for all: what takes long waits for its like, and shares with everything else.
         self._slow = ThreadPoolExecutor(1, "dummy")
-        self._routes = tuple(
-            (endpoint.method, _pattern(endpoint.path), endpoint.answer) for endpoint in ENDPOINTS
-        )
 
     async def handle(self, request: Request) -> Response:
         """Answer the request.
@@ -108,25 +120,27 @@ class Dummy:
         instant = tempo.instant and tempo.fit is None
         if instant and (recent := self._recent.get(request)) is not None:
             return recent
-        for method, pattern, answer in self._routes:
-            if method == request.method and (match := pattern.fullmatch(request.path)):
-                parts = {name: unquote(part) for name, part in match.groupdict("").items() if part}
-                name = fingerprint(request)
-                content = self._content
-                if tempo.fit is not None:
-                    model = tempo.fit.of(model_of(request))
-                    tempo = tempo.fitted(model, len(request.body))
-                    content = replace(content, tokens=content.tokens or model.tokens)
-                call = Call(request, parts, content, name, quick())
-                try:
-                    reply = _paid(answer, call)
-                except BudgetSpent:
-                    reply = await self._beside_others(answer, replace(call, budget=Budget()))
+        if (route := _route(request.method, request.path)) is not None:
+            answer, parts = route
+            name = fingerprint(request)
+            content = self._content
+            if tempo.fit is not None:
+                model = tempo.fit.of(model_of(request))
+                tempo = tempo.fitted(model, len(request.body))
+                content = replace(content, tokens=content.tokens or model.tokens)
+            call = Call(request, parts, content, name, quick())
+            try:
+                reply = _paid(answer, call)
+            except BudgetSpent:
+                reply = await self._beside_others(answer, replace(call, budget=Budget()))
+            if instant and isinstance(reply, Whole):
+                body: bytes | Chunks = reply.body
+            else:
                 body = await self._body(reply, tempo, name, arrived_s)
-                response = _response(reply, body, name)
-                if instant:
-                    self._recent.put(request, response)
-                return response
+            response = _response(reply, body, name)
+            if instant:
+                self._recent.put(request, response)
+            return response
         has = ", ".join(f"{endpoint.method} /v1{endpoint.path}" for endpoint in ENDPOINTS)
         raise NotImplementedByDummy(
             f"The dummy has no answer for {request.method} {request.path}: it implements {has}. "

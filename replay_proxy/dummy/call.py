@@ -17,7 +17,7 @@ from replay_proxy.fingerprint import fingerprint
 from replay_proxy.wire import Request
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
     """A request, the parts of its path that vary (percent-decoded), and the settings.
 

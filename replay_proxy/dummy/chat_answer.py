@@ -8,9 +8,8 @@ JSON, and a constant tail.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -21,8 +20,7 @@ from replay_proxy.dummy.turn import ToolCall, Turn
 from replay_proxy.dummy.usage import usage
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One turn, ``n`` times over.
 
     ``created`` is in seconds since 1970. ``top_logprobs`` is None if no log probabilities are

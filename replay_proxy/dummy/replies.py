@@ -8,6 +8,7 @@ A stream is apart from its time: whoever sends it decides when each part is due.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from replay_proxy.wire import Headers
 
@@ -18,8 +19,7 @@ EVENTS: Headers = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(NamedTuple):
     """An answer that is sent as one. ``tokens`` is how many were made, as ``usage`` tells."""
 
     headers: Headers

@@ -64,8 +64,8 @@ class Tempo:
 
     def asked(self, headers: Headers) -> Self:
         """The tempo as a request's headers change it. Raises ``InvalidRequest``."""
-        ttft_ms = _asked(headers, "x-replay-ttft-ms")
-        itl_ms = _asked(headers, "x-replay-itl-ms")
+        ttft_ms = _asked(headers, b"x-replay-ttft-ms")
+        itl_ms = _asked(headers, b"x-replay-itl-ms")
         if ttft_ms is None and itl_ms is None:
             return self
         return replace(self, ttft_ms=ttft_ms or self.ttft_ms, itl_ms=itl_ms or self.itl_ms)
@@ -96,9 +96,10 @@ def _set(name: str, text: str) -> Distribution | None:
         raise ConfigurationError(f"{name}={text} is not valid: {error}.") from None
 
 
-def _asked(headers: Headers, name: str) -> Distribution | None:
-    value = header(headers, name.encode())
+def _asked(headers: Headers, name: bytes) -> Distribution | None:
+    value = header(headers, name)
     try:
         return None if value is None else parse(value.decode("latin-1"))
     except ValueError as error:
-        raise InvalidRequest(f"The header {name} is not valid: {error}.", param=name) from None
+        param = name.decode()
+        raise InvalidRequest(f"The header {param} is not valid: {error}.", param=param) from None

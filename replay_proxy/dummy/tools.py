@@ -10,7 +10,7 @@ user, so the results of the calls are followed by a text.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from replay_proxy.dummy.budget import Budget
 from replay_proxy.dummy.validation import missing
@@ -34,8 +34,7 @@ class Tool:
     at: str = "tools"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """What ``tool_choice`` asks for: whether a tool is called, and which come into question."""
 
     mode: Literal["none", "auto", "required"] = "auto"

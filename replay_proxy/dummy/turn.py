@@ -7,8 +7,8 @@ answered. Not in here: that form, and the answer's (each endpoint's own file).
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from replay_proxy.dummy.call import Call
 from replay_proxy.dummy.json_schema import value_of
@@ -24,8 +24,7 @@ _DRAWN = 50
 _REASONING = re.compile(r"(?:.*/)?(?:o[1-9]\b|gpt-(?:[5-9]|oss)(?!.*chat)|codex)")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What a conversation asks for.
 
     ``schema`` is a JSON Schema that the text has to fit, None where it is free; ``schema_at`` is
@@ -36,7 +35,7 @@ class Asked:
     first: str
     history: History
     tools: Sequence[Tool] = ()
-    choice: Choice = field(default_factory=Choice)
+    choice: Choice = Choice()
     parallel: bool = True
     schema: object = None
     schema_at: str = ""
@@ -53,8 +52,7 @@ class ToolCall:
     pieces: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """A text in pieces, or else calls. ``reasoning_tokens`` is None if the model does not think."""
 
     pieces: Sequence[str]

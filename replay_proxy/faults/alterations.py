@@ -8,7 +8,6 @@ in docs/faults.md, and tests/test_faults_sdk.py checks the latter.
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import replace
 
 from replay_proxy.errors import ConnectionDropped
 from replay_proxy.faults.body import altered, without
@@ -91,7 +90,7 @@ async def slow_start(answer: Response, clock: Clock, /, seconds: float = 1.0) ->
     the whole text after 1 request, unless its timeout is shorter.
     """
     await clock.sleep_until(clock.now_s() + seconds)
-    return replace(answer)
+    return answer._replace()
 
 
 async def drip(answer: Response, clock: Clock, /, size: int = 16, gap_ms: float = 10.0) -> Response:
@@ -141,7 +140,7 @@ async def empty(answer: Response, clock: Clock, /) -> Response:
 
     emptied = altered(answer, alter)
     headers = (*emptied.headers, (b"content-length", b"0"))
-    return replace(emptied, headers=headers)
+    return emptied._replace(headers=headers)
 
 
 async def content_type(answer: Response, clock: Clock, /, value: str = "text/html") -> Response:
@@ -153,7 +152,7 @@ async def content_type(answer: Response, clock: Clock, /, value: str = "text/htm
         *without(answer.headers, b"content-type"),
         (b"content-type", value.encode("latin-1", "replace")),
     )
-    return replace(answer, headers=headers)
+    return answer._replace(headers=headers)
 
 
 async def _first(

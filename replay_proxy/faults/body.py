@@ -9,7 +9,6 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Self
 
 from replay_proxy.errors import ConnectionDropped, ReplayProxyError
@@ -148,7 +147,7 @@ def altered(
     ready = isinstance(answer.body, bytes) and streams_events(answer)
     body = Altered(Pieces(answer.body, by_event=by_event or ready), alter)
     headers = answer.headers if length else without(answer.headers, b"content-length")
-    return replace(answer, headers=headers, body=body)
+    return answer._replace(headers=headers, body=body)
 
 
 def without(headers: Headers, name: bytes) -> Headers:

@@ -8,7 +8,7 @@ A key is known by its hash only, and forgotten when others have come since.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -146,7 +146,7 @@ class Limited:
             return answer  # It tells rates of its own.
         names = {name for name, _ in rates}
         kept = tuple(pair for pair in answer.headers if pair[0] not in names)
-        return replace(answer, headers=kept + rates)
+        return answer._replace(headers=kept + rates)
 
 
 def tokens(request: Request) -> int:

@@ -1,8 +1,9 @@
 """``Faulty``: any transport, with the faults of a script or of a request's own header."""
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Coroutine
 from hashlib import sha256
+from typing import Any
 
 from replay_proxy.bounded import Bounded
 from replay_proxy.errors import InvalidFault
@@ -57,14 +58,15 @@ class Faulty:
         self._script.rewind()
         self._self = object()
 
-    async def handle(self, request: Request) -> Response:
+    def handle(self, request: Request) -> Coroutine[Any, Any, Response]:
         """The answer, or what a fault makes of it. Raises ``InvalidFault``."""
+        # No coroutine of its own: every request passes through.
         written = header(request.headers, HEADER)
         script = self._script if written is None else self._script_of(written, request)
         call = script.fault_for(request) if script else None
         if call is None:
-            return await self._transport.handle(request)
-        return await self._faulted(call, request)
+            return self._transport.handle(request)
+        return self._faulted(call, request)
 
     async def _faulted(self, call: Call, request: Request) -> Response:
         fault = call.fault
@@ -100,4 +102,4 @@ class Faulty:
 
 def _named(answer: Response, call: Call) -> Response:
     assert answer.provenance is not None
-    return replace(answer, provenance=answer.provenance._replace(fault=call.name))
+    return answer._replace(provenance=answer.provenance._replace(fault=call.name))

@@ -30,7 +30,7 @@ class Patience:
         An attempt reads the cassette, does not wait, and has no effect when it raises
         ``CassetteInUse``.
         """
-        if path not in self._queues:
+        if not self._queues or path not in self._queues:
             try:
                 return attempt()
             except CassetteInUse:

@@ -7,7 +7,7 @@ row means is not known here.
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from replay_proxy.cassette import Interaction, same_microsecond
@@ -31,13 +31,32 @@ class Placing:
         self,
         connection: sqlite3.Connection,
         path: Path,
+        rows: Sequence[tuple[int, Callable[[int], Row]]],
+    ) -> list[int]:
+        """Insert rows, each by the id it should have and what makes it for an id; returns the ids.
+
+        Only a row that this process has committed under an id is replaced: see ``committed``.
+        """
+        numbers = [number for number, _ in rows]
+        if not any((path, number) in self._own for number in numbers):
+            made = [make_row(number) for number, make_row in rows]
+            connection.execute("SAVEPOINT together")
+            try:
+                connection.executemany(statements.PUT_NEARNESS, made)
+                connection.executemany(statements.PUT_INTERACTION, made)
+            except sqlite3.IntegrityError:  # An id is taken.
+                connection.execute("ROLLBACK TO together")
+            else:
+                return numbers
+        return [self._put_one(connection, path, number, make_row) for number, make_row in rows]
+
+    def _put_one(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
         number: int,
         make_row: Callable[[int], Row],
     ) -> int:
-        """Insert the row that ``make_row`` gives for an id; returns the id.
-
-        Only a row that this process has committed under ``number`` is replaced: see ``committed``.
-        """
         replaced = (path, number) in self._own
         if not replaced:
             number = free_id(connection, number)

@@ -112,7 +112,8 @@ class Readers:
             if len(self._open) >= OPEN_CASSETTES:
                 self._open.popitem(last=False)[1].connection.close()
             opened = self._open[path] = _Opened(path, seen, next(self._count))
-        self._open.move_to_end(path)
+        if len(self._open) > 1:
+            self._open.move_to_end(path)
         return opened
 
 

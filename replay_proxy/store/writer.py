@@ -175,10 +175,8 @@ class Writer:
         try:
             connection.execute("BEGIN IMMEDIATE")
             take_id = self._begin(connection, jobs[0].path)
-            numbers = []
-            for job in jobs:
-                make_row = partial(job.make_row, take_id)
-                numbers.append(self._placing.put(connection, job.path, job.number, make_row))
+            rows = [(job.number, partial(job.make_row, take_id)) for job in jobs]
+            numbers = self._placing.put(connection, jobs[0].path, rows)
             if not connection.is_current():
                 raise _Replaced
             connection.execute("COMMIT")
@@ -221,8 +219,15 @@ class _Job:
 
 
 def _settle(jobs: list[_Job], error: StoreError | None = None) -> None:
+    """Tell the callers, who are woken once per loop."""
+    for loop in {job.loop for job in jobs}:
+        group = [job for job in jobs if job.loop is loop]
+        loop.call_soon_threadsafe(_tell, group, error)
+
+
+def _tell(jobs: list[_Job], error: StoreError | None) -> None:
     for job in jobs:
-        job.loop.call_soon_threadsafe(job.settle, error)
+        job.settle(error)
 
 
 def _in_our_words(path: Path, error: Exception) -> StoreError:
