@@ -7,14 +7,18 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from replay_proxy.settings import cassette_name
 from replay_proxy.store.archive import Archive
+from replay_proxy.store.files import close_to_write, open_to_write
+from replay_proxy.store.journals import wal
 from replay_proxy.store.settling import settle
 from replay_proxy.tape_tools.verify import verified
 from tests.support.nursery import Child, Nursery
@@ -281,6 +285,19 @@ def test_a_journal_that_is_deleted_is_taken_back_from_who_has_it_open(
     assert bodies(path) == [b"old", *proxy.seen]
     assert kept(store) == []
     at_rest(store)
+
+
+def test_a_journal_that_somebody_has_made_anew_is_not_taken_for_the_lost_one(store: Path) -> None:
+    path = store / "default.sqlite"
+    ours = open_to_write(path)
+    assert ours.is_current()
+    clean(path)
+    with closing(sqlite3.connect(path)) as theirs:
+        theirs.execute("SELECT 1 FROM take").fetchall()
+        assert wal(path).exists()
+        assert not ours.is_current()
+    close_to_write(ours, path)
+    assert bodies(path) == [b"old"]
 
 
 @each_event

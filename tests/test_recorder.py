@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.recorder import Recorder
+from replay_proxy.soundness import check_interaction
 from replay_proxy.store import Tape
 from replay_proxy.timeline import MonotonicClock
 from replay_proxy.wire import Request, Response
@@ -13,12 +14,13 @@ DONE = b"data: [DONE]\n\n"
 
 
 class CountingTape(Tape):
-    """Keeps what is added in memory."""
+    """Keeps what is added in memory, if the store would keep it."""
 
     def __init__(self) -> None:
         self.added: list[bytes] = []
 
     async def add(self, interaction: Interaction) -> int:
+        check_interaction(interaction)
         self.added.append(interaction.body)
         return interaction.id
 
@@ -67,3 +69,5 @@ def test_an_answer_is_committed_once() -> None:
 def test_what_follows_the_end_costs_one_more_commit_however_much_it_is() -> None:
     more = [b": bye\n\n"] * 100
     assert commits(DONE, *more) == [DONE, DONE + b"".join(more)]
+    first = b"data: 1\n\n" + DONE
+    assert commits(b"data: 1\n\n", DONE, *more) == [first, first + b"".join(more)]
