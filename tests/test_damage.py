@@ -3,6 +3,8 @@
 import asyncio
 import random
 import re
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from replay_proxy.cassette import Interaction
 from replay_proxy.errors import CassetteDamaged
 from replay_proxy.matching import Rule
 from replay_proxy.store import Store
+from replay_proxy.store.change import changing
+from replay_proxy.store.files import open_to_write
 from replay_proxy.store.pages import CHECKED_WHOLE_BYTES
 from replay_proxy.store.soundly import read_sound
 from tests.support.tape import make, recorded
@@ -117,6 +121,25 @@ def test_an_index_that_leads_to_the_answer_of_another_request_is_damage(tmp_path
     assert isinstance(found[0], CassetteDamaged)
     assert f"its index leads to interaction {other.id} of another request" in found[0].message
     assert found[1] == other
+
+
+def test_a_row_that_is_of_another_request_now_answers_that_one_under_a_rule(tmp_path: Path) -> None:
+    """The rule's keys were made before; the file is recorded, so that it stays the same one."""
+    one, two = recorded("one", b"1"), recorded("two", b"2")
+    path = make(tmp_path / "default.sqlite", [one])
+    replacing = replace(two, id=one.id)
+    rule = Rule(("$.model",))
+    with closing(open_to_write(path)):
+        store = Store(tmp_path, writable=False, rule=rule)
+        tape = store.cassette("default")
+        assert asyncio.run(tape.take(rule.key(one.request))) == one
+        with changing(path) as change:
+            take = change.join_take(f"run {one.id}")
+            change.delete(one.id)
+            change.add(take, replacing)
+        assert asyncio.run(tape.take(rule.key(one.request))) is None
+        assert asyncio.run(tape.take(rule.key(two.request))) == replacing
+        store.close()
 
 
 def test_a_row_in_the_place_of_another_one_is_damage(tmp_path: Path) -> None:

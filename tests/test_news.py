@@ -11,7 +11,7 @@ import pytest
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.matching import Rule
 from replay_proxy.store import Store, Tape, news
-from replay_proxy.store.answers import ByRule
+from replay_proxy.store.by_rule import ByRule
 from replay_proxy.store.change import changing
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient

@@ -16,14 +16,16 @@ from replay_proxy.errors import StoreError
 
 _SCHEMA = """
 CREATE TABLE answer (
-    cassette INTEGER, key TEXT, take INTEGER, id INTEGER, PRIMARY KEY (cassette, key, take, id)
+    cassette INTEGER, key TEXT, take INTEGER, id INTEGER, mark INTEGER,
+    PRIMARY KEY (cassette, key, take, id)
 ) WITHOUT ROWID
 """
 _BY_ID = "CREATE UNIQUE INDEX answer_by_id ON answer (cassette, id)"
 _HAS = "SELECT 1 FROM answer WHERE cassette = ? AND id = ?"
+_MARK = "SELECT mark FROM answer WHERE cassette = :cassette AND id = :id"
 _IDS = "SELECT id FROM answer WHERE cassette = :cassette"
 _REMOVE = "DELETE FROM answer WHERE cassette = ? AND id = ?"
-_PUT = "INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?)"
+_PUT = "INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?, ?)"
 _FORGET = "DELETE FROM answer WHERE cassette = :cassette"
 _NEWEST = """
 FROM answer AS one WHERE cassette = :cassette AND take =
@@ -39,8 +41,8 @@ FROM answer AS one WHERE cassette = :cassette AND (key, take, id) > (:key, :take
 ORDER BY key, take, id LIMIT :limit
 """
 
-#: A key, the take of its interaction, and the interaction.
-Entry = tuple[str, int, int]
+#: A key, the take of its interaction, the interaction, and a number that tells of another request.
+Entry = tuple[str, int, int, int]
 
 
 class Keys:
@@ -77,6 +79,10 @@ class Keys:
     def ids(self, cassette: Path) -> list[int]:
         """All interactions."""
         return self._ids(_IDS, cassette)
+
+    def mark(self, cassette: Path, interaction: int) -> int | None:
+        """The number that an interaction was put with; None if it is not there."""
+        return next(iter(self._ids(_MARK, cassette, id=interaction)), None)
 
     def size(self, cassette: Path) -> int:
         """How many interactions are there."""

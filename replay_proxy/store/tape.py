@@ -19,7 +19,8 @@ from replay_proxy.matching import Rule
 from replay_proxy.nearness import features_to_look_up
 from replay_proxy.settings import Repeats
 from replay_proxy.store import statements
-from replay_proxy.store.answers import Answers, ByFingerprint, ByRule, Place
+from replay_proxy.store.answers import Answers, ByFingerprint, Place
+from replay_proxy.store.by_rule import ByRule
 from replay_proxy.store.files import damaged
 from replay_proxy.store.kept import Kept
 from replay_proxy.store.keys import Keys
@@ -229,11 +230,10 @@ class Tape:
             return None
         return self._checked(interaction, key, None if repeats else version)
 
-    def _checked(self, found: Interaction, key: str, version: Hashable | None) -> Interaction:
+    def _checked(self, found: Interaction, key: str, version: Hashable) -> Interaction | None:
         """What was found, kept for this version, unless it is another request's answer."""
-        if self._exact and found.fingerprint != key:
-            cause = f"its index leads to interaction {found.id} of another request"
-            raise damaged(self._path, cause)
+        if not self._answers.leads_to(key, found):
+            return None
         if version is not None:
             self._kept.put(self._path, key, version, found)
         return found
