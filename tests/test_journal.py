@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from replay_proxy.settings import cassette_name
+from replay_proxy.store import readers
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.files import close_to_write, open_to_write
 from replay_proxy.store.journals import wal
@@ -404,3 +405,30 @@ def test_a_mark_without_a_link_goes_when_the_cassette_is_settled(tmp_path: Path)
     (tmp_path / "a.sqlite-mark").write_text("?")
     assert settle(path) is None
     assert [each.name for each in tmp_path.iterdir()] == ["a.sqlite"]
+
+
+def test_a_link_that_nobody_here_has_made_is_not_believed(store: Path) -> None:
+    """It can come with somebody else's repository, and a journal with it."""
+    path = store / "default.sqlite"
+    make(store / "theirs.sqlite", [recorded("theirs", b"theirs")])
+    (store / "theirs.sqlite").rename(store / "default.sqlite-link")
+    assert settle(path) is None
+    assert bodies(path) == [b"old"]
+    assert kept(store) == []
+    at_rest(store)
+
+
+def test_another_file_of_the_same_size_and_time_is_another_file(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "LOOK_S", 0.0)
+    path, other = store / "default.sqlite", make(store / "o.sqlite", [recorded("old", b"new")])
+    found = path.stat()
+    assert other.stat().st_size == found.st_size
+    os.utime(other, ns=(found.st_atime_ns, found.st_mtime_ns))
+    replay = readers.Readers()
+    first = replay.number(path)
+    assert replay.number(path) == first
+    other.replace(path)
+    assert replay.number(path) != first
+    replay.close()
