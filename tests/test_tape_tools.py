@@ -22,7 +22,7 @@ from replay_proxy.importers import documents
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.files import open_to_write, wal
 from replay_proxy.store.rows import to_row
-from replay_proxy.store.statements import PUT_INTERACTION
+from replay_proxy.store.statements import PUT_INTERACTION, PUT_NEARNESS
 from replay_proxy.tape_tools.export import write_twin
 from replay_proxy.tape_tools.import_ import name_of
 from replay_proxy.tape_tools.verify import verified
@@ -420,7 +420,9 @@ def test_merge_copies_what_a_recorder_still_has_in_its_journal(tool: Tool, casse
     with closing(open_to_write(path)) as recorder:
         with closing(sqlite3.connect(path)) as connection, connection:
             (take_id,) = connection.execute("SELECT id FROM take").fetchone()
-        recorder.execute(PUT_INTERACTION, to_row(second, take_id))
+        row = to_row(second, take_id)
+        recorder.execute(PUT_NEARNESS, row)
+        recorder.execute(PUT_INTERACTION, row)
         assert wal(path).stat().st_size > 0
         tool("merge", "all", "a")
     assert ids(cassettes / "all.sqlite") == [first.id, second.id]

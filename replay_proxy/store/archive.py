@@ -17,6 +17,7 @@ from replay_proxy.store.listing import to_answers, to_stamp, to_take
 from replay_proxy.store.order import rising
 from replay_proxy.store.rows import Row, replayable, to_recorded
 from replay_proxy.store.steps import Steps
+from replay_proxy.store.vocabulary import digests
 from replay_proxy.target import flaw
 
 T = TypeVar("T")
@@ -109,6 +110,14 @@ class Archive:
     def holds(self, number: int) -> bool:
         """Whether there is an interaction of this id."""
         return any(True for _ in self.query(statements.READ_CHECKSUM, {"id": number}))
+
+    def words(self) -> dict[int, int]:
+        """The digest of the words that the index has for each interaction, by its id."""
+        try:
+            self._steps.begin()
+            return digests(self._connection, self.path)
+        except ERRORS as error:
+            raise trouble(self.path, error) from error
 
     def query(self, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[sqlite3.Row]:
         """The rows that a statement reads, as they are asked for."""

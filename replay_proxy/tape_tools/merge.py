@@ -36,7 +36,10 @@ def merge(
                 ((total, _),) = archive.query(statements.COUNT_INTERACTIONS)
                 merged.append({"cassette": source.stem, "interactions": total})
                 if number < copied:
-                    deque(archive.targets(), maxlen=0)  # Raises if one leads elsewhere.
+                    checked = words.counted(
+                        archive.interactions(), total, f"Checking {source.stem}"
+                    )
+                    deque(checked, maxlen=0)  # Raises if one is not as it was recorded.
                     continue
                 for take in archive.takes():
                     change.add_take(take)

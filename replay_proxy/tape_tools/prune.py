@@ -37,6 +37,10 @@ def prune(
             if take != max(by_take)
             for number in numbers
         ]
+        for by_take in answers.values():
+            if len(by_take) > 1:
+                for number in by_take[max(by_take)]:
+                    archive.interaction(number)  # Raises if it is not what replay could use.
         not_used = unused_of(answers, used_in(report, path.stem)) if report else []
     before = path.stat().st_size
     if not dry_run and (superseded or not_used):

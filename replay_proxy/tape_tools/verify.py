@@ -14,11 +14,13 @@ import typer
 from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.fingerprint import fingerprint, former_fingerprint
 from replay_proxy.leaks import leaks
+from replay_proxy.nearness import features, former_features
 from replay_proxy.redaction import redacted
 from replay_proxy.store import statements
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.journals import has_lost_journal
 from replay_proxy.store.rows import Row, checksum, from_row, is_intact, to_row
+from replay_proxy.store.vocabulary import digest
 from replay_proxy.tape_tools import words
 from replay_proxy.target import flaw, leads_away
 
@@ -30,6 +32,7 @@ KINDS = {
     "chunks": "the chunks do not add up to the answer's body",
     "fingerprint": "the stored request does not give the stored fingerprint",
     "column": "a column does not say what the request or the answer it was made from says",
+    "words": "the index, by which a miss finds the nearest recordings, has other words for it",
     "address": "the method, path or query could lead elsewhere than to the upstream, or the answer "
     "redirects its client to another server",
     "secret": "something that looks like a credential",
@@ -40,6 +43,10 @@ _LOST_JOURNAL = (
     "it was copied or committed while it was recorded: what was in its journal is missing. Stop "
     "the proxy first, and commit it again"
 )
+_ANEW = "`export` and `import` it into another cassette, which makes its index anew"
+_OTHER = f"the index has other words for it than its request: {_ANEW}"
+_NONE = f"the index has no words for it: {_ANEW}"
+_NOT_THERE = f"the index has words for it, and it is not there: {_ANEW}"
 #: Columns that are made from others of their row.
 _DERIVED = ("model", "streams", "media_type")
 
@@ -92,12 +99,38 @@ def verified(path: Path) -> dict[str, Any]:
                     findings.append(_finding("damaged", None, verdict))
             takes = {take.id for take in archive.takes()}
             ((total, _),) = archive.query(statements.COUNT_INTERACTIONS)
+            words_by_id = _words(archive, findings)
             for row in words.counted(archive.rows(), total, f"Verifying {path.stem}"):
                 interactions += 1
                 findings += _findings(row, takes)
+                if words_by_id is not None:
+                    findings += _other_words(row, words_by_id.pop(row["id"], 0))
+            for number in sorted(words_by_id or ()):
+                findings.append(_finding("words", number, _NOT_THERE))
     except StoreError as error:
         findings.append(_finding("damaged", None, str(error)))
     return {"cassette": path.stem, "interactions": interactions, "findings": findings}
+
+
+def _words(archive: Archive, findings: list[dict[str, Any]]) -> dict[int, int] | None:
+    """What the index has for each interaction; None, and a finding, if it cannot be read."""
+    try:
+        return archive.words()
+    except StoreError as error:
+        findings.append(_finding("damaged", None, str(error)))
+        return None
+
+
+def _other_words(row: Row, found: int) -> Iterator[dict[str, Any]]:
+    """That the index does not have the words of the row's request, or of an older version."""
+    try:
+        request = from_row(row | {"checksum": checksum(row)}).request
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return  # Told by ``_findings``.
+    for made in (features, former_features):
+        if digest(word.encode() for word in made(request)) == found:
+            return
+    yield _finding("words", row["id"], _OTHER if found else _NONE)
 
 
 def _findings(row: Row, takes: set[int]) -> Iterator[dict[str, Any]]:
@@ -140,6 +173,10 @@ def _broken_chunks(row: Row) -> str | None:
         if next_end < end or offset_us < before_us:
             return f"chunk {number} ends at byte {next_end} after {offset_us} µs, before another"
         before_us, end = offset_us, next_end
+    if before_us and not row["head_us"] <= before_us <= row["total_us"]:
+        return (
+            f"the last comes after {before_us} µs, and the answer ends after {row['total_us']} µs"
+        )
     size = len(row["body"])
     return None if end == size else f"they end at byte {end}, the body has {size}"
 
