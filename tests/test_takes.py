@@ -1,5 +1,6 @@
 """Takes: recorders that run at the same time share one, and one that runs alone begins a newer."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from replay_proxy.settings import Repeats
+from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
 from replay_proxy.tape_tools.prune import prune
@@ -182,3 +185,54 @@ def test_a_take_is_newer_than_one_from_a_clock_that_was_a_year_ahead(
         ask(now, 2, ahead.request.body)
         now.stop()
     assert replayed(store, 2, ahead.request.body) == [0, 1]
+
+
+@pytest.mark.parametrize("ignored", ["", "$.user"])
+def test_a_further_answer_does_not_hide_the_ones_before_it_in_an_older_take(
+    ignored: str, store: Path, nursery: Nursery
+) -> None:
+    """What ``REPEATS=fail`` lets ``ON_MISS=record`` ask again comes after what is recorded."""
+
+    def body(user: int) -> bytes:
+        asked = {"model": "m", "messages": []} | ({"user": str(user)} if ignored else {})
+        return json.dumps(asked).encode()
+
+    def asked(proxy: Child, times: int) -> list[tuple[bytes, bytes | None]]:
+        with RawClient(proxy.base_url) as client:
+            got = [
+                client.request("POST", "/v1/chat/completions", body=body(n)) for n in range(times)
+            ]
+        return [(each.body, each.header(b"x-replay-source")) for each in got]
+
+    with Api() as api:
+        settings = {"STORE": str(store), "UPSTREAM_BASE_URL": api.base_url}
+        for times, other in ((2, body(0)), (1, b'{"model":"other"}')):
+            proxy = nursery.start(MODE="record", **settings)
+            ask(proxy, times, other)
+            proxy.stop()
+        assert takes(store) == 2
+        settings |= {"MODE": "replay", "REPEATS": "fail", "MATCH_IGNORE": ignored}
+        proxy = nursery.start(ON_MISS="record", **settings)
+        first = [(b"0", b"cassette"), (b"1", b"cassette"), (b"3", b"upstream"), (b"4", b"upstream")]
+        assert asked(proxy, 4) == first
+        proxy.stop()
+        proxy = nursery.start(**settings)
+        again = asked(proxy, 5)
+        proxy.stop()
+    assert again[:4] == [(answer, b"cassette") for answer in (b"0", b"1", b"3", b"4")]
+    assert again[4][1] == b"refused"
+    assert takes(store) == 2
+
+
+def test_a_further_answer_is_kept_where_the_take_of_the_others_is_gone(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was replaced, or pruned, between the look-up and the commit."""
+    store.mkdir()
+    opened = Store(store, writable=True, fills_gaps=True, repeats=Repeats.FAIL)
+    tape = opened.cassette("default")
+    monkeypatch.setattr(tape._answers, "newest_take", lambda _: 7)
+    each = recorded("1", b"abc")
+    asyncio.run(tape.add(each))
+    opened.close()
+    assert [one.id for one in all_stored(store, each.request, limit=1)] == [each.id]

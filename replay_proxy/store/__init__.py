@@ -32,7 +32,8 @@ class Store:
     """Opens cassettes by name and closes them all.
 
     ``writable`` is whether any answer can be recorded; without it files are opened read-only.
-    ``fills_gaps`` is whether recordings go to the newest take instead of the run's own.
+    ``fills_gaps`` is whether recordings join those of the same request, or else the newest take,
+    instead of the run's own.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Store:
         rule: Rule | None = None,
     ) -> None:
         self._directory = directory
+        self._fills_gaps = fills_gaps
         self._repeats = repeats
         self._rule = rule or Rule()
         self._positions = open_positions()
@@ -70,6 +72,7 @@ class Store:
             readers=self._readers,
             kept=self._kept,
             writer=self._writer,
+            fills_gaps=self._fills_gaps,
             positions=self._positions,
             repeats=self._repeats,
             rule=self._rule,

@@ -35,6 +35,10 @@ class Answers(Protocol):
         """Some of the ids that a key leads to, from a place on, and the place to go on from."""
         ...
 
+    def newest_take(self, interaction: Interaction) -> int | None:
+        """The newest take with an answer to its request, whose answers replay uses, if any."""
+        ...
+
     def added(self, interaction: Interaction, take_id: int) -> None:
         """Know of an interaction that was recorded just now."""
         ...
@@ -86,6 +90,11 @@ class ByFingerprint:
         rows = self._readers.read(self._path, statements.CURRENT, start_at(after))
         check_order(self._path, after, rows)
         return page_of(rows)
+
+    def newest_take(self, interaction: Interaction) -> int | None:
+        """The newest take with an answer to its fingerprint."""
+        found = self._ids(statements.NEWEST_TAKE_OF, fingerprint=interaction.fingerprint)
+        return found[0] if found else None
 
     def added(self, interaction: Interaction, take_id: int) -> None:
         """The index knows by itself."""

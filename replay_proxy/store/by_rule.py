@@ -91,6 +91,10 @@ class ByRule:
         """Some of the ids that a key leads to, from a place on, and the place to go on from."""
         return page_of(self._keys.page(self._path, **start_at(after)))
 
+    def newest_take(self, interaction: Interaction) -> int | None:
+        """The newest take with an answer to its key."""
+        return self._keys.newest_take(self._path, self._rule.key(interaction.request))
+
     def added(self, interaction: Interaction, take_id: int) -> None:
         """Know of it at once, without another look."""
         self._keys.put(self._path, [self._entry_of(interaction, take_id)])

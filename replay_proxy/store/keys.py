@@ -33,6 +33,7 @@ FROM answer AS one WHERE cassette = :cassette AND take =
 """
 _SOME = f"SELECT id {_NEWEST} AND key = :key ORDER BY id LIMIT :limit OFFSET :n"
 _COUNT = f"SELECT count(*) {_NEWEST} AND key = :key"
+_NEWEST_TAKE = "SELECT max(take) FROM answer WHERE cassette = :cassette AND key = :key"
 #: A page, and whether each row is of its key's newest take.
 _CURRENT = """
 SELECT key, take, id, take =
@@ -95,6 +96,11 @@ class Keys:
     def count(self, cassette: Path, key: str) -> int:
         """How many interactions a key's newest take has."""
         return self._ids(_COUNT, cassette, key=key)[0]
+
+    def newest_take(self, cassette: Path, key: str) -> int | None:
+        """The newest take with an interaction of a key."""
+        take: int | None = self._rows(_NEWEST_TAKE, cassette, key=key)[0][0]
+        return take
 
     def page(self, cassette: Path, **parameters: Any) -> list[tuple[str, int, int, bool]]:
         """Some entries from a place on, and whether each is of its key's newest take."""

@@ -96,6 +96,7 @@ ORDER BY fingerprint, take_id, id LIMIT :limit
 ALL_TAKES = "SELECT id, run, started_us FROM take ORDER BY id"
 FIND_TAKE = "SELECT id FROM take WHERE run = :run"
 NEWEST_TAKE = "SELECT max(id) FROM take"
+NEWEST_TAKE_OF = "SELECT max(take_id) FROM interaction WHERE fingerprint = :fingerprint"
 INSERT_TAKE = "INSERT OR IGNORE INTO take (id, run, started_us) VALUES (:id, :run, :started_us)"
 DELETE_EMPTY_TAKES = "DELETE FROM take WHERE id NOT IN (SELECT take_id FROM interaction)"
 

@@ -1,7 +1,8 @@
 """Takes: which one a recording run writes to.
 
 A run with ``MODE=record`` begins a take that is newer than every other (``Recording``), a run with
-``ON_MISS=record`` adds what is missing to the newest one (``newest_take``).
+``ON_MISS=record`` adds what is missing to the newest one (``newest_take``). A further answer to a
+recorded request joins the others of it (``Answers.newest_take``), or it would hide them.
 """
 
 import sqlite3

@@ -6,7 +6,6 @@ Reads are indexed look-ups on the event loop (tens of microseconds); the writer'
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,10 +26,11 @@ from replay_proxy.store.keys import Keys
 from replay_proxy.store.large import Far, LargeRows
 from replay_proxy.store.near import near_requests
 from replay_proxy.store.patience import Patience
+from replay_proxy.store.placed import Placed
 from replay_proxy.store.positions import Positions
 from replay_proxy.store.readers import LargeRow, Readers
 from replay_proxy.store.replaced import kept_from
-from replay_proxy.store.rows import Row, replayable, to_recorded, to_row
+from replay_proxy.store.rows import Row, replayable, to_recorded
 from replay_proxy.store.soundly import read_sound
 from replay_proxy.store.writer import Writer
 from replay_proxy.wire import Request
@@ -54,6 +54,7 @@ class Tape:
         readers: Readers,
         kept: Kept,
         writer: Writer | None,
+        fills_gaps: bool,
         positions: Positions,
         repeats: Repeats,
         rule: Rule,
@@ -65,7 +66,7 @@ class Tape:
         self.name = name
         self._path, self.kept = path, partial(kept_from, path)
         self._readers, self._kept = readers, kept
-        self._writer = writer
+        self._writer, self._fills_gaps = writer, fills_gaps
         self._positions = positions
         self._repeats = repeats
         self._aside, self._large, self._patience = aside, large, patience
@@ -105,26 +106,22 @@ class Tape:
         """Commit an interaction; see ``Cassette.add``."""
         if self._writer is None:
             raise StoreError(f"Cassette {self._path} is open for reading only.")
-        stored, take = interaction, 0
-
-        def make_row(take_id: int, number: int) -> Row:
-            nonlocal stored, take
-            take = take_id
-            if number != interaction.id:
-                stored = replace(interaction, id=number)
-            return to_row(stored, take_id)
-
-        size = len(interaction.request.body) + len(interaction.body)
-        await self._writer.write(self._path, interaction.id, make_row, size)
-        if stored.id != interaction.id:
-            logger.warning(
-                "Cassette %s: interaction %d is of another process. What came in the same "
-                "microsecond is stored as %d; a stream's header has named the other id.",
-                *(self._path, interaction.id, stored.id),
-            )
-        self._answers.added(stored, take)
+        take = None
+        if self._fills_gaps:
+            newest = partial(self._answers.newest_take, interaction)
+            take = await self._patience.run(self._path, newest)
+        placed = Placed(interaction, take)
+        try:
+            await self._writer.write(self._path, interaction.id, placed.row, placed.size)
+        except StoreError:
+            if take is None:
+                raise
+            placed = Placed(interaction, None)  # The file may be another one, without that take.
+            await self._writer.write(self._path, interaction.id, placed.row, placed.size)
+        placed.warn(self._path)
+        self._answers.added(placed.interaction, placed.take)
         self._added += 1
-        return stored.id
+        return placed.interaction.id
 
     async def answers(self, key: str) -> int:
         """How many answers there are; see ``Cassette.answers``."""
