@@ -4,13 +4,20 @@ Pure. A replayed answer has the recorded headers, so that an allow-list would lo
 that nobody has thought of; a deny-list alone would let pass the credentials of the next issuer.
 Hence three kinds (docs/decisions/0013): names that speak of a credential or an account are left
 out; names that are known are kept; any other is kept unless its value could be a credential.
+What stands in a text at the name of a credential is left out of any.
 """
 
 import re
 from enum import Enum
 from functools import lru_cache
 
-from replay_proxy.credentials import is_secret_or_account, without_url_credentials, words_of
+from replay_proxy.assignments import REDACTED, without_assigned
+from replay_proxy.credentials import (
+    SHORTEST,
+    is_secret_or_account,
+    without_url_credentials,
+    words_of,
+)
 from replay_proxy.forms import has_form, is_opaque, listed
 from replay_proxy.wire import Headers
 
@@ -62,6 +69,20 @@ _KNOWN_NAMES = frozenset(
     b"x-ratelimit-remaining-requests x-ratelimit-remaining-tokens x-ratelimit-reset-requests "
     b"x-ratelimit-reset-tokens x-request-id x-vercel-id x-xai-model-address".split()
 )
+#: Of these, those whose values are texts, in which names and values may stand.
+_TEXTS = frozenset(
+    b"cache-control cache-status content-disposition content-language content-security-policy "
+    b"content-security-policy-report-only nel permissions-policy report-to server server-timing "
+    b"strict-transport-security tracestate user-agent vary via www-authenticate "
+    b"x-xai-model-address".split()
+)
+#: Addresses for reports on the connection, with a field that no other kind of header would keep.
+_REPORTS = frozenset({b"nel", b"report-to"})
+_PLAIN = _KNOWN_NAMES - _TEXTS
+#: What follows a scheme of authentication, where no parameters do.
+_TOKEN68 = re.compile(
+    r"((?:Basic|Bearer|Digest|Negotiate|NTLM|Token) +)[\w.~+/-]{12,}=*(?=\s*(?:,|$))", re.IGNORECASE
+)
 _ID = re.compile(r"id$|(?:^|-)(?:hash|etag|checksum|digest|commit|version|build|revision|model)$")
 _URL = re.compile(r"(?:^|-)(?:location|link|ur[li]|href|refresh|asyncoperation|redirect)$")
 
@@ -84,19 +105,25 @@ def kind_of(name: bytes) -> Kind:
 
 def stored_response_headers(headers: Headers) -> Headers:
     """The response headers that may be written to a cassette, names in lower case."""
-    return tuple(
-        pair
+    stored = (
+        header if header[0] in _PLAIN and b"=" not in header[1] else _stored(*header)
         for header in headers
-        if (pair := header if header[0] in _KNOWN_NAMES else _stored(*header)) is not None
     )
+    return tuple(pair for pair in stored if pair is not None)
 
 
+@lru_cache(maxsize=1024)
 def _stored(name: bytes, value: bytes) -> tuple[bytes, bytes] | None:
     """What is stored of a header that is not known by its whole name, or None."""
     kind = kind_of(name)
     if kind is Kind.CREDENTIAL or name.startswith(b"x-replay-"):  # Another replay-proxy's.
         return None
-    text = without_url_credentials(value.decode("latin-1"))
+    text = value.decode("latin-1")
+    if len(text) >= SHORTEST:
+        if name not in _REPORTS:
+            text = without_url_credentials(text)
+        text = without_assigned(text)
+    text = _TOKEN68.sub(rf"\1{REDACTED}", text)
     if has_form(text) or (kind is Kind.UNKNOWN and is_opaque(text)):
         return None
     return name, text.encode("latin-1")

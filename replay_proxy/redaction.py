@@ -7,9 +7,11 @@ credentials, and what looks like one.
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 from replay_proxy.answer_headers import stored_response_headers
+from replay_proxy.assignments import REDACTED, without_assigned
 from replay_proxy.credentials import (
     is_secret,
     is_secret_value,
@@ -17,7 +19,7 @@ from replay_proxy.credentials import (
     without_url_credentials,
     words_of,
 )
-from replay_proxy.forms import FORM, HINTS, decoded, listed
+from replay_proxy.forms import FORM, HINTS
 from replay_proxy.wire import Request
 
 __all__ = [
@@ -36,7 +38,15 @@ STORED_REQUEST_HEADERS = frozenset(
     {b"accept", b"content-type", b"content-encoding", b"openai-beta", b"user-agent"}
 )
 
-REDACTED = "[redacted]"
+#: A private key with all its lines, or as much of it as there is.
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:[^-]|-(?!----))*(?:-----END (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----)?",
+    re.IGNORECASE,
+)
+
+#: Those of them that say anything; the others are needed to read the body.
+_TEXTS = frozenset({b"accept", b"openai-beta", b"user-agent"})
 
 #: What looks like a key, an organisation, a project or a session wherever it stands. It begins with
 #: a set of letters, all that is tried, and not with a word's beginning: that is 5 times as fast.
@@ -61,30 +71,10 @@ _UNPRINTABLE = re.compile(
 )
 
 
-#: What stands between a name and its value, as JSON at any depth, Python, headers, forms and
-#: command lines write it; the name is looked for from there, since most words are no name.
-_SEPARATOR = re.compile(r"(?:=>|:=|[:=]|%3[AaDd])\s{0,4}")
-_OPTION = re.compile(r"(--([\w-]{2,80}+)[ ]{1,4}[\"']?)([^\s\"'-][^\s\"']*)")
-_NAME_REVERSED = re.compile(r"[\w.%-]{2,80}")
-_NAME_CHARS = 90
-#: A value in quotes, to the same quote, or a word, after what names a scheme of authentication.
-_VALUE = re.compile(
-    r"""\\+(["'`]) (?P<escaped>(?:(?!\\+\1)[^\n])+)
-    | (["'`])(?:\3\3)? (?P<quoted>(?:\\.|(?!\3)[^\n\\])+)
-    | (?:(?:Basic|Bearer|Digest|Token|Negotiate|ApiKey|Key)\s+)?
-      (?P<word>\[redacted\]|[^\s"'`,;&<>{}()\[\]\\]+)""",
-    re.VERBOSE | re.IGNORECASE,
-)
-#: What stands in the place of a credential and is none.
-_NO_VALUES = frozenset(
-    listed(
-        """
-    [redacted] null none true false undefined required optional string str
-    """
-    )
-)
 #: What holds headers or an environment, any of whose members may be a credential.
 _HOLDERS = frozenset({("headers",), ("env",), ("environment",), ("cookies",)})
+#: Names of fields, as a schema lists them, have none of these.
+_UNLIKE_NAMES = re.compile(r"[0-9 ]")
 #: JSON nested deeper is not shown.
 _DEPTH = 100
 _STEP = re.compile(r"\.([^.\[\]]+)|\['((?:[^'\\]|\\.)*)'\]|\[(?:\d+|\*)\]")
@@ -92,37 +82,12 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\['((?:[^'\\]|\\.)*)'\]|\[(?:\d+|\*)\]")
 
 def redacted(text: str) -> str:
     """A text to be shown, with everything that looks like a credential blanked."""
+    if "-----" in text:
+        text = _PRIVATE_KEY.sub(REDACTED, text)
     text = _SECRET_TEXT.sub(REDACTED, text)
     if any(hint in text for hint in HINTS):
         text = FORM.sub(REDACTED, text)
-    text = _without_named(without_url_credentials(text))
-    return _OPTION.sub(_without_argument, text) if "--" in text else text
-
-
-def _without_named(text: str) -> str:
-    """The text without the values that stand behind the names of credentials."""
-    pieces, end = [], 0
-    for found in _SEPARATOR.finditer(text):
-        start = found.start()
-        before = text[max(0, start - _NAME_CHARS) : start].rstrip(" \t\n\\\"'`])")
-        name = _NAME_REVERSED.match(before[::-1])
-        if name is None or start < end or not (value := _VALUE.match(text, found.end())):
-            continue
-        if _is_credential(decoded(name[0][::-1]), value):
-            pieces += [text[end : value.start(value.lastgroup or 0)], REDACTED]
-            end = value.end(value.lastgroup or 0)
-    return "".join([*pieces, text[end:]]) if pieces else text
-
-
-def _without_argument(option: re.Match[str]) -> str:
-    return option[1] + (REDACTED if is_secret(option[2]) else option[3])
-
-
-def _is_credential(name: str, value: re.Match[str]) -> bool:
-    said = value[value.lastgroup or 0]
-    if said.endswith((":", "=")):  # The next name: this one has no value.
-        return False
-    return said.lower() not in _NO_VALUES and (is_secret(name) or is_secret_value(name, said))
+    return without_assigned(without_url_credentials(text))
 
 
 def without_secrets(value: Any, name: str = "", *, secret: bool = False, depth: int = 0) -> Any:
@@ -144,14 +109,29 @@ def without_secrets(value: Any, name: str = "", *, secret: bool = False, depth: 
             for each, below in value.items()
         }
     if isinstance(value, list):
+        if len(value) == 2 and all(isinstance(each, str) for each in value):
+            return _without_pair(value[0], value[1], name, secret)
         return [without_secrets(each, name, secret=secret, depth=depth + 1) for each in value]
     if isinstance(value, bool) or value in (None, ""):
         return value
-    return REDACTED if secret or is_secret_value(name, str(value)) else value
+    if secret or is_secret_value(name, str(value)):
+        return REDACTED
+    return redacted(value) if isinstance(value, str) else value
+
+
+def _without_pair(first: str, second: str, name: str, secret: bool) -> list[Any]:
+    """A list of two texts, which may be a header: its name and its value."""
+    paired = is_secret(first) and _UNLIKE_NAMES.search(second) is not None
+    return [
+        without_secrets(first, name, secret=secret),
+        without_secrets(second, name, secret=secret or paired),
+    ]
 
 
 def is_secret_path(path: str, value: Any) -> bool:
     """Whether a leaf at this JSONPath is, or stands in, a field with the name of a credential."""
+    if path.startswith("part "):  # Of a form; what is shown of it is the hash of its content.
+        return is_secret(path.partition("(")[2])
     if isinstance(value, bool) or value in (None, "") or not path.startswith("$"):
         return False
     names = [found[1] or found[2] for found in _STEP.finditer(path)]
@@ -185,6 +165,11 @@ def json_printable(document: str) -> str:
     return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], document)
 
 
+@lru_cache(maxsize=1024)
+def _stored_value(value: bytes) -> bytes:
+    return redacted(value.decode("latin-1")).encode("latin-1")
+
+
 def stored_request(request: Request) -> Request:
     """The request with the headers and the query that may be written to a cassette.
 
@@ -194,7 +179,13 @@ def stored_request(request: Request) -> Request:
         request.method,
         request.path,
         without_credentials(request.query),
-        tuple([pair for pair in request.headers if pair[0] in STORED_REQUEST_HEADERS]),
+        tuple(
+            [
+                (name, _stored_value(value)) if name in _TEXTS else (name, value)
+                for name, value in request.headers
+                if name in STORED_REQUEST_HEADERS
+            ]
+        ),
         request.body,
         request.arrived_us,
     )

@@ -68,6 +68,30 @@ ANSWER_HEADERS = _each(
     x-nobody-knows-this
     """
 )
+#: Texts in headers of answers: the header is kept, and what stands at a name is not.
+ANSWER_TEXTS = [
+    (name, form.replace("*", value), value)
+    for name, form in (
+        ("server-timing", 'db;desc="api_key=*", app;dur=2'),
+        ("server-timing", "api_key=*;dur=2"),
+        ("www-authenticate", 'Bearer realm="x", api_key="*"'),
+        ("www-authenticate", "Negotiate *=="),
+        ("content-disposition", 'attachment; filename="api_key=*.txt"'),
+        ("content-disposition", "attachment; filename=a; client_secret=*"),
+        ("content-security-policy", "report-uri https://x.example/?sig=*"),
+        ("via", "1.1 proxy (access_token=*)"),
+        ("server", "gateway password: *"),
+        ("cache-status", "edge; auth=*"),
+        ("tracestate", "auth_token=*"),
+        ("alt-svc", "h3; api_key=*"),
+        ("etag", '"api_key=*"'),
+        ("x-request-id", "api_key=*"),
+        ("x-build-version", "password=*"),
+        ("access-control-allow-origin", "https://user:*@x.example/?a=b"),
+        ("content-type", "application/json; api_key=*"),
+    )
+    for value in (_value(),)
+]
 #: URLs in headers of answers: the header is kept, and what signs it is not.
 ANSWER_URLS = [
     (name, form.replace("*", value), value)
@@ -124,6 +148,52 @@ def body(question: str) -> dict[str, object]:
         "token": _TOKEN,
         "metadata": {f"same{number}": number for number in range(60)},
     }
+
+
+#: Bodies that are not JSON, by their media type; ``*`` stands for a credential.
+_TEXT_BODIES = (
+    ("application/xml", "<a><q>?</q><api_key>*</api_key><x:apiKey b='1'>*</x:apiKey></a>"),
+    ("application/xml", '<a q="?"><p name="api_key">*</p><p name="api_key" value="*"/></a>'),
+    (
+        "application/xml",
+        "<a>?<password><![CDATA[*]]></password><credentials><v>*</v></credentials></a>",
+    ),
+    ("application/xml", "<d><q>?</q><key>api_key</key><string>*</string></d>"),
+    ("application/xml", "<q>?</q>&lt;api_key&gt;*&lt;/api_key&gt;"),
+    ("text/plain", "? API key: * and the password is * or token *"),
+    ("text/plain", "?\napi_key: |\n  *\npassword:\n  *\nset password *"),
+    ("text/plain", "? Cookie: a=b; c=*\nAuthorization: Custom *\ncurl -u bob:* --api-key *"),
+    (
+        "text/plain",
+        '? api_key -> * [\'authorization\', \'Bearer *\'] {"name": "x-api-key", "value": "*"}',
+    ),
+    ("text/plain", "?\n-----BEGIN RSA PRIVATE KEY-----\nMIIE*\n*\n-----END RSA PRIVATE KEY-----\n"),
+    ("application/x-www-form-urlencoded", "q=?&api_key=*&client_secret=*&pass=*&api%5Fkey=*"),
+    (
+        "multipart/form-data; boundary=XX",
+        '--XX\r\nContent-Disposition: form-data; name="q"\r\n\r\n?\r\n'
+        '--XX\r\nContent-Disposition: form-data; name="api_key"\r\n\r\n*\r\n'
+        "--XX\r\ncontent-disposition: form-data; name=password\r\n"
+        "content-type: text/plain\r\n\r\n*\r\n--XX--\r\n",
+    ),
+    # Read as a text: its boundary is another one.
+    (
+        "multipart/form-data; boundary=YY",
+        '--XX\r\nContent-Disposition: form-data; name="q"\r\n\r\n?\r\n'
+        '--XX\r\nContent-Disposition: form-data; name="client_secret"\r\n\r\n*\r\n--XX--\r\n',
+    ),
+)
+
+
+def _filled(body: str, values: list[str]) -> str:
+    while "*" in body:
+        values.append(_value())
+        body = body.replace("*", values[-1], 1)
+    return body
+
+
+TEXT_VALUES: list[str] = []
+TEXT_BODIES = [(kind, _filled(body, TEXT_VALUES)) for kind, body in _TEXT_BODIES]
 
 
 def without_values(asked: dict[str, object]) -> dict[str, object]:

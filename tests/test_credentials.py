@@ -22,7 +22,7 @@ from replay_proxy.credentials import is_secret, without_credentials
 from replay_proxy.data_plane import DataPlane
 from replay_proxy.fingerprint import fingerprint, former_fingerprint
 from replay_proxy.modes import Assembly
-from replay_proxy.redaction import redacted, stored_response_headers
+from replay_proxy.redaction import redacted, stored_request, stored_response_headers
 from replay_proxy.settings import Settings
 from replay_proxy.tape_tools.verify import verified
 from replay_proxy.wire import Request, end_to_end
@@ -47,12 +47,16 @@ SENT = [
 ]
 HOP_BY_HOP = [value for name, value in planted.REQUEST_HEADERS if name == "proxy-authorization"]
 ANSWERED = [value for _, value in planted.ANSWER_HEADERS]
-ANSWERED += [value for _, _, value in planted.ANSWER_URLS]
+ANSWERED += [value for _, _, value in [*planted.ANSWER_URLS, *planted.ANSWER_TEXTS]]
 
 
 def answer_with_credentials(_: Received) -> Answer:
     headers = [(name.encode(), value.encode()) for name, value in planted.ANSWER_HEADERS]
-    headers += [(name.encode(), value.encode()) for name, value, _ in planted.ANSWER_URLS]
+    headers += [
+        (name.encode(), value.encode())
+        for name, value, _ in [*planted.ANSWER_URLS, *planted.ANSWER_TEXTS]
+        if name != "content-type"
+    ]
     return Answer(headers=[*JSON, (b"x-kept", b"yes"), *headers], steps=[b"{}"], framing="length")
 
 
@@ -170,6 +174,68 @@ def test_no_credential_of_a_body_is_shown_by_a_miss(tmp_path: Path) -> None:
     for where, content in shown.items():
         assert content, where
         assert planted.found(planted.BODY_VALUES, content) == [], (where, content.decode())
+
+
+def test_no_credential_of_a_text_a_form_or_an_answer_is_shown(tmp_path: Path) -> None:
+    """XML, multipart, forms, plain text: by a miss, in its log and report, and by the tools."""
+    store = tmp_path / "store"
+    values = [f"aNsWeReD{number}ZqXw81vK" for number in range(4)]
+    call = {"name": "f", "arguments": json.dumps({"api_key": values[3], "city": "Seoul"})}
+    message = {
+        "role": "assistant",
+        "content": f'Your API key: {values[0]} {{"password": "{values[1]}"}} '
+        f"<api_key>{values[2]}</api_key>",
+        "tool_calls": [{"id": "c", "type": "function", "function": call}],
+    }
+    choice = {"message": message, "finish_reason": "stop"}
+    answer = json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
+    assert planted.found(values, answer) == values
+    written: dict[str, bytes] = {}
+    with Upstream(lambda _: Answer(headers=JSON, steps=[answer])) as upstream:
+        env = {"STORE": str(store), "UPSTREAM_BASE_URL": upstream.base_url}
+        with Proxy(tmp_path, MODE="record", **env) as proxy, RawClient(proxy.base_url) as client:
+            for number, (kind, body) in enumerate(planted.TEXT_BODIES):
+                headers = [(b"content-type", kind.encode())]
+                path = f"/v1/texts/{number}"
+                assert client.request("POST", path, headers, body.encode()).body == answer
+            written["log of recording"] = proxy.stop().encode() + b"."
+        with Proxy(tmp_path, MODE="replay", STORE=str(store)) as proxy:
+            for number, (kind, body) in enumerate(planted.TEXT_BODIES):
+                with RawClient(proxy.base_url) as client:
+                    other = body.replace("?", "another question").lower().encode()
+                    headers = [(b"content-type", kind.lower().encode())]
+                    miss = client.request("POST", f"/v1/texts/{number}", headers, other)
+                assert b"nearest" in miss.body
+                written[f"miss {number}"] = miss.body
+            written["report"] = report_of(proxy)
+            written["log"] = proxy.stop().encode() + b"."
+    for number in range(1, len(planted.TEXT_BODIES) + 1):
+        written[f"show {number}"] = tool(store, "show", "default", str(number))
+        assert b"[redacted]" in written[f"show {number}"]
+    for where, content in written.items():
+        assert content, where
+        shown = planted.found([*planted.TEXT_VALUES, *values], content)
+        assert shown == [], (where, content.decode())
+
+
+@pytest.mark.parametrize(("name", "sent", "value"), planted.ANSWER_TEXTS)
+def test_a_text_in_a_header_stays_less_what_stands_at_a_name(
+    name: str, sent: str, value: str
+) -> None:
+    ((kept, text),) = stored_response_headers(((name.encode(), sent.encode()),))
+    assert (kept, value in text.decode()) == (name.encode(), False)
+    assert text.decode()[:3] in (sent[:3], "[re")
+
+
+def test_no_credential_of_a_kept_header_of_a_request_is_stored() -> None:
+    sent = (
+        (b"user-agent", b"app/1 (api_key=pLaNtEd1ZqXw81vK) sk-proj-" + b"a1B2c3D4e5" * 4),
+        (b"openai-beta", b"assistants=v2"),
+        (b"content-type", b"multipart/form-data; boundary=a1B2c3D4e5a1B2c3D4e5"),
+    )
+    kept = stored_request(Request("POST", CHAT, "", sent, b"{}")).headers
+    assert kept[1:] == sent[1:]
+    assert kept[0] == (b"user-agent", b"app/1 (api_key=[redacted]) [redacted]")
 
 
 def test_the_log_shows_no_credential_that_an_error_quotes(
@@ -305,6 +371,10 @@ def test_a_url_in_a_header_stays_less_what_signs_it(name: str, sent: str, value:
         '{"role": "user", "content": "the key to success: patience"}',
         "sort_key=name&page_token=abcdefghijklmnop",
         "The secretary said: no.",
+        "The token limit is 4096 tokens, and the secret of gpt-4o is its data.",
+        "<p>Hello <b>world</b></p> a[0], (1, 2), ['a', 'b'], ['password', 'email']",
+        '{"name": "get_weather", "value": "x1234567", "id": "call_1"}',
+        "the key to success: patience2; a token id: 5; Bearer realm: x",
         "auth: none; password: null",
         "prompt_cache_key: user-a",
     ],

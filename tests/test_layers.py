@@ -66,6 +66,7 @@ LAYERS = {
 BELONGS_TO = {
     "answer_headers": "redaction",
     "answer_reader": "upstream",
+    "assignments": "redaction",
     "chunk_stream": "upstream",
     "chunk_transport": "upstream",
     "browsers": "app",
