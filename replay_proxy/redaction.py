@@ -19,7 +19,7 @@ from replay_proxy.credentials import (
     without_url_credentials,
     words_of,
 )
-from replay_proxy.forms import FORM, HINTS
+from replay_proxy.forms import FORM, may_have_form
 from replay_proxy.wire import Request
 
 __all__ = [
@@ -85,7 +85,7 @@ def redacted(text: str) -> str:
     if "-----" in text:
         text = _PRIVATE_KEY.sub(REDACTED, text)
     text = _SECRET_TEXT.sub(REDACTED, text)
-    if any(hint in text for hint in HINTS):
+    if may_have_form(text):
         text = FORM.sub(REDACTED, text)
     return without_assigned(without_url_credentials(text))
 

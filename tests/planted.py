@@ -49,6 +49,32 @@ DIGESTED_FIELDS = _each(
     policy appid x-custom foo v guid ticket%5Fno Session my.thing a[b] device RelayState
     """
 )
+_HEX = "0a1b2c3d4e5f6789"
+_ANY = "aB3dE5fG7hJ9kL1m"
+#: Credentials whose form tells what they are, wherever they stand.
+FORMS = (
+    f"""
+    sk-{_ANY * 3} sk-proj-{_ANY * 3} sk-svcacct-{_ANY * 3} sk-admin-{_ANY * 3}
+    sk-ant-api03-{_ANY * 4}
+    sk-or-v1-{_HEX * 4} sess-{_ANY * 2}aB3dE5fG ek_{_HEX * 2} AIzaSy{_ANY * 2}3 gsk_{_ANY * 3}
+    xai-{_ANY * 4} pplx-{_ANY * 3} hf_{_ANY * 2} api_org_{_ANY * 2} ghp_{_ANY * 2}aB3d
+    ghs_{_ANY * 3}
+    github_pat_{_ANY * 4} AKIAIOSFODNN7EXAMPLE ASIAIOSFODNN7EXAMPLE xoxb-{_ANY * 2}
+    xapp-1-{_ANY * 2}
+    eyJ{_ANY}.eyJ{_ANY}.{_ANY * 2} org-{_ANY}aB3dE5fG proj_{_ANY}aB3dE5fG sk-lf-{_HEX}-{_HEX}-ab
+    lsv2_pt_{_HEX * 2}_0a1b2c3d4e r8_{_ANY * 2}aB3dE fw_{_ANY}aB3dE5fG csk-{_HEX * 3}
+    nvapi-{_ANY * 4} tgp_v1_{_ANY * 3} pa-{_ANY * 3} jina_{_ANY * 4} tvly-{_ANY * 2} pcsk_{_ANY * 4}
+    esecret_{_ANY * 2} sk_{_HEX * 3} dapi{_HEX * 2} ya29.{_ANY * 3} GOCSPX-{_ANY}aB3dE5fG7hJ9
+    1//0{_ANY * 3} aB38Q~{_ANY * 2}a sk_live_{_ANY * 2} rk_test_{_ANY * 2} whsec_{_ANY * 2}
+    glpat-{_ANY}aB3d glrt-{_ANY}aB3d npm_{_ANY * 2}aB3d pypi-{_ANY * 4} SG.{_ANY}aB3.{_ANY * 3}
+    key-{_HEX * 2} shpat_{_HEX * 2} dop_v1_{_HEX * 4} sbp_{_HEX * 2}0a1b2c3d sb_secret_{_ANY * 2}
+    ntn_{_ANY * 3} lin_api_{_ANY * 2}aB3dE5fG ATATT3{_ANY * 5} 123456789:AA{_ANY * 2}a
+    NRAK-{_HEX.upper()}0A1B2C3D4E5 dp.pt.{_ANY * 3} hvs.{_ANY * 2} {_ANY[:14]}.atlasv1.{_ANY * 4}
+    PMAK-{_HEX}0a1b2c3d-{_HEX * 2}0a pscale_pw_{_ANY * 3} sntryu_{_HEX * 4} sq0csp-{_ANY * 2}
+    figd_{_ANY * 3} glsa_{_ANY * 2}_0a1b2c3d dckr_pat_{_ANY}aB3dE5fG7hJ rubygems_{_HEX * 3}
+    phx_{_ANY * 3} AGE-SECRET-KEY-1{_HEX.upper() * 3}0A1B2C3D4E
+    """
+).split()
 #: Headers of answers, by issuer.
 ANSWER_HEADERS = _each(
     """

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from replay_proxy.cli import app
 from replay_proxy.credentials import is_secret, without_credentials
 from replay_proxy.data_plane import DataPlane
 from replay_proxy.fingerprint import fingerprint, former_fingerprint
+from replay_proxy.leaks import leaks
 from replay_proxy.modes import Assembly
 from replay_proxy.redaction import redacted, stored_request, stored_response_headers
 from replay_proxy.settings import Settings
@@ -236,6 +238,22 @@ def test_no_credential_of_a_kept_header_of_a_request_is_stored() -> None:
     kept = stored_request(Request("POST", CHAT, "", sent, b"{}")).headers
     assert kept[1:] == sent[1:]
     assert kept[0] == (b"user-agent", b"app/1 (api_key=[redacted]) [redacted]")
+
+
+@pytest.mark.parametrize("secret", planted.FORMS)
+def test_a_credential_of_a_known_form_is_neither_stored_nor_shown_under_any_name(
+    secret: str,
+) -> None:
+    for query in (f"q={secret}", f"a=1&{secret}", f"b=x%20{quote(secret)}&page=1"):
+        assert secret not in unquote(without_credentials(query))
+    for name in (b"x-any", b"x-any-id", b"server-timing", b"location", b"content-disposition"):
+        value = f"a; b={secret}" if name != b"location" else f"/v1/x?q={secret}"
+        assert secret not in repr(stored_response_headers(((name, value.encode()),)))
+    for text in ("The word {}.", '{{"a": "{}"}}', "<a>{}</a>", "x={}&y=1", "/v1/files/{}"):
+        assert secret not in redacted(text.format(secret))
+    body = json.dumps({"a": [f"see {secret}, please"]}).encode()
+    kept = Request("POST", CHAT, "", (), body)
+    assert [leak.where for leak in leaks(kept, (), b"{}")][:1] == ["request body $.a[0]"]
 
 
 def test_the_log_shows_no_credential_that_an_error_quotes(
