@@ -29,7 +29,7 @@ UNREAD_BYTES = 1 << 24
 #: An answer takes its share of the budget in steps of this size; the first one is free.
 STEP_BYTES = 1 << 20
 #: What a chunk takes besides its bytes, in memory and in a row.
-CHUNK_BYTES = 100
+CHUNK_BYTES = 200
 #: A row of SQLite holds 1,000,000,000 bytes, the request among them.
 ROW_BYTES = 990_000_000
 

@@ -24,6 +24,7 @@ from replay_proxy.timeline import MonotonicClock
 from replay_proxy.upstream import Upstream
 from replay_proxy.wire import Headers, Request, Response
 from tests.support.nursery import Nursery
+from tests.support.rawclient import RawClient
 from tests.support.script import Answer, Gate
 from tests.support.tape import chat, stored
 from tests.support.upstream import Upstream as ScriptedUpstream
@@ -416,3 +417,37 @@ def test_a_recording_client_that_never_reads_costs_bounded_memory_and_is_dropped
         assert levels[-1] - levels[1] < 20 * MIB, "what a client left unread is kept"
         child.kill()
     assert stored(tmp_path, chat(body)) is None
+
+
+@pytest.mark.parametrize("length", [True, False], ids=["of known length", "chunked"])
+def test_a_large_answer_is_in_memory_twice_at_the_most_while_it_is_recorded(
+    tmp_path: Path, length: bool
+) -> None:
+    size = 48 * MIB
+    pieces = [b"%d" % number + bytes(MIB - 2) for number in range(10, 58)]
+    script = Answer(
+        steps=pieces,
+        headers=[(b"content-type", b"x/y")],
+        framing="length" if length else "chunked",
+    )
+    with (
+        ScriptedUpstream(
+            lambda asked: script if asked.method == "GET" else Answer(steps=[b"{}"])
+        ) as upstream,
+        Nursery() as nursery,
+    ):
+        child = nursery.start(
+            MODE="record", STORE=str(tmp_path), UPSTREAM_BASE_URL=upstream.base_url
+        )
+        with RawClient(child.base_url) as client:
+            client.request("POST", "/v1/warm", body=b"{}")
+            before = child.rss
+            child.forget_peak()
+            body = client.request("GET", "/v1/files/1/content").body
+        grown = child.peak_rss - before
+        child.stop()
+    assert body == b"".join(pieces)
+    recorded = stored(tmp_path, Request("GET", "/v1/files/1/content", "", (), b""))
+    assert recorded is not None
+    assert recorded.body == body
+    assert grown < 2.6 * size, f"{grown / size:.1f} times its size"

@@ -23,6 +23,7 @@ from replay_proxy.store.files import (
     trouble,
     wal,
 )
+from replay_proxy.store.insertion import put_interaction
 from replay_proxy.store.placing import id_of
 from replay_proxy.store.rows import to_deleted, to_row
 from replay_proxy.store.steps import Steps
@@ -68,7 +69,7 @@ class Change:
         self.delete(number)
         row = to_row(replace(interaction, id=number), take_id)
         self._connection.execute(statements.PUT_NEARNESS, row)
-        self._connection.execute(statements.PUT_INTERACTION, row)
+        put_interaction(self._connection, row)
 
     def holds(self, number: int, take_id: int, checksum: int) -> bool:
         """Whether an interaction is there already, in this take and with all that it says."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from replay_proxy.cassette import Interaction, same_microsecond
 from replay_proxy.errors import StoreError
 from replay_proxy.store import statements
+from replay_proxy.store.insertion import put_interaction, put_interactions
 from replay_proxy.store.rows import Row
 
 #: An answer is stored at its terminal event, and again if more bytes follow. A process replaces
@@ -43,7 +44,7 @@ class Placing:
             connection.execute("SAVEPOINT together")
             try:
                 connection.executemany(statements.PUT_NEARNESS, made)
-                connection.executemany(statements.PUT_INTERACTION, made)
+                put_interactions(connection, made)
             except sqlite3.IntegrityError:  # An id is taken.
                 connection.execute("ROLLBACK TO together")
             else:
@@ -64,7 +65,7 @@ class Placing:
         connection.execute(statements.PUT_NEARNESS, row)
         if replaced:
             connection.execute(statements.DELETE_INTERACTION, {"id": number})
-        connection.execute(statements.PUT_INTERACTION, row)
+        put_interaction(connection, row)
         return number
 
     def committed(self, path: Path, number: int) -> None:

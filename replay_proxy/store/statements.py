@@ -49,6 +49,11 @@ PUT_INTERACTION = f"""
 INSERT INTO interaction ({_COLUMNS})
 VALUES ({", ".join(f":{name}" for name in COLUMNS)})
 """  # noqa: S608 - names of ours alone
+#: The same of a row whose bodies, the last two columns, are written afterwards; their sizes are
+#: given in their place.
+PUT_SIZES = PUT_INTERACTION.replace(":request_body", "zeroblob(:request_body)").replace(
+    ":body", "zeroblob(:body)"
+)
 READ_SIZES = """
 SELECT length(request_body), length(body), length(timeline) FROM interaction WHERE id = :id
 """
