@@ -22,6 +22,7 @@ from replay_proxy.connection import (
     reset_when_closed,
     unchunked,
 )
+from replay_proxy.credentials import without_credentials
 from replay_proxy.departures import Departure, Departures
 from replay_proxy.errors import BodyTooLarge, ConnectionDropped, ReplayProxyError
 from replay_proxy.fingerprint import fingerprint
@@ -32,6 +33,7 @@ from replay_proxy.timeline import Arrivals
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
 logger = logging.getLogger("replay_proxy")
+access_logger = logging.getLogger("uvicorn.access")
 
 #: Below it a path names its cassette.
 CASSETTES = "/cassettes/"
@@ -57,6 +59,7 @@ class DataPlane:
         self._transport_of = transport_of
         self._arrivals = arrivals or Arrivals()
         logger.addFilter(_redacted_record)  # Once: it is the same each time.
+        access_logger.addFilter(_redacted_access)
         self._bodies = RequestBodies()
         self._departures = Departures()
 
@@ -121,6 +124,16 @@ def _redacted_record(record: logging.LogRecord) -> bool:
     record.msg, record.args = redacted(record.getMessage()), ()
     if record.exc_info and not record.exc_text:
         record.exc_text = redacted(logging.Formatter().formatException(record.exc_info))
+    return True
+
+
+def _redacted_access(record: logging.LogRecord) -> bool:
+    """Take credentials out of the target in a line of uvicorn on a request."""
+    if isinstance(record.args, tuple) and len(record.args) > 2:
+        client, method, target, *rest = record.args
+        path, mark, query = str(target).partition("?")
+        shown = f"{redacted(path)}{mark}{without_credentials(query)}"
+        record.args = (client, method, shown, *rest)
     return True
 
 

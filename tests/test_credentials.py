@@ -256,6 +256,19 @@ def test_a_credential_of_a_known_form_is_neither_stored_nor_shown_under_any_name
     assert [leak.where for leak in leaks(kept, (), b"{}")][:1] == ["request body $.a[0]"]
 
 
+def test_the_access_log_of_uvicorn_shows_no_credential(tmp_path: Path) -> None:
+    key = planted.FORMS[1]
+    with Proxy(tmp_path, "--access-log", MODE="dummy") as proxy:
+        for query in (*QUERIES, DIGESTED):
+            ask(proxy, f"/v1/models?{query}")
+            ask(proxy, f"/nothing?{query}")
+        ask(proxy, f"/v1/files/{key}?limit=2")
+        log = proxy.stop().encode()
+    assert b"GET /v1/models?key=" in log
+    assert b"?limit=2 HTTP/1.1" in log
+    assert planted.found([*SENT, key], log) == []
+
+
 def test_the_log_shows_no_credential_that_an_error_quotes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
