@@ -27,6 +27,7 @@ from replay_proxy.store.archive import Archive
 from replay_proxy.store.settling import settle
 from tests.kill import Outcome, Target, answer, clients, whole
 from tests.support.nursery import Child, Nursery
+from tests.support.servers import Proxy
 from tests.support.upstream import Upstream
 
 
@@ -107,6 +108,17 @@ def four_at_once(crashes: Crashes) -> None:
         crashes.record(several, kill_after=12, name=str(number))
 
 
+def four_workers(crashes: Crashes) -> None:
+    """All of one uvicorn with four workers; a third of the rounds, since it starts slowly."""
+    for number in range(max(1, crashes.rounds // 3)):
+        settings = {"MODE": "record", "UPSTREAM_BASE_URL": crashes.upstream.base_url}
+        with Proxy(
+            crashes.store, "--workers", "4", STORE=str(crashes.store), **settings
+        ) as workers:
+            kill_after = crashes.random.randrange(8, 16)
+            clients(workers, str(number), kill_after, crashes.outcome)
+
+
 def checkout(crashes: Crashes) -> None:
     """And then git puts another file in its place, or does so before."""
     git = _git(crashes.store)
@@ -135,6 +147,7 @@ SCENARIOS: dict[str, Callable[[Crashes], None]] = {
     "creation": creation,
     "two proxies": two_proxies,
     "four at once": four_at_once,
+    "four workers": four_workers,
     "git checkout": checkout,
 }
 

@@ -55,7 +55,7 @@ class Target(Protocol):
         """What an OpenAI client takes as its ``base_url``."""
         ...
 
-    def kill(self) -> None:
+    def kill(self) -> object:
         """End it."""
         ...
 
