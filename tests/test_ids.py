@@ -156,3 +156,13 @@ def test_a_merge_puts_the_same_exchange_in_place_of_itself(tmp_path: Path) -> No
     merge("a", ["b"], store=tmp_path, as_json=True)
     with Archive(tmp_path / "a.sqlite") as archive:
         assert [each.body for _, each in archive.interactions()] == [b"eno"]
+
+
+def test_a_merge_does_not_double_an_exchange_that_stands_in_another_take(tmp_path: Path) -> None:
+    one = recorded("one", b"one")
+    make(tmp_path / "a.sqlite", [one])
+    with changing(tmp_path / "b.sqlite") as change:
+        change.add(change.join_take("another run"), one)
+    merge("a", ["b"], store=tmp_path, as_json=True)
+    with Archive(tmp_path / "a.sqlite") as archive:
+        assert [each.body for _, each in archive.interactions()] == [b"one"]
