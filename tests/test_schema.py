@@ -261,5 +261,6 @@ def test_a_connection_is_on_its_guard(tmp_path: Path) -> None:
                 assert connection.execute(f"PRAGMA {name}").fetchone() in [(expected,), None], name
         assert reader.execute("PRAGMA query_only").fetchone() == (1,)
         for connection in (reader, writer):
+            assert connection.getlimit(sqlite3.SQLITE_LIMIT_ATTACHED) == 1
             with pytest.raises(sqlite3.OperationalError, match="not authorized"):
                 connection.execute("SELECT load_extension('x')")
