@@ -11,7 +11,7 @@ import pytest
 
 from replay_proxy.errors import CassetteInUse
 from replay_proxy.matching import Rule
-from replay_proxy.store import Store, patience
+from replay_proxy.store import Store, jobs, patience
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawAnswer, RawClient
 from tests.support.tape import make, recorded
@@ -158,3 +158,54 @@ def test_those_that_wait_get_the_answers_in_their_order_and_those_that_leave_get
 
     assert asyncio.run(scenario()) == [b'"locked %d"' % number for number in range(4)]
     it.close()
+
+
+def test_a_recording_for_a_locked_cassette_delays_none_for_others(store: Path) -> None:
+    """It is committed when the lock goes, in its order."""
+    answers = [recorded(f"new {n}", b"1") for n in range(6)]
+
+    async def scenario() -> None:
+        it = Store(store, writable=True)
+        locked, other = it.cassette("locked"), it.cassette("other")
+        await locked.add(answers[0])
+        with lock(store / "locked.sqlite", immediate):
+            waiting = [asyncio.create_task(locked.add(each)) for each in answers[1:3]]
+            await asyncio.sleep(0)
+            for each in answers[3:]:
+                await other.add(each)
+            assert not any(each.done() for each in waiting)
+            waiting.append(asyncio.create_task(locked.add(answers[5])))
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*waiting) == [each.id for each in (*answers[1:3], answers[5])]
+        it.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_recording_waits_for_a_lock_to_its_deadline_and_for_the_end_of_the_writer(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, late, last = (recorded(f"new {n}", b"1") for n in range(3))
+
+    async def scenario() -> None:
+        it = Store(store, writable=True)
+        tape = it.cassette("locked")
+        await tape.add(first)
+        with lock(store / "locked.sqlite", immediate):
+            monkeypatch.setattr(jobs, "BUSY_S", 0.0)
+            with pytest.raises(CassetteInUse):
+                await tape.add(late)
+            monkeypatch.undo()
+            adding = asyncio.create_task(tape.add(last))
+            await asyncio.sleep(0)
+            closing = asyncio.create_task(asyncio.to_thread(it.close))
+            await asyncio.sleep(0)
+        await closing
+        assert await adding == last.id
+
+    asyncio.run(scenario())
+
+
+def immediate(connection: sqlite3.Connection) -> None:
+    """As a tool that changes a cassette beside a recorder."""
+    connection.execute("BEGIN IMMEDIATE")

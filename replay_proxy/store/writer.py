@@ -4,17 +4,17 @@ What arrives while a commit runs shares the next one of its cassette; a caller g
 row is committed. What a row means is not known here.
 """
 
-import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from replay_proxy.errors import StoreError
+from replay_proxy.errors import CassetteInUse, StoreError
 from replay_proxy.store.bound import Bound
 from replay_proxy.store.files import (
     close_to_write,
@@ -24,17 +24,19 @@ from replay_proxy.store.files import (
     trouble,
     wal,
 )
+from replay_proxy.store.jobs import Job, settle_all
 from replay_proxy.store.placing import Placing
 from replay_proxy.store.rows import Row
+from replay_proxy.store.troubles import is_in_use
 
 #: The most rows that share one commit.
 BATCH = 256
 #: A row with more bytes has a commit of its own, after the smaller ones that wait with it: to
 #: write and to index it may take a hundred times as long.
 LARGE_BYTES = 200_000
-#: So long an answer waits for a tool that reads or changes all of a large cassette: it is lost
-#: otherwise, and its client waits as it does for the API.
-BUSY_MS = 60_000
+#: So long a commit waits for a lock that another process has; then other cassettes have their
+#: turn, or, when nothing waits for them, it is tried again after a pause.
+BUSY_MS, PAUSE_S = 50, 0.02
 #: How often an answer is written that a file is replaced under.
 TRIES = 5
 #: The most cassettes that are open at once; the one unused for longest is closed and settled.
@@ -51,8 +53,10 @@ class Writer:
     def __init__(self, begin: Callable[[sqlite3.Connection, Path], int]) -> None:
         self._begin = begin
         self._placing = Placing()
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._large: deque[_Job] = deque()
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._large: deque[Job] = deque()
+        #: What could not be committed yet, by its cassette and whether it is large.
+        self._locked: dict[tuple[Path, bool], list[Job]] = {}
         self._open: OrderedDict[Path, Bound] = OrderedDict()
         self._written: set[Path] = set()
         self._thread = threading.Thread(target=self._run, name="cassette writer", daemon=True)
@@ -66,7 +70,7 @@ class Writer:
         Its own is ``number`` if no other exchange has it (see ``Placing``). ``size`` is about how
         many bytes it has. Raises ``StoreError``.
         """
-        job = _Job(path, number, make_row, size)
+        job = Job(path, number, make_row, size)
         self._queue.put(job)
         try:
             await job.done
@@ -82,27 +86,47 @@ class Writer:
 
     def _run(self) -> None:
         while (jobs := self._next_jobs()) is not None:
-            by_path: dict[tuple[Path, bool], list[_Job]] = {}
-            for job in jobs:
-                by_path.setdefault((job.path, job.size > LARGE_BYTES), []).append(job)
-            for (path, _), group in by_path.items():
-                try:
-                    self._commit(path, group)
-                except Exception as error:  # Whatever it is, each caller hears of it.
-                    _settle(group, _in_our_words(path, error))
-            del jobs, job, by_path, group  # They hold bodies, and the next wait may be long.
+            self._commit_all(jobs)
+            del jobs  # They hold bodies, and the next wait may be long.
         for path, connection in self._open.items():
             close_to_write(connection, path)
 
-    def _next_jobs(self) -> "list[_Job] | None":
-        """What is waiting, at least one job and at most one large; None when there is no more."""
-        jobs: list[_Job] = []
+    def _commit_all(self, jobs: list[Job]) -> None:
+        """Commit what is new, cassette by cassette, and what was locked, each in its order."""
+        groups: dict[tuple[Path, bool], list[Job]] = {}
+        for job in jobs:
+            groups.setdefault((job.path, job.size > LARGE_BYTES), []).append(job)
+        if self._locked:
+            for key, waiting in self._locked.items():
+                groups[key] = waiting + groups.get(key, [])
+            self._locked = {}
+        for key, group in groups.items():
+            try:
+                self._commit(key[0], group)
+            except Exception as error:  # Whatever it is, each caller hears of it.
+                late = group
+                if isinstance(error, CassetteInUse) or is_in_use(error):
+                    now_s = time.monotonic()
+                    late = [job for job in group if job.deadline_s <= now_s]
+                    if rest := [job for job in group if job.deadline_s > now_s]:
+                        self._locked[key] = rest
+                settle_all(late, _in_our_words(key[0], error))
+
+    def _next_jobs(self) -> list[Job] | None:
+        """What is waiting, at most one large; None when there is no more.
+
+        At least one, unless something is to be tried again.
+        """
+        jobs: list[Job] = []
         while len(jobs) < BATCH:
             if (jobs or self._large) and self._queue.empty():
                 break
-            job = self._queue.get()
+            try:
+                job = self._queue.get(timeout=PAUSE_S if self._locked else None)
+            except queue.Empty:
+                break
             if job is None:  # The writer is closed.
-                if not jobs and not self._large:
+                if not jobs and not self._large and not self._locked:
                     return None
                 self._queue.put(None)
                 break
@@ -125,7 +149,7 @@ class Writer:
         self._open.move_to_end(path)
         return self._open[path]
 
-    def _commit(self, path: Path, jobs: "list[_Job]") -> None:
+    def _commit(self, path: Path, jobs: list[Job]) -> None:
         """Commit jobs to the file that has the cassette's name, whichever it is by then."""
         for _ in range(TRIES):
             connection = self._connection(path)
@@ -143,7 +167,7 @@ class Writer:
             f"Cassette {path} is replaced again and again. Stop what does that, and record again."
         )
 
-    def _commit_to(self, connection: Bound, path: Path, jobs: "list[_Job]") -> None:
+    def _commit_to(self, connection: Bound, path: Path, jobs: list[Job]) -> None:
         """Commit all jobs at once, or, when one of them cannot be, the others one by one."""
         try:
             self._insert(connection, jobs)
@@ -157,16 +181,16 @@ class Writer:
             while jobs:
                 try:
                     self._insert(connection, jobs[:1])
-                except _Replaced:
+                except (_Replaced, sqlite3.OperationalError):
                     raise
                 except Exception as error:
-                    _settle([jobs.pop(0)], _in_our_words(path, error))
+                    settle_all([jobs.pop(0)], _in_our_words(path, error))
                 else:
-                    _settle([jobs.pop(0)])
+                    settle_all([jobs.pop(0)])
         else:
-            _settle(jobs)
+            settle_all(jobs)
 
-    def _insert(self, connection: Bound, jobs: "list[_Job]") -> None:
+    def _insert(self, connection: Bound, jobs: list[Job]) -> None:
         """Raises ``_Replaced`` when nobody would find under the cassette's name what is committed.
 
         A file that goes after this look was there when its answers were kept: its journal is set
@@ -193,41 +217,6 @@ class Writer:
 
 class _Replaced(Exception):
     """The file that a connection writes to is not the cassette any more."""
-
-
-class _Job:
-    """A row to be written, and the future that tells when it is."""
-
-    def __init__(
-        self, path: Path, number: int, make_row: Callable[[int, int], Row], size: int
-    ) -> None:
-        self.path = path
-        self.number = number
-        self.make_row = make_row
-        self.size = size
-        self.loop = asyncio.get_running_loop()
-        self.done: asyncio.Future[None] = self.loop.create_future()
-
-    def settle(self, error: StoreError | None) -> None:
-        """Tell the caller, in the caller's thread, how it went."""
-        if self.done.done():
-            return  # The caller has been cancelled.
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
-
-
-def _settle(jobs: list[_Job], error: StoreError | None = None) -> None:
-    """Tell the callers, who are woken once per loop."""
-    for loop in {job.loop for job in jobs}:
-        group = [job for job in jobs if job.loop is loop]
-        loop.call_soon_threadsafe(_tell, group, error)
-
-
-def _tell(jobs: list[_Job], error: StoreError | None) -> None:
-    for job in jobs:
-        job.settle(error)
 
 
 def _in_our_words(path: Path, error: Exception) -> StoreError:
