@@ -160,6 +160,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, li
             "merge all a b",
             "rename all every",
             "rm every",
+            "rm demo --interaction 3677012767865635629",
             "import a.har",
         ):
             found.setdefault(words.split()[0], []).append(document(words))

@@ -13,10 +13,10 @@ from typer.testing import CliRunner, Result
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.cli import app
-from replay_proxy.errors import CassetteDamaged
+from replay_proxy.errors import CassetteDamaged, ConfigurationError
 from replay_proxy.store import statements
 from replay_proxy.store.rows import checksum
-from tests.support.tape import make, recorded
+from tests.support.tape import all_stored, make, recorded
 from tests.test_steps import alter
 
 #: How many cassettes with an altered index are verified, and the first seed.
@@ -130,3 +130,22 @@ def test_prune_deletes_nothing_that_a_damaged_recording_has_superseded(store: Pa
         assert isinstance(result.exception, CassetteDamaged)
         assert f"interaction {new.id}" in str(result.exception)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("column", ["timeline", "request_body", "method"])
+def test_a_damaged_interaction_can_be_deleted_and_the_rest_is_sound(
+    store: Path, column: str
+) -> None:
+    old, new, other = recorded("1", b"abc"), recorded("1", b"abd"), recorded("2", b"x")
+    path = make(store / "a.sqlite", [old], [new, other])
+    sql = f"UPDATE interaction SET {column} = 'x' WHERE id = :id"  # noqa: S608 - names of ours
+    change(path, sql, id=new.id)
+    assert {number for _, number in found("a")} == {str(new.id)}
+    refused = run(f"rm a --interaction {new.id} --interaction 5")
+    assert isinstance(refused.exception, ConfigurationError)
+    assert {number for _, number in found("a")} == {str(new.id)}
+    result = run(f"rm a --interaction {new.id}")
+    assert result.exit_code == 0, result.exception
+    assert result.stdout == "Deleted 1 interaction of 'a'\n"
+    assert found("a") == []
+    assert all_stored(store, old.request, limit=1, cassette="a") == [old]

@@ -29,6 +29,7 @@ from replay_proxy.store.rows import to_deleted, to_row
 from replay_proxy.store.steps import Steps
 from replay_proxy.store.takes import join_take
 from replay_proxy.store.troubles import not_written
+from replay_proxy.store.vocabulary import drop
 from replay_proxy.wire import Request
 
 #: A file of which more than this share is free after a deletion is packed.
@@ -88,6 +89,11 @@ class Change:
                 raise damaged(self._path, f"interaction {number}: {error}") from error
             self._delete_features(number, request)
             self._connection.execute(statements.DELETE_INTERACTION, {"id": number})
+
+    def drop(self, number: int) -> bool:
+        """The same whatever the row holds, which takes longer; whether it was there."""
+        self._steps.begin()
+        return drop(self._connection, self._path, number)
 
     def finish(self) -> bool:
         """Delete takes that are left without an interaction; whether the file is to be packed.

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from replay_proxy.store import statements
 from replay_proxy.store.troubles import damaged
 
 _OPEN = "CREATE VIRTUAL TABLE temp.word USING fts5vocab(main, nearness, instance)"
@@ -50,6 +51,19 @@ def words_of(connection: sqlite3.Connection, path: Path, number: int) -> list[st
         rows = _bounded(connection, path, connection.execute(_OF_ONE, {"id": number}))
         words = [word.decode("utf-8", "replace") for (word,) in rows]
     return [word for word in words if word.isascii() and word.isalnum()]
+
+
+def drop(connection: sqlite3.Connection, path: Path, number: int) -> bool:
+    """Delete an interaction and its words, whatever either holds; whether there was any of it.
+
+    Raises as ``digests`` does.
+    """
+    words = words_of(connection, path, number)
+    if words:
+        named = {"id": number, "features": " ".join(words)}
+        connection.execute(statements.DELETE_NEARNESS, named)
+    deleted = connection.execute(statements.DELETE_INTERACTION, {"id": number}).rowcount
+    return bool(words) or deleted > 0
 
 
 def _bounded(connection: sqlite3.Connection, path: Path, rows: sqlite3.Cursor) -> Iterator[Any]:

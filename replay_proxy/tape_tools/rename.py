@@ -1,4 +1,4 @@
-"""``replay-proxy rename`` and ``rm``: a cassette's file under another name, and gone."""
+"""``replay-proxy rename`` and ``rm``: a cassette under another name, and all or some of it gone."""
 
 import os
 from contextlib import ExitStack
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from replay_proxy.errors import StoreError
-from replay_proxy.store.change import at_rest
+from replay_proxy.errors import ConfigurationError, StoreError
+from replay_proxy.store.change import at_rest, changing
 from replay_proxy.tape_tools import words
 
 
@@ -35,10 +35,21 @@ def rename(
 
 def rm(
     cassettes: Annotated[list[str], typer.Argument(help="Names or files of cassettes.")],
+    interaction: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="ID",
+            help="Delete this interaction, damaged or not, and keep the cassette; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     store: words.Store = None,
     as_json: words.Json = False,
 ) -> None:
-    """Delete cassettes. Without git, nothing brings them back."""
+    """Delete cassettes, or interactions of one. Without git, nothing brings them back."""
+    if interaction:
+        _rm_interactions(cassettes, interaction, store, as_json=as_json)
+        return
     paths: dict[Path, None] = dict.fromkeys(words.existing(each, store) for each in cassettes)
     with ExitStack() as resting:
         for path in paths:  # All of them can be deleted, or none is.
@@ -47,4 +58,24 @@ def rm(
             path.unlink()
     deleted = [path.stem for path in paths]
     names = ", ".join(f"'{name}'" for name in deleted)
-    words.answer({"version": 1, "deleted": deleted}, [f"Deleted {names}"], as_json=as_json)
+    document = {"version": 1, "deleted": deleted, "interactions": []}
+    words.answer(document, [f"Deleted {names}"], as_json=as_json)
+
+
+def _rm_interactions(
+    cassettes: list[str], ids: list[int], store: Path | None, *, as_json: bool
+) -> None:
+    """Delete all of these interactions, or none."""
+    if len(cassettes) != 1:
+        raise ConfigurationError("--interaction is about one cassette: leave out the others.")
+    path = words.existing(cassettes[0], store)
+    with changing(path) as change:
+        for number in dict.fromkeys(ids):
+            if not -(2**63) <= number < 2**63 or not change.drop(number):
+                raise ConfigurationError(
+                    f"{path} has no interaction {number}, and none is deleted. `replay-proxy ls "
+                    f"{path.stem} --json` and `verify` tell ids."
+                )
+    document = {"version": 1, "deleted": [], "interactions": [str(number) for number in ids]}
+    said = f"Deleted {words.many(len(ids), 'interaction')} of '{path.stem}'"
+    words.answer(document, [said], as_json=as_json)
