@@ -14,7 +14,7 @@ import typer
 from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.fingerprint import fingerprint, former_fingerprint
 from replay_proxy.leaks import leaks
-from replay_proxy.nearness import features, former_features
+from replay_proxy.nearness import former_features
 from replay_proxy.redaction import redacted
 from replay_proxy.store import statements
 from replay_proxy.store.archive import Archive
@@ -23,6 +23,7 @@ from replay_proxy.store.rows import Row, checksum, from_row, is_intact, to_row
 from replay_proxy.store.vocabulary import digest
 from replay_proxy.tape_tools import words
 from replay_proxy.target import flaw, leads_away
+from replay_proxy.wire import Request
 
 #: The kinds of findings, as the JSON names them.
 KINDS = {
@@ -102,9 +103,8 @@ def verified(path: Path) -> dict[str, Any]:
             words_by_id = _words(archive, findings)
             for row in words.counted(archive.rows(), total, f"Verifying {path.stem}"):
                 interactions += 1
-                findings += _findings(row, takes)
-                if words_by_id is not None:
-                    findings += _other_words(row, words_by_id.pop(row["id"], 0))
+                found = None if words_by_id is None else words_by_id.pop(row["id"], 0)
+                findings += _findings(row, takes, found)
             for number in sorted(words_by_id or ()):
                 findings.append(_finding("words", number, _NOT_THERE))
     except StoreError as error:
@@ -121,20 +121,15 @@ def _words(archive: Archive, findings: list[dict[str, Any]]) -> dict[int, int] |
         return None
 
 
-def _other_words(row: Row, found: int) -> Iterator[dict[str, Any]]:
-    """That the index does not have the words of the row's request, or of an older version."""
-    try:
-        request = from_row(row | {"checksum": checksum(row)}).request
-    except (ValueError, TypeError, LookupError, AttributeError):
-        return  # Told by ``_findings``.
-    for made in (features, former_features):
-        if digest(word.encode() for word in made(request)) == found:
-            return
-    yield _finding("words", row["id"], _OTHER if found else _NONE)
+def _has_other_words(row: Row, request: Request, found: int) -> bool:
+    """Whether the index does not have the words of a new row, or those of an older version."""
+    if digest(row["features"].encode().split()) == found:
+        return False
+    return digest(word.encode() for word in former_features(request)) != found
 
 
-def _findings(row: Row, takes: set[int]) -> Iterator[dict[str, Any]]:
-    """What is wrong with one row."""
+def _findings(row: Row, takes: set[int], found: int | None) -> Iterator[dict[str, Any]]:
+    """What is wrong with one row, of whose words the index has this digest."""
     number = row["id"]
     if row["take_id"] not in takes:
         yield _finding("column", number, f"take_id is {row['take_id']}, and there is no such take")
@@ -159,6 +154,8 @@ def _findings(row: Row, takes: set[int]) -> Iterator[dict[str, Any]]:
             if again[column] != row[column]:
                 what = f"{column} is {row[column]!r}, and should be {again[column]!r}"
                 yield _finding("column", number, what)
+        if found is not None and _has_other_words(again, request, found):
+            yield _finding("words", number, _OTHER if found else _NONE)
         for leak in leaks(request, interaction.headers, interaction.body):
             shown = f": {leak.beginning}" if leak.beginning else ""
             yield _finding("secret", number, f"{leak.kind} in {leak.where}{shown}")
