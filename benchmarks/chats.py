@@ -14,9 +14,9 @@ from itertools import accumulate, islice
 from pathlib import Path
 
 from replay_proxy.cassette import Interaction, interaction_id
-from replay_proxy.fingerprint import fingerprint
+from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.store import Store
-from replay_proxy.store.tables import SCHEMA
+from replay_proxy.store.sqlite.tables import SCHEMA
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request
 

@@ -25,8 +25,8 @@ from typing import Any
 from benchmarks import prompts
 from benchmarks.serving import Server
 from replay_proxy.cassette import Interaction, interaction_id
-from replay_proxy.comparison import Asked
-from replay_proxy.fingerprint import fingerprint
+from replay_proxy.matching.comparison import Asked
+from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.store import Store
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request

@@ -146,6 +146,18 @@ class Transport(Protocol):
         """Answer the request. Raises ``ReplayProxyError`` when there is no answer."""
         ...
 
+    async def aclose(self, drain_s: float | None = None) -> None:
+        """Finish what is under way within ``drain_s``, and let go of everything.
+
+        None stands for the time that is set. Each wrapper passes it on, but not to what others
+        use too.
+        """
+        ...
+
+    def rewind(self) -> None:
+        """Count from the beginning. Each wrapper passes it on."""
+        ...
+
 
 def header(headers: Headers, name: bytes) -> bytes | None:
     """The first value of a header, or None. ``name`` is in lower case."""

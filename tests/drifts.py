@@ -16,10 +16,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from replay_proxy.answer import Answer, answer
-from replay_proxy.drift import Change, Finding, drift
-from replay_proxy.fingerprint import fingerprint
-from replay_proxy.transcript import transcript
+from replay_proxy.answers.drift import Change, Finding, drift
+from replay_proxy.answers.parsed import Answer, answer
+from replay_proxy.answers.transcript import transcript
+from replay_proxy.matching.fingerprint import fingerprint
 from tests.near import request_of
 from tests.support.corpus import Record, load
 

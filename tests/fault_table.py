@@ -7,9 +7,9 @@ import inspect
 import re
 from pathlib import Path
 
-from replay_proxy.faults import FAULTS
-from replay_proxy.faults.call import parameters
-from replay_proxy.faults.table import Fault
+from replay_proxy.transports.faults import FAULTS
+from replay_proxy.transports.faults.call import parameters
+from replay_proxy.transports.faults.table import Fault
 
 PAGE = Path(__file__).parents[1] / "docs" / "faults.md"
 BEGIN = "<!-- faults: written by python -m tests.fault_table -->\n"

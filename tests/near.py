@@ -17,9 +17,9 @@ from statistics import median
 from typing import Any
 
 from replay_proxy.cassette import Interaction, Recorded, interaction_id
-from replay_proxy.comparison import Asked
-from replay_proxy.fingerprint import fingerprint
-from replay_proxy.miss import explain
+from replay_proxy.matching.comparison import Asked
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.matching.miss import explain
 from replay_proxy.store import Store, Tape
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request

@@ -8,7 +8,7 @@ import pytest
 
 from replay_proxy.cassette import Take
 from replay_proxy.errors import CassetteDamaged, CassetteMissing, StoreError
-from replay_proxy.nearness import features
+from replay_proxy.matching.nearness import features
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import Change, at_rest, changing
 from tests.support.tape import make, recorded

@@ -15,15 +15,16 @@ import openai._base_client
 import pytest
 from openai import OpenAI
 
-from replay_proxy.conduct import Arrival, Conduct, Kind, conduct, retry_after_s, words
+from replay_proxy.answers.conduct import Arrival, Conduct, Kind, conduct, retry_after_s, words
 from replay_proxy.errors import ConnectionDropped
-from replay_proxy.faults import kind_of
-from replay_proxy.journal import KEPT_ARRIVALS, KEPT_CHAINS, Journal, Journaled
+from replay_proxy.transports.faults import kind_of
+from replay_proxy.transports.journal import KEPT_ARRIVALS, KEPT_CHAINS, Journal, Journaled
 from replay_proxy.wire import Provenance, Request, Response, Source
 from tests.support.nursery import Child, Nursery
 from tests.support.provenance import answered
 from tests.support.rawclient import RawClient
 from tests.support.servers import clean_environment
+from tests.support.transports import Simple
 from tests.test_faults import Api
 
 
@@ -174,7 +175,7 @@ def test_arrivals_are_kept_from_the_first_fault_of_a_request_on() -> None:
     ]
 
 
-class Dropping:
+class Dropping(Simple):
     """Drops the first connection, and answers from then on."""
 
     def __init__(self) -> None:

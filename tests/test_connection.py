@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from replay_proxy.connection import join_writes
+from replay_proxy.serving.connection import join_writes
 
 
 class Socket:

@@ -16,18 +16,18 @@ from typing import Any
 
 import pytest
 
-from replay_proxy.aside import ASIDE_BYTES
+from replay_proxy.bounds.aside import ASIDE_BYTES
 from replay_proxy.cassette import Counts, Interaction, Recorded
-from replay_proxy.comparison import Asked
-from replay_proxy.fingerprint import fingerprint
-from replay_proxy.leaves import MOST_LEAVES, leaves
-from replay_proxy.matching import Rule
-from replay_proxy.miss import explain
-from replay_proxy.nearness import features, former_features
+from replay_proxy.matching.comparison import Asked
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.matching.leaves import MOST_LEAVES, leaves
+from replay_proxy.matching.miss import explain
+from replay_proxy.matching.nearness import features, former_features
+from replay_proxy.matching.rules import Rule
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
-from replay_proxy.store.writer import LARGE_BYTES as LARGE_ROW
+from replay_proxy.store.writing.writer import LARGE_BYTES as LARGE_ROW
 from replay_proxy.wire import Request
 from tests.near import fill
 from tests.support.nursery import Nursery

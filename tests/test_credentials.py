@@ -18,15 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from replay_proxy.answers.leaks import leaks
+from replay_proxy.assembly import Assembly
 from replay_proxy.cli import app
-from replay_proxy.credentials import is_secret, without_credentials
-from replay_proxy.data_plane import DataPlane
-from replay_proxy.fingerprint import fingerprint, former_fingerprint
-from replay_proxy.leaks import leaks
-from replay_proxy.modes import Assembly
-from replay_proxy.redaction import redacted, stored_request, stored_response_headers
+from replay_proxy.cli.tape_tools.verify import verified
+from replay_proxy.matching.fingerprint import fingerprint, former_fingerprint
+from replay_proxy.redaction.credentials import is_secret, without_credentials
+from replay_proxy.redaction.display import redacted, stored_request, stored_response_headers
+from replay_proxy.serving.data_plane import DataPlane
 from replay_proxy.settings import Settings
-from replay_proxy.tape_tools.verify import verified
 from replay_proxy.wire import Request, end_to_end
 from tests import planted
 from tests.support.corpus import load

@@ -11,12 +11,12 @@ import pytest
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.errors import CassetteDamaged
-from replay_proxy.matching import Rule
+from replay_proxy.matching.rules import Rule
 from replay_proxy.store import Store
 from replay_proxy.store.change import changing
-from replay_proxy.store.files import open_to_write
-from replay_proxy.store.pages import CHECKED_WHOLE_BYTES
-from replay_proxy.store.soundly import read_sound
+from replay_proxy.store.files.opening import open_to_write
+from replay_proxy.store.files.pages import CHECKED_WHOLE_BYTES
+from replay_proxy.store.sqlite.soundly import read_sound
 from tests.support.tape import make, recorded
 
 PAGE = 4096

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay_proxy.dummy.distributions import Distribution, empirical, parse
+from replay_proxy.transports.dummy.timing.distributions import Distribution, empirical, parse
 
 EVERY = (
     "350",

@@ -11,9 +11,9 @@ import pytest
 import typer
 
 from replay_proxy.cli import app
+from replay_proxy.cli.refresh.asking import Refreshed
+from replay_proxy.cli.tape_tools import verify
 from replay_proxy.importers import FORMATS
-from replay_proxy.tape_tools import verify
-from replay_proxy.tape_tools.asking import Refreshed
 from tests import docs
 from tests.demo import CASSETTE
 from tests.support.tape import EVENTS, make, recorded

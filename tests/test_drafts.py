@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from replay_proxy.cli.words import replacing
 from replay_proxy.store.change import changing
-from replay_proxy.store.drafts import draft
-from replay_proxy.tape_tools.words import replacing
+from replay_proxy.store.files.drafts import draft
 from tests.support.tape import make, recorded
 
 ROOT = Path(__file__).parent.parent
@@ -35,8 +35,8 @@ START = """
 import os, signal, sys
 from pathlib import Path
 from replay_proxy.store.change import changing
-from replay_proxy.store.creation import create
-from replay_proxy.tape_tools.words import replacing
+from replay_proxy.store.files.creation import create
+from replay_proxy.cli.words import replacing
 directory = Path(sys.argv[1])
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from replay_proxy.answer import Answer, answer
-from replay_proxy.drift import Change, Finding, drift
+from replay_proxy.answers.drift import Change, Finding, drift
+from replay_proxy.answers.parsed import Answer, answer
 from replay_proxy.wire import Headers, Request
 from tests import drifts
 from tests.near import request_of

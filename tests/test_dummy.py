@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from replay_proxy.dummy import ENDPOINTS, Dummy
 from replay_proxy.errors import NotImplementedByDummy
+from replay_proxy.transports.dummy import ENDPOINTS, Dummy
 from replay_proxy.wire import Request, Response, Source, Transport, header
 
 CHAT = "/v1/chat/completions"

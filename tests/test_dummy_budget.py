@@ -17,13 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay_proxy.dummy import Content, Dummy, embeddings
-from replay_proxy.dummy.backtracking import HOPELESS, effort
-from replay_proxy.dummy.budget import CHARACTERS, QUICK_STEPS, STEPS, Budget, BudgetSpent
-from replay_proxy.dummy.json_schema import value_of
 from replay_proxy.errors import InvalidRequest, ReplayProxyError
-from replay_proxy.faults import Faulty, Script
 from replay_proxy.timeline import MonotonicClock
+from replay_proxy.transports.dummy import Content, Dummy
+from replay_proxy.transports.dummy.budget import CHARACTERS, QUICK_STEPS, STEPS, Budget, BudgetSpent
+from replay_proxy.transports.dummy.endpoints import embeddings
+from replay_proxy.transports.dummy.json_schema.backtracking import HOPELESS, effort
+from replay_proxy.transports.dummy.json_schema.schema import value_of
+from replay_proxy.transports.faults import Faulty, Script
 from replay_proxy.wire import Request, Response
 
 CHAT = "/v1/chat/completions"
@@ -283,15 +284,15 @@ def test_the_answer_is_the_same_beside_other_requests_and_among_them(
         return json.loads(response.body)["choices"]
 
     at_once = said()
-    monkeypatch.setattr("replay_proxy.dummy.quick", lambda: Budget(1, 1))
+    monkeypatch.setattr("replay_proxy.transports.dummy.quick", lambda: Budget(1, 1))
     assert said() == at_once
 
 
 _COUNTED = """
 import json, sys
 from random import Random
-from replay_proxy.dummy.budget import Budget
-from replay_proxy.dummy.json_schema import value_of
+from replay_proxy.transports.dummy.budget import Budget
+from replay_proxy.transports.dummy.json_schema.schema import value_of
 budget = Budget()
 value_of(json.load(sys.stdin), Random(1), budget)
 print(budget.steps_left, budget.characters_left)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay_proxy.dummy import Content
-from replay_proxy.dummy.lorem import sentences
-from replay_proxy.dummy.units import count, pieces
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.settings import Settings
+from replay_proxy.transports.dummy import Content
+from replay_proxy.transports.dummy.sayings.lorem import sentences
+from replay_proxy.transports.dummy.sayings.units import count, pieces
 from tests.support.in_process import InProcess, client
 from tests.support.servers import Proxy
 

@@ -16,7 +16,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from replay_proxy.dummy import Content
+from replay_proxy.transports.dummy import Content
 from tests.support.corpus import Record, load
 from tests.test_dummy_fuzz import answered
 

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from replay_proxy.dummy import Content, Dummy
-from replay_proxy.dummy.schemas import (
+from replay_proxy.errors import InvalidRequest
+from replay_proxy.transports.dummy import Content, Dummy
+from replay_proxy.transports.dummy.schemas import (
     CreateChatCompletionRequest,
     CreateCompletionRequest,
     CreateEmbeddingRequest,
     CreateModerationRequest,
     CreateResponse,
 )
-from replay_proxy.errors import InvalidRequest
 from replay_proxy.wire import Request
 
 MESSAGES = [{"role": "user", "content": "call f and g"}]

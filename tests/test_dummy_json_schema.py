@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from replay_proxy.dummy.budget import BudgetSpent
-from replay_proxy.dummy.json_references import _KINDS
-from replay_proxy.dummy.json_schema import value_of
-from replay_proxy.dummy.regular import matching
+from replay_proxy.transports.dummy.budget import BudgetSpent
+from replay_proxy.transports.dummy.json_schema.patterns import matching
+from replay_proxy.transports.dummy.json_schema.references import _KINDS
+from replay_proxy.transports.dummy.json_schema.schema import value_of
 
 NODE = {
     "type": "object",

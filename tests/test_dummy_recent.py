@@ -6,11 +6,11 @@ from unittest.mock import patch
 
 import pytest
 
-from replay_proxy.dummy import Dummy
-from replay_proxy.dummy.recent import BYTES, KEPT, Recent
+from replay_proxy.transports.dummy import Dummy
+from replay_proxy.transports.dummy.recent import BYTES, KEPT, Recent
 from replay_proxy.wire import Request, Response
 
-MODULE = "replay_proxy.dummy.recent.time.time"
+MODULE = "replay_proxy.transports.dummy.recent.time.time"
 
 
 def chat(text: str = "Hi", *, stream: str = "false", path: str = "/v1/chat/completions") -> Request:

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 
-from replay_proxy.dummy import Dummy
-from replay_proxy.dummy.schemas import (
+from replay_proxy.errors import InvalidRequest
+from replay_proxy.transports.dummy import Dummy
+from replay_proxy.transports.dummy.schemas import (
     CreateChatCompletionRequest,
     CreateChatCompletionResponse,
     CreateChatCompletionStreamResponse,
     ListModelsResponse,
     Model,
 )
-from replay_proxy.errors import InvalidRequest
 from replay_proxy.wire import Request
 
 NOT_JSON = (

@@ -17,7 +17,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from replay_proxy.dummy import Content
+from replay_proxy.transports.dummy import Content
 from tests.support.in_process import InProcess, client
 from tests.test_dummy_json_schema import NODE, in_object
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from replay_proxy.dummy import Content
+from replay_proxy.transports.dummy import Content
 from tests.support.in_process import InProcess, client
 
 ANY = {"type": "object"}

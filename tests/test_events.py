@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay_proxy.events import Event, events
+from replay_proxy.sse.events import Event, events
 from tests.support.corpus import load
 from tests.test_sse import CORPUS
 

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay_proxy.errors import CassetteMiss, ConfigurationError, ConnectionDropped, InvalidFault
-from replay_proxy.faults import FAULTS, Faulty, Script
-from replay_proxy.faults.rule import SELECTORS, rules
+from replay_proxy.transports.faults import FAULTS, Faulty, Script
+from replay_proxy.transports.faults.rule import SELECTORS, rules
 from replay_proxy.wire import Headers, Request, Response, Source, header
 from tests.fault_table import PAGE
 from tests.support.provenance import answered, fault_of
+from tests.support.transports import Simple
 
 EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 JSON = ((b"content-type", b"application/json"), (b"content-length", b"11"))
@@ -61,7 +62,7 @@ class Chunks:
         self.closed = True
 
 
-class Api:
+class Api(Simple):
     """Gives every request the same answer, or miss, and counts them."""
 
     def __init__(self, answer: Response | CassetteMiss | None = None) -> None:

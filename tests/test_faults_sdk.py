@@ -14,7 +14,7 @@ import openai._base_client
 import pytest
 from openai import OpenAI
 
-from replay_proxy.faults import FAULTS
+from replay_proxy.transports.faults import FAULTS
 from tests import fault_table
 from tests.demo import CASSETTE
 from tests.support.clients import PARIS

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from replay_proxy.assembly import Assembly
 from replay_proxy.errors import CassetteMiss
-from replay_proxy.fingerprint import canonical_body, fingerprint, former_fingerprint
-from replay_proxy.modes import Assembly
+from replay_proxy.matching.fingerprint import canonical_body, fingerprint, former_fingerprint
 from replay_proxy.settings import Settings
 from replay_proxy.wire import Headers, Request
 from tests.support.tape import make, recorded
@@ -845,7 +845,7 @@ def test_a_body_is_read_once_for_its_fingerprint(
         transport = assembly.transport(None)
         with contextlib.suppress(CassetteMiss):
             await transport.handle(replace(one.request, headers=()))  # Reads the cassette's keys.
-        monkeypatch.setattr("replay_proxy.fingerprint.canonical_body", counted)
+        monkeypatch.setattr("replay_proxy.matching.fingerprint.canonical_body", counted)
         with contextlib.suppress(CassetteMiss):
             await transport.handle(replace(one.request, headers=()))
         await assembly.aclose()

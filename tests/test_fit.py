@@ -14,17 +14,17 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
+from replay_proxy.assembly import Assembly
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.cli import app
-from replay_proxy.dummy.distributions import parse
-from replay_proxy.dummy.fit import ANY, VALUES, Fit, fitted
-from replay_proxy.dummy.observed import Observation, observed
 from replay_proxy.errors import ConfigurationError, StoreError
-from replay_proxy.fingerprint import fingerprint
-from replay_proxy.latencies import from_cassette, from_file
-from replay_proxy.modes import Assembly
+from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.settings import Mode, Settings
 from replay_proxy.timeline import Timeline
+from replay_proxy.transports.dummy.timing.distributions import parse
+from replay_proxy.transports.dummy.timing.fit import ANY, VALUES, Fit, fitted
+from replay_proxy.transports.dummy.timing.latencies import from_cassette, from_file
+from replay_proxy.transports.dummy.timing.observed import Observation, observed
 from replay_proxy.wire import Headers, Request
 from tests.support.clock import FakeClock
 from tests.support.rawclient import RawAnswer, RawClient

@@ -14,19 +14,22 @@ from typing import Any
 import httpx
 import pytest
 
-from replay_proxy import journal, modes, server, verdict
-from replay_proxy.app import ReplayProxy
-from replay_proxy.bounded import Bounded
+from replay_proxy import assembly
+from replay_proxy.assembly import Assembly
+from replay_proxy.bounds.mapping import Bounded
+from replay_proxy.cli import verdict
 from replay_proxy.errors import ReplayProxyError
-from replay_proxy.faults import limits, script
-from replay_proxy.faults import transport as faulty
-from replay_proxy.journal import OTHERS
-from replay_proxy.modes import Assembly
 from replay_proxy.pytest_plugin import tally
-from replay_proxy.report import report
+from replay_proxy.serving.app import ReplayProxy
+from replay_proxy.serving.child import server
+from replay_proxy.serving.report import report
 from replay_proxy.settings import Settings
-from replay_proxy.store import readers
-from replay_proxy.store.positions import OwnPositions
+from replay_proxy.store.reading import readers
+from replay_proxy.store.reading.positions import OwnPositions
+from replay_proxy.transports import journal
+from replay_proxy.transports.faults import limits, script
+from replay_proxy.transports.faults import transport as faulty
+from replay_proxy.transports.journal import OTHERS
 from replay_proxy.wire import Request
 from tests.support.tape import make
 from tests.support.tape import recorded as recording
@@ -66,7 +69,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> int:
     """The bounds are 20."""
     for module, names in (
         (journal, ("KEPT_CASSETTES", "KEPT_MISSES", "KEPT_USED", "KEPT_CHAINS")),
-        (modes, ("TRANSPORTS", "REMEMBERED")),
+        (assembly, ("TRANSPORTS", "REMEMBERED")),
         (faulty, ("REMEMBERED",)),
         (script, ("REMEMBERED",)),
         (limits, ("KEPT_KEYS",)),

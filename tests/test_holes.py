@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from replay_proxy.cli import app
 from replay_proxy.errors import CassetteDamaged, StoreError
-from replay_proxy.store import Store, pages
+from replay_proxy.store import Store
+from replay_proxy.store.files import pages
 from tests.support.tape import make, recorded
 
 TERABYTE = 1 << 40

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from replay_proxy.cassette import Interaction, interaction_id, process_number
+from replay_proxy.cli.tape_tools.merge import merge
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
-from replay_proxy.tape_tools.merge import merge
 from replay_proxy.timeline import Timeline
 from tests.support.injected import COARSE_CLOCK, SAME_PROCESS_NUMBER, injected
 from tests.support.nursery import Nursery

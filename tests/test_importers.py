@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.errors import ImportRefused
-from replay_proxy.fingerprint import fingerprint
 from replay_proxy.importers import FORMATS, Found, NotCarried, carry_over, detect, read
+from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.wire import Request
 from tests import imports
 from tests.support.originals import Original

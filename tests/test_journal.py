@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from replay_proxy.cli.tape_tools.verify import verified
 from replay_proxy.settings import cassette_name
-from replay_proxy.store import readers
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.files import close_to_write, open_to_write
-from replay_proxy.store.journals import wal
-from replay_proxy.store.settling import settle
-from replay_proxy.tape_tools.verify import verified
+from replay_proxy.store.files.journals import wal
+from replay_proxy.store.files.opening import close_to_write, open_to_write
+from replay_proxy.store.files.settling import settle
+from replay_proxy.store.reading import readers
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
 from tests.support.script import JSON, Answer, Received

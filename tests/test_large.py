@@ -15,15 +15,19 @@ from typing import Any
 
 import pytest
 
-from replay_proxy import apart, data_plane, fingerprint, room
-from replay_proxy.app import ReplayProxy
+from replay_proxy.assembly import Assembly
+from replay_proxy.bounds import apart, room
+from replay_proxy.bounds.room import Room, TooManyLargeAnswers
 from replay_proxy.cassette import Interaction
-from replay_proxy.faults import limits
-from replay_proxy.matching import Rule
-from replay_proxy.modes import Assembly
-from replay_proxy.room import Room, TooManyLargeAnswers
+from replay_proxy.matching import fingerprint
+from replay_proxy.matching.rules import Rule
+from replay_proxy.serving import data_plane
+from replay_proxy.serving.app import ReplayProxy
 from replay_proxy.settings import Mode, OnMiss, Settings
-from replay_proxy.store import Store, large, rows
+from replay_proxy.store import Store
+from replay_proxy.store.reading import large
+from replay_proxy.store.sqlite import rows
+from replay_proxy.transports.faults import limits
 from replay_proxy.wire import Headers, Request, Response
 from tests.support.script import Answer
 from tests.support.tape import EVENTS, JSON, make, recorded

@@ -1,10 +1,11 @@
 """The architecture, as a table that the import graph is held to.
 
-A module imports only what stands above its own layer, and third parties only where the table
-allows them. Whoever wants to know how the package hangs together can read ``LAYERS``.
+The rooms of the table are the folders and files that a listing of the package shows. A room
+imports only from the rows above its own, and from the rooms to its left in its row.
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,133 +16,69 @@ import replay_proxy
 
 PACKAGE = Path(replay_proxy.__file__).parent
 
-#: From the top. A part is a module or a package of its name; those of one layer do not import
-#: each other.
-LAYERS = {
-    "0 names": ("credentials",),
-    "0 rules of HTTP": ("target",),
-    "0 words": (
-        "errors",
-        "aside",
-        "bounded",
-        "wire",
-        "texts",
-        "sse",
-        "events",
-        "timeline",
-        "settings",
-    ),
-    "1 rules": (
-        "budget",
-        "redaction",
-        "fingerprint",
-        "provenance",
-        "waits",
-        "ending",
-        "answer",
-        "conduct",
-    ),
-    "1 rules on rules": ("apart", "room", "matching", "leaves", "transcript"),
-    "1 rules on those": ("likeness", "nearness", "drift"),
-    "1 rules on likeness": ("comparison",),
-    "2 tape": ("cassette",),
-    "2 what it can hold": ("soundness",),
-    "2 its misses, its text": ("miss", "twin", "leaks"),
-    "3 parts": (
-        "upstream",
-        "recorder",
-        "player",
-        "dummy",
-        "faults",
-        "store",
-        "journal",
-        "importers",
-    ),
-    "3 parts of two": ("latencies",),
-    "4 composition": ("modes",),
-    "5 faces": ("app", "server", "verdict", "tape_tools"),
-    "6 entries": ("cli", "pytest_plugin"),
+#: From the top. Each name is a module or a folder of the package.
+ROWS = {
+    "words": ("errors", "wire", "target", "timeline", "cassette", "settings", "bounds"),
+    "rules": ("sse", "redaction", "matching", "answers"),
+    "keeping": ("store", "importers"),
+    "answering": ("transports",),
+    "nesting": ("modes", "assembly"),
+    "faces": ("serving",),
+    "entries": ("main", "cli", "pytest_plugin", "__main__"),
 }
-#: Modules that belong to a part of another name.
-BELONGS_TO = {
-    "answer_headers": "redaction",
-    "answer_reader": "upstream",
-    "assignments": "redaction",
-    "chunk_stream": "upstream",
-    "chunk_transport": "upstream",
-    "browsers": "app",
-    "child": "cli",
-    "connection": "app",
-    "forms": "credentials",
-    "control": "app",
-    "data_plane": "app",
-    "departures": "app",
-    "hosts": "app",
-    "report": "app",
-    "main": "cli",
-    "protocol": "app",
-    "pump": "recorder",
-    "relay": "recorder",
-    "request_body": "app",
-    "run": "cli",
-    "transport_errors": "upstream",
+ROOMS = {
+    room: (row, place)
+    for row, rooms in enumerate(ROWS.values())
+    for place, room in enumerate(rooms)
 }
-#: Everything may use these, their own layer too.
-FOR_ALL = {"errors"}
 
 #: Who may import what does not come with Python, and ``sqlite3``. Anything else: nobody.
-ALLOWED = {
-    "aiohttp": {"upstream"},
+ALLOWED: dict[str, set[str]] = {
+    "aiohttp": {"transports"},
     "dotenv": {"settings"},
-    "fastapi": {"app"},
-    "httptools": {"upstream"},
-    "httpx": {"upstream"},
-    "multidict": {"upstream"},
+    "fastapi": {"serving"},
+    "httptools": {"transports"},
+    "httpx": {"transports"},
     "jsonpath": {"matching"},
-    "orjson": {
-        "answer",
-        "fingerprint",
-        "provenance",
-        "dummy",
-        "store",
-        "leaves",
-        "likeness",
-        "nearness",
-        "miss",
-        "app",
-        "twin",
-        "tape_tools",
-        "latencies",
-    },
-    "pydantic": {"settings", "dummy"},
-    "pydantic_core": {"dummy"},
+    "multidict": {"transports"},
+    "orjson": {"answers", "cli", "matching", "serving", "store", "transports"},
+    "pydantic": {"settings", "transports"},
+    "pydantic_core": {"transports"},
     "pydantic_settings": {"settings"},
     "pytest": {"pytest_plugin"},
-    "rich": {"tape_tools"},
+    "rich": {"cli"},
     "sqlalchemy": {"store"},
     "sqlite3": {"store"},
     "sqlmodel": {"store"},
-    "starlette": {"app"},
-    "typer": {"cli", "tape_tools"},
-    "uvicorn": {"cli", "app"},
+    "starlette": {"serving"},
+    "typer": {"cli"},
+    "uvicorn": {"serving"},
     "yaml": {"importers"},
-    "yarl": {"upstream"},
+    "yarl": {"transports"},
 }
-#: Of these the graph would not see what is imported.
+#: The HTTP client's folder: the only one that a strict replay must not load.
+CLIENTS_HOME = "transports.upstream"
+HTTP_CLIENTS = {"aiohttp", "httptools", "httpx", "multidict", "yarl"}
+#: The graph does not show what these import.
 NOBODY = {"importlib", "imp", "pkgutil", "runpy"}
-#: Besides the settings, those that give an environment to a child process.
-READS_THE_ENVIRONMENT = {"settings", "server", "cli"}
+#: Besides the settings, these give an environment to a child process.
+READS_THE_ENVIRONMENT = {"settings", "serving", "cli"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
-LINES = 250
+LINES, FUNCTION_LINES = 250, 50
+FILES_PER_FOLDER = 15
+MODULES, FOLDERS = 10, 12
 
-LAYER_OF = {part: number for number, parts in enumerate(LAYERS.values()) for part in parts}
 
-
-def part_of(module: str) -> str:
-    """``replay_proxy.store.tape`` is of the part ``store``; the package itself of none."""
+def room_of(module: str) -> str:
+    """``replay_proxy.store.tape`` is in the room ``store``; the package itself is in none."""
     _, _, below = module.removesuffix(".__init__").partition(".")
-    name = below.partition(".")[0]
-    return BELONGS_TO.get(name, name)
+    return below.partition(".")[0]
+
+
+def transport_of(module: str) -> str | None:
+    """``replay_proxy.transports.dummy.sayings`` is part of the transport ``dummy``."""
+    parts = module.removesuffix(".__init__").split(".")
+    return parts[2] if len(parts) > 2 and parts[1] == "transports" else None
 
 
 def imports(tree: ast.Module, module: str) -> Iterator[str]:
@@ -155,24 +92,35 @@ def imports(tree: ast.Module, module: str) -> Iterator[str]:
             yield from (f"{source}.{alias.name}" for alias in node.names)
 
 
+def wrong_import(name: str, module: str) -> str | None:
+    """What is wrong with an import, if anything is."""
+    room = room_of(module)
+    root = name.partition(".")[0]
+    if root == "replay_proxy":
+        other = room_of(name)
+        if other not in ROOMS:
+            return None  # A name of the package itself, such as __version__.
+        if other == room:
+            here, there = transport_of(module), transport_of(name)
+            if here and there and here != there:
+                return f"{module} imports {name}: no transport imports another"
+            return None
+        if room not in ROOMS or ROOMS[other] >= ROOMS[room]:
+            return f"{module} imports {name}, which is neither above it nor to its left"
+    elif root in ALLOWED:
+        if room not in ALLOWED[root]:
+            return f"{module} imports {name}, which is for {sorted(ALLOWED[root])} only"
+        if root in HTTP_CLIENTS and not module.startswith(f"replay_proxy.{CLIENTS_HOME}"):
+            return f"{module} imports {name}, which is for {CLIENTS_HOME} only"
+    elif root in NOBODY or root not in sys.stdlib_module_names:
+        return f"{module} imports {name}, which nobody may"
+    return None
+
+
 def wrong_imports(source: str, module: str) -> list[str]:
     """What a module imports against the table."""
-    part = part_of(module)
-    wrong = []
-    for name in imports(ast.parse(source), module):
-        root = name.partition(".")[0]
-        if root == "replay_proxy":
-            other = part_of(name)
-            if other in {part, *FOR_ALL} or other not in LAYER_OF:
-                continue  # Its own, everybody's, or a name of the package such as __version__.
-            if LAYER_OF[other] >= LAYER_OF.get(part, 0):
-                wrong.append(f"{module} ({part}) imports {name} ({other}), which is not above it")
-        elif root in ALLOWED:
-            if part not in ALLOWED[root]:
-                wrong.append(f"{module} imports {name}, which is for {sorted(ALLOWED[root])} only")
-        elif root in NOBODY or root not in sys.stdlib_module_names:
-            wrong.append(f"{module} imports {name}, which nobody may")
-    return wrong
+    found = (wrong_import(name, module) for name in imports(ast.parse(source), module))
+    return [each for each in found if each]
 
 
 def reads_environment(source: str) -> bool:
@@ -187,6 +135,16 @@ def reads_environment(source: str) -> bool:
     return False
 
 
+def long_functions(source: str) -> list[str]:
+    """The functions of a module that are longer than ``FUNCTION_LINES``."""
+    return [
+        f"{node.name}: {(node.end_lineno or 0) - node.lineno + 1} lines"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES
+    ]
+
+
 def name_of(file: Path) -> str:
     """``replay_proxy.store.tape``, and ``replay_proxy.store.__init__`` for a package."""
     return ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
@@ -194,42 +152,56 @@ def name_of(file: Path) -> str:
 
 SOURCES = {name_of(file): file.read_text("utf-8") for file in sorted(PACKAGE.rglob("*.py"))}
 every_module = pytest.mark.parametrize("module", SOURCES)
+every_folder = pytest.mark.parametrize(
+    "folder", sorted({file.parent for file in PACKAGE.rglob("*.py")}), ids=lambda f: f.name
+)
 
 
 @every_module
-def test_a_module_imports_only_what_stands_above_it(module: str) -> None:
+def test_a_module_imports_only_what_stands_above_it_or_to_its_left(module: str) -> None:
     assert not wrong_imports(SOURCES[module], module)
 
 
-@every_module
-def test_a_module_has_its_place_in_the_table(module: str) -> None:
-    assert module == "replay_proxy.__init__" or part_of(module) in LAYER_OF
+def test_the_table_is_the_listing() -> None:
+    listed = {file.stem for file in PACKAGE.glob("*.py")} | {
+        file.parent.name for file in PACKAGE.glob("*/__init__.py")
+    }
+    assert set(ROOMS) == listed - {"__init__"}
+    assert len(ROWS) <= 7
+    assert set().union(*ALLOWED.values()) | READS_THE_ENVIRONMENT <= set(ROOMS)
 
 
-def test_the_table_names_nothing_that_is_not_there() -> None:
-    modules = {module.removesuffix(".__init__").partition(".")[2] for module in SOURCES}
-    assert {*LAYER_OF, *BELONGS_TO} <= modules
-    allowed_to = set().union(*ALLOWED.values())
-    assert allowed_to | set(BELONGS_TO.values()) | READS_THE_ENVIRONMENT <= set(LAYER_OF)
+def test_a_listing_is_read_at_a_glance() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= MODULES
+    assert len(list(PACKAGE.glob("*/__init__.py"))) <= FOLDERS
+
+
+@every_folder
+def test_a_folder_holds_few_files_and_opens_with_what_belongs_in_it(folder: Path) -> None:
+    assert len(list(folder.glob("*.py"))) <= FILES_PER_FOLDER
+    if folder != PACKAGE:
+        opening = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8")))
+        assert opening
+        assert re.search(r"(?m)^Not in here: ", opening), "says what does not belong inside"
 
 
 def test_every_permission_is_used() -> None:
     used = {
-        (name.partition(".")[0], part_of(module))
+        (name.partition(".")[0], room_of(module))
         for module, source in SOURCES.items()
         for name in imports(ast.parse(source), module)
     }
-    reading = {part_of(module) for module, source in SOURCES.items() if reads_environment(source)}
+    reading = {room_of(module) for module, source in SOURCES.items() if reads_environment(source)}
     assert reading == READS_THE_ENVIRONMENT
     unused = [
-        (name, part) for name in ALLOWED for part in ALLOWED[name] if (name, part) not in used
+        (name, room) for name in ALLOWED for room in ALLOWED[name] if (name, room) not in used
     ]
     assert not unused
 
 
 @every_module
 def test_only_the_settings_read_the_environment(module: str) -> None:
-    assert not reads_environment(SOURCES[module]) or part_of(module) in READS_THE_ENVIRONMENT
+    assert not reads_environment(SOURCES[module]) or room_of(module) in READS_THE_ENVIRONMENT
 
 
 @every_module
@@ -238,8 +210,9 @@ def test_a_module_opens_with_what_it_is(module: str) -> None:
 
 
 @every_module
-def test_a_module_fits_in_the_head(module: str) -> None:
+def test_a_module_and_its_functions_fit_in_the_head(module: str) -> None:
     assert len(SOURCES[module].splitlines()) <= LINES
+    assert not long_functions(SOURCES[module])
 
 
 def test_the_example_application_knows_nothing_of_the_proxy() -> None:
@@ -258,32 +231,39 @@ def test_the_example_application_knows_nothing_of_the_proxy() -> None:
     [
         ("wire", "from replay_proxy.timeline import Timeline"),
         ("errors", "import replay_proxy.wire"),
-        ("redaction", "from replay_proxy.fingerprint import fingerprint"),
+        ("redaction.display", "from replay_proxy.matching.fingerprint import fingerprint"),
         ("cassette", "from replay_proxy import store"),
-        ("player", "from replay_proxy.recorder import Recorder"),
-        ("player", "def later():\n    from replay_proxy.upstream import Upstream"),
-        ("recorder", "from replay_proxy.chunk_transport import ChunkTransport"),
-        ("store.tape", "from replay_proxy.dummy.text import answer_to"),
-        ("store.tape", "from ..dummy import Dummy"),
-        ("dummy.__init__", "from ..modes import Assembly"),
-        ("dummy.text", "from ..modes import Assembly"),
+        ("transports.player", "from replay_proxy.transports.recorder.recorder import Recorder"),
+        (
+            "transports.player",
+            "def later():\n    from replay_proxy.transports.upstream import Upstream",
+        ),
+        ("transports.recorder.pump", "from replay_proxy.transports.upstream import Upstream"),
+        ("store.tape", "from replay_proxy.transports.dummy.sayings.text import said"),
+        ("store.tape", "from ..transports.dummy import Dummy"),
+        ("transports.dummy.__init__", "from ...assembly import Assembly"),
+        ("transports.dummy.sayings.text", "from ....modes import nested"),
         ("__init__", "from replay_proxy.errors import StoreError\nimport replay_proxy.wire"),
-        ("modes", "from replay_proxy.app import ReplayProxy"),
-        ("data_plane", "from replay_proxy.cli import app"),
-        ("app", "from replay_proxy.main import app"),
-        ("recorder", "import httpx"),
-        ("recorder", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import aiohttp"),
-        ("player", "import sqlite3"),
-        ("player", "from sqlalchemy.orm import Session"),
+        ("modes", "from replay_proxy.serving.app import ReplayProxy"),
+        ("modes", "from replay_proxy.assembly import Assembly"),
+        ("serving.data_plane", "from replay_proxy.cli import app"),
+        ("serving.app", "from replay_proxy.main import app"),
+        ("transports.recorder.recorder", "import httpx"),
+        (
+            "transports.recorder.pump",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import aiohttp",
+        ),
+        ("transports.player", "import sqlite3"),
+        ("transports.player", "from sqlalchemy.orm import Session"),
         ("modes", "from sqlmodel import SQLModel"),
         ("modes", "from fastapi import FastAPI"),
-        ("upstream", "import starlette.requests"),
-        ("app", "import typer"),
+        ("transports.upstream.__init__", "import starlette.requests"),
+        ("serving.app", "import typer"),
         ("wire", "from pydantic import BaseModel"),
-        ("sse", "import orjson"),
-        ("app", "import requests"),
-        ("player", "import langchain_openai"),
-        ("player", "import tests.support.script"),
+        ("sse.events", "import orjson"),
+        ("serving.app", "import requests"),
+        ("transports.player", "import langchain_openai"),
+        ("transports.player", "import tests.support.script"),
         ("modes", "from importlib import import_module"),
     ],
 )
@@ -297,14 +277,14 @@ def test_a_wrong_import_is_found(module: str, source: str) -> None:
         ("wire", "from replay_proxy.errors import ReplayProxyError"),
         ("settings", "from replay_proxy.errors import ConfigurationError\nimport pydantic"),
         ("store.tape", "from replay_proxy.store import statements\nimport sqlite3"),
-        ("store.tape", "from . import statements\nfrom .rows import to_row"),
+        ("store.tape", "from .sqlite import statements\nfrom .sqlite.rows import to_row"),
         ("store.__init__", "from .tape import Tape\nfrom ..cassette import Cassette"),
-        ("upstream", "from replay_proxy.chunk_transport import ChunkTransport\nimport httpx"),
-        ("chunk_transport", "import aiohttp.client\nfrom yarl import URL"),
-        ("app", "from replay_proxy.data_plane import DataPlane\nimport fastapi"),
-        ("app", "from replay_proxy import __version__\nimport replay_proxy"),
-        ("cli", "from replay_proxy.main import app\nimport typer, uvicorn, asyncio"),
-        ("recorder", "import os.path\nfrom collections.abc import Iterator"),
+        ("transports.upstream.__init__", "from replay_proxy.wire import Request\nimport httpx"),
+        ("transports.upstream.chunk_transport", "import aiohttp.client\nfrom yarl import URL"),
+        ("serving.app", "from replay_proxy.serving.data_plane import DataPlane\nimport fastapi"),
+        ("serving.app", "from replay_proxy import __version__\nimport replay_proxy"),
+        ("cli.run", "from replay_proxy.serving.app import ReplayProxy\nimport typer, asyncio"),
+        ("transports.recorder.pump", "import os.path\nfrom collections.abc import Iterator"),
     ],
 )
 def test_a_right_import_is_left_alone(module: str, source: str) -> None:

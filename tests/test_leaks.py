@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from replay_proxy.leaks import Leak, leaks
+from replay_proxy.answers.leaks import Leak, leaks
 from replay_proxy.wire import Headers, Request
 
 RANDOM = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3"

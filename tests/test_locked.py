@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from replay_proxy.errors import CassetteInUse
-from replay_proxy.matching import Rule
-from replay_proxy.store import Store, jobs, patience
+from replay_proxy.matching.rules import Rule
+from replay_proxy.store import Store
+from replay_proxy.store.reading import patience
+from replay_proxy.store.writing import jobs
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawAnswer, RawClient
 from tests.support.tape import make, recorded

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay_proxy import matching
 from replay_proxy.cassette import Interaction
 from replay_proxy.errors import ConfigurationError
-from replay_proxy.fingerprint import fingerprint
-from replay_proxy.matching import Rule
+from replay_proxy.matching import rules as matching
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.matching.rules import Rule
 from replay_proxy.settings import Repeats
 from replay_proxy.store import Store, Tape
-from replay_proxy.store.writer import Writer
+from replay_proxy.store.writing.writer import Writer
 from replay_proxy.wire import Request
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawAnswer, RawClient

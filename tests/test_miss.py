@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay_proxy.cassette import Counts, Recorded, interaction_id
-from replay_proxy.comparison import ABSENT, Asked
 from replay_proxy.errors import CassetteMiss
-from replay_proxy.leaves import leaves
-from replay_proxy.matching import Rule
-from replay_proxy.miss import explain
-from replay_proxy.nearness import features
+from replay_proxy.matching.comparison import ABSENT, Asked
+from replay_proxy.matching.leaves import leaves
+from replay_proxy.matching.miss import explain
+from replay_proxy.matching.nearness import features
+from replay_proxy.matching.rules import Rule
+from replay_proxy.matching.texts import common_ends
 from replay_proxy.settings import Settings
 from replay_proxy.store import Store
-from replay_proxy.texts import common_ends
 from replay_proxy.wire import Request
 from tests.near import fill, judge, request_of
 from tests.support.corpus import load

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from replay_proxy.cassette import Interaction, interaction_id
-from replay_proxy.matching import Rule
-from replay_proxy.store import Store, Tape, news
-from replay_proxy.store.by_rule import ByRule
+from replay_proxy.matching.rules import Rule
+from replay_proxy.store import Store, Tape
 from replay_proxy.store.change import changing
+from replay_proxy.store.reading import news
+from replay_proxy.store.reading.by_rule import ByRule
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
 from tests.support.script import JSON, Answer, Received

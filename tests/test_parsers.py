@@ -21,15 +21,15 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from replay_proxy.app import ReplayProxy
+from replay_proxy.assembly import Assembly
 from replay_proxy.cli import app
-from replay_proxy.dummy.distributions import MOST, parse
-from replay_proxy.dummy.fit import Fit
 from replay_proxy.errors import ConfigurationError, ReplayProxyError, RequestError
-from replay_proxy.faults.rule import rules
-from replay_proxy.matching import Rule
-from replay_proxy.modes import Assembly
+from replay_proxy.matching.rules import Rule
+from replay_proxy.serving.app import ReplayProxy
 from replay_proxy.settings import Settings, load
+from replay_proxy.transports.dummy.timing.distributions import MOST, parse
+from replay_proxy.transports.dummy.timing.fit import Fit
+from replay_proxy.transports.faults.rule import rules
 from replay_proxy.wire import Request
 from tests.demo import CASSETTE
 from tests.support.servers import clean_environment

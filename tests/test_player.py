@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from replay_proxy.modes import Assembly
+from replay_proxy.assembly import Assembly
 from replay_proxy.settings import Settings
 from tests.support.tape import EVENTS, make, recorded
 

@@ -14,19 +14,20 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from replay_proxy import pump
-from replay_proxy.budget import Budget
+from replay_proxy.bounds.budget import Budget
 from replay_proxy.cassette import Interaction
 from replay_proxy.errors import ReplayProxyError, StoreError, UpstreamCut, UpstreamUnreachable
-from replay_proxy.recorder import Recorder
 from replay_proxy.store import Store, Tape
 from replay_proxy.timeline import MonotonicClock
-from replay_proxy.upstream import Upstream
+from replay_proxy.transports.recorder import pump
+from replay_proxy.transports.recorder.recorder import Recorder
+from replay_proxy.transports.upstream import Upstream
 from replay_proxy.wire import Headers, Request, Response
 from tests.support.nursery import Nursery
 from tests.support.rawclient import RawClient
 from tests.support.script import Answer, Gate
 from tests.support.tape import chat, stored
+from tests.support.transports import Simple
 from tests.support.upstream import Upstream as ScriptedUpstream
 
 MIB = 1 << 20
@@ -49,7 +50,7 @@ class Memory(Tape):
         return interaction.id
 
 
-class Api:
+class Api(Simple):
     """Answers with this many MiB, and then ends, breaks off or hangs."""
 
     def __init__(self, size: int = 8, end: str = "clean", headers: Headers = EVENTS) -> None:

@@ -148,7 +148,10 @@ class Project:
                 command = (entry / "cmdline").read_bytes()
             except OSError:  # It ended meanwhile.
                 continue
-            if b"replay_proxy.child" in command and f"STORE={self.path}/".encode() in environment:
+            if (
+                b"replay_proxy.serving.child" in command
+                and f"STORE={self.path}/".encode() in environment
+            ):
                 found.append(int(entry.name))
         return found
 
@@ -462,7 +465,7 @@ def test_rewound(replay_proxy):
     replay_proxy.rewind()
     swallow()
     assert [miss["times"] for miss in replay_proxy.misses] == [2]
-    assert replay_proxy.report()["answers"]["refused"] == 2
+    assert replay_proxy.serving.report()["answers"]["refused"] == 2
 
 @pytest.mark.usefixtures("replay_proxy")
 class TestUnit(unittest.TestCase):
@@ -1007,7 +1010,7 @@ def test_importing_it_imports_nothing_heavy() -> None:
     added = done.stdout.split()
     assert "replay_proxy.pytest_plugin" in added
     assert not HEAVY & {name.partition(".")[0] for name in added}
-    assert "replay_proxy.server" not in added, "that is for who uses it"
+    assert "replay_proxy.serving.child.server" not in added, "that is for who uses it"
     assert not {"ssl", "urllib.request", "http.client", "xml.etree.ElementTree"} & set(added)
 
 

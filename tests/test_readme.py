@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from replay_proxy.dummy import ENDPOINTS
 from replay_proxy.settings import Settings
+from replay_proxy.transports.dummy import ENDPOINTS
 from tests.demo import CASSETTE
 from tests.support.servers import clean_environment
 

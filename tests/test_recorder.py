@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from replay_proxy.cassette import Interaction
-from replay_proxy.recorder import Recorder
-from replay_proxy.soundness import check_interaction
 from replay_proxy.store import Tape
+from replay_proxy.store.sqlite.soundness import check_interaction
 from replay_proxy.timeline import MonotonicClock
+from replay_proxy.transports.recorder.recorder import Recorder
 from replay_proxy.wire import Request, Response
+from tests.support.transports import Simple
 
 DONE = b"data: [DONE]\n\n"
 
@@ -25,7 +26,7 @@ class CountingTape(Tape):
         return interaction.id
 
 
-class Api:
+class Api(Simple):
     """Answers every request with a stream of these chunks."""
 
     def __init__(self, *chunks: bytes) -> None:

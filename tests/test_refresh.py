@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.cli import app
+from replay_proxy.cli.refresh import asking
 from replay_proxy.errors import ConfigurationError, StoreError
-from replay_proxy.store import writer
 from replay_proxy.store.archive import Archive
-from replay_proxy.tape_tools import asking
+from replay_proxy.store.writing import writer
 from tests.support.script import EVENT_STREAM, JSON, Answer, Cut, Gate, Received, Wait
 from tests.support.tape import EVENTS, all_stored, make, recorded
 from tests.support.upstream import Upstream

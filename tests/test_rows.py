@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from replay_proxy.cassette import Interaction
 from replay_proxy.cli import app
 from replay_proxy.errors import ReplayProxyError
-from replay_proxy.store.rows import checksum
-from replay_proxy.store.statements import COLUMNS
+from replay_proxy.store.sqlite.rows import checksum
+from replay_proxy.store.sqlite.statements import COLUMNS
 from tests.support.rawclient import RawClient
 from tests.support.servers import Proxy
 from tests.support.tape import EVENTS, make, recorded

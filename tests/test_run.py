@@ -22,8 +22,8 @@ import typer.main
 import yaml  # type: ignore[import-untyped]
 
 from replay_proxy.cli import app
-from replay_proxy.run import NO_PROXY, NOT_EXECUTABLE, NOT_FOUND, Signals
-from replay_proxy.verdict import CassetteReport, Outcome, document
+from replay_proxy.cli.run import NO_PROXY, NOT_EXECUTABLE, NOT_FOUND, Signals
+from replay_proxy.cli.verdict import CassetteReport, Outcome, document
 from tests.demo import CASSETTE
 from tests.support.script import JSON, Answer, Received
 from tests.support.servers import clean_environment
@@ -457,7 +457,7 @@ def test_ctrl_c_leaves_nothing_running_and_the_verdict_is_told(tmp_path: Path) -
     script = f"sleep 60 & {MISS}; touch {ready}; exec sleep 60"
     with running(*RUN, "--", "bash", "-c", script) as it:
         it.wait_until(ready.exists)
-        assert len(it.processes()) == 4, "run, the proxy, and twice sleep"
+        it.wait_until(lambda: len(it.processes()) == 4)  # run, the proxy, and twice sleep
         os.killpg(it.process.pid, signal.SIGINT)
         code, stderr = it.end()
     assert code == 130
@@ -469,7 +469,7 @@ def test_the_proxy_ends_when_its_run_is_killed(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     with running(*RUN, "--", "bash", "-c", f"touch {ready}; exec sleep 60") as it:
         it.wait_until(ready.exists)
-        assert len(it.processes()) == 3, "run, the proxy, and sleep"
+        it.wait_until(lambda: len(it.processes()) == 3)  # run, the proxy, and sleep
         it.process.kill()
         it.process.wait()
         deadline = time.monotonic() + 30
@@ -493,7 +493,9 @@ def test_the_second_ctrl_c_kills(tmp_path: Path) -> None:
 
 def test_ctrl_c_before_the_proxy_is_ready_ends_it_and_the_command_is_never_started() -> None:
     with running(*RUN, "--", "no-such-program") as it:
-        it.wait_until(lambda: any("replay_proxy.child" in line for line in it.processes().values()))
+        it.wait_until(
+            lambda: any("replay_proxy.serving.child" in line for line in it.processes().values())
+        )
         os.killpg(it.process.pid, signal.SIGINT)
         code, stderr = it.end()
     assert (code, "ended by SIGINT" in stderr) == (130, True), stderr

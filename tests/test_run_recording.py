@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from replay_proxy.journal import OTHERS
-from replay_proxy.run import Run
+from replay_proxy.cli.run import Run
+from replay_proxy.transports.journal import OTHERS
 from tests.support.script import JSON, Answer, Gate, Received
 from tests.support.servers import clean_environment
 from tests.support.upstream import Upstream

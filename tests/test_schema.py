@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from replay_proxy.cli import app
 from replay_proxy.errors import CassetteDamaged, ReplayProxyError
-from replay_proxy.store import Store, schema
+from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
-from replay_proxy.store.files import open_to_read, open_to_write
-from replay_proxy.store.tables import SCHEMA
+from replay_proxy.store.files.opening import open_to_read, open_to_write
+from replay_proxy.store.sqlite import schema
+from replay_proxy.store.sqlite.tables import SCHEMA
 from tests.support.servers import clean_environment
 from tests.support.tape import make, recorded, stored
 

@@ -432,7 +432,7 @@ import sys, asyncio
 def refuse(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
         raise SystemExit(f"network: {event} {arguments}")
-from replay_proxy.modes import Assembly
+from replay_proxy.assembly import Assembly
 from replay_proxy.settings import Settings
 from replay_proxy.wire import Request
 sys.addaudithook(refuse)
@@ -443,7 +443,8 @@ for path in ("/v1/chat/completions", "/v1/anything"):
     except Exception as error:
         print(error)
 asyncio.run(assembly.aclose())
-assert not {"httpx", "aiohttp", "replay_proxy.upstream"} & set(sys.modules), "an HTTP client"
+clients = {"httpx", "aiohttp", "replay_proxy.transports.upstream"}
+assert not clients & set(sys.modules), "an HTTP client"
 """
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from replay_proxy.errors import CassetteDamaged
-from replay_proxy.store.keys import Keys
-from replay_proxy.store.news import TOP, News
-from replay_proxy.store.order import check_order
-from replay_proxy.store.readers import Readers
+from replay_proxy.store.reading.keys import Keys
+from replay_proxy.store.reading.news import TOP, News
+from replay_proxy.store.reading.order import check_order
+from replay_proxy.store.reading.readers import Readers
 from tests.support.tape import make, recorded
 
 #: Runs commands in one process, then what a proxy reads, and prints how each of them ended.
@@ -22,11 +22,12 @@ import asyncio, pathlib, sys
 from typer.testing import CliRunner
 from replay_proxy.cli import app
 from replay_proxy.errors import StoreError
-from replay_proxy.matching import Rule
-from replay_proxy.store import Store, steps
-from replay_proxy.store.keys import Keys
-from replay_proxy.store.news import News
-from replay_proxy.store.readers import Readers
+from replay_proxy.matching.rules import Rule
+from replay_proxy.store.sqlite import steps
+from replay_proxy.store import Store
+from replay_proxy.store.reading.keys import Keys
+from replay_proxy.store.reading.news import News
+from replay_proxy.store.reading.readers import Readers
 
 steps._ASKS = 100_000
 for words in sys.argv[1:]:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from replay_proxy.errors import StoreError
-from replay_proxy.soundness import check_interaction
-from replay_proxy.store.rows import Row, checksum, from_row, replayable, to_recorded, to_row
-from replay_proxy.store.statements import COLUMNS, REQUEST_COLUMNS
+from replay_proxy.store.sqlite.rows import Row, checksum, from_row, replayable, to_recorded, to_row
+from replay_proxy.store.sqlite.soundness import check_interaction
+from replay_proxy.store.sqlite.statements import COLUMNS, REQUEST_COLUMNS
 from replay_proxy.wire import HOP_BY_HOP
 from tests.support.tape import recorded
 

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from replay_proxy import answer, sse
-from replay_proxy.sse import EncodedTerminalEvent, Progress, TerminalEvent
+from replay_proxy.answers import parsed as answer
+from replay_proxy.sse import terminal as sse
+from replay_proxy.sse.terminal import EncodedTerminalEvent, Progress, TerminalEvent
 from tests.support.corpus import Record, load
 
 RUNNING, ENDING, ENDED = Progress.RUNNING, Progress.ENDING, Progress.ENDED

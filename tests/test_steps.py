@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from replay_proxy.errors import CassetteDamaged, StoreError
-from replay_proxy.store import Store, steps
+from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
-from replay_proxy.store.readers import Readers
+from replay_proxy.store.reading.readers import Readers
+from replay_proxy.store.sqlite import steps
 from tests.support.tape import make, recorded
 
 #: How many files are tried, and the first seed. Seed 1000 + n is file n.

@@ -19,12 +19,16 @@ from hypothesis import strategies as st
 
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.errors import CassetteDamaged, CassetteMissing, StoreError
-from replay_proxy.fingerprint import fingerprint
-from replay_proxy.matching import Rule
-from replay_proxy.store import Store, files, pages, readers, statements
-from replay_proxy.store.kept import ONE_IN, Kept
-from replay_proxy.store.positions import SharedPositions
-from replay_proxy.store.readers import Readers
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.matching.rules import Rule
+from replay_proxy.store import Store
+from replay_proxy.store.files import opening as files
+from replay_proxy.store.files import pages
+from replay_proxy.store.reading import readers
+from replay_proxy.store.reading.cache import ONE_IN, Kept
+from replay_proxy.store.reading.positions import SharedPositions
+from replay_proxy.store.reading.readers import Readers
+from replay_proxy.store.sqlite import statements
 from replay_proxy.timeline import Arrivals, Timeline
 from replay_proxy.wire import Request
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from replay_proxy.cli.tape_tools.prune import prune
 from replay_proxy.settings import Repeats
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
-from replay_proxy.tape_tools.prune import prune
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
 from tests.support.script import JSON, Answer, Received

@@ -17,16 +17,16 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from replay_proxy.cli import app
+from replay_proxy.cli.tape_tools.export import write_twin
+from replay_proxy.cli.tape_tools.import_ import name_of
+from replay_proxy.cli.tape_tools.verify import verified
+from replay_proxy.cli.words import Rows
 from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError, StoreError
 from replay_proxy.importers import documents
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.files import open_to_write, wal
-from replay_proxy.store.rows import to_row
-from replay_proxy.store.statements import PUT_INTERACTION, PUT_NEARNESS
-from replay_proxy.tape_tools.export import write_twin
-from replay_proxy.tape_tools.import_ import name_of
-from replay_proxy.tape_tools.verify import verified
-from replay_proxy.tape_tools.words import Rows
+from replay_proxy.store.files.opening import open_to_write, wal
+from replay_proxy.store.sqlite.rows import to_row
+from replay_proxy.store.sqlite.statements import PUT_INTERACTION, PUT_NEARNESS
 from tests.support.tape import EVENTS, make, recorded, stored
 
 KEY = "sk-proj-" + "a1B2c3D4e5F6g7H8" * 3

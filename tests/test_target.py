@@ -17,19 +17,19 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from replay_proxy.cassette import Interaction, Take
-from replay_proxy.chunk_transport import LARGE_BYTES, ChunkTransport
 from replay_proxy.cli import app
+from replay_proxy.cli.git.commands import git_merge
+from replay_proxy.cli.refresh import asking
 from replay_proxy.errors import ImportRefused, InvalidTarget, StoreError
-from replay_proxy.fingerprint import fingerprint
 from replay_proxy.importers import Found, NotCarried, carry_over
+from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
-from replay_proxy.tape_tools import asking
-from replay_proxy.tape_tools.git import git_merge
+from replay_proxy.store.twin import head, interaction_lines, read, take_line
 from replay_proxy.target import flaw, leads_away
 from replay_proxy.timeline import MonotonicClock
-from replay_proxy.twin import head, interaction_lines, read, take_line
-from replay_proxy.upstream import Upstream
+from replay_proxy.transports.upstream import Upstream
+from replay_proxy.transports.upstream.chunk_transport import LARGE_BYTES, ChunkTransport
 from replay_proxy.wire import Headers, Request
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import NoAnswerError, RawAnswer, RawClient

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from replay_proxy.dummy import Content, Dummy, Tempo
-from replay_proxy.dummy.distributions import parse
 from replay_proxy.errors import ConfigurationError, InvalidRequest
 from replay_proxy.settings import Settings
+from replay_proxy.transports.dummy import Content, Dummy, Tempo
+from replay_proxy.transports.dummy.timing.distributions import parse
 from replay_proxy.wire import Headers, Request
 from tests.support.clock import FakeClock
 
@@ -256,7 +256,7 @@ def test_with_a_seed_a_run_can_be_repeated() -> None:
 
 
 def test_what_is_counted_for_a_seed_stays_bounded() -> None:
-    from replay_proxy.dummy.chances import Chances
+    from replay_proxy.transports.dummy.timing.chances import Chances
 
     chances = Chances(7)
     first = chances.of("kept").random()

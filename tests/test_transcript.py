@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from replay_proxy.answer import DEPTH, Answer, answer, parsed
-from replay_proxy.transcript import ToolCall, Transcript, Usage, transcript
+from replay_proxy.answers.parsed import DEPTH, Answer, answer, parsed
+from replay_proxy.answers.transcript import ToolCall, Transcript, Usage, transcript
 from replay_proxy.wire import Headers
 from tests.support.corpus import Record, load
 from tests.test_sse import CORPUS

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay_proxy import twin
 from replay_proxy.cassette import Interaction, Take, interaction_id
 from replay_proxy.errors import ImportRefused
-from replay_proxy.fingerprint import fingerprint
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.store import twin
+from replay_proxy.store.twin import head, interaction_lines, read, reading, take_line
+from replay_proxy.store.twin.lines import MOST_LINE_BYTES
 from replay_proxy.target import path_flaw
 from replay_proxy.timeline import Timeline
-from replay_proxy.twin import head, interaction_lines, read, reading, take_line
-from replay_proxy.twin.lines import MOST_LINE_BYTES
 from replay_proxy.wire import Headers, Request
 from tests.corpus import DATA
 from tests.support.corpus import load

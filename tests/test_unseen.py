@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from replay_proxy.cassette import Recorded
 from replay_proxy.cli import app
-from replay_proxy.miss import explain
+from replay_proxy.matching.miss import explain
 from replay_proxy.pytest_plugin.tally import unused_text
-from replay_proxy.redaction import json_printable, printable
+from replay_proxy.redaction.display import json_printable, printable
 from tests.support.tape import chat, make, recorded
 
 UNSEEN = [

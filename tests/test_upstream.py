@@ -22,11 +22,11 @@ import respx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay_proxy.answer_reader import HEAD_BYTES
-from replay_proxy.chunk_transport import LARGE_BYTES
 from replay_proxy.errors import UpstreamCut, UpstreamError, UpstreamTooSlow, UpstreamUnreachable
 from replay_proxy.timeline import MonotonicClock
-from replay_proxy.upstream import Upstream
+from replay_proxy.transports.upstream import Upstream
+from replay_proxy.transports.upstream.answer_reader import HEAD_BYTES
+from replay_proxy.transports.upstream.chunk_transport import LARGE_BYTES
 from replay_proxy.wire import Headers, Request, Response, header
 from tests.support.script import (
     JSON,

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay_proxy.redaction import printable
-from replay_proxy.verdict import (
+from replay_proxy.cli.verdict import (
     SHOWN,
     SHOWN_IF_ALLOWED,
     CassetteReport,
@@ -23,6 +22,7 @@ from replay_proxy.verdict import (
     seconds,
     text,
 )
+from replay_proxy.redaction.display import printable
 
 MESSAGE = 'No recording answers POST /v1/x: none is the same.\n  93% the same:\n    $.model\n  "…"'
 

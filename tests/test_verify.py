@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 from replay_proxy.cassette import Interaction
 from replay_proxy.cli import app
 from replay_proxy.errors import CassetteDamaged, ConfigurationError
-from replay_proxy.store import statements
-from replay_proxy.store.rows import checksum
+from replay_proxy.store.sqlite import statements
+from replay_proxy.store.sqlite.rows import checksum
 from tests.support.tape import all_stored, make, recorded
 from tests.test_steps import alter
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from replay_proxy.waits import WAITS, replayed_headers
+from replay_proxy.answers.waits import WAITS, replayed_headers
 
 OTHER = (b"content-type", b"application/json")
 

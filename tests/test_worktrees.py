@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from replay_proxy.store.journals import wal
-from replay_proxy.store.settling import settle
+from replay_proxy.store.files.journals import wal
+from replay_proxy.store.files.settling import settle
 from tests.support.nursery import Nursery
 from tests.support.tape import make, recorded
 from tests.support.upstream import Upstream

@@ -15,14 +15,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from replay_proxy import twin
 from replay_proxy.cassette import Interaction, Take, interaction_id
-from replay_proxy.fingerprint import fingerprint
-from replay_proxy.redaction import stored_request, stored_response_headers
-from replay_proxy.store import Store
+from replay_proxy.cli.tape_tools.export import write_twin
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.redaction.display import stored_request, stored_response_headers
+from replay_proxy.store import Store, twin
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
-from replay_proxy.tape_tools.export import write_twin
 from replay_proxy.timeline import Timeline
 from tests.near import request_of
 from tests.support.corpus import Record, load

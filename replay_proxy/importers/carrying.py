@@ -10,12 +10,12 @@ from hashlib import sha256
 from itertools import chain
 
 from replay_proxy.cassette import Interaction, interaction_id
-from replay_proxy.fingerprint import fingerprint
 from replay_proxy.importers.encodings import identity
 from replay_proxy.importers.found import Found, Misshapen, NotCarried
 from replay_proxy.importers.moments import moment_us
-from replay_proxy.redaction import stored_request, stored_response_headers
-from replay_proxy.sse import event_ends
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.redaction.display import stored_request, stored_response_headers
+from replay_proxy.sse.terminal import event_ends
 from replay_proxy.target import flaw
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Headers, Request, end_to_end, header

@@ -97,7 +97,7 @@ def _asked(
 def _max_age_s(age: str) -> int | None:
     if not age:
         return None
-    from replay_proxy.verdict import seconds
+    from replay_proxy.cli.verdict import seconds
 
     try:
         return seconds(age)

@@ -15,7 +15,7 @@ from replay_proxy.pytest_plugin.options import Options
 from replay_proxy.pytest_plugin.tally import Report, Tally, faults, first, merged, unused_text
 
 if TYPE_CHECKING:
-    from replay_proxy.server import Server
+    from replay_proxy.serving.child.server import Server
 
 #: So many lines of a proxy's log are shown.
 LOG_LINES = 10
@@ -46,7 +46,7 @@ class Proxies:
 
     def child(self, cassette: str) -> "Server":
         """The proxy that serves a cassette. Raises ``ReplayProxyError`` if it does not start."""
-        from replay_proxy.server import Server
+        from replay_proxy.serving.child.server import Server
 
         mode = self.mode(cassette)
         if mode in self._refused:
@@ -66,7 +66,7 @@ class Proxies:
 
     def environment(self, cassette: str) -> dict[str, str]:
         """The variables that send OpenAI clients to a cassette."""
-        from replay_proxy.server import client_environment
+        from replay_proxy.serving.child.server import client_environment
 
         return client_environment(self.base_url(cassette), asks_api=self._asks_api(cassette))
 

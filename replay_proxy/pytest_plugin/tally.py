@@ -147,7 +147,7 @@ def first(texts: Sequence[str], total: int | None = None) -> list[str]:
 
 
 def _line(recording: dict[str, Any]) -> str:
-    from replay_proxy.redaction import printable  # Most sessions have nothing to say.
+    from replay_proxy.redaction.display import printable  # Most sessions have nothing to say.
 
     said = recording["last_message"] and f'"{recording["last_message"]}"'
     what = filter(None, (recording["method"], recording["path"], recording["model"], said))

@@ -1,7 +1,7 @@
 """The settings of who may send requests from a browser: names of the proxy, and origins of pages.
 
 In here: fields that ``Settings`` inherits, and what a host and an origin are as words. Not in here:
-which request is refused (``replay_proxy.browsers``).
+which request is refused (``replay_proxy.serving.browsers``).
 """
 
 import re

@@ -1,7 +1,7 @@
 """The settings of the dummy: what it answers.
 
 In here: fields that ``Settings`` inherits, and what their values may be as far as one value
-tells. Not in here: what an answer is made of (``replay_proxy.dummy``).
+tells. Not in here: what an answer is made of (``replay_proxy.transports.dummy``).
 """
 
 import re

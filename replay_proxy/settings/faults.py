@@ -1,7 +1,7 @@
 """The settings of faults and rate limits: what goes wrong on purpose.
 
 In here: fields that ``Settings`` inherits. Not in here: what a script may say
-(``replay_proxy.faults``).
+(``replay_proxy.transports.faults``).
 """
 
 from pathlib import Path

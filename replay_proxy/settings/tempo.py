@@ -1,7 +1,7 @@
 """The settings of the dummy's time: how fast it answers.
 
 In here: fields that ``Settings`` inherits. Not in here: what follows from them for an answer, and
-the words of a distribution (``replay_proxy.dummy``).
+the words of a distribution (``replay_proxy.transports.dummy``).
 """
 
 from typing import Annotated

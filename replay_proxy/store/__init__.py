@@ -10,19 +10,19 @@ from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from replay_proxy.aside import Aside
+from replay_proxy.bounds.aside import Aside
 from replay_proxy.errors import CassetteInUse, CassetteMissing, StoreError
-from replay_proxy.matching import Rule
+from replay_proxy.matching.rules import Rule
 from replay_proxy.settings import Repeats
-from replay_proxy.store.kept import Kept
-from replay_proxy.store.keys import Keys
-from replay_proxy.store.large import LargeRows
-from replay_proxy.store.patience import Patience, insist
-from replay_proxy.store.positions import open_positions, run_name
-from replay_proxy.store.readers import Readers
-from replay_proxy.store.takes import Recording, newest_take
+from replay_proxy.store.reading.cache import Kept
+from replay_proxy.store.reading.keys import Keys
+from replay_proxy.store.reading.large import LargeRows
+from replay_proxy.store.reading.patience import Patience, insist
+from replay_proxy.store.reading.positions import open_positions, run_name
+from replay_proxy.store.reading.readers import Readers
 from replay_proxy.store.tape import Tape
-from replay_proxy.store.writer import Writer
+from replay_proxy.store.writing.takes import Recording, newest_take
+from replay_proxy.store.writing.writer import Writer
 from replay_proxy.timeline import own_offset_us
 
 __all__ = ["Store", "Tape"]
@@ -101,7 +101,7 @@ class Store:
     def prepare(self) -> None:
         """Make the directory. Raises ``StoreError`` when nothing can be recorded there."""
         # The first recording would else wait for it, and all streams of the process with it.
-        import replay_proxy.store.tables  # noqa: F401
+        import replay_proxy.store.sqlite.tables  # noqa: F401
 
         try:
             self._directory.mkdir(parents=True, exist_ok=True)

@@ -11,13 +11,13 @@ from typing import Any, Self, TypeVar
 
 from replay_proxy.cassette import Interaction, Recorded, Take
 from replay_proxy.errors import CassetteMissing
-from replay_proxy.store import statements
-from replay_proxy.store.files import ERRORS, damaged, open_to_read, trouble
+from replay_proxy.store.files.opening import ERRORS, damaged, open_to_read, trouble
 from replay_proxy.store.listing import to_answers, to_stamp, to_take
-from replay_proxy.store.order import rising
-from replay_proxy.store.rows import Row, replayable, to_recorded
-from replay_proxy.store.steps import Steps
-from replay_proxy.store.vocabulary import digests
+from replay_proxy.store.reading.order import rising
+from replay_proxy.store.sqlite import statements
+from replay_proxy.store.sqlite.rows import Row, replayable, to_recorded
+from replay_proxy.store.sqlite.steps import Steps
+from replay_proxy.store.sqlite.vocabulary import digests
 from replay_proxy.target import flaw
 
 T = TypeVar("T")

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from replay_proxy.cassette import Interaction, Take
 from replay_proxy.errors import StoreError
-from replay_proxy.nearness import features, former_features
-from replay_proxy.store import statements
-from replay_proxy.store.drafts import draft
-from replay_proxy.store.files import (
+from replay_proxy.matching.nearness import features, former_features
+from replay_proxy.store.files.drafts import draft
+from replay_proxy.store.files.opening import (
     ERRORS,
     damaged,
     open_to_read,
@@ -23,13 +22,14 @@ from replay_proxy.store.files import (
     trouble,
     wal,
 )
-from replay_proxy.store.insertion import put_interaction
-from replay_proxy.store.placing import id_of
-from replay_proxy.store.rows import to_deleted, to_row
-from replay_proxy.store.steps import Steps
-from replay_proxy.store.takes import join_take
-from replay_proxy.store.troubles import not_written
-from replay_proxy.store.vocabulary import drop
+from replay_proxy.store.files.troubles import not_written
+from replay_proxy.store.sqlite import statements
+from replay_proxy.store.sqlite.rows import to_deleted, to_row
+from replay_proxy.store.sqlite.steps import Steps
+from replay_proxy.store.sqlite.vocabulary import drop
+from replay_proxy.store.writing.insertion import put_interaction
+from replay_proxy.store.writing.placing import id_of
+from replay_proxy.store.writing.takes import join_take
 from replay_proxy.wire import Request
 
 #: A file of which more than this share is free after a deletion is packed.

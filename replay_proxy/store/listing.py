@@ -6,8 +6,8 @@ Each of them raises ``ValueError`` for what no cassette has; whole interactions 
 from typing import Any
 
 from replay_proxy.cassette import Take
-from replay_proxy.soundness import check_fingerprint, check_id, check_us
-from replay_proxy.store.rows import Row
+from replay_proxy.store.sqlite.rows import Row
+from replay_proxy.store.sqlite.soundness import check_fingerprint, check_id, check_us
 
 
 def to_take(row: Row) -> Take:

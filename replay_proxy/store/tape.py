@@ -10,29 +10,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from replay_proxy.aside import Aside
+from replay_proxy.bounds.aside import Aside
 from replay_proxy.cassette import Counts, Interaction, Recorded
 from replay_proxy.errors import StoreError
-from replay_proxy.fingerprint import fingerprint
-from replay_proxy.matching import Rule
-from replay_proxy.nearness import features_to_look_up
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.matching.nearness import features_to_look_up
+from replay_proxy.matching.rules import Rule
 from replay_proxy.settings import Repeats
-from replay_proxy.store import statements
-from replay_proxy.store.answers import Answers, ByFingerprint, Place
-from replay_proxy.store.by_rule import ByRule
-from replay_proxy.store.files import damaged
-from replay_proxy.store.kept import Kept
-from replay_proxy.store.keys import Keys
-from replay_proxy.store.large import Far, LargeRows
-from replay_proxy.store.near import near_requests
-from replay_proxy.store.patience import Patience
-from replay_proxy.store.placed import Placed
-from replay_proxy.store.positions import Positions
-from replay_proxy.store.readers import LargeRow, Readers
-from replay_proxy.store.replaced import kept_from
-from replay_proxy.store.rows import Row, replayable, to_recorded
-from replay_proxy.store.soundly import read_sound
-from replay_proxy.store.writer import Writer
+from replay_proxy.store.files.opening import damaged
+from replay_proxy.store.files.replaced import kept_from
+from replay_proxy.store.reading.answers import Answers, ByFingerprint, Place
+from replay_proxy.store.reading.by_rule import ByRule
+from replay_proxy.store.reading.cache import Kept
+from replay_proxy.store.reading.keys import Keys
+from replay_proxy.store.reading.large import Far, LargeRows
+from replay_proxy.store.reading.near import near_requests
+from replay_proxy.store.reading.patience import Patience
+from replay_proxy.store.reading.positions import Positions
+from replay_proxy.store.reading.readers import LargeRow, Readers
+from replay_proxy.store.sqlite import statements
+from replay_proxy.store.sqlite.rows import Row, replayable, to_recorded
+from replay_proxy.store.sqlite.soundly import read_sound
+from replay_proxy.store.writing.placed import Placed
+from replay_proxy.store.writing.writer import Writer
 from replay_proxy.wire import Request
 
 logger = logging.getLogger("replay_proxy")

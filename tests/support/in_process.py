@@ -10,9 +10,9 @@ import asyncio
 import httpx2
 from openai import OpenAI
 
-from replay_proxy.dummy import Content, Dummy
 from replay_proxy.errors import ReplayProxyError
-from replay_proxy.provenance import error_response
+from replay_proxy.serving.errors import error_response
+from replay_proxy.transports.dummy import Content, Dummy
 from replay_proxy.wire import Request
 
 

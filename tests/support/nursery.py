@@ -134,7 +134,7 @@ class Nursery:
 def _serve(settings: dict[str, Any]) -> None:
     import uvicorn
 
-    from replay_proxy.app import ReplayProxy
+    from replay_proxy.serving.app import ReplayProxy
     from replay_proxy.settings import Settings
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -148,8 +148,8 @@ def _serve(settings: dict[str, Any]) -> None:
 
 
 def _main() -> None:
-    import replay_proxy.app
-    import replay_proxy.upstream  # noqa: F401 - imported once, for all the forks
+    import replay_proxy.serving.app
+    import replay_proxy.transports.upstream  # noqa: F401 - imported once, for all the forks
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     children = []

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from replay_proxy.cassette import Interaction, interaction_id
-from replay_proxy.fingerprint import fingerprint
-from replay_proxy.store import Store, rows
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.store import Store
 from replay_proxy.store.change import changing
+from replay_proxy.store.sqlite import rows
 from replay_proxy.timeline import Arrivals, Timeline
 from replay_proxy.wire import Headers, Request
 

@@ -9,13 +9,13 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from replay_proxy import modes
-from replay_proxy.app import ReplayProxy
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.errors import UpstreamError
-from replay_proxy.fingerprint import fingerprint
-from replay_proxy.recorder import Recorder
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.serving.app import ReplayProxy
 from replay_proxy.settings import load
 from replay_proxy.timeline import Arrivals, Timeline
+from replay_proxy.transports.recorder.recorder import Recorder
 from replay_proxy.wire import Request, Response
 
 FINISHED = Arrivals()

@@ -1,0 +1,115 @@
+"""What has changed between a recorded answer and a new one to the same request. Pure.
+
+Two kinds of findings: of shape, which a program may break on, and of wording, which a model
+changes at every call. What shape is, ``shape`` says, and ``passages`` what it is of a stream. It
+never raises, whatever the bytes.
+"""
+
+from collections.abc import Iterator
+
+from replay_proxy.answers.drift.differences import (
+    Change,
+    Finding,
+    differences,
+    differences_of_events,
+)
+from replay_proxy.answers.drift.passages import passages
+from replay_proxy.answers.drift.shape import Reading, shape, shape_of_events
+from replay_proxy.answers.parsed import Answer, parsed
+from replay_proxy.answers.transcript import Transcript, transcript
+from replay_proxy.matching.texts import around_difference
+from replay_proxy.redaction.display import redacted
+from replay_proxy.wire import Request
+
+__all__ = ["Change", "Finding", "drift"]
+
+#: The most characters of an excerpt, and those around a difference.
+_EXCERPT_CHARS, _CONTEXT_CHARS = 120, 24
+
+
+def drift(request: Request, recorded: Answer, now: Answer) -> tuple[Finding, ...]:
+    """Every difference of shape, each place once, and after them those of wording.
+
+    What a new optional field looks like is ``ADDED``; whoever only waits for what breaks programs
+    looks for ``REMOVED`` and ``CHANGED``.
+    """
+    before, after = transcript(recorded), transcript(now)
+    found = list(_outside(recorded, now))
+    if not found:
+        found += _ends(recorded, before, now, after)
+        found += _shapes(recorded, now, Reading(json_texts=_asks_json(request)))
+    unique: dict[str, Finding] = {}
+    for finding in found:
+        unique.setdefault(finding.path, finding)
+    return (*unique.values(), *_wording(before, after))
+
+
+def _outside(recorded: Answer, now: Answer) -> Iterator[Finding]:
+    """What makes two answers so different that their bodies need no comparison."""
+    if recorded.status != now.status:
+        yield Finding(Change.CHANGED, "status", str(recorded.status), str(now.status))
+    old, new = recorded.steps is not None, now.steps is not None
+    if old != new:
+        words = ("no stream", "a stream")
+        yield Finding(Change.CHANGED, "streaming", words[old], words[new])
+    if recorded.media_type != now.media_type:
+        types = recorded.media_type or "none", now.media_type or "none"
+        yield Finding(Change.CHANGED, "media type", *types)
+
+
+def _ends(
+    recorded: Answer, before: Transcript, now: Answer, after: Transcript
+) -> Iterator[Finding]:
+    if recorded.ended and not now.ended:
+        yield Finding(Change.CHANGED, "end", "whole", "cut off")
+    if (before.error is None) != (after.error is None):
+        errors = (_excerpt(each.error or "none") for each in (before, after))
+        yield Finding(Change.CHANGED, "$.error", *errors)
+
+
+def _shapes(recorded: Answer, now: Answer, reading: Reading) -> Iterator[Finding]:
+    if recorded.value is None or now.value is None:
+        return
+    old, new = recorded.steps, now.steps
+    # Every event of a typed stream is compared, its last one with the whole answer among them.
+    if old is None or new is None or _comes_in_chunks(recorded) or _comes_in_chunks(now):
+        yield from differences(shape(recorded.value, reading), shape(now.value, reading))
+    if old is not None and new is not None:
+        yield from differences_of_events(
+            shape_of_events(passages(old, reading)), shape_of_events(passages(new, reading))
+        )
+
+
+def _comes_in_chunks(answer: Answer) -> bool:
+    return isinstance(answer.value, dict) and "choices" in answer.value
+
+
+def _wording(before: Transcript, after: Transcript) -> Iterator[Finding]:
+    for name, one, other in (
+        ("text", before.text, after.text),
+        ("reasoning", before.reasoning, after.reasoning),
+        ("tool calls", _calls(before), _calls(after)),
+    ):
+        if one != other:
+            excerpts = around_difference(one, other, _CONTEXT_CHARS)
+            yield Finding(Change.WORDING, name, *map(_excerpt, excerpts))
+
+
+def _calls(said: Transcript) -> str:
+    return "\n".join(f"{call.name}({call.arguments})" for call in said.tool_calls)
+
+
+def _excerpt(text: str) -> str:
+    text = redacted(text)
+    return text if len(text) <= _EXCERPT_CHARS else f"{text[: _EXCERPT_CHARS - 1]}…"
+
+
+def _asks_json(request: Request) -> bool:
+    """Whether the request asks for JSON as the text of its answer."""
+    body = parsed(request.body)
+    if not isinstance(body, dict):
+        return False
+    text = body.get("text")
+    formats = [body.get("response_format"), text.get("format") if isinstance(text, dict) else None]
+    types = [each.get("type") for each in formats if isinstance(each, dict)]
+    return "json_object" in types or "json_schema" in types

@@ -1,0 +1,136 @@
+"""The shape of JSON: which members are where, of which types, with which words of the protocol.
+
+Pure; part of ``drift``. Arrays are seen as their elements' kinds: all messages of an output are
+one place, all calls of one tool another, however many there are. What tells one answer from
+another of the same shape (ids, times, counts, texts) is not in it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from replay_proxy.answers.parsed import parsed
+from replay_proxy.matching.leaves import quoted
+
+
+class Kind(NamedTuple):
+    """What elements of an array have in common: in words, and as a filter of JSONPath."""
+
+    words: str = ""
+    filter: str = ""
+
+
+#: From the root: the names of members, and the kinds of elements.
+Path = tuple[str | Kind, ...]
+
+#: Strings that belong to the protocol; ``code`` only of an error.
+_PROTOCOL = frozenset({"object", "type", "role", "finish_reason", "status"})
+#: Comes and goes, so that lengths tell nothing.
+_IGNORED = frozenset({"obfuscation"})
+#: Whose presence counts and nothing else: what filters report depends on what was said.
+_OPAQUE = frozenset(
+    {"annotations", "bytes", "content_filter_results", "service_tier", "system_fingerprint"}
+)
+#: Whose members are the application's words: no protocol, and no kinds of elements.
+_DATA = frozenset({"arguments", "metadata", "parameters", "schema"})
+#: What holds JSON in a string, and what does so where the request asked for it.
+_JSON, _JSON_IF_ASKED = frozenset({"arguments"}), frozenset({"content", "text"})
+_TYPES = {
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
+
+
+@dataclass(slots=True)
+class Place:
+    """What stands at one path, over all its occurrences."""
+
+    count: int = 0
+    objects: int = 0
+    types: set[str] = field(default_factory=set)
+    values: set[str] = field(default_factory=set)
+    kinds: set[Kind] = field(default_factory=set)
+
+
+Shape = dict[Path, Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How strings are read: whether texts are JSON too, and whether they are fragments."""
+
+    json_texts: bool = False
+    fragments: bool = False
+
+
+def shape(value: Any, reading: Reading) -> Shape:
+    """The shape of a value."""
+    found: Shape = {}
+    _collect((), value, found, reading, data=False)
+    return found
+
+
+def shape_of_events(events: Iterable[tuple[Kind, Any, Reading]]) -> Shape:
+    """The shape of events, taken as an array: each kind is a place."""
+    found: Shape = {(): Place(count=1, types={"array"})}
+    for kind, value, reading in events:
+        found[()].kinds.add(kind)
+        _collect((kind,), value, found, reading, data=False)
+    return found
+
+
+def kind_of(element: Any) -> Kind:
+    """By the object that it says it is, its type, and the tool that it calls or defines."""
+    if not isinstance(element, dict):
+        return Kind()
+    function = element.get("function")
+    named, holder = (function, "@.function") if isinstance(function, dict) else (element, "@")
+    said = [("@.object", element.get("object")), ("@.type", element.get("type"))]
+    if any(isinstance(word, str) for _, word in said):
+        said.append((f"{holder}.name", named.get("name")))
+    words = [(where, word) for where, word in said if isinstance(word, str)]
+    return Kind(
+        " ".join(word for _, word in words),
+        " && ".join(f"{where}=={quoted(word)}" for where, word in words),
+    )
+
+
+def _collect(path: Path, value: Any, found: Shape, reading: Reading, *, data: bool) -> None:
+    place = found.setdefault(path, Place())
+    place.count += 1
+    name = path[-1] if path else ""
+    if name in _OPAQUE and not data:
+        return
+    value, type_ = _read(name, value, reading, data=data)
+    if not (value == "" and name in _JSON):  # Arguments that have not come yet are of no type.
+        place.types.add(type_)
+    if isinstance(value, str) and not data:
+        if name in _PROTOCOL or (name == "code" and "error" in path):
+            place.values.add(value)
+        return
+    data = data or name in _DATA or type_.startswith("JSON ")
+    if isinstance(value, dict):
+        place.objects += 1
+        for member, each in value.items():
+            if member not in _IGNORED:
+                _collect((*path, member), each, found, reading, data=data)
+    elif isinstance(value, list):
+        for each in value:
+            kind = Kind() if data else kind_of(each)
+            place.kinds.add(kind)
+            _collect((*path, kind), each, found, reading, data=data)
+
+
+def _read(name: str | Kind, value: Any, reading: Reading, *, data: bool) -> tuple[Any, str]:
+    """A value, of JSON in a string what it says; and its type in words."""
+    may_be_json = name in _JSON or (reading.json_texts and name in _JSON_IF_ASKED)
+    if isinstance(value, str) and may_be_json and not data and not reading.fragments:
+        inner = parsed(value)
+        if isinstance(inner, dict | list):
+            return inner, f"JSON {_TYPES[type(inner)]} in a string"
+    return value, _TYPES[type(value)]

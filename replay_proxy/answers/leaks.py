@@ -1,0 +1,137 @@
+"""Credentials that were stored by mistake: what is one, and where it stands. Pure.
+
+Strict where ``redaction`` is broad: a text that is shown may lose a harmless word, but a scan that
+fails a build has to be right. The forms are those that the vendors document and that
+secret scanners look for. A value is never repeated, only its beginning.
+
+It is looked for as a person would find it: behind compression, JSON's escapes, base64 and
+percent-encoding, and across the events of a stream.
+"""
+
+import re
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from urllib.parse import unquote_to_bytes
+
+from replay_proxy.answers.parsed import answer
+from replay_proxy.answers.transcript import transcript
+from replay_proxy.matching.leaves import leaves
+from replay_proxy.redaction.answer_headers import Kind, kind_of
+from replay_proxy.redaction.credentials import without_credentials, without_url_credentials
+from replay_proxy.redaction.display import STORED_REQUEST_HEADERS
+from replay_proxy.redaction.forms import HINTS, KINDS, is_digest
+from replay_proxy.wire import Headers, Request
+
+_ANY = re.compile(
+    "|".join(
+        rf"(?P<k{number}>(?<![A-Za-z0-9_/+-])(?:{form})(?![A-Za-z0-9_*]))"
+        for number, form in enumerate(KINDS.values())
+    ).encode()
+)
+_NAMES = tuple(KINDS)
+_HINTS = tuple(hint.encode() for hint in HINTS)
+_SHOWN = 8
+#: What ends in so few different characters is a mask, such as ``org-xxxx…``.
+_MASK = 2
+#: An escape of JSON, at any depth of JSON in JSON: of an ASCII character, or of white space.
+_ESCAPE = re.compile(rb"\\+(?:u00([0-7][0-9A-Fa-f])|([nrtbf])|(/))")
+#: What may be base64 of something long enough to hold a credential.
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{32,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A credential: its kind, where it stands, and how it begins."""
+
+    kind: str
+    where: str
+    beginning: str
+
+
+def leaks(request: Request, headers: Headers, body: bytes) -> Iterator[Leak]:
+    """The credentials in a stored request and its answer's headers and body."""
+    for side, pairs in (("request", request.headers), ("answer", headers)):
+        for name, value in pairs:
+            where = f"{side} header {name.decode('latin-1')}"
+            if _is_secret(side, name):
+                yield Leak("header that may not be stored", where, "")
+            elif side == "answer" and _has_url_credentials(value):
+                yield Leak("credential in a URL", where, "")
+            yield from _found(value, where)
+    target = unquote_to_bytes(f"{request.path}?{request.query}".encode("latin-1", "replace"))
+    seen = list(_found(target.replace(b"/", b" "), "path"))
+    yield from seen
+    if _is_missing(request.query) and not seen:
+        yield Leak("credential in the query", "query", "")
+    yield from _in_request(request)
+    yield from _in_answer(headers, body)
+
+
+def _is_secret(side: str, name: bytes) -> bool:
+    if side == "request":
+        return name not in STORED_REQUEST_HEADERS
+    return kind_of(name) is Kind.CREDENTIAL
+
+
+def _is_missing(query: str) -> bool:
+    """Whether a value of the query may not be stored; one that has a digest only may be one."""
+    both = (re.split("[&;]", each) for each in (query, without_credentials(query)))
+    fields = zip(*both, strict=True)
+    return any(was != now and not is_digest(now.partition("=")[2] or now) for was, now in fields)
+
+
+def _has_url_credentials(value: bytes) -> bool:
+    text = value.decode("latin-1")
+    return without_url_credentials(text) != text
+
+
+def _in_request(request: Request) -> Iterator[Leak]:
+    """By the path of the leaf; where that does not show it, of the body as it is."""
+    body = answer(200, request.headers, request.body).body
+    whole = list(_found(body, "request body"))
+    if not whole:
+        return
+    found = [
+        leak
+        for path, value in leaves(replace(request, body=body)).items()
+        if path.startswith("$") and isinstance(value, str)
+        for leak in _found(value.encode("utf-8", "replace"), f"request body {path}")
+    ]
+    yield from found
+    if len(whole) > len(found):
+        yield from whole
+
+
+def _in_answer(headers: Headers, body: bytes) -> Iterator[Leak]:
+    """In the body as it is, or in what the events of a stream say together."""
+    read = answer(200, headers, body)
+    whole = list(_found(read.body, "answer body"))
+    yield from whole
+    if read.steps is not None and not whole:
+        said = transcript(read)
+        for text in (said.text, said.reasoning, *(call.arguments for call in said.tool_calls)):
+            yield from _found(text.encode(), "answer body, over several events")
+
+
+def _found(text: bytes, where: str) -> Iterator[Leak]:
+    plain = _ESCAPE.sub(_unescaped, text) if b"\\" in text else text
+    yield from _matches(plain, where)
+    for run in _BASE64.finditer(plain):
+        yield from _matches(b64decode(run[0][: len(run[0]) & ~3]), f"{where}, in base64")
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    if escape[1]:
+        return bytes.fromhex(escape[1].decode())
+    return b" " if escape[2] else b"/"
+
+
+def _matches(text: bytes, where: str) -> Iterator[Leak]:
+    if not any(hint in text for hint in _HINTS):
+        return
+    for match in _ANY.finditer(text):
+        if match.lastgroup is None or len(set(match[0][-12:])) <= _MASK:
+            continue
+        kind = _NAMES[int(match.lastgroup[1:])]
+        yield Leak(kind, where, match[0][:_SHOWN].decode("latin-1") + "…")

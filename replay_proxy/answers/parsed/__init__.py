@@ -1,0 +1,122 @@
+"""An answer as data: its media type, its JSON or its events, and whether it is whole. Pure.
+
+This is what ``transcript`` and ``drift`` read. Nothing that replays an answer may use it: there
+only the bytes count. It never raises, whatever the bytes.
+"""
+
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from replay_proxy.answers.parsed.accumulation import accumulated
+from replay_proxy.sse.events import Event, events
+from replay_proxy.wire import Headers, header
+
+#: Deeper nesting is not read as JSON; answers and the schemas in them stay far below.
+DEPTH = 100
+#: What is read of a compressed body: a few kilobytes may hold gigabytes.
+INFLATED_BYTES = 1 << 28
+
+#: What ends a stream for its clients, by the name or the type of an event (see ``sse``).
+_TERMINAL = frozenset({"done", "response.completed", "response.incomplete", "response.failed"})
+#: How an event stream begins that no header calls one.
+_STREAM_STARTS = (b"data:", b"event:", b"id:", b": ", b":\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event of a stream: its name or, without one, its type; and the JSON of its data."""
+
+    kind: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that can be read.
+
+    ``media_type`` is without parameters, in lower case, and empty when unknown; ``body`` is
+    without content-encoding where that could be undone. ``steps`` are the events of a stream, and
+    None for any other answer. ``value`` is the body's JSON, or what the events of a stream add up
+    to, and None where there is neither. ``ended`` is False for a stream without a terminal event,
+    JSON that does not parse, and a compressed body that breaks off.
+    """
+
+    status: int
+    media_type: str
+    body: bytes
+    steps: tuple[Step, ...] | None
+    value: Any
+    ended: bool
+
+
+def answer(status: int, headers: Headers, body: bytes) -> Answer:
+    """Read an answer. Header names are in lower case, as they are stored."""
+    named = (header(headers, b"content-type") or b"").decode("latin-1")
+    media_type = named.partition(";")[0].strip().lower()
+    body, ended = _decoded(body, header(headers, b"content-encoding") or b"")
+    if media_type == "text/event-stream" or (not media_type and body.startswith(_STREAM_STARTS)):
+        found = events(body)
+        steps = tuple(step for each in found if (step := _step(each)))
+        over = any(each.data == "[DONE]" or each.name == "done" for each in found)
+        over = over or any(step.kind in _TERMINAL for step in steps)
+        value = accumulated((step.kind, step.value) for step in steps)
+        return Answer(status, "text/event-stream", body, steps, value, ended and over)
+    if media_type.endswith("json") or (not media_type and body.lstrip()[:1] in (b"{", b"[")):
+        value = parsed(body)
+        empty = not body and status in (204, 304)
+        return Answer(status, media_type, body, None, value, ended and (value is not None or empty))
+    return Answer(status, media_type, body, None, None, ended)
+
+
+def parsed(text: bytes | str) -> Any:
+    """The value of a JSON text; None where it is no JSON or deeper than ``DEPTH``."""
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        try:
+            # orjson is stricter than JSON's users: lone surrogates of a character cut in two.
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+    level = [value]
+    for _ in range(DEPTH):
+        level = [each for above in level for each in _below(above)]
+        if not level:
+            return value
+    return None
+
+
+def _below(value: Any) -> list[Any]:
+    """The objects and arrays that a value holds directly."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return []
+    return [each for each in value if isinstance(each, dict | list)]
+
+
+def _step(event: Event) -> Step | None:
+    value = parsed(event.data)
+    if value is None:
+        return None
+    kind = event.name or (value.get("type") if isinstance(value, dict) else "")
+    return Step(kind if isinstance(kind, str) else "", value)
+
+
+def _decoded(body: bytes, encoding: bytes) -> tuple[bytes, bool]:
+    """The body without gzip or deflate, as far as it goes, and whether it is whole.
+
+    The header alone proves nothing: recordings name an encoding that is already undone.
+    """
+    zipped = body.startswith(b"\x1f\x8b")
+    if not zipped and encoding.strip().lower() != b"deflate":
+        return body, True
+    decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    try:
+        return decoder.decompress(body, INFLATED_BYTES), decoder.eof
+    except zlib.error:
+        return body, not zipped

@@ -1,0 +1,125 @@
+"""An answer as a person reads it: its text, tool calls, finish reasons and usage. Pure.
+
+What is shown of one answer, streamed or not, of whatever endpoint. Comparing answers is
+``drift``'s; reading their bytes is ``answer``'s. It never raises, whatever the bytes.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from replay_proxy.answers.parsed import Answer
+from replay_proxy.answers.transcript.description import description
+from replay_proxy.answers.transcript.utterance import (
+    ToolCall,
+    dicts,
+    objects,
+    tool_calls,
+    utterances,
+)
+
+__all__ = ["ToolCall", "Transcript", "Usage", "transcript"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the answer counts them; None where it does not."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    total_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What an answer says.
+
+    ``text`` is without tool calls and reasoning. Where nothing is said it is the ``error``'s
+    message, or describes what is there (``3 vectors of 1,536``, ``12,345 bytes of audio/mpeg``).
+    Several choices stand below each other, each after its index. ``finish_reasons`` are one a
+    choice, or the status of a response or a run. ``ended`` is that of ``Answer``. All text can be
+    encoded.
+    """
+
+    text: str
+    reasoning: str
+    tool_calls: tuple[ToolCall, ...]
+    finish_reasons: tuple[str, ...]
+    usage: Usage | None
+    error: str | None
+    streams: bool
+    ended: bool
+
+
+def transcript(answer: Answer) -> Transcript:
+    """What this answer says."""
+    value = answer.value if isinstance(answer.value, dict) else {}
+    said = list(utterances(value))
+    several = sum(each.index is not None for each in said) > 1
+    text = "\n\n".join(
+        f"[{each.index}] {each.text}" if several else each.text for each in said if each.text
+    )
+    calls = tuple(
+        ToolCall(_encodable(each.name), _encodable(each.arguments)) for each in tool_calls(value)
+    )
+    error = _error(answer, value)
+    if not text:
+        text = error or ("" if said or calls else description(answer))
+    return Transcript(
+        text=_encodable(text),
+        reasoning=_encodable("\n\n".join(each.reasoning for each in said if each.reasoning)),
+        tool_calls=calls,
+        finish_reasons=tuple(map(_encodable, _finish_reasons(value))),
+        usage=_usage(value),
+        error=None if error is None else _encodable(error),
+        streams=answer.steps is not None,
+        ended=answer.ended,
+    )
+
+
+def _finish_reasons(value: dict[str, Any]) -> Iterator[str]:
+    for choice in dicts(value.get("choices")):
+        if isinstance(choice.get("finish_reason"), str):
+            yield choice["finish_reason"]
+    for each in objects(value):
+        if each.get("object") in ("response", "thread.run") and isinstance(each.get("status"), str):
+            details = each.get("incomplete_details")
+            reason = details.get("reason") if isinstance(details, dict) else None
+            yield each["status"] + (f" ({reason})" if reason else "")
+
+
+def _usage(value: dict[str, Any]) -> Usage | None:
+    for each in (value, *reversed(objects(value))):
+        usage = each.get("usage")
+        if isinstance(usage, dict):
+            return Usage(
+                _tokens(usage, "input_tokens", "prompt_tokens"),
+                _tokens(usage, "output_tokens", "completion_tokens"),
+                _tokens(usage, "total_tokens"),
+            )
+    return None
+
+
+def _tokens(usage: dict[str, Any], *names: str) -> int | None:
+    return next((usage[name] for name in names if isinstance(usage.get(name), int)), None)
+
+
+def _error(answer: Answer, value: dict[str, Any]) -> str | None:
+    """The message of an error: by its status, in a stream, or of a response or run that failed."""
+    error = value.get("error") or value.get("last_error")
+    if answer.status >= 400 and not error:
+        error = value.get("message") or value.get("detail") or description(answer)
+        error = error or f"status {answer.status}"
+    if isinstance(error, dict):
+        error = error.get("message") or error
+    if not error:
+        return None
+    return error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
+
+
+def _encodable(text: str) -> str:
+    """The text with halves of characters that came in two deltas joined, single ones replaced."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,107 @@
+"""What an answer without words is: ``3 vectors of 1,536``, ``12,345 bytes of audio/mpeg``. Pure.
+
+Part of ``transcript``.
+"""
+
+import json
+from collections import Counter
+from typing import Any
+
+from replay_proxy.answers.parsed import Answer
+from replay_proxy.answers.transcript.utterance import dicts, objects
+
+#: A vector in base64 is of 32-bit floats.
+_FLOAT_BYTES = 4
+
+
+def description(answer: Answer) -> str:
+    """An answer in a few words, or its own text where that is what it is; empty for no body."""
+    value, body = answer.value, answer.body
+    if isinstance(value, dict):
+        found = _vectors(value) or _images(value) or _verdicts(value) or _names(value)
+        if found:
+            return found
+    if value is not None and answer.steps is None:
+        return json.dumps(value, ensure_ascii=False)
+    if not body:
+        return ""
+    kind = answer.media_type or "an unknown type"
+    if answer.steps is not None:
+        return f"{count(len(answer.steps), 'event')} of {kind}"
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return f"{count(len(body), 'byte')} of {kind}"
+    return f"{count(len(body), 'byte')} of {kind}" if "\0" in text else text
+
+
+def count(number: int, one: str) -> str:
+    """``1 byte``, ``12,345 bytes``."""
+    return f"{number:,} {one}" + ("" if number == 1 else "s")
+
+
+def _vectors(value: dict[str, Any]) -> str:
+    sizes = Counter(
+        _vector_size(each["embedding"]) for each in objects(value) if "embedding" in each
+    )
+    return ", ".join(f"{count(many, 'vector')} of {size:,}" for size, many in sizes.items())
+
+
+def _vector_size(vector: Any) -> int:
+    if isinstance(vector, str):
+        return _decoded_size(vector) // _FLOAT_BYTES
+    return len(vector) if isinstance(vector, list) else 0
+
+
+def _decoded_size(base64: str) -> int:
+    return len(base64.rstrip("=")) * 3 // 4
+
+
+def _images(value: dict[str, Any]) -> str:
+    """Images, one a line, with the prompt that was made of theirs."""
+    return "\n".join(
+        image
+        for each in (dicts(value.get("data")) or [value])
+        if (image := _image(each, value.get("output_format")))
+    )
+
+
+def _image(image: dict[str, Any], format_: Any) -> str:
+    if isinstance(image.get("b64_json"), str):
+        size = count(_decoded_size(image["b64_json"]), "byte")
+        found = f"{size} of image" + (f"/{format_}" if isinstance(format_, str) else "")
+    elif isinstance(image.get("url"), str):
+        # What follows is the signature of a URL that has expired by now.
+        found = image["url"].partition("?")[0]
+    else:
+        return ""
+    prompt = image.get("revised_prompt")
+    return f"{found}: {prompt}" if prompt and isinstance(prompt, str) else found
+
+
+def _verdicts(value: dict[str, Any]) -> str:
+    """What a moderation says, one input a line."""
+    return "\n".join(
+        "flagged: " + ", ".join(_flags(each)) if each["flagged"] else "not flagged"
+        for each in dicts(value.get("results"))
+        if "flagged" in each
+    )
+
+
+def _flags(result: dict[str, Any]) -> list[str]:
+    categories = result.get("categories")
+    return (
+        [name for name, flag in categories.items() if flag] if isinstance(categories, dict) else []
+    )
+
+
+def _names(value: dict[str, Any]) -> str:
+    """What kinds of objects there are, such as ``85 × model``; one alone with its status."""
+    name = value.get("object")
+    if not isinstance(name, str) or not name:
+        return ""
+    if name == "list":
+        kinds = Counter(str(each.get("object", "object")) for each in objects(value))
+        return ", ".join(f"{many:,} × {kind}" for kind, many in kinds.items()) or "an empty list"
+    status = value.get("status")
+    return f"{name}, {status}" if isinstance(status, str) else name

@@ -1,0 +1,45 @@
+"""``Bounded``: a dictionary whose memory does not grow with what clients name.
+
+Names, keys and requests come from clients, who can send millions of different ones. Whatever is
+remembered by them is either in one of these, where what is forgotten begins anew, or kept up to a
+number with the rest counted, where it has to be told (``journal``).
+"""
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class Bounded(Generic[_Key, _Value]):
+    """At most ``most`` entries; the one unused for longest goes first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._entries: OrderedDict[_Key, _Value] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: _Key) -> _Value | None:
+        """The value of a key, which counts as used now."""
+        value = self._entries.get(key)
+        if value is not None:
+            self._entries.move_to_end(key)
+        return value
+
+    def put(self, key: _Key, value: _Value) -> None:
+        """Set the value of a key, which counts as used now."""
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._most:
+            self._entries.popitem(last=False)
+
+    def values(self) -> list[_Value]:
+        """All values."""
+        return list(self._entries.values())
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()

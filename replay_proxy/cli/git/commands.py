@@ -1,0 +1,208 @@
+"""What makes git understand cassettes: ``git-setup``, and what git then calls.
+
+git shows a cassette as its text twin, and merges two branches request by request. The drivers are
+in the configuration of a clone, which git never copies, so that each clone is set up once.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from shutil import copyfile
+from typing import Annotated
+
+import typer
+
+from replay_proxy.cli import words
+from replay_proxy.cli.git.conflicts import told
+from replay_proxy.cli.git.three_way import Merge, apply, recorded_since, three_way
+from replay_proxy.cli.tape_tools.export import write_twin
+from replay_proxy.errors import ConfigurationError, StoreError
+from replay_proxy.redaction.display import printable
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import at_rest
+from replay_proxy.store.files.drafts import PATTERN as DRAFTS
+
+_DRIVER = "replay-proxy"
+
+
+def git_setup(store: words.Store = None) -> None:
+    """Teach this clone of a repository to show cassettes as text, and to merge them."""
+    directory = words.store_directory(store).resolve()
+    try:
+        root = Path(_git("rev-parse", "--show-toplevel", cwd=directory).strip())
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{error.message} Set up the repository that holds {directory}: run `git init` first, "
+            "or name another store with --store."
+        ) from None
+    inside = directory.relative_to(root.resolve()).as_posix()
+    pattern = "*.sqlite" if inside == "." else f"{_literal(inside)}/*.sqlite"
+    _add_line(root / ".gitattributes", f"{pattern} diff={_DRIVER} merge={_DRIVER}\n")
+    # A journal that git takes away is lost, and one that it brings back is another file's.
+    _add_line(root / ".gitignore", f"{pattern}-*\n")
+    _add_line(root / ".gitignore", f"{DRAFTS}\n")
+    command = shlex.join([sys.executable, "-P", "-m", "replay_proxy.cli"])
+    for name, value in {
+        f"diff.{_DRIVER}.textconv": f"{command} git-textconv",
+        f"merge.{_DRIVER}.name": "cassettes of replay-proxy",
+        f"merge.{_DRIVER}.driver": f"{command} git-merge %O %A %B %P",
+    }.items():
+        _git("config", name, value, cwd=root)
+    typer.echo(
+        f"git shows {pattern} as text now, merges it, and ignores its journals. Commit "
+        ".gitattributes and .gitignore; each other clone needs `replay-proxy git-setup` too."
+    )
+
+
+def _add_line(file: Path, line: str) -> None:
+    """Append a line, unless the file has it."""
+    if file.is_symlink():  # git does not read one either.
+        raise ConfigurationError(f"{file} is a symbolic link. Make it a file.")
+    before = file.read_text() if file.exists() else ""
+    if line not in before.splitlines(keepends=True):
+        with file.open("a") as lines:
+            lines.write(line if before.endswith("\n") or not before else f"\n{line}")
+
+
+def _literal(path: str) -> str:
+    """A path as a pattern of ``.gitattributes`` that matches it alone."""
+    escaped = re.sub(r"[\\*?[]|^[#!]", r"\\\g<0>", path)
+    return re.sub(r"\s", "[[:space:]]", escaped)
+
+
+def git_textconv(path: Path) -> None:
+    """Write a version of a cassette as text; git calls this.
+
+    A version that is damaged says so there: git would show no file and no commit behind it.
+    """
+    try:
+        write_twin(path, sys.stdout.buffer)
+    except StoreError as error:
+        typer.echo(printable(error.message))
+
+
+def git_merge(base: Path, ours: Path, theirs: Path, name: str) -> None:
+    """Merge two versions of a cassette into the second file; git calls this."""
+    with _named_in_errors(name, base, ours, theirs):
+        merge = _planned(base, ours, theirs)
+        said = told(merge, ours, theirs, name)
+        apply(merge, theirs, ours)
+    if merge.conflicts:
+        typer.echo(printable(said), err=True)
+    raise typer.Exit(words.FOUND if merge.conflicts else 0)
+
+
+def git_resolve(
+    path: Annotated[Path, typer.Argument(help="The cassette that git could not merge.")],
+    requests: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="With --theirs: only these fingerprints, or beginnings of them.",
+            show_default=False,
+        ),
+    ] = None,
+    ours: Annotated[bool, typer.Option("--ours", help="Keep our answers.")] = False,
+    theirs: Annotated[bool, typer.Option("--theirs", help="Take their answers.")] = False,
+) -> None:
+    """Show what two branches have recorded differently; decide it with --ours or --theirs."""
+    if (ours == theirs and (ours or requests)) or (ours and requests):
+        raise ConfigurationError("Give --ours, or --theirs with or without fingerprints.")
+    with _stages(path) as (base, our, their), _named_in_errors(str(path), base, our, their):
+        merge = _planned(base, our, their)
+        if not (ours or theirs):
+            typer.echo(printable(told(merge, our, their, str(path))))
+            raise typer.Exit(words.FOUND if merge.conflicts else 0)
+        taken = _named(merge, requests) if theirs else frozenset()
+        resolved = our.with_name("resolved")
+        copyfile(our, resolved)
+        apply(_planned(base, our, their, taken), their, resolved)
+        if path.exists():
+            recorded_since((base, our, their), path, resolved)
+        with at_rest(path), words.replacing(path) as content:
+            content.write(resolved.read_bytes())
+    typer.echo(
+        f"Took their answers to {words.many(len(taken), 'request')} and kept ours to "
+        f"{len(merge.conflicts) - len(taken):,}. Now: git add {shlex.quote(str(path))}"
+    )
+
+
+def _planned(base: Path, ours: Path, theirs: Path, taken: frozenset[str] = frozenset()) -> Merge:
+    """The merge of three files; a base of no bytes is git's word for none."""
+    with ExitStack() as opened:
+        old = opened.enter_context(Archive(base)) if base.stat().st_size else None
+        our, their = (opened.enter_context(Archive(path)) for path in (ours, theirs))
+        return three_way(old, our, their, prefer_theirs=taken)
+
+
+@contextmanager
+def _named_in_errors(name: str, *versions: Path) -> Iterator[None]:
+    """Where errors name the cassette and the side that is meant, not the files that git made."""
+    try:
+        yield
+    except StoreError as error:
+        cause = error.message
+        for side, file in zip(("base", "ours", "theirs"), versions, strict=True):
+            cause = cause.replace(str(file), f"{name} ({side})")
+        quoted = shlex.quote(name)
+        raise StoreError(
+            f"{name} cannot be merged, and is left as it is. {cause} Or keep one version as a "
+            f"whole: git checkout --ours {quoted}, or --theirs, and git add it."
+        ) from error
+
+
+@contextmanager
+def _stages(path: Path) -> Iterator[tuple[Path, Path, Path]]:
+    """The base, ours and theirs of a conflict, out of git's index."""
+    with tempfile.TemporaryDirectory() as directory:
+        files = tuple(Path(directory, name) for name in ("base", "ours", "theirs"))
+        for number, file in enumerate(files, start=1):
+            try:
+                file.write_bytes(_git_bytes("show", f":{number}:./{path.name}", cwd=path.parent))
+            except ConfigurationError:
+                if number > 1:
+                    raise ConfigurationError(
+                        f"git has no two versions of {path} to choose from: there is no conflict, "
+                        "or one side has deleted it. git add keeps it then, and git rm does not."
+                    ) from None
+                file.touch()
+        yield files  # type: ignore[misc]
+
+
+def _named(merge: Merge, requests: list[str] | None) -> frozenset[str]:
+    """The conflicts that are meant. Raises ``ConfigurationError`` for what means none."""
+    conflicting = [each.fingerprint for each in merge.conflicts]
+    if not requests:
+        return frozenset(conflicting)
+    meant: set[str] = set()
+    for request in requests:
+        found = [each for each in conflicting if each.startswith((request, f"v1:{request}"))]
+        if not found:
+            raise ConfigurationError(f"{request} is the fingerprint of no conflict.")
+        meant.update(found)
+    return frozenset(meant)
+
+
+def _git(*arguments: str, cwd: Path) -> str:
+    return _git_bytes(*arguments, cwd=cwd).decode("utf-8", "surrogateescape")
+
+
+def _git_bytes(*arguments: str, cwd: Path) -> bytes:
+    """What git prints. Raises ``ConfigurationError`` with what it complains about."""
+    try:
+        done = subprocess.run(  # noqa: S603 - git, with words of ours
+            ["git", *arguments],  # noqa: S607 - the user's own git
+            cwd=cwd,
+            capture_output=True,
+            check=True,
+        )
+    except FileNotFoundError:
+        raise ConfigurationError("git is not installed, or not on the PATH.") from None
+    except subprocess.CalledProcessError as error:
+        cause = error.stderr.decode("utf-8", "replace").strip()
+        raise ConfigurationError(f"git {' '.join(arguments)}: {cause}.") from None
+    return done.stdout

@@ -1,0 +1,72 @@
+"""Conflicts as a person reads them: what was asked, what each side recorded, how to decide.
+
+Part of what makes git understand cassettes; which conflicts there are is ``three_way``'s.
+"""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from replay_proxy.answers.parsed import answer
+from replay_proxy.answers.transcript import transcript
+from replay_proxy.cassette import Interaction
+from replay_proxy.cli import words
+from replay_proxy.cli.git.three_way import Conflict, Merge
+from replay_proxy.matching.miss import summary
+from replay_proxy.store.archive import Archive
+
+#: So many conflicts are shown.
+SHOWN = 20
+#: So many characters of an answer are shown.
+_SAID_CHARS = 200
+
+
+def told(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
+    """The conflicts as a person reads them, and how to decide them."""
+    if not merge.conflicts:
+        return f"{name}: no conflict."
+    count = words.many(len(merge.conflicts), "request")
+    lines = [f"{name}: {count} recorded on both sides, with other answers."]
+    with Archive(ours) as our, Archive(theirs) as their:
+        for conflict in merge.conflicts[:SHOWN]:
+            lines += ["", *_conflict(conflict, our, their)]
+    if len(merge.conflicts) > SHOWN:
+        lines.append(f"… and {len(merge.conflicts) - SHOWN:,} more.")
+    quoted = shlex.quote(name)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Everything else is merged; of these, ours are kept for now. To decide:",
+            f"  replay-proxy git-resolve {quoted} --ours      keep ours",
+            f"  replay-proxy git-resolve {quoted} --theirs    take theirs, or only those of the",
+            f"  {'':<{len(quoted) + 37}} fingerprints named behind it",
+            "or record the test again. Then git add it.",
+        ]
+    )
+
+
+def _conflict(conflict: Conflict, ours: Archive, theirs: Archive) -> Iterator[str]:
+    either, ids = (ours, conflict.ours) if conflict.ours else (theirs, conflict.theirs)
+    asked = summary(either.recorded(ids[0]).request)
+    yield (
+        f"{conflict.fingerprint[:15]}  {asked['method']} {asked['path']} "
+        f"{asked['model'] or ''}  {asked['last_message'] or ''}"
+    )
+    for side, archive, numbers in (
+        ("ours", ours, conflict.ours),
+        ("theirs", theirs, conflict.theirs),
+    ):
+        if not numbers:
+            yield f"  {side + ':':<8}deleted"
+        for number in numbers:
+            yield f"  {side + ':':<8}{_said(archive.interaction(number))}"
+
+
+def _said(interaction: Interaction) -> str:
+    """One answer in a line."""
+    said = transcript(answer(interaction.status, interaction.headers, interaction.body))
+    calls = (f"{call.name}({call.arguments})" for call in said.tool_calls)
+    text = " ".join(" ".join(filter(None, (said.text, *calls))).split())
+    shown = text if len(text) <= _SAID_CHARS else f"{text[: _SAID_CHARS - 1]}…"
+    return f"{words.moment(interaction.request.arrived_us)}  {interaction.status}  {shown}"

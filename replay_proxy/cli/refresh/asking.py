@@ -1,0 +1,222 @@
+"""Asking the real API again what was recorded, and holding its answers against the recorded ones.
+
+Part of ``refresh``. With a cassette the new answers are recorded into it, as ``MODE=record`` does.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, cast
+
+from replay_proxy.answers.drift import Change, Finding, drift
+from replay_proxy.answers.parsed import answer
+from replay_proxy.cassette import Cassette, Interaction, process_number
+from replay_proxy.errors import (
+    ConfigurationError,
+    ReplayProxyError,
+    StoreError,
+    UpstreamCut,
+)
+from replay_proxy.matching.miss import summary
+from replay_proxy.redaction.display import stored_request
+from replay_proxy.settings import Settings
+from replay_proxy.timeline import Arrivals, MonotonicClock, own_offset_us
+from replay_proxy.transports.recorder.recorder import NEVER_STORED, TRANSIENT, Recorder
+from replay_proxy.wire import Request, Response, header
+
+#: So many requests are on their way at once.
+AT_ONCE = 4
+#: So often is asked again what got no answer, or a transient one; after so long, doubled each time.
+RETRIES, WAIT_S = 3, 1.0
+#: So long is waited at the most where the API says how long.
+MOST_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What came of asking one interaction again.
+
+    ``interaction`` is the recorded one's id, ``new_id`` the new one's if it was kept, ``asked``
+    what a person knows the request by. What is not a question is not ``sent``.
+    """
+
+    OUTCOMES: ClassVar = ("same", "wording", "added", "drifted", "failed", "not_sent")
+
+    interaction: int
+    asked: dict[str, Any]
+    findings: tuple[Finding, ...] = ()
+    error: str | None = None
+    new_id: int | None = None
+    sent: bool = True
+
+    @property
+    def outcome(self) -> str:
+        """One of ``OUTCOMES``, the gravest that applies."""
+        changes = {finding.change for finding in self.findings}
+        if not self.sent:
+            return "not_sent"
+        if self.error is not None:
+            return "failed"
+        if changes & {Change.REMOVED, Change.CHANGED}:
+            return "drifted"
+        if Change.ADDED in changes:
+            return "added"
+        return "wording" if changes else "same"
+
+    def document(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "interaction": str(self.interaction),
+            **self.asked,
+            "outcome": self.outcome,
+            "error": self.error,
+            "findings": [
+                {
+                    "change": finding.change.value,
+                    "path": finding.path,
+                    "recorded": finding.recorded,
+                    "now": finding.now,
+                }
+                for finding in self.findings
+            ],
+        }
+
+
+class Asking:
+    """Sends recorded requests to the upstream of the settings.
+
+    ``api_key`` is sent as the API of the path wants it; without one nothing is.
+    """
+
+    def __init__(self, settings: Settings, api_key: str | None, cassette: Cassette | None) -> None:
+        from replay_proxy.transports.upstream import (
+            Upstream,  # An HTTP client, which no other tool needs.
+        )
+
+        clock = MonotonicClock()
+        self._arrivals = Arrivals.since(own_offset_us())
+        self._api_key = api_key
+        self._reached = False
+        self._upstream = Upstream(
+            settings.upstream_base_url,
+            clock=clock,
+            api_key=api_key,
+            timeout_s=settings.upstream_timeout_s,
+        )
+        self._recorder = Recorder(
+            self._upstream,
+            cassette or cast("Cassette", _Nowhere()),
+            clock=clock,
+            process_number=process_number(),
+            drain_s=settings.drain_s,
+            keep_transient=False,
+        )
+
+    async def all(self, recorded: Iterable[Interaction]) -> AsyncIterator[Refreshed]:
+        """What came of each, in order. Raises ``ConfigurationError`` if nothing can be asked."""
+        waiting: deque[asyncio.Task[Refreshed]] = deque()
+        try:
+            for interaction in recorded:
+                waiting.append(asyncio.create_task(self._again(interaction)))
+                if len(waiting) == AT_ONCE:
+                    yield await waiting.popleft()
+            while waiting:
+                yield await waiting.popleft()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """End what is on its way, and close every connection."""
+        await self._recorder.aclose()
+        await self._upstream.aclose()
+
+    async def _again(self, interaction: Interaction) -> Refreshed:
+        """Ask, and again while it is only the moment that keeps the API from answering."""
+        wait_s = WAIT_S
+        for _ in range(RETRIES):
+            refreshed, told_s = await self._once(interaction)
+            if refreshed.error is None:
+                return refreshed
+            await asyncio.sleep(max(wait_s, told_s))
+            wait_s *= 2
+        refreshed, _ = await self._once(interaction)
+        if refreshed.error is not None and not self._reached:
+            raise ConfigurationError(refreshed.error)
+        return refreshed
+
+    async def _once(self, interaction: Interaction) -> tuple[Refreshed, float]:
+        """What came of it, and how many seconds the API wants to be left alone.
+
+        Raises ``StoreError`` when the answer cannot be kept: asking again would only cost more.
+        """
+        asked = summary(interaction.request)
+        try:
+            response = await self._recorder.handle(self._request(interaction.request))
+            body, cut = await _read(response)
+        except StoreError:
+            raise
+        except ReplayProxyError as error:
+            return Refreshed(interaction.id, asked, error=error.message), 0.0
+        self._reached = True
+        status = response.status
+        if status != interaction.status:
+            if status in NEVER_STORED:
+                raise ConfigurationError(
+                    f"The upstream answers {status}: it does not accept the key. "
+                    "Set OPENAI_API_KEY, or UPSTREAM_API_KEY, to one that it does."
+                )
+            if status in TRANSIENT or status >= 500:
+                failed = Refreshed(interaction.id, asked, error=f"The upstream answers {status}.")
+                return failed, _told_s(response)
+        before = answer(interaction.status, interaction.headers, interaction.body)
+        now = answer(status, response.headers, body)
+        findings = drift(interaction.request, before, now)
+        # At its last event clients leave, and it is kept, whatever becomes of the connection.
+        cut = cut and not (now.steps is not None and now.ended)
+        if cut and not any(finding.path == "end" for finding in findings):
+            findings += (Finding(Change.CHANGED, "end", "whole", "cut off"),)
+        assert response.provenance is not None
+        new_id = None if cut else response.provenance.interaction
+        return Refreshed(interaction.id, asked, findings, new_id=new_id), 0.0
+
+    def _request(self, recorded: Request) -> Request:
+        """The request as it is sent now; the upstream puts the key where a client has one.
+
+        Its headers are those that a recording keeps, whatever a cassette of somebody else has.
+        """
+        request = stored_request(recorded)
+        if self._api_key and recorded.path.startswith("/openai/deployments/"):
+            request = replace(request, headers=(*request.headers, (b"api-key", b"")))
+        return replace(request, arrived_us=self._arrivals.next_us())
+
+
+class _Nowhere:
+    """Where a recorder records that is not to record."""
+
+    async def add(self, interaction: Interaction) -> int:
+        """Keep nothing."""
+        return interaction.id
+
+
+def _told_s(response: Response) -> float:
+    """The seconds that ``retry-after`` names."""
+    told = header(response.headers, b"retry-after") or b""
+    return min(float(told), MOST_WAIT_S) if told.isdigit() else 0.0
+
+
+async def _read(response: Response) -> tuple[bytes, bool]:
+    """The body as far as it came, and whether it broke off."""
+    if isinstance(response.body, bytes):
+        return response.body, False
+    body = bytearray()
+    try:
+        async for chunk in response.body:
+            body += chunk
+    except UpstreamCut:
+        return bytes(body), True
+    finally:
+        await response.body.aclose()
+    return bytes(body), False

@@ -1,0 +1,190 @@
+"""``replay-proxy refresh``: ask the real API again what was recorded, and tell what has drifted.
+
+Every request that replay uses is sent once more, and each answer held against the recorded one. A
+model words its answers anew each time, which is no drift; what programs break on is.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+
+from replay_proxy.answers.drift import Change
+from replay_proxy.cassette import Interaction
+from replay_proxy.cli import words
+from replay_proxy.cli.refresh.asking import Asking, Refreshed
+from replay_proxy.cli.refresh.questions import is_question
+from replay_proxy.errors import ConfigurationError
+from replay_proxy.matching.miss import summary
+from replay_proxy.settings import Settings, load
+from replay_proxy.settings.values import sendable_key
+from replay_proxy.store import Store
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import changing
+
+#: So many interactions are shown to a person; the JSON has all of them.
+SHOWN = 50
+
+
+def refresh(
+    cassette: words.Name,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the new answers as a new take.")
+    ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Also send what is not a question: DELETE, uploads, batches, administration, …",
+        ),
+    ] = False,
+    store: words.Store = None,
+    api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", hidden=True)] = None,
+    as_json: words.Json = False,
+) -> None:
+    """Send recorded requests to the real API again and report drift; exit 1 if there is any.
+
+    It sends recorded questions to UPSTREAM_BASE_URL, with your OPENAI_API_KEY, and costs what they
+    cost then. The cassette is not changed without --record, nor your account without --all.
+    """
+    path = words.existing(cassette, store)
+    settings = load()
+    if settings.upstream_api_key is not None:
+        api_key = settings.upstream_api_key.get_secret_value()
+    elif api_key:
+        try:
+            api_key = sendable_key(api_key)
+        except ValueError as error:
+            raise ConfigurationError(f"OPENAI_API_KEY is not valid: {error}.") from None
+    # What the recorder warns of is an outcome here, and told as one.
+    logging.getLogger("replay_proxy").addHandler(logging.NullHandler())
+    sequences, not_sent = _chosen(path, everything=everything)
+    found, kept = asyncio.run(_refreshed(path, settings, api_key, sequences, record=record))
+    found += not_sent
+    counts = Counter(each.outcome for each in found)
+    document = {
+        "version": 1,
+        "cassette": path.stem,
+        "upstream": settings.upstream_base_url,
+        "recorded": kept,
+        "outcomes": {name: counts[name] for name in Refreshed.OUTCOMES},
+        "interactions": [each.document() for each in found],
+    }
+    words.answer(document, list(_shown(path.stem, found)), as_json=as_json)
+    raise typer.Exit(words.FOUND if counts["drifted"] or counts["failed"] else 0)
+
+
+def _chosen(path: Path, *, everything: bool) -> tuple[list[list[int]], list[Refreshed]]:
+    """The interactions to be sent again, by request, and those that are not questions.
+
+    Raises ``CassetteDamaged`` if any of them could lead elsewhere than to the upstream: of such a
+    cassette nothing is sent.
+    """
+    sequences: list[list[int]] = []
+    not_sent: list[Refreshed] = []
+    with Archive(path) as archive:
+        others = {
+            number
+            for number, method, target in archive.targets()
+            if not (everything or is_question(method, target))
+        }
+        for by_take in archive.answers().values():
+            numbers = by_take[max(by_take)]
+            sequences.append([number for number in numbers if number not in others])
+            for number in others.intersection(numbers):
+                interaction = archive.interaction(number)
+                assert interaction is not None
+                not_sent.append(Refreshed(number, summary(interaction.request), sent=False))
+    return sequences, sorted(not_sent, key=lambda each: each.interaction)
+
+
+async def _refreshed(
+    path: Path,
+    settings: Settings,
+    api_key: str | None,
+    sequences: Sequence[Sequence[int]],
+    *,
+    record: bool,
+) -> tuple[list[Refreshed], int]:
+    """What came of each, and how many answers were kept."""
+    kept = 0
+    numbers = sorted(number for sequence in sequences for number in sequence)
+    found: list[Refreshed] = []
+    recorded = words.counted(_one_by_one(path, numbers), len(numbers), f"Refreshing {path.stem}")
+    with TemporaryDirectory() as directory:
+        store = Store(Path(directory), writable=True) if record else None
+        asking = Asking(settings, api_key, store.cassette(path.stem) if store else None)
+        try:
+            async for each in asking.all(recorded):
+                found.append(each)  # noqa: PERF401 - what came before a failure counts too
+        finally:
+            await asking.aclose()
+            if store is not None:
+                store.close()
+                kept = _keep(Path(directory, path.name), path, sequences, found)
+    return found, kept
+
+
+def _one_by_one(path: Path, numbers: Sequence[int]) -> Iterator[Interaction]:
+    """Interactions by their ids; a cassette that stays open holds up who records into it."""
+    for number in numbers:
+        with Archive(path) as archive:
+            interaction = archive.interaction(number)
+        yield interaction
+
+
+def _keep(
+    new: Path, path: Path, sequences: Sequence[Sequence[int]], found: Sequence[Refreshed]
+) -> int:
+    """Put the new answers into the cassette, at once and as a take of its own; how many.
+
+    Of repeated requests all are kept or none: replay takes a take's answers together.
+    """
+    ids = {each.interaction: each.new_id for each in found if each.new_id is not None}
+    whole = [
+        ids[number]
+        for sequence in sequences
+        if all(number in ids for number in sequence)
+        for number in sequence
+    ]
+    if not whole:
+        return 0
+    with Archive(new) as archive, changing(path) as change:
+        take_id = change.join_take(archive.takes()[0].run)
+        for number in whole:
+            change.add(take_id, archive.interaction(number))
+    return len(whole)
+
+
+def _shown(name: str, found: Sequence[Refreshed]) -> Iterator[RenderableType]:
+    counts = Counter(each.outcome for each in found)
+    telling = [each for each in found if each.outcome not in ("same", "wording")]
+    for each in telling[:SHOWN]:
+        asked = each.asked
+        yield (
+            f"{each.outcome.replace('_', ' ')}: {asked['method']} {asked['path']} "
+            f"{asked['model'] or ''} {asked['last_message'] or ''} ({each.interaction})"
+        )
+        if each.error is not None:
+            yield f"  {each.error}"
+        for finding in each.findings:
+            if finding.change is not Change.WORDING:
+                yield f"  {finding.change.value} {finding.path}"
+                yield f"    recorded: {finding.recorded}"
+                yield f"    now:      {finding.now}"
+    if len(telling) > SHOWN:
+        yield f"… and {len(telling) - SHOWN:,} more; --json has them all."
+    if counts["not_sent"]:
+        yield (
+            f"{words.many(counts['not_sent'], 'recording')} not sent, since it could change "
+            "something in your account or tell something of it; --all sends everything."
+        )
+    outcomes = ", ".join(f"{counts[name]:,} {name}" for name in Refreshed.OUTCOMES[:-1])
+    sent = len(found) - counts["not_sent"]
+    yield f"{words.many(sent, 'recording')} of '{name}' asked again: {outcomes}"

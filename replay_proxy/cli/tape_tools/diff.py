@@ -1,0 +1,231 @@
+"""``replay-proxy diff``: what a take has changed, or in what two cassettes differ.
+
+Compared is what replay uses. A request that only one side has is paired with the one it most
+likely was before, so that a changed prompt shows as a changed prompt.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from math import inf
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from replay_proxy.answers.drift import drift
+from replay_proxy.answers.parsed import answer
+from replay_proxy.cli import words
+from replay_proxy.cli.tape_tools.side import Side, State
+from replay_proxy.errors import ConfigurationError
+from replay_proxy.matching.comparison import Asked
+from replay_proxy.matching.miss import DIFFERENCES, described, summary
+from replay_proxy.store import Store
+from replay_proxy.store.archive import Archive
+
+#: So many of a kind are described; all of them are counted.
+DESCRIBED = 100
+#: From this share of agreement on, a request is taken for another one that was changed.
+ALIKE = 0.9
+
+
+def diff(
+    cassette: words.Name,
+    other: Annotated[
+        str | None,
+        typer.Argument(help="Another cassette; without it, what a take has changed is shown."),
+    ] = None,
+    take: Annotated[
+        str | None, typer.Option(help="Which take; by default the newest.", show_default=False)
+    ] = None,
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """Show what a take has changed, or in what two cassettes differ; exit 1 if in any."""
+    path = words.existing(cassette, store)
+    if other is not None and take is not None:
+        raise ConfigurationError("--take is about one cassette: leave out the other.")
+    other_path = path if other is None else words.existing(other, store)
+    with Archive(path) as old_archive, Archive(other_path) as new_archive:
+        if other is None:
+            before, after = _around(old_archive, take)
+        else:
+            before, after = _state(old_archive.answers()), _state(new_archive.answers())
+        old, new = Side(old_archive, before), Side(new_archive, after)
+        document = {"version": 1, "before": path.stem, "after": other_path.stem, **_found(old, new)}
+    counts = document["counts"]
+    words.answer(document, list(_shown(document)), as_json=as_json)
+    raise typer.Exit(words.FOUND if any(counts[name] for name in counts if name != "same") else 0)
+
+
+def _state(answers: dict[str, dict[int, list[int]]], last_take: float = inf) -> State:
+    """What replay uses, or used when this take was the newest."""
+    return {
+        fingerprint: by_take[max(takes)]
+        for fingerprint, by_take in answers.items()
+        if (takes := [each for each in by_take if each <= last_take])
+    }
+
+
+def _by_arrival(state: State, keys: Iterable[str]) -> list[str]:
+    return sorted(keys, key=lambda key: state[key][0])
+
+
+def _around(archive: Archive, take: str | None) -> tuple[State, State]:
+    """What replay used before a take and what with it. Raises ``ConfigurationError``."""
+    takes = [each.id for each in archive.takes()]
+    if not takes or (take is not None and take not in map(str, takes)):
+        has = ", ".join(map(str, takes)) or "none"
+        raise ConfigurationError(f"{archive.path} has no take {take or ''}. It has: {has}.")
+    chosen = takes[-1] if take is None else int(take)
+    answers = archive.answers()
+    return _state(answers, chosen - 1), _state(answers, chosen)
+
+
+def _found(old: Side, new: Side) -> dict[str, Any]:
+    """Counts, and what differs as far as it is described."""
+    same_file = old.archive.path == new.archive.path
+    changed: list[str] = []
+    same = 0
+    for key in (each for each in old.state if each in new.state):
+        # What has the same ids and checksums was recorded at the same moment: no answer is read.
+        unchanged = old.state[key] == new.state[key] and (
+            same_file or all(old.checksums[n] == new.checksums[n] for n in old.state[key])
+        )
+        if unchanged or old.answers(key) == new.answers(key):
+            same += 1
+        else:
+            changed.append(key)
+    changed = _by_arrival(old.state, changed)
+    gone = _by_arrival(old.state, old.state.keys() - new.state.keys())
+    added = _by_arrival(new.state, new.state.keys() - old.state.keys())
+    # A take leaves old requests where they are: what it did not ask may be what it asks now.
+    kept = [key for key in old.state if old.state[key] == new.state.get(key)] if same_file else []
+    pairs = asyncio.run(_pairs(old, new, {*gone, *kept}, added[:DESCRIBED]))
+    paired = {each["before"]["fingerprint"] for each in pairs}
+    paired |= {each["after"]["fingerprint"] for each in pairs}
+    return {
+        "counts": {
+            "same": same,
+            "answers_changed": len(changed),
+            "requests_changed": len(pairs),
+            "added": len(added) - len(pairs),
+            "removed": len([key for key in gone if key not in paired]),
+        },
+        "answers_changed": [_changed(old, new, key) for key in changed[:DESCRIBED]],
+        "requests_changed": pairs,
+        "added": _described(new, (key for key in added if key not in paired)),
+        "removed": _described(old, (key for key in gone if key not in paired)),
+    }
+
+
+def _described(side: Side, keys: Iterable[str]) -> list[dict[str, Any]]:
+    return [_request(side, key) for key in islice(keys, DESCRIBED)]
+
+
+def _changed(old: Side, new: Side, key: str) -> dict[str, Any]:
+    """A request with other answers, and what is other in the first of them that differs."""
+    before, after = old.state[key], new.state[key]
+    findings: list[dict[str, str]] = []
+    for number, other in zip(before, after, strict=False):
+        if old.answer(number) == new.answer(other):
+            continue
+        one, two = old.interaction(number), new.interaction(other)
+        was = answer(one.status, one.headers, one.body)
+        now = answer(two.status, two.headers, two.body)
+        findings = [
+            {
+                "change": each.change.value,
+                "path": each.path,
+                "before": each.recorded,
+                "after": each.now,
+            }
+            for each in drift(one.request, was, now)
+        ]
+        break
+    return _request(old, key) | {
+        "answers_before": [str(number) for number in before],
+        "answers_after": [str(number) for number in after],
+        "findings": findings,
+    }
+
+
+async def _pairs(
+    old: Side, new: Side, candidates: set[str], added: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Each added request beside the most similar of the candidates, each of them once."""
+    path = old.archive.path
+    store = Store(path.parent, writable=False)
+    pairs = []
+    try:
+        tape = store.cassette(path.stem)
+        for key in added if candidates else ():
+            request = new.interaction(new.state[key][0]).request
+            asked = Asked(request)
+            ranked = sorted(
+                (asked.similarity(each.request), each.fingerprint, each.request)
+                for each in await tape.near(request)
+                if each.fingerprint in candidates
+            )
+            if ranked and ranked[-1][0] >= ALIKE:
+                _, was, recorded = ranked[-1]
+                candidates.remove(was)
+                pairs.append(
+                    {
+                        "before": _request(old, was),
+                        "after": _request(new, key),
+                        "differences": [
+                            {
+                                "path": each.path,
+                                "before": described(each).get("recorded"),
+                                "after": described(each).get("asked"),
+                            }
+                            for each in asked.differences(recorded)[:DIFFERENCES]
+                        ],
+                    }
+                )
+    finally:
+        store.close()
+    return pairs
+
+
+def _request(side: Side, key: str) -> dict[str, Any]:
+    """What a person knows a request by."""
+    interaction = side.interaction(side.state[key][0])
+    return {
+        "interaction": str(interaction.id),
+        "fingerprint": key,
+        **summary(interaction.request),
+    }
+
+
+def _shown(document: dict[str, Any]) -> Iterator[RenderableType]:
+    for each in document["answers_changed"]:
+        yield f"answer changed: {_named(each)}"
+        for finding in each["findings"]:
+            yield f"  {finding['change']} {finding['path']}"
+            yield f"    before: {finding['before']}"
+            yield f"    after:  {finding['after']}"
+        if len(each["answers_before"]) != len(each["answers_after"]):
+            were = words.many(len(each["answers_before"]), "answer")
+            yield f"  {were} before, {len(each['answers_after']):,} after"
+    for pair in document["requests_changed"]:
+        yield f"request changed: {_named(pair['after'])}"
+        for each in pair["differences"]:
+            yield f"  {each['path']}"
+            yield f"    before: {each['before'] or '(absent)'}"
+            yield f"    after:  {each['after'] or '(absent)'}"
+    for kind in ("added", "removed"):
+        for each in document[kind]:
+            yield f"request {kind}: {_named(each)}"
+    counts = document["counts"]
+    yield (
+        f"{counts['same']:,} the same, {counts['answers_changed']:,} with other answers, "
+        f"{counts['requests_changed']:,} changed, {counts['added']:,} added, "
+        f"{counts['removed']:,} removed"
+    )
+
+
+def _named(request: dict[str, Any]) -> str:
+    words_ = (request[name] for name in ("method", "path", "model", "last_message"))
+    return f"{' '.join(filter(None, words_))} ({request['interaction']})"

@@ -1,0 +1,45 @@
+"""``replay-proxy export``: a cassette as text, its twin."""
+
+import sys
+from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryFile
+from typing import Annotated, BinaryIO
+
+import typer
+
+from replay_proxy.cli import words
+from replay_proxy.store import twin
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.sqlite import statements
+
+
+def export(
+    cassette: words.Name,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write; standard output by default."),
+    ] = None,
+    store: words.Store = None,
+) -> None:
+    """Write a cassette as text: JSON Lines that hold all of it, for git, grep and an editor."""
+    path = words.existing(cassette, store)
+    if output is None:
+        with TemporaryFile() as lines:  # A pager may wait for hours, and a recorder would for it.
+            write_twin(path, lines)
+            lines.seek(0)
+            copyfileobj(lines, sys.stdout.buffer)
+        return
+    with words.replacing(output) as lines:
+        write_twin(path, lines)
+
+
+def write_twin(path: Path, lines: BinaryIO) -> None:
+    """Write the text twin of a cassette. Raises ``StoreError``."""
+    with Archive(path) as archive:
+        ((total, _),) = archive.query(statements.COUNT_INTERACTIONS)
+        lines.write(twin.head())
+        for take in archive.takes():
+            lines.write(twin.take_line(take))
+        for take_id, each in words.counted(archive.interactions(), total, f"Exporting {path.stem}"):
+            lines.write(twin.interaction_lines(take_id, each))

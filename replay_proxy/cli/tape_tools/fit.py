@@ -1,0 +1,75 @@
+"""``replay-proxy fit``: how the models of a cassette answer, as numbers that the dummy can use."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+
+from replay_proxy.cli import words
+
+if TYPE_CHECKING:
+    from replay_proxy.transports.dummy.timing.distributions import Distribution
+    from replay_proxy.transports.dummy.timing.fit import Fit
+
+_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_BARS = " ▁▂▃▄▅▆▇█"
+_BINS = 24
+#: The plots end here, or one straggler would press everything into the first bin.
+_MOST = 0.99
+
+
+def fit(
+    cassette: words.Name,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write it as JSON, for DUMMY_LATENCY.")
+    ] = None,
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """Fit the latencies and lengths of a cassette's streams, for MODE=dummy."""
+    from replay_proxy.transports.dummy.timing.latencies import (
+        from_cassette,  # The dummy is large, and only needed here.
+    )
+
+    found = from_cassette(words.existing(cassette, store))
+    document = found.to_json()
+    if output is not None:
+        with words.replacing(output) as content:
+            content.write(orjson.dumps(document) + b"\n")
+    words.answer(document, [_table(found)], as_json=as_json)
+
+
+def _table(found: "Fit") -> words.Rows:
+    from replay_proxy.transports.dummy.timing.fit import ANY
+
+    columns = [f"p{share * 100:.0f}" for share in _SHARES]
+    table = words.Rows("model", "streams", "", *columns, f"0 to p{_MOST * 100:.0f}", "prompt")
+    for name, each in found.models.items():
+        quantities: list[tuple[str, Distribution, str]] = [
+            ("TTFT [ms]", each.ttft_ms(0), f"+ {each.per_kb_ms:,.1f} ms a kB"),
+            ("gap [ms]", each.gaps_ms, ""),
+            ("tokens", each.tokens, ""),
+        ]
+        for number, (quantity, distribution, prompt) in enumerate(quantities):
+            table.add(
+                ("all" if name == ANY else name) if not number else "",
+                f"{each.streams:,}" if not number else "",
+                quantity,
+                *(f"{distribution.quantile(share):,.1f}" for share in _SHARES),
+                _plot(distribution),
+                prompt,
+            )
+    return table
+
+
+def _plot(distribution: "Distribution") -> str:
+    """A histogram of one line."""
+    end = distribution.quantile(_MOST)
+    counts = [0] * _BINS
+    for number in range(1000):
+        value = distribution.quantile((number + 0.5) / 1000)
+        if value <= end:
+            counts[min(_BINS - 1, int(_BINS * value / end)) if end else 0] += 1
+    most = max(counts)
+    return "".join(_BARS[-(-(len(_BARS) - 1) * count // most)] for count in counts)

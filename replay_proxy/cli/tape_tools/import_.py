@@ -1,0 +1,214 @@
+"""``replay-proxy import``: text twins of cassettes, and other tools' recordings."""
+
+import re
+import stat
+import time
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator
+from hashlib import file_digest
+from io import BufferedReader
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Annotated, Any, BinaryIO, cast
+
+import typer
+
+from replay_proxy.cassette import Interaction, Take
+from replay_proxy.cli import words
+from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError
+from replay_proxy.importers import FORMATS, NotCarried, carry_over, detect, line_format, read
+from replay_proxy.importers.documents import MAX_BYTES
+from replay_proxy.store import twin
+from replay_proxy.store.change import changing
+
+TWIN = "twin"
+#: More does not come from a pipe or a device, which may have no end.
+_MOST_PIPED_BYTES = 2 << 30
+#: A cassette's name has at most 200 characters.
+_NAME_CHARS = 200
+#: How every text twin begins.
+_TWIN_HEAD = b'{"cassette":'
+_CASSETTE_HEAD = b"SQLite format 3\0"
+
+
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="Recordings, or text twins of cassettes.")],
+    cassette: Annotated[
+        str | None,
+        typer.Option(help="Where everything goes; by default each file its own, by its name."),
+    ] = None,
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", help=f"{TWIN}, {', '.join(FORMATS)}; by default it is detected."),
+    ] = None,
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """Import recordings of other tools, or text that `export` wrote.
+
+    Importing a file again replaces what it gave before. What cannot be carried over is listed;
+    exit 1 if that is everything.
+    """
+    imported: list[dict[str, Any]] = []
+    refusal: ReplayProxyError | None = None
+    for file in files:
+        target = words.path_of(cassette or name_of(file), store)
+        try:
+            imported.append(_imported(file, target, format_name))
+        except ReplayProxyError as error:
+            if not imported:
+                raise
+            refusal = error  # What was imported is told first; no further file is read.
+            break
+    carried = sum(each["interactions"] for each in imported)
+    left = sum(len(each["not_carried"]) for each in imported)
+    document = {
+        "version": 1,
+        "interactions": carried,
+        "not_carried": left,
+        "files": imported,
+    }
+    lines = [
+        f"{each['file']}, {lost['where']}: not carried over, since {lost['reason']}"
+        for each in imported
+        for lost in each["not_carried"]
+    ]
+    total = (
+        f"Imported {words.many(carried, 'interaction')} from {words.many(len(imported), 'file')}; "
+        f"{left:,} not carried over"
+    )
+    words.answer(document, [*lines, total], as_json=as_json)
+    if refusal is not None:
+        raise refusal
+    raise typer.Exit(0 if carried else words.FOUND)
+
+
+def name_of(file: Path) -> str:
+    """The cassette that a file becomes: its name without its ending, odd characters as ``_``."""
+    # Polly.js calls each of its files so, and names their directories.
+    name = file.parent.name if file.stem == "recording" else file.name
+    name = re.sub(r"\.(?:gz|ya?ml|json|jsonl|har|httprr)$", "", re.sub(r"\.gz$", "", name))
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".-")[:_NAME_CHARS] or "imported"
+
+
+def _imported(file: Path, target: Path, format_name: str | None) -> dict[str, Any]:
+    """Import one file; nothing of it is kept when it cannot be read."""
+    try:
+        with _opened(file) as lines:
+            start = lines.read(max(len(BOM_UTF8 + _TWIN_HEAD), len(_CASSETTE_HEAD)))
+            begins_as_twin = start.removeprefix(BOM_UTF8).startswith(_TWIN_HEAD)
+            if start.startswith(_CASSETTE_HEAD):
+                raise ImportRefused(
+                    "it is a cassette already. Copy it into the store, or merge it into another "
+                    "with `replay-proxy merge`."
+                )
+            lines.seek(0)
+            if format_name == TWIN or (format_name is None and begins_as_twin):
+                format_name = TWIN
+                found, lost = _store_twin(target, lines), list[NotCarried]()
+            else:
+                found, lost, format_name = _store_foreign(file, target, lines, format_name)
+    except ImportRefused as error:
+        # A reader knows the file's name, a person wants its path.
+        what = error.message.removeprefix(file.name)
+        raise ImportRefused(
+            f"{file}{what}" if what != error.message else f"{file}: {error.message}"
+        ) from None
+    return {
+        "file": str(file),
+        "format": format_name,
+        "cassette": target.stem,
+        "interactions": found,
+        "not_carried": [{"where": each.where, "reason": each.reason} for each in lost],
+    }
+
+
+def _opened(file: Path) -> BinaryIO:
+    """A file to read, or what a pipe gives. Raises ``ConfigurationError`` when there is none."""
+    try:
+        found = file.stat()
+        if stat.S_ISFIFO(found.st_mode) and not file.resolve().is_relative_to("/proc"):
+            # Nobody may ever write to it, and to open it would wait for that.
+            raise ConfigurationError(
+                f"{file} is a named pipe. Pipe into `replay-proxy import /dev/stdin` instead."
+            )
+        lines = file.open("rb")
+        if stat.S_ISCHR(found.st_mode) and not lines.isatty():
+            lines.close()
+            raise ConfigurationError(f"{file} is a device, and no recording. Name a file.")
+        if stat.S_ISREG(found.st_mode):
+            return lines
+        with lines:
+            return _spooled(file, lines)
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from error
+
+
+def _spooled(file: Path, lines: BinaryIO) -> BinaryIO:
+    """What a pipe or a device gives, so that it can be read again."""
+    spool = TemporaryFile()  # noqa: SIM115 - closed by who reads it
+    size = 0
+    while piece := lines.read(1 << 20):
+        size += len(piece)
+        if size > _MOST_PIPED_BYTES:
+            spool.close()
+            raise ConfigurationError(
+                f"{file} gives more than {_MOST_PIPED_BYTES >> 30} GiB. Write it to a file first."
+            )
+        spool.write(piece)
+    spool.seek(0)
+    return spool
+
+
+def _store_twin(target: Path, lines: BinaryIO) -> int:
+    with changing(target) as change:
+        number = 0
+        for each in words.counted(twin.read(lines), None, f"Importing {target.stem}"):
+            if isinstance(each, Take):
+                change.add_take(each)
+            else:
+                change.add(*each)
+                number += 1
+    return number
+
+
+def _store_foreign(
+    file: Path, target: Path, lines: BinaryIO, format_name: str | None
+) -> tuple[int, list[NotCarried], str]:
+    """Put what was carried over into a take that is the file's; a file of nothing leaves none.
+
+    Gives how many there are, what was not carried over, and the format.
+    """
+    content: bytes | BinaryIO = lines
+    known = line_format(lines.readline(MAX_BYTES + 1))
+    lines.seek(0)
+    if known is None or format_name not in (None, known):
+        content = lines.read(MAX_BYTES + 1)
+        known = format_name or detect(file.name, content)
+        lines.seek(0)
+    run = f"import {file_digest(cast(BufferedReader, lines), 'sha256').hexdigest()[:32]}"
+    lines.seek(0)
+    carried = carry_over(read(file.name, content, known), begin_us=time.time_ns() // 1000)
+    lost: list[NotCarried] = []
+    found = _interactions(carried, lost)
+    first = next(found, None)
+    number = 0
+    if first is not None:
+        with changing(target) as change:
+            take_id = change.join_take(run)
+            for each in words.counted(chain([first], found), None, f"Importing {target.stem}"):
+                change.add(take_id, each)
+                number += 1
+    return number, lost, known
+
+
+def _interactions(
+    carried: Iterable[Interaction | NotCarried], lost: list[NotCarried]
+) -> Iterator[Interaction]:
+    """What was carried over; what was not is put into ``lost``."""
+    for each in carried:
+        if isinstance(each, Interaction):
+            yield each
+        else:
+            lost.append(each)

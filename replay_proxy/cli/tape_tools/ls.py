@@ -1,0 +1,143 @@
+"""``replay-proxy ls``: the cassettes of a store, or the interactions of one."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.filesize import decimal
+
+from replay_proxy.cli import words
+from replay_proxy.errors import StoreError
+from replay_proxy.matching.miss import summary
+from replay_proxy.settings.values import MOST
+from replay_proxy.store.archive import Archive
+
+_COUNTS = ("interactions", "requests", "takes", "superseded")
+
+
+def ls(
+    cassette: Annotated[
+        str | None, typer.Argument(help="A cassette's name or file; without it, all of them.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many interactions.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, max=MOST, help="How many to pass over.")] = 0,
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """List the cassettes of a store, or the interactions of one."""
+    if cassette is None:
+        directory = words.store_directory(store)
+        found = [_described(path) for path in sorted(directory.glob("*.sqlite"))]
+        document = {"version": 1, "store": str(directory), "cassettes": found}
+        words.answer(document, _cassettes(found), as_json=as_json)
+        return
+    document = _interactions(words.path_of(cassette, store), limit, offset)
+    words.answer(document, _listed(document, offset), as_json=as_json)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """One cassette of the list; of one that cannot be read only its size, and why."""
+    described: dict[str, Any] = {"cassette": path.stem, "bytes": _size(path)}
+    nothing = dict.fromkeys((*_COUNTS, "first_recorded_at", "last_recorded_at"))
+    try:
+        with Archive(path) as archive:
+            answers = archive.answers()
+            takes = len(archive.takes())
+    except StoreError as error:
+        return described | nothing | {"error": error.message}
+    ids = [number for by_take in answers.values() for each in by_take.values() for number in each]
+    current = sum(len(by_take[max(by_take)]) for by_take in answers.values())
+    return described | {
+        "interactions": len(ids),
+        "requests": len(answers),
+        "takes": takes,
+        "superseded": len(ids) - current,
+        "first_recorded_at": words.moment(min(ids) >> 11) if ids else None,
+        "last_recorded_at": words.moment(max(ids) >> 11) if ids else None,
+        "error": None,
+    }
+
+
+def _size(path: Path) -> int:
+    """Bytes; of a link to nothing its own."""
+    return (path.stat() if path.exists() else path.lstat()).st_size
+
+
+def _cassettes(found: list[dict[str, Any]]) -> list[words.Rows | str]:
+    table = words.Rows(
+        "cassette", *_COUNTS, "recorded", "size", numbers=(*_COUNTS, "size"), folded=["cassette"]
+    )
+    for each in found:
+        counts = ("" if each[name] is None else f"{each[name]:,}" for name in _COUNTS)
+        recorded = words.day(each["last_recorded_at"])
+        table.add(each["cassette"], *counts, recorded, decimal(each["bytes"]))
+    broken = [f"{each['cassette']}: {each['error']}" for each in found if each["error"]]
+    return [table if found else "There is no cassette here.", *broken]
+
+
+def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
+    with Archive(path) as archive:
+        answers = archive.answers()
+        current = {number for by_take in answers.values() for number in by_take[max(by_take)]}
+        rows = [
+            {
+                "number": number,
+                "interaction": str(found.id),
+                "take": str(take_id),
+                "superseded": found.id not in current,
+                "recorded_at": words.moment(found.request.arrived_us),
+                **summary(found.request),
+                "status": found.status,
+                "streams": found.streams,
+                "chunks": len(found.timeline.ends),
+                "total_us": found.timeline.total_us,
+            }
+            for number, (take_id, found) in enumerate(archive.page(limit, offset), start=offset + 1)
+        ]
+        takes = [
+            {
+                "take": str(take.id),
+                "recorded_at": words.moment(take.started_us),
+                "interactions": sum(len(by_take.get(take.id, ())) for by_take in answers.values()),
+            }
+            for take in archive.takes()
+        ]
+    total = sum(len(each) for by_take in answers.values() for each in by_take.values())
+    return {
+        "version": 1,
+        "cassette": path.stem,
+        "total": total,
+        "takes": takes,
+        "interactions": rows,
+    }
+
+
+def _listed(document: dict[str, Any], offset: int) -> list[words.Rows | str]:
+    table = words.Rows(
+        "#",
+        "recorded",
+        "request",
+        "model",
+        "last message",
+        "answer",
+        numbers=["#"],
+        cut=["request", "model", "last message"],
+    )
+    for each in document["interactions"]:
+        kind = [f"{each['chunks']:,} chunks"] if each["streams"] else []
+        table.add(
+            str(each["number"]),
+            words.day(each["recorded_at"]),
+            f"{each['method']} {each['path']}",
+            each["model"],
+            each["last_message"],
+            ", ".join([str(each["status"]), *(["superseded"] if each["superseded"] else kind)]),
+        )
+    takes = [
+        f"take {take['take']}, {take['recorded_at']}: "
+        f"{words.many(take['interactions'], 'interaction')}"
+        for take in document["takes"]
+    ]
+    more = document["total"] - offset - len(document["interactions"])
+    rest = [f"{words.many(more, 'more interaction')}; see --offset and --limit"]
+    return [table, *(rest if more > 0 else []), *(takes if len(takes) > 1 else [])]

@@ -1,0 +1,68 @@
+"""``replay-proxy prune``: delete what replay does not use any more."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from replay_proxy.cli import words
+from replay_proxy.cli.tape_tools.unused import unused_of, used_in
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.change import changing
+
+
+def prune(
+    cassette: words.Name,
+    report: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Also delete what none of these reports of test runs has used.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")
+    ] = False,
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """Delete superseded recordings and, given reports of test runs, what they did not use."""
+    path = words.path_of(cassette, store)
+    with Archive(path) as archive:
+        answers = archive.answers()
+        superseded = [
+            number
+            for by_take in answers.values()
+            for take, numbers in by_take.items()
+            if take != max(by_take)
+            for number in numbers
+        ]
+        for by_take in answers.values():
+            if len(by_take) > 1:
+                for number in by_take[max(by_take)]:
+                    archive.interaction(number)  # Raises if it is not what replay could use.
+        not_used = unused_of(answers, used_in(report, path.stem)) if report else []
+    before = path.stat().st_size
+    if not dry_run and (superseded or not_used):
+        with changing(path) as change:
+            gone = superseded + not_used
+            for number in words.counted(gone, len(gone), "Deleting"):
+                change.delete(number)
+    after = path.stat().st_size
+    document = {
+        "version": 1,
+        "cassette": path.stem,
+        "dry_run": dry_run,
+        "superseded": [str(number) for number in sorted(superseded)],
+        "unused": [str(number) for number in not_used],
+        "bytes_before": before,
+        "bytes_after": after,
+    }
+    said = (
+        f"{'Would delete' if dry_run else 'Deleted'} "
+        f"{words.many(len(superseded), 'superseded recording')} and "
+        f"{len(not_used):,} unused of '{path.stem}'"
+    )
+    if after != before:
+        said += f": {before:,} bytes before, {after:,} now"
+    words.answer(document, [said], as_json=as_json)

@@ -1,0 +1,81 @@
+"""``replay-proxy rename`` and ``rm``: a cassette under another name, and all or some of it gone."""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from replay_proxy.cli import words
+from replay_proxy.errors import ConfigurationError, StoreError
+from replay_proxy.store.change import at_rest, changing
+
+
+def rename(
+    cassette: words.Name,
+    name: Annotated[str, typer.Argument(help="The new name; no path.")],
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """Give a cassette another name, in the directory where it is."""
+    old = words.existing(cassette, store)
+    new = words.named(name.removesuffix(".sqlite"), old.parent)
+    with at_rest(old):
+        try:
+            os.link(old, new, follow_symlinks=False)  # Unlike rename, never in place of another.
+        except FileExistsError:
+            raise StoreError(
+                f"There is a cassette {new} already. Remove it first, or merge the two."
+            ) from None
+        old.unlink()
+    document = {"version": 1, "cassette": old.stem, "renamed": new.stem}
+    words.answer(document, [f"Renamed '{old.stem}' to '{new.stem}'"], as_json=as_json)
+
+
+def rm(
+    cassettes: Annotated[list[str], typer.Argument(help="Names or files of cassettes.")],
+    interaction: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="ID",
+            help="Delete this interaction, damaged or not, and keep the cassette; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """Delete cassettes, or interactions of one. Without git, nothing brings them back."""
+    if interaction:
+        _rm_interactions(cassettes, interaction, store, as_json=as_json)
+        return
+    paths: dict[Path, None] = dict.fromkeys(words.existing(each, store) for each in cassettes)
+    with ExitStack() as resting:
+        for path in paths:  # All of them can be deleted, or none is.
+            resting.enter_context(at_rest(path))
+        for path in paths:
+            path.unlink()
+    deleted = [path.stem for path in paths]
+    names = ", ".join(f"'{name}'" for name in deleted)
+    document = {"version": 1, "deleted": deleted, "interactions": []}
+    words.answer(document, [f"Deleted {names}"], as_json=as_json)
+
+
+def _rm_interactions(
+    cassettes: list[str], ids: list[int], store: Path | None, *, as_json: bool
+) -> None:
+    """Delete all of these interactions, or none."""
+    if len(cassettes) != 1:
+        raise ConfigurationError("--interaction is about one cassette: leave out the others.")
+    path = words.existing(cassettes[0], store)
+    with changing(path) as change:
+        for number in dict.fromkeys(ids):
+            if not -(2**63) <= number < 2**63 or not change.drop(number):
+                raise ConfigurationError(
+                    f"{path} has no interaction {number}, and none is deleted. `replay-proxy ls "
+                    f"{path.stem} --json` and `verify` tell ids."
+                )
+    document = {"version": 1, "deleted": [], "interactions": [str(number) for number in ids]}
+    said = f"Deleted {words.many(len(ids), 'interaction')} of '{path.stem}'"
+    words.answer(document, [said], as_json=as_json)

@@ -1,0 +1,193 @@
+"""``replay-proxy show``: one interaction, as a person reads it.
+
+The request, the answer with its stream joined to text, and when each chunk came.
+"""
+
+import json
+from base64 import b64encode
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from replay_proxy.answers.parsed import answer
+from replay_proxy.answers.transcript import Transcript, transcript
+from replay_proxy.cassette import Interaction
+from replay_proxy.cli import words
+from replay_proxy.errors import ConfigurationError
+from replay_proxy.redaction.display import (
+    redacted,
+    stored_request,
+    stored_response_headers,
+    without_secrets,
+)
+from replay_proxy.store.archive import Archive
+from replay_proxy.wire import Headers
+
+_NUMBERED = "SELECT id FROM interaction ORDER BY id LIMIT 1 OFFSET :offset"
+_OF_FINGERPRINT = "SELECT id FROM interaction WHERE fingerprint = :fingerprint ORDER BY take_id, id"
+#: An interaction's id has many more digits than its number in a list.
+_LARGEST_NUMBER = 10**12
+_LONGEST_NAME = 100
+#: So many chunks are listed for a person; the JSON has all of them.
+SHOWN_CHUNKS = 40
+_CHUNK = ("chunk", "after", "gap", "bytes")
+
+
+def show(
+    cassette: words.Name,
+    interaction: Annotated[
+        str, typer.Argument(help="Its id, its number in `ls`, or a request's fingerprint.")
+    ],
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """Show one interaction: the request, the answer as text, and when its chunks came."""
+    path = words.existing(cassette, store)
+    with Archive(path) as archive:
+        number = _id_of(archive, interaction)
+        take_id, found = archive.in_take(number)
+    said = transcript(answer(found.status, found.headers, found.body))
+    document = {
+        "version": 1,
+        "cassette": path.stem,
+        "interaction": str(found.id),
+        "take": str(take_id),
+        "fingerprint": found.fingerprint,
+        "recorded_at": words.moment(found.request.arrived_us),
+        "request": {
+            "method": found.request.method,
+            "path": found.request.path,
+            "query": stored_request(found.request).query,
+            "headers": _pairs(stored_request(found.request).headers),
+            **_body(found.request.body),
+        },
+        "answer": {
+            "status": found.status,
+            "headers": _pairs(stored_response_headers(found.headers)),
+            **_body(found.body),
+            **_said(said),
+        },
+        "timeline": {
+            "head_us": found.timeline.head_us,
+            "total_us": found.timeline.total_us,
+            "chunks": [
+                {"at_us": offset_us, "bytes": len(chunk)}
+                for offset_us, chunk in found.timeline.chunks(found.body)
+            ],
+        },
+    }
+    words.answer(document, _shown(found, said), as_json=as_json)
+
+
+def _id_of(archive: Archive, named: str) -> int:
+    """The interaction that is meant. Raises ``ConfigurationError`` when there is none."""
+    rows: list[Any] = []
+    if not named.isascii() or len(named) > _LONGEST_NAME:
+        pass  # Neither a number nor a fingerprint, and SQLite may not take it.
+    elif named.startswith("v1:"):
+        rows = list(archive.query(_OF_FINGERPRINT, {"fingerprint": named}))[-1:]
+    elif named.isdecimal() and 0 < int(named) < _LARGEST_NUMBER:
+        rows = list(archive.query(_NUMBERED, {"offset": int(named) - 1}))
+    elif named.isdecimal() and int(named) < 2**63:
+        rows = list(archive.query("SELECT id FROM interaction WHERE id = :id", {"id": int(named)}))
+    if not rows:
+        raise ConfigurationError(
+            f"{archive.path} has no interaction {named}. Its ids and their numbers are listed by "
+            f"`replay-proxy ls {archive.path.stem}`."
+        )
+    return int(rows[0][0])
+
+
+def _pairs(headers: Headers) -> list[list[str]]:
+    return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]
+
+
+def _body(body: bytes) -> dict[str, str | None]:
+    """A body as text, or in base64 where it is none."""
+    try:
+        return {"body": body.decode(), "body_base64": None}
+    except UnicodeDecodeError:
+        return {"body": None, "body_base64": b64encode(body).decode()}
+
+
+def _said(said: Transcript) -> dict[str, Any]:
+    usage = said.usage
+    return {
+        "text": said.text,
+        "reasoning": said.reasoning,
+        "tool_calls": [
+            {"name": call.name, "arguments": call.arguments} for call in said.tool_calls
+        ],
+        "finish_reasons": list(said.finish_reasons),
+        "usage": usage
+        and {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "total_tokens": usage.total_tokens,
+        },
+        "error": said.error,
+        "streams": said.streams,
+        "ended": said.ended,
+    }
+
+
+def _shown(found: Interaction, said: Transcript) -> list[RenderableType]:
+    request, timeline = stored_request(found.request), found.timeline
+    target = f"{request.path}?{request.query}" if request.query else request.path
+    lines = [
+        f"interaction {found.id}, recorded {words.moment(request.arrived_us)}",
+        found.fingerprint,
+        "",
+        f"> {request.method} {target}",
+        *(f"> {name}: {value}" for name, value in _pairs(request.headers)),
+        "",
+        _readable(request.body),
+        "",
+        f"< {found.status}",
+        *(f"< {name}: {value}" for name, value in _pairs(stored_response_headers(found.headers))),
+        "",
+        *([f"(reasoning) {said.reasoning}"] if said.reasoning else []),
+        *([said.text] if said.text else []),
+        *(f"→ {call.name}({call.arguments})" for call in said.tool_calls),
+        *([] if said.ended else ["(the answer has no end)"]),
+        "",
+        ", ".join(_facts(said)),
+        f"head after {_ms(timeline.head_us)}, whole after {_ms(timeline.total_us)}",
+    ]
+    chunks = list(timeline.chunks(found.body))
+    text = redacted("\n".join(lines))
+    if len(chunks) < 2:
+        return [text]
+    table = words.Rows(*_CHUNK, numbers=_CHUNK)
+    before_us = 0
+    for number, (offset_us, chunk) in enumerate(chunks[:SHOWN_CHUNKS], start=1):
+        table.add(str(number), _ms(offset_us), f"+{_ms(offset_us - before_us)}", str(len(chunk)))
+        before_us = offset_us
+    more = len(chunks) - SHOWN_CHUNKS
+    return [text, table, *([f"… and {more:,} more chunks"] if more > 0 else [])]
+
+
+def _facts(said: Transcript) -> list[str]:
+    usage = said.usage
+    return [
+        "a stream" if said.streams else "no stream",
+        *said.finish_reasons,
+        *([f"{usage.total_tokens:,} tokens"] if usage and usage.total_tokens is not None else []),
+    ]
+
+
+def _readable(body: bytes) -> str:
+    """JSON indented, other text, without credentials; of anything else its size."""
+    try:
+        return json.dumps(without_secrets(json.loads(body)), ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return f"({len(body):,} bytes)"
+
+
+def _ms(us: int) -> str:
+    return f"{us / 1000:,.1f} ms"

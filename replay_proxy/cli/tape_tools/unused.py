@@ -1,0 +1,108 @@
+"""``replay-proxy unused``: the recordings that no test run of the given reports has used."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from replay_proxy.cli import words
+from replay_proxy.errors import ConfigurationError
+from replay_proxy.matching.miss import summary
+from replay_proxy.store.archive import Archive
+
+#: So many are described, and so many of these listed for a person; all of them are counted.
+SHOWN, LISTED = 1000, 100
+
+Reports = Annotated[
+    list[Path],
+    typer.Option(
+        "--report",
+        help="What `replay-proxy run --report` or GET /_replay/api/report gave; may be repeated.",
+        show_default=False,
+    ),
+]
+
+
+def unused(
+    cassette: words.Name, report: Reports, store: words.Store = None, as_json: words.Json = False
+) -> None:
+    """List the recordings that no test run has used; exit 1 if there are any.
+
+    Which were used is read from the reports of the runs.
+    """
+    path = words.path_of(cassette, store)
+    with Archive(path) as archive:
+        found = unused_of(archive.answers(), used_in(report, path.stem))
+        described = [described_of(archive, number) for number in found[:SHOWN]]
+    document = {
+        "version": 1,
+        "cassette": path.stem,
+        "unused_total": len(found),
+        "unused": described,
+    }
+    total = f"{words.many(len(found), 'recording')} of '{path.stem}' that no report has used"
+    if len(found) > LISTED:
+        total += f", of which the first {LISTED} are listed"
+    shown = [_table(described[:LISTED])] if found else []
+    words.answer(document, [*shown, total], as_json=as_json)
+    raise typer.Exit(words.FOUND if found else 0)
+
+
+def used_in(reports: Sequence[Path], cassette: str) -> set[int]:
+    """The interactions that any of the reports has used. Raises ``ConfigurationError``."""
+    used: set[int] = set()
+    told: set[str] = set()
+    for path in reports:
+        try:
+            cassettes = json.loads(path.read_bytes())["cassettes"]
+            told.update(cassettes)
+            used |= {int(number) for number in cassettes.get(cassette, {"used": []})["used"]}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ConfigurationError(
+                f"{path} is no report: {type(error).__name__}: {error}. Write one with "
+                "`replay-proxy run --report FILE -- COMMAND`, or GET /_replay/api/report."
+            ) from None
+    if cassette not in told:
+        raise ConfigurationError(
+            f"No report tells of a cassette '{cassette}', and so what of it is used is unknown. "
+            f"They tell of: {', '.join(sorted(told)) or 'none'}."
+        )
+    return used
+
+
+def unused_of(answers: Mapping[str, Mapping[int, list[int]]], used: Collection[int]) -> list[int]:
+    """What replay could use of ``Archive.answers`` and did not, by arrival."""
+    current = (by_take[max(by_take)] for by_take in answers.values())
+    return sorted(number for each in current for number in each if number not in used)
+
+
+def described_of(archive: Archive, number: int) -> dict[str, Any]:
+    """What a person knows a recording by."""
+    request = archive.recorded(number).request
+    return {
+        "interaction": str(number),
+        **summary(request),
+        "recorded_at": words.moment(request.arrived_us),
+    }
+
+
+def _table(found: list[dict[str, Any]]) -> words.Rows:
+    table = words.Rows(
+        "recorded",
+        "request",
+        "model",
+        "last message",
+        "interaction",
+        cut=["request", "model", "last message"],
+    )
+    for each in found:
+        table.add(
+            words.day(each["recorded_at"]),
+            f"{each['method']} {each['path']}",
+            each["model"],
+            each["last_message"],
+            each["interaction"],
+        )
+    return table

@@ -1,0 +1,191 @@
+"""``replay-proxy verify``: whether a cassette can be trusted, and shared.
+
+Every page, checksum, chunk and fingerprint is computed anew, and everything stored is scanned for
+credentials. Each finding names its interaction and its kind.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from replay_proxy.answers.leaks import leaks
+from replay_proxy.cli import words
+from replay_proxy.errors import CassetteMissing, StoreError
+from replay_proxy.matching.fingerprint import fingerprint, former_fingerprint
+from replay_proxy.matching.nearness import former_features
+from replay_proxy.redaction.display import redacted
+from replay_proxy.store.archive import Archive
+from replay_proxy.store.files.journals import has_lost_journal
+from replay_proxy.store.sqlite import statements
+from replay_proxy.store.sqlite.rows import Row, checksum, from_row, is_intact, to_row
+from replay_proxy.store.sqlite.vocabulary import digest
+from replay_proxy.target import flaw, leads_away
+from replay_proxy.wire import Request
+
+#: The kinds of findings, as the JSON names them.
+KINDS = {
+    "damaged": "the file, or a page of it, is not as it was written",
+    "journal": "the file was copied or committed while it was recorded, without its journal",
+    "checksum": "an answer or its request is not as it was recorded: its bytes, headers, times, …",
+    "chunks": "the chunks do not add up to the answer's body",
+    "fingerprint": "the stored request does not give the stored fingerprint",
+    "column": "a column does not say what the request or the answer it was made from says",
+    "words": "the index, by which a miss finds the nearest recordings, has other words for it",
+    "address": "the method, path or query could lead elsewhere than to the upstream, or the answer "
+    "redirects its client to another server",
+    "secret": "something that looks like a credential",
+}
+#: Characters of a path, or of a redirect's location, that a finding shows.
+SHOWN_PATH = 100
+_LOST_JOURNAL = (
+    "it was copied or committed while it was recorded: what was in its journal is missing. Stop "
+    "the proxy first, and commit it again"
+)
+_ANEW = "`export` and `import` it into another cassette, which makes its index anew"
+_OTHER = f"the index has other words for it than its request: {_ANEW}"
+_NONE = f"the index has no words for it: {_ANEW}"
+_NOT_THERE = f"the index has words for it, and it is not there: {_ANEW}"
+#: Columns that are made from others of their row.
+_DERIVED = ("model", "streams", "media_type")
+
+
+def verify(
+    cassettes: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names or files of cassettes; without them, all of the store."),
+    ] = None,
+    store: words.Store = None,
+    as_json: words.Json = False,
+) -> None:
+    """Check that cassettes are whole, unaltered and free of credentials; exit 1 if not."""
+    if cassettes:
+        paths = [words.existing(each, store) for each in cassettes]
+    else:
+        directory = words.store_directory(store)
+        paths = sorted(directory.glob("*.sqlite"))
+        if not paths:
+            raise CassetteMissing(
+                f"There is no cassette in {directory}, so that nothing can be verified. "
+                "Name where they are with --store."
+            )
+    found = [verified(path) for path in paths]
+    count = sum(len(each["findings"]) for each in found)
+    document = {
+        "version": 1,
+        "verdict": "failed" if count else "passed",
+        "cassettes": found,
+    }
+    total = sum(each["interactions"] for each in found)
+    said = (
+        f"{words.many(count, 'finding')} in {words.many(total, 'interaction')} of "
+        f"{words.many(len(paths), 'cassette')}"
+    )
+    words.answer(document, [*([_table(found)] if count else []), said], as_json=as_json)
+    raise typer.Exit(words.FOUND if count else 0)
+
+
+def verified(path: Path) -> dict[str, Any]:
+    """What ``verify`` tells of one cassette."""
+    findings: list[dict[str, Any]] = []
+    interactions = 0
+    if path.is_file() and has_lost_journal(path):  # A pipe would be waited for.
+        findings.append(_finding("journal", None, _LOST_JOURNAL))
+    try:
+        with Archive(path) as archive:
+            for (verdict,) in archive.query("PRAGMA integrity_check"):
+                if verdict != "ok":
+                    findings.append(_finding("damaged", None, verdict))
+            takes = {take.id for take in archive.takes()}
+            ((total, _),) = archive.query(statements.COUNT_INTERACTIONS)
+            words_by_id = _words(archive, findings)
+            for row in words.counted(archive.rows(), total, f"Verifying {path.stem}"):
+                interactions += 1
+                found = None if words_by_id is None else words_by_id.pop(row["id"], 0)
+                findings += _findings(row, takes, found)
+            for number in sorted(words_by_id or ()):
+                findings.append(_finding("words", number, _NOT_THERE))
+    except StoreError as error:
+        findings.append(_finding("damaged", None, str(error)))
+    return {"cassette": path.stem, "interactions": interactions, "findings": findings}
+
+
+def _words(archive: Archive, findings: list[dict[str, Any]]) -> dict[int, int] | None:
+    """What the index has for each interaction; None, and a finding, if it cannot be read."""
+    try:
+        return archive.words()
+    except StoreError as error:
+        findings.append(_finding("damaged", None, str(error)))
+        return None
+
+
+def _has_other_words(row: Row, request: Request, found: int) -> bool:
+    """Whether the index does not have the words of a new row, or those of an older version."""
+    if digest(row["features"].encode().split()) == found:
+        return False
+    return digest(word.encode() for word in former_features(request)) != found
+
+
+def _findings(row: Row, takes: set[int], found: int | None) -> Iterator[dict[str, Any]]:
+    """What is wrong with one row, of whose words the index has this digest."""
+    number = row["id"]
+    if row["take_id"] not in takes:
+        yield _finding("column", number, f"take_id is {row['take_id']}, and there is no such take")
+    try:
+        if (broken := _broken_chunks(row)) is not None:
+            yield _finding("chunks", number, broken)
+        interaction = from_row(row | {"checksum": checksum(row)})
+        request = interaction.request
+        if (cause := flaw(request.method, request.path, request.query)) is not None:
+            shown = redacted(request.path)[:SHOWN_PATH]
+            yield _finding("address", number, f"{cause}: {request.method} {shown!r}")
+        if (away := leads_away(interaction.status, interaction.headers)) is not None:
+            shown = redacted(away)[:SHOWN_PATH]
+            yield _finding("address", number, f"the answer sends its client to {shown!r}")
+        made = fingerprint(request)
+        if row["fingerprint"] not in (made, former_fingerprint(request)):
+            yield _finding("fingerprint", number, f"the request gives {made}")
+        if not is_intact(row):
+            yield _finding("checksum", number, f"it is {checksum(row)}, not {row['checksum']}")
+        again = to_row(interaction, row["take_id"])
+        for column in _DERIVED:
+            if again[column] != row[column]:
+                what = f"{column} is {row[column]!r}, and should be {again[column]!r}"
+                yield _finding("column", number, what)
+        if found is not None and _has_other_words(again, request, found):
+            yield _finding("words", number, _OTHER if found else _NONE)
+        for leak in leaks(request, interaction.headers, interaction.body):
+            shown = f": {leak.beginning}" if leak.beginning else ""
+            yield _finding("secret", number, f"{leak.kind} in {leak.where}{shown}")
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        yield _finding("damaged", number, f"{type(error).__name__}: {error}")
+
+
+def _broken_chunks(row: Row) -> str | None:
+    """What is wrong with the chunks, or None."""
+    before_us = end = 0
+    for number, (offset_us, next_end) in enumerate(orjson.loads(row["timeline"])):
+        if next_end < end or offset_us < before_us:
+            return f"chunk {number} ends at byte {next_end} after {offset_us} µs, before another"
+        before_us, end = offset_us, next_end
+    if before_us and not row["head_us"] <= before_us <= row["total_us"]:
+        return (
+            f"the last comes after {before_us} µs, and the answer ends after {row['total_us']} µs"
+        )
+    size = len(row["body"])
+    return None if end == size else f"they end at byte {end}, the body has {size}"
+
+
+def _finding(kind: str, interaction: int | None, what: str) -> dict[str, Any]:
+    named = None if interaction is None else str(interaction)
+    return {"kind": kind, "interaction": named, "what": what}
+
+
+def _table(found: list[dict[str, Any]]) -> words.Rows:
+    table = words.Rows("cassette", "interaction", "kind", "what", folded=["what"])
+    for each in found:
+        for finding in each["findings"]:
+            table.add(each["cassette"], finding["interaction"], finding["kind"], finding["what"])
+    return table

@@ -1,0 +1,81 @@
+"""The verdict as JUnit XML, which every CI system shows."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from typing import Any
+
+from replay_proxy.answers.conduct import words
+from replay_proxy.cli.verdict.outcome import (
+    CassetteReport,
+    Outcome,
+    answered,
+    counted,
+    line,
+    not_stored,
+)
+from replay_proxy.redaction.display import printable
+
+
+def junit(outcome: Outcome) -> bytes:
+    """A test case for each miss, each unused and expired recording, and each fault.
+
+    What a client did about a fault is told and fails nothing. The hits of a cassette are one passed
+    test case, so that a run without any of these has one too.
+    """
+    suite = ET.Element("testsuite", name="replay-proxy")
+    for name, cassette in outcome.cassettes.items():
+        for case in _cases(cassette, fail_unused=outcome.fail_unused):
+            case.set("classname", f"replay-proxy.{name}")
+            case.set("time", "0")
+            suite.append(case)
+    suite.attrib |= {
+        "tests": str(len(suite)),
+        "failures": str(len(suite.findall("testcase/failure"))),
+        "errors": "0",
+        "skipped": str(len(suite.findall("testcase/skipped"))),
+        "time": "0",
+    }
+    suites = ET.Element("testsuites", suite.attrib)
+    suites.append(suite)
+    for element in suites.iter():
+        element.attrib = {key: printable(value) for key, value in element.attrib.items()}
+        element.text = printable(element.text) if element.text else None
+    ET.indent(suites)
+    return bytes(ET.tostring(suites, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def _cases(cassette: CassetteReport, *, fail_unused: bool) -> Iterator[ET.Element]:
+    hits = ET.Element("testcase", name="answers from the cassette")
+    ET.SubElement(hits, "system-out").text = answered(cassette["answers"])
+    yield hits
+    for miss in cassette["misses"]:
+        asked = {**miss["asked"], "interaction": miss["fingerprint"][:15]}
+        message = f"{miss['message'].rstrip()}\n\nAsked {counted(miss['times'], 'time')}."
+        yield _case("miss", asked, "failure", miss["code"], message)
+    if more := cassette.get("more_misses", 0):
+        case = ET.Element("testcase", name="further misses")
+        said = f"{counted(more, 'more miss', 'more misses')}, which the proxy only counted."
+        ET.SubElement(case, "failure", message=said, type="more_misses")
+        yield case
+    if lost := cassette.get("lost", 0):
+        case = ET.Element("testcase", name="answers of the API are stored")
+        message = not_stored(lost)
+        ET.SubElement(case, "failure", message=message, type="not_stored").text = message
+        yield case
+    for old in cassette["expired"]:
+        yield _case("expired", old, "failure", "expired", f"Recorded at {old['recorded_at']}.")
+    for unused in cassette["unused"]:
+        message = f"Nothing asked for the interaction {unused['interaction']}."
+        kind = "failure" if fail_unused else "skipped"
+        yield _case("unused", unused, kind, "unused", message)
+    for told in cassette["faults"]:
+        met = ET.Element("testcase", name=f"fault: {told['fault']}")
+        ET.SubElement(met, "system-out").text = words(told)
+        yield met
+
+
+def _case(what: str, of: Any, kind: str, code: str, message: str) -> ET.Element:
+    case = ET.Element("testcase", name=f"{what}: {line(of)} [{of['interaction']}]")
+    end = ET.SubElement(case, kind, message=message.partition("\n")[0], type=code)
+    end.text = message
+    return case

@@ -1,0 +1,223 @@
+"""A request's key: equal means the same method, path, query and canonical body.
+
+Pure. One function serves recording and replay. What it does and does not merge was measured on
+5,010 recorded interactions (docs/decisions/0003): key order and white space of JSON differ between
+equal requests, multipart boundaries are random, and nothing else needs to be ignored. No header
+is part of the key.
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from replay_proxy.redaction.credentials import without_credentials
+from replay_proxy.wire import Request, header
+
+#: An integer that orjson may read as a rounded float, so that two different ones would be equal:
+#: so many digits in a row, looked for with every digit as a 0 (14 times as fast as a pattern).
+_LONG_NUMBER = b"0" * 19
+_DIGITS_AS_0 = bytes.maketrans(b"123456789", b"0" * 9)
+#: So many brackets are read by the standard library whatever the depth of its caller's stack.
+_BRACKETS = 250
+_BOUNDARY = re.compile(rb'boundary=(?:"([^"]+)"|([^\s;,]+))', re.IGNORECASE)
+#: Fields of a query whose values did not count in earlier versions.
+_FORMERLY_LEFT_OUT = re.compile(
+    r"((?:^|&)(?:api[-_]?key|key|access[-_]token|token|sig|signature)=)[^&]*", re.IGNORECASE
+)
+#: Under this the former fingerprint of a request is known, if it was computed; empty for none.
+FORMER = "former"
+_PART_NAME = re.compile(rb'(?:^|[;\s])name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))', re.IGNORECASE)
+
+
+def fingerprint(request: Request, without: Callable[[Any], Any] | None = None) -> str:
+    """``v1:`` and the SHA-256, in hex, of the method, path, sorted query and canonical body.
+
+    ``without`` leaves of a JSON body what counts.
+    """
+    found = request.fingerprints.get(without)
+    if found is None:
+        kind, body = canonical_body(request, without)
+        found = _digest(request, without_credentials(request.query), kind, body)
+        request.fingerprints[without] = found
+    return found
+
+
+def former_fingerprint(request: Request) -> str | None:
+    """What ``fingerprint`` was in cassettes of earlier versions, or None where it is the same.
+
+    They knew fewer credentials in queries, took every ``token`` for one, and sorted the parts of a
+    multipart body that have one name by their contents.
+    """
+    if (known := request.fingerprints.get(FORMER)) is not None:
+        return known or None
+    query = _FORMERLY_LEFT_OUT.sub(r"\1", request.query)
+    content_type = header(request.headers, b"content-type") or b""
+    is_multipart = b"multipart" in content_type.lower()
+    if query == without_credentials(request.query) and not is_multipart:
+        return None
+    kind, body = canonical_body(request)
+    if kind == "multipart":
+        body = b"\n".join(sorted(_parts(content_type, request.body) or ()))
+    key = _digest(request, query, kind, body)
+    return None if key == fingerprint(request) else key
+
+
+def _digest(request: Request, query: str, kind: str, body: bytes) -> str:
+    head = f"{request.method}\0{request.path}\0{_sorted_query(query)}\0{kind}\0"
+    digest = sha256(head.encode("latin-1", "backslashreplace"))
+    digest.update(body)
+    return f"v1:{digest.hexdigest()}"
+
+
+def canonical_body(
+    request: Request, without: Callable[[Any], Any] | None = None
+) -> tuple[str, bytes]:
+    """The kind of the body (``json``, ``multipart`` or ``raw``) and the bytes that stand for it.
+
+    JSON: keys sorted, compact, UTF-8, arrays in order, ``null`` distinct from absent, a top-level
+    ``"stream": false`` equal to none. Multipart: each part's name and content hash, sorted,
+    and numbered where several parts have one name, since their order is theirs; the boundary and
+    file names are dropped. Anything else, and what claims to be JSON or multipart and cannot be
+    read as such: the raw bytes.
+    """
+    body = request.body
+    if body[:1] in (b"{", b"[") or body.lstrip()[:1] in (b"{", b"["):
+        canonical = _canonical_rest(body, without) if without else _canonical_json(body)
+        if canonical is not None:
+            return "json", canonical
+    content_type = header(request.headers, b"content-type") or b""
+    if content_type.lower().startswith(b"multipart/"):
+        parts = _parts(content_type, body)
+        if parts is not None:
+            return "multipart", b"\n".join(_by_name(parts))
+    return "raw", body
+
+
+def _sorted_query(query: str) -> str:
+    """The query's fields sorted by name; fields of one name keep their order."""
+    return "&".join(sorted(query.split("&"), key=lambda field: field.partition("=")[0]))
+
+
+def _canonical_json(body: bytes) -> bytes | None:
+    """The body with sorted keys and no white space, or None when it is no JSON."""
+    try:
+        value = _loads_exactly(body) if _has_long_number(body) else orjson.loads(body)
+        return orjson.dumps(_without_stream_false(value), option=orjson.OPT_SORT_KEYS)
+    except (ValueError, TypeError, RecursionError):
+        pass  # orjson is stricter than JSON's users: lone surrogates, NaN, deep nesting.
+    if _is_deep(body):
+        return None  # How deep the standard library reads depends on who calls it.
+    try:
+        return _dumps(_without_stream_false(json.loads(body)))
+    except ValueError:
+        return None
+
+
+def _canonical_rest(body: bytes, without: Callable[[Any], Any]) -> bytes | None:
+    """As ``_canonical_json``, of what is left of the body.
+
+    It is written by orjson whenever that can write the rest, however the whole had to be read: two
+    bodies that are the same but for what is taken out are written alike.
+    """
+    try:
+        value = _without_stream_false(without(_loads(body)))
+    except ValueError:
+        return None
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # Half a surrogate pair, a long integer, or deeper than orjson writes.
+        return None if _is_deep(body) else _dumps(value)
+
+
+def _loads(body: bytes) -> Any:
+    """The body's JSON, with long integers and half surrogate pairs as they are.
+
+    Raises ``ValueError`` for what is no JSON, and for what is nested too deep to be changed.
+    """
+    if not _has_long_number(body):
+        try:
+            return orjson.loads(body)
+        except ValueError:
+            pass  # See _canonical_json.
+    if _is_deep(body):
+        raise ValueError("nested too deep")
+    return json.loads(body)
+
+
+def _dumps(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _has_long_number(body: bytes) -> bool:
+    return _LONG_NUMBER in body.translate(_DIGITS_AS_0)
+
+
+def _is_deep(body: bytes) -> bool:
+    """Whether a body may be nested so deep that only some can read or write it as JSON."""
+    return body.count(b"[") + body.count(b"{") > _BRACKETS
+
+
+def _loads_exactly(body: bytes) -> Any:
+    """As orjson reads it, but for integers beyond 64 bits. Raises ``ValueError``."""
+
+    def finite(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(text)
+        return value
+
+    return json.loads(body, parse_int=_exact, parse_float=finite, parse_constant=finite)
+
+
+def _exact(digits: str) -> Any:
+    """An integer; beyond 64 bits as its digits, which orjson would not write otherwise."""
+    value = int(digits)
+    return value if -(2**63) <= value < 2**64 else orjson.Fragment(digits)
+
+
+def _without_stream_false(value: Any) -> Any:
+    if isinstance(value, dict) and value.get("stream", True) is False:
+        del value["stream"]
+    return value
+
+
+def _parts(content_type: bytes, body: bytes) -> list[bytes] | None:
+    """One line a part: its name and its content's hash. None when it cannot be read.
+
+    Source: RFC 2046, section 5.1.1; RFC 7578.
+    """
+    boundary = _BOUNDARY.search(content_type)
+    if not boundary:
+        return None
+    pieces = (b"\r\n" + body).split(b"\r\n--" + (boundary[1] or boundary[2]))
+    if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
+        return None
+    lines = []
+    for piece in pieces[1:-1]:
+        head, separator, content = piece.partition(b"\r\n\r\n")
+        name = _PART_NAME.search(head)
+        if not separator or not name:
+            return None
+        lines.append((name[1] or name[2] or b"") + b"\0" + sha256(content).hexdigest().encode())
+    return lines
+
+
+def _by_name(lines: list[bytes]) -> list[bytes]:
+    """The lines of parts, sorted by name; those of one name in their order, with their places."""
+    names = [line.partition(b"\0")[0] for line in lines]
+    total = Counter(names)
+    if len(total) == len(names):
+        return sorted(lines)
+    found: Counter[bytes] = Counter()
+    numbered = []
+    for name, line in zip(names, lines, strict=True):
+        found[name] += 1
+        numbered.append((name, line + b"#%d" % found[name] if total[name] > 1 else line))
+    return [line for _, line in sorted(numbered, key=lambda each: each[0])]

@@ -1,0 +1,129 @@
+"""Which headers of an answer are stored: all that are not known, or likely, to carry a credential.
+
+Pure. A replayed answer has the recorded headers, so that an allow-list would lose harmless ones
+that nobody has thought of; a deny-list alone would let pass the credentials of the next issuer.
+Hence three kinds (docs/decisions/0013): names that speak of a credential or an account are left
+out; names that are known are kept; any other is kept unless its value could be a credential.
+What stands in a text at the name of a credential is left out of any.
+"""
+
+import re
+from enum import Enum
+from functools import lru_cache
+
+from replay_proxy.redaction.assignments import REDACTED, without_assigned
+from replay_proxy.redaction.credentials import (
+    SHORTEST,
+    is_secret_or_account,
+    without_url_credentials,
+    words_of,
+)
+from replay_proxy.redaction.forms import has_form, is_opaque, listed
+from replay_proxy.wire import Headers
+
+
+class Kind(Enum):
+    """What a name says of its header."""
+
+    CREDENTIAL = "credential"
+    #: Kept whatever the value is: ids of requests look like keys.
+    KNOWN = "known"
+    #: A URL: kept, less the credentials of its query.
+    URL = "url"
+    UNKNOWN = "unknown"
+
+
+#: Words of a name that say who asks, or in which session, beside those of ``credentials``.
+_WHO = frozenset(
+    listed(
+        """
+    session sessions sid user users userid username email mail principal identity account
+    customer consumer subscriber subscription member team workspace login subject impersonate
+    oidc cert certificate ticket nonce uploadid token tokens dpop appcheck
+    """
+    )
+)
+#: Words that stand in names of what is counted, beside ``tokens`` above all.
+_MEASURES = frozenset(
+    listed(
+        """
+    ratelimit limit remaining reset count num len length size cost spend usage used budget
+    total rate renewalperiod seconds latency duration processing prompt completion cached
+    input output reasoning sampling generated chars per
+    """
+    )
+)
+#: Whose values look like credentials, and none of them is one.
+_KNOWN_NAMES = frozenset(
+    b"access-control-allow-credentials access-control-allow-headers access-control-expose-headers "
+    b"access-control-allow-origin alt-svc azureml-model-session cache-control cache-status "
+    b"cf-cache-status cf-ray content-digest content-disposition content-encoding content-language "
+    b"content-length content-range content-security-policy "
+    b"content-security-policy-report-only content-type date etag expires last-modified "
+    b"nel openai-model openai-processing-ms openai-version permissions-policy repr-digest "
+    b"report-to retry-after retry-after-ms server server-timing strict-transport-security "
+    b"traceparent tracestate user-agent vary via www-authenticate x-amz-cf-id x-amz-cf-pop "
+    b"x-amz-id-2 x-azure-ref x-build-commit x-cache x-cache-key x-cloud-trace-context "
+    b"x-content-type-options x-envoy-upstream-service-time x-frame-options x-msedge-ref "
+    b"x-openai-proxy-wasm x-ratelimit-key x-ratelimit-limit-requests x-ratelimit-limit-tokens "
+    b"x-ratelimit-remaining-requests x-ratelimit-remaining-tokens x-ratelimit-reset-requests "
+    b"x-ratelimit-reset-tokens x-request-id x-vercel-id x-xai-model-address".split()
+)
+#: Of these, those whose values are texts, in which names and values may stand.
+_TEXTS = frozenset(
+    b"cache-control cache-status content-disposition content-language content-security-policy "
+    b"content-security-policy-report-only nel permissions-policy report-to server server-timing "
+    b"strict-transport-security tracestate user-agent vary via www-authenticate "
+    b"x-xai-model-address".split()
+)
+#: Addresses for reports on the connection, with a field that no other kind of header would keep.
+_REPORTS = frozenset({b"nel", b"report-to"})
+_PLAIN = _KNOWN_NAMES - _TEXTS
+#: What follows a scheme of authentication, where no parameters do.
+_TOKEN68 = re.compile(
+    r"((?:Basic|Bearer|Digest|Negotiate|NTLM|Token) +)[\w.~+/-]{12,}=*(?=\s*(?:,|$))", re.IGNORECASE
+)
+_ID = re.compile(r"id$|(?:^|-)(?:hash|etag|checksum|digest|commit|version|build|revision|model)$")
+_URL = re.compile(r"(?:^|-)(?:location|link|ur[li]|href|refresh|asyncoperation|redirect)$")
+
+
+@lru_cache(maxsize=4096)
+def kind_of(name: bytes) -> Kind:
+    """What the name of an answer's header says; it is in lower case."""
+    if name in _KNOWN_NAMES:
+        return Kind.KNOWN
+    text = name.decode("latin-1")
+    words = words_of(text)
+    # Proxies put names of their own in front, such as ``llm_provider-``: each word counts.
+    who = _WHO.intersection(words) and not _MEASURES.intersection(words)
+    if who or is_secret_or_account(text):
+        return Kind.CREDENTIAL
+    if _URL.search(text):
+        return Kind.URL
+    return Kind.KNOWN if _ID.search(text) else Kind.UNKNOWN
+
+
+def stored_response_headers(headers: Headers) -> Headers:
+    """The response headers that may be written to a cassette, names in lower case."""
+    stored = (
+        header if header[0] in _PLAIN and b"=" not in header[1] else _stored(*header)
+        for header in headers
+    )
+    return tuple(pair for pair in stored if pair is not None)
+
+
+@lru_cache(maxsize=1024)
+def _stored(name: bytes, value: bytes) -> tuple[bytes, bytes] | None:
+    """What is stored of a header that is not known by its whole name, or None."""
+    kind = kind_of(name)
+    if kind is Kind.CREDENTIAL or name.startswith(b"x-replay-"):  # Another replay-proxy's.
+        return None
+    text = value.decode("latin-1")
+    if len(text) >= SHORTEST:
+        if name not in _REPORTS:
+            text = without_url_credentials(text)
+        text = without_assigned(text)
+    text = _TOKEN68.sub(rf"\1{REDACTED}", text)
+    if has_form(text) or (kind is Kind.UNKNOWN and is_opaque(text)):
+        return None
+    return name, text.encode("latin-1")

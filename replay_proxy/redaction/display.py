@@ -1,0 +1,193 @@
+"""What may be stored of a request, and what may be shown of a text or a value. Pure rules, no I/O.
+
+Request headers are kept from an allow-list, since any header may carry a credential; what is kept
+of an answer's, ``answer_headers`` decides. What is shown loses the fields whose names are those of
+credentials, and what looks like one.
+"""
+
+import json
+import re
+from functools import lru_cache
+from typing import Any
+
+from replay_proxy.redaction.answer_headers import stored_response_headers
+from replay_proxy.redaction.assignments import REDACTED, without_assigned
+from replay_proxy.redaction.credentials import (
+    is_secret,
+    is_secret_value,
+    without_credentials,
+    without_url_credentials,
+    words_of,
+)
+from replay_proxy.redaction.forms import FORM, may_have_form
+from replay_proxy.wire import Request
+
+__all__ = [
+    "REDACTED",
+    "STORED_REQUEST_HEADERS",
+    "is_secret_path",
+    "printable",
+    "redacted",
+    "stored_request",
+    "stored_response_headers",
+    "without_secrets",
+]
+
+#: Request headers that explain a recording to its reader and never carry a credential.
+STORED_REQUEST_HEADERS = frozenset(
+    {b"accept", b"content-type", b"content-encoding", b"openai-beta", b"user-agent"}
+)
+
+#: A private key with all its lines, or as much of it as there is.
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:[^-]|-(?!----))*(?:-----END (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----)?",
+    re.IGNORECASE,
+)
+
+#: Those of them that say anything; the others are needed to read the body.
+_TEXTS = frozenset({b"accept", b"openai-beta", b"user-agent"})
+
+#: What looks like a key, an organisation, a project or a session wherever it stands. It begins with
+#: a set of letters, all that is tried, and not with a word's beginning: that is 5 times as fast.
+_SECRET_TEXT = re.compile(
+    r"[sroupBb](?<!\w.)(?:"
+    r"(?:(?<=s)k|(?<=r)k|(?<=s)ess|(?<=o)rg|(?<=p)roj|(?<=u)ser)[-_][A-Za-z0-9_*-]{8,}"
+    r"|(?<=[Bb])(?i:earer )[\w.~+/-]{8,}=*)"
+)
+
+#: Characters that change how a text is read and are not seen: format characters, among them those
+#: that turn its direction around, line separators, tags and further variation selectors.
+_UNSEEN = (
+    "\xad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_EMOJI = "\u2190-\u2bff\U0001f000-\U0001faff"
+#: Neither XML nor a terminal can show these: control characters, surrogates, non-characters. Nor
+#: what is not seen, but for a joiner (U+200D) where it makes one emoji of several.
+_UNPRINTABLE = re.compile(
+    "[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+    f"|[{_UNSEEN}]|(?<![{_EMOJI}\ufe0f])\u200d|\u200d(?![{_EMOJI}])"
+)
+
+
+#: What holds headers or an environment, any of whose members may be a credential.
+_HOLDERS = frozenset({("headers",), ("env",), ("environment",), ("cookies",)})
+#: Names of fields, as a schema lists them, have none of these.
+_UNLIKE_NAMES = re.compile(r"[0-9 ]")
+#: JSON nested deeper is not shown.
+_DEPTH = 100
+_STEP = re.compile(r"\.([^.\[\]]+)|\['((?:[^'\\]|\\.)*)'\]|\[(?:\d+|\*)\]")
+
+
+def redacted(text: str) -> str:
+    """A text to be shown, with everything that looks like a credential blanked."""
+    if "-----" in text:
+        text = _PRIVATE_KEY.sub(REDACTED, text)
+    text = _SECRET_TEXT.sub(REDACTED, text)
+    if may_have_form(text):
+        text = FORM.sub(REDACTED, text)
+    return without_assigned(without_url_credentials(text))
+
+
+def without_secrets(value: Any, name: str = "", *, secret: bool = False, depth: int = 0) -> Any:
+    """A JSON value to be shown, which stands under ``name``, without the values of credentials."""
+    if isinstance(value, dict | list) and depth > _DEPTH:
+        return "…"
+    if isinstance(value, dict):
+        label = value.get("name") or value.get("key")  # As in lists of headers.
+        labelled = isinstance(label, str) and is_secret(label)
+        return {
+            each: without_secrets(
+                below,
+                each,
+                secret=secret
+                or (labelled and each == "value")
+                or (name != "properties" and _hides(each)),
+                depth=depth + 1,
+            )
+            for each, below in value.items()
+        }
+    if isinstance(value, list):
+        if len(value) == 2 and all(isinstance(each, str) for each in value):
+            return _without_pair(value[0], value[1], name, secret)
+        return [without_secrets(each, name, secret=secret, depth=depth + 1) for each in value]
+    if isinstance(value, bool) or value in (None, ""):
+        return value
+    if secret or is_secret_value(name, str(value)):
+        return REDACTED
+    return redacted(value) if isinstance(value, str) else value
+
+
+def _without_pair(first: str, second: str, name: str, secret: bool) -> list[Any]:
+    """A list of two texts, which may be a header: its name and its value."""
+    paired = is_secret(first) and _UNLIKE_NAMES.search(second) is not None
+    return [
+        without_secrets(first, name, secret=secret),
+        without_secrets(second, name, secret=secret or paired),
+    ]
+
+
+def is_secret_path(path: str, value: Any) -> bool:
+    """Whether a leaf at this JSONPath is, or stands in, a field with the name of a credential."""
+    if path.startswith("part "):  # Of a form; what is shown of it is the hash of its content.
+        return is_secret(path.partition("(")[2])
+    if isinstance(value, bool) or value in (None, "") or not path.startswith("$"):
+        return False
+    names = [found[1] or found[2] for found in _STEP.finditer(path)]
+    for before, name in zip(("", *names), names, strict=False):
+        if name and before != "properties" and _hides(name):
+            return name != names[-1] or is_secret(name)
+    named = [name for name in names if name]
+    return bool(named) and isinstance(value, str) and is_secret_value(named[-1], value)
+
+
+def _hides(name: str) -> bool:
+    return words_of(name)[-1:] in _HOLDERS or is_secret(name)
+
+
+def printable(shown: str) -> str:
+    """The text with everything that XML forbids or a terminal obeys written as an escape."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), shown)
+
+
+def printable_in(value: Any) -> Any:
+    """A JSON value with such texts, for a client that prints them."""
+    if isinstance(value, dict):
+        return {key: printable_in(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [printable_in(each) for each in value]
+    return printable(value) if isinstance(value, str) else value
+
+
+def json_printable(document: str) -> str:
+    """A JSON document with the same characters as escapes of JSON, which means the same."""
+    return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], document)
+
+
+@lru_cache(maxsize=1024)
+def _stored_value(value: bytes) -> bytes:
+    return redacted(value.decode("latin-1")).encode("latin-1")
+
+
+def stored_request(request: Request) -> Request:
+    """The request with the headers and the query that may be written to a cassette.
+
+    It has the same fingerprints.
+    """
+    stored = Request(
+        request.method,
+        request.path,
+        without_credentials(request.query),
+        tuple(
+            [
+                (name, _stored_value(value)) if name in _TEXTS else (name, value)
+                for name, value in request.headers
+                if name in STORED_REQUEST_HEADERS
+            ]
+        ),
+        request.body,
+        request.arrived_us,
+    )
+    stored.fingerprints.update(request.fingerprints)
+    return stored

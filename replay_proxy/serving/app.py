@@ -1,0 +1,211 @@
+"""The FastAPI application: which paths are data, what else is served, start and stop.
+
+A request under ``/v1/`` or ``/openai/`` goes to the data plane before FastAPI sees it.
+"""
+
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi import Request as FastAPIRequest
+from fastapi import Response as FastAPIResponse
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from replay_proxy import __version__
+from replay_proxy.assembly import Assembly
+from replay_proxy.errors import (
+    InvalidRequest,
+    NotAllowed,
+    ReplayProxyError,
+    StoreError,
+    UnknownPath,
+)
+from replay_proxy.serving.browsers import Browsers
+from replay_proxy.serving.connection import Receive, Scope, Send
+from replay_proxy.serving.control import control_plane
+from replay_proxy.serving.data_plane import DataPlane, raw_path, send_whole, split_cassette
+from replay_proxy.serving.errors import REFUSED, error_response
+from replay_proxy.serving.hosts import Hosts
+from replay_proxy.serving.protocol import Clients, install
+from replay_proxy.settings import Mode, Settings
+from replay_proxy.target import DATA_PATHS
+from replay_proxy.transports.dummy.schemas import (
+    CreateChatCompletionRequest,
+    CreateChatCompletionResponse,
+    CreateChatCompletionStreamResponse,
+    CreateCompletionRequest,
+    CreateEmbeddingRequest,
+    CreateModerationRequest,
+    CreateResponse,
+    ListModelsResponse,
+)
+from replay_proxy.wire import Request
+
+logger = logging.getLogger("replay_proxy")
+
+_PLAIN = tuple(path.encode() for path in DATA_PATHS)
+_NO_LIFESPAN = (
+    "The server has not begun the lifespan of the proxy (--lifespan off), so that nothing bounds "
+    "clients that stall, the size of heads or the time to stop, trailers count as headers, and "
+    "cassettes are not settled at the end. Start it without that option, or with "
+    "`replay-proxy serve`."
+)
+
+
+class ReplayProxy(FastAPI):
+    """The proxy as an ASGI application. Raises ``ReplayProxyError`` if it cannot start."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.assembly = Assembly(settings)
+        self.data_plane = DataPlane(
+            self.assembly.transport, self.assembly.arrivals, self.assembly.recognise
+        )
+        own_pages = settings.mode is Mode.DUMMY and not settings.origins
+        self._browsers = Browsers(Hosts(settings.hosts), settings.origins, own_pages=own_pages)
+        self._begun = False
+        self.clients = Clients(timeout_s=settings.stall_s, grace_s=settings.drain_s)
+        super().__init__(
+            title="replay-proxy",
+            version=__version__,
+            description="A record-and-replay OpenAI proxy with a dummy fallback.",
+            lifespan=self._lifespan,
+            exception_handlers=dict.fromkeys(
+                (HTTPException, RequestValidationError, ReplayProxyError), _in_openai_shape
+            ),
+        )
+        self.add_api_route("/healthz", self.health, tags=["control"], summary="Is it running?")
+        self.add_api_route("/readyz", self.ready, tags=["control"], summary="Can it answer?")
+        self.include_router(control_plane(self.assembly))
+        self._mode = settings.mode
+        _document(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer data paths at once, and leave the rest to FastAPI.
+
+        Before either, refuse what a web page of another site has a browser send.
+        """
+        if scope["type"] == "lifespan":
+            install(receive, self.clients)
+            self._begun = True
+        elif not self._begun:
+            self._begun = True
+            logger.warning(_NO_LIFESPAN)
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        # Most paths are data and name no cassette; others are read with care.
+        raw = scope.get("raw_path") or b""
+        data = raw.startswith(_PLAIN) or split_cassette(raw_path(scope))[1].startswith(DATA_PATHS)
+        try:
+            visit = self._browsers.check(scope)
+        except NotAllowed as refusal:
+            if data:
+                path = split_cassette(raw_path(scope))[1]
+                request = Request(scope["method"], path, "", (), b"")
+                self.assembly.journal.refuse(self.assembly.default, request, refusal)
+            answer = error_response(refusal)
+            await send_whole(answer._replace(headers=answer.headers + REFUSED), send)
+            return
+        if visit is not None:
+            if visit.preflight is not None:
+                await send_whole(visit.preflight, send)
+                return
+            send = visit.send(send, data=data)
+        if data:
+            await self.data_plane(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        # A full collection would walk through all that was imported, and hold every stream up for
+        # a tenth of a second; what is here now stays anyway.
+        gc.freeze()
+        try:
+            yield
+        finally:
+            gc.unfreeze()
+            await self.assembly.aclose(drain_s=self.clients.left_s())
+
+    async def health(self) -> dict[str, str]:
+        """Say that the process serves, and in which mode."""
+        return {"status": "ok", "mode": self._mode}
+
+    async def ready(self, response: FastAPIResponse) -> dict[str, str]:
+        """Say whether the default cassette can be used now, or 503 and why not."""
+        try:
+            self.assembly.check()
+        except StoreError as error:
+            response.status_code = 503
+            return {"status": "not_ready", "mode": self._mode, "reason": error.message}
+        return {"status": "ready", "mode": self._mode}
+
+
+async def _in_openai_shape(request: FastAPIRequest, error: Exception) -> FastAPIResponse:
+    """What FastAPI or the control plane refuses, worded as OpenAI does."""
+    match error:
+        case ReplayProxyError():
+            refusal = error
+        case HTTPException(status_code=404):
+            refusal = UnknownPath(
+                f"Unknown request URL: {request.method} {request.url.path}. This proxy serves "
+                f"{', '.join(path + '…' for path in DATA_PATHS)}, /cassettes/{{name}}/v1/…, "
+                "/_replay/api/…, /healthz, /readyz and /docs; set the client's base_url to end in "
+                "/v1."
+            )
+        case _:
+            refusal = InvalidRequest(f"{request.method} {request.url.path}: {error}")
+    answer = error_response(refusal)
+    assert isinstance(answer.body, bytes)
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    status = error.status_code if isinstance(error, HTTPException) else answer.status
+    return FastAPIResponse(answer.body, status, headers)
+
+
+def _document(app: FastAPI) -> None:
+    """Show the typed models on ``/docs``; the data plane answers these paths before FastAPI."""
+
+    async def chat_completions(body: CreateChatCompletionRequest) -> FastAPIResponse:
+        raise NotImplementedError("the data plane stands in front of this route")
+
+    async def responses(body: CreateResponse) -> FastAPIResponse:
+        raise NotImplementedError("the data plane stands in front of this route")
+
+    async def completions(body: CreateCompletionRequest) -> FastAPIResponse:
+        raise NotImplementedError("the data plane stands in front of this route")
+
+    async def embeddings(body: CreateEmbeddingRequest) -> FastAPIResponse:
+        raise NotImplementedError("the data plane stands in front of this route")
+
+    async def moderations(body: CreateModerationRequest) -> FastAPIResponse:
+        raise NotImplementedError("the data plane stands in front of this route")
+
+    async def models() -> FastAPIResponse:
+        raise NotImplementedError("the data plane stands in front of this route")
+
+    app.add_api_route(
+        "/v1/chat/completions",
+        chat_completions,
+        methods=["POST"],
+        tags=["dummy"],
+        summary="Create a chat completion",
+        response_model=CreateChatCompletionResponse | CreateChatCompletionStreamResponse,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
+    for path, route, summary in (
+        ("/v1/responses", responses, "Create a response"),
+        ("/v1/completions", completions, "Create a completion"),
+        ("/v1/embeddings", embeddings, "Create embeddings"),
+        ("/v1/moderations", moderations, "Judge inputs"),
+    ):
+        app.add_api_route(path, route, methods=["POST"], tags=["dummy"], summary=summary)
+    app.add_api_route(
+        "/v1/models",
+        models,
+        tags=["dummy"],
+        summary="List models",
+        response_model=ListModelsResponse,
+    )

@@ -1,0 +1,57 @@
+"""The proxy as a process: its application, made from the environment, and its start."""
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import sys
+
+from replay_proxy.errors import ReplayProxyError
+from replay_proxy.redaction.display import redacted
+from replay_proxy.serving.app import ReplayProxy
+from replay_proxy.settings import load
+from replay_proxy.settings.browsers import canonical_host
+
+#: With this status uvicorn's supervisor stops; any other makes it start the worker again, forever.
+_WORKER_STARTUP_FAILURE = 3
+
+
+def create_app() -> ReplayProxy:
+    """The application, with its settings from the environment.
+
+    Ends the process, with status 2 and the cause on standard error, when it cannot start.
+    """
+    try:
+        app = ReplayProxy(load())
+    except ReplayProxyError as error:
+        print(f"replay-proxy does not start: {redacted(str(error))}", file=sys.stderr)  # noqa: T201
+        alone = multiprocessing.parent_process() is None
+        raise SystemExit(2 if alone else _WORKER_STARTUP_FAILURE) from None
+    # What is loaded by now lives as long as the process. Without this a full garbage collection
+    # looks through all of it, and holds up every request for 24 ms.
+    gc.freeze()
+    return app
+
+
+def serve(host: str = "127.0.0.1", port: int = 7777, workers: int = 1) -> None:
+    """Serve until the process is told to stop. ``port`` 0 is any free one."""
+    import uvicorn
+
+    _allow(host)
+    app = create_app()
+    if workers > 1:
+        asyncio.run(app.assembly.aclose())  # Each worker opens the cassette for itself.
+        factory = f"{create_app.__module__}:{create_app.__name__}"
+        uvicorn.run(factory, factory=True, host=host, port=port, workers=workers, access_log=False)
+    else:
+        uvicorn.run(app, host=host, port=port, access_log=False)
+
+
+def _allow(host: str) -> None:
+    """Let requests name what ``--host`` names, in this process and in its workers."""
+    try:
+        name = canonical_host(host)
+        allowed = load().hosts
+    except (ValueError, ReplayProxyError):  # Told by uvicorn, and by ``create_app``.
+        return
+    os.environ["ALLOWED_HOSTS"] = ",".join([*allowed, name])

@@ -1,0 +1,124 @@
+"""The bodies of requests, received whole and within bounds.
+
+A body is refused by its length at the head, where that is given: before a byte of it is read, and
+before a client that asks (``Expect: 100-continue``) is told to send it.
+"""
+
+import io
+
+from replay_proxy.bounds.budget import Budget
+from replay_proxy.errors import BodyTooLarge, RequestError
+from replay_proxy.serving.connection import Receive
+from replay_proxy.wire import Headers
+
+#: What one row of a cassette can hold with room to spare; OpenAI takes files of up to 512 MB.
+MAX_BODY_BYTES = 640 * 1024 * 1024
+#: The bytes of large bodies that a process holds at once.
+LARGE_BODIES_BYTES = 1 << 30
+#: A body up to this size is not counted: the number of connections bounds them.
+LARGE_BYTES = 1 << 20
+#: As much of a field as an error repeats.
+_SHOWN = 100
+#: A length of so few digits is none of a large body's.
+_SMALL_DIGITS = 6
+
+
+class TooManyLargeBodies(BodyTooLarge):
+    """The large bodies of other requests take all the memory that there is for them."""
+
+    status = 503
+    code = "too_many_large_requests"
+    retry = True
+
+
+class UnknownTransferCoding(RequestError):
+    """The body is encoded for its transfer, and not only in chunks."""
+
+    status = 501
+    code = "transfer_coding_not_supported"
+
+
+class RequestBodies:
+    """Receives bodies, and knows how much memory the large ones take that are in use."""
+
+    def __init__(self) -> None:
+        self._budget = Budget(LARGE_BODIES_BYTES)
+
+    async def receive(self, headers: Headers, receive: Receive) -> bytes | None:
+        """A request's whole body, or None when the client left while sending it.
+
+        It is to be given to ``release`` afterwards. Raises ``BodyTooLarge``,
+        ``TooManyLargeBodies``, ``UnknownTransferCoding``.
+        """
+        length = _length(headers)
+        taken = self._take(length, 0) if length else 0
+        whole: io.BytesIO | None = None
+        try:
+            while (message := await receive())["type"] == "http.request":
+                body: bytes = message.get("body", b"")
+                more = message.get("more_body", False)
+                if whole is not None or more:
+                    whole = whole or io.BytesIO()
+                    whole.write(body)
+                    size = whole.tell()
+                    if size > LARGE_BYTES and size > taken:
+                        ahead = min(size + LARGE_BYTES, MAX_BODY_BYTES)
+                        taken = self._take(max(size, ahead), taken)
+                    if more:
+                        continue
+                    body = whole.getvalue()  # The buffer itself, and no copy.
+                if len(body) > LARGE_BYTES:
+                    taken -= len(body)
+                return body
+            return None
+        finally:
+            if taken:
+                self._budget.give(taken)
+
+    def release(self, body: bytes) -> None:
+        """Nobody needs this body any more."""
+        self._budget.give(_counted(len(body)))
+
+    def _take(self, size: int, taken: int) -> int:
+        """What is taken of the budget for a body of this size, instead of what was."""
+        if size > MAX_BODY_BYTES:
+            raise BodyTooLarge(
+                f"The request's body is larger than {MAX_BODY_BYTES} bytes, which is all that "
+                "the proxy takes. Send it in parts (/v1/uploads)."
+            )
+        if not self._budget.take(_counted(size) - taken):
+            raise TooManyLargeBodies(
+                f"The large bodies of the requests under way have {LARGE_BODIES_BYTES >> 20} MiB, "
+                "which is all that the proxy takes at once. Ask again when they are answered, or "
+                "send fewer at once."
+            )
+        return _counted(size)
+
+
+def _length(headers: Headers) -> int:
+    """The body's length, as far as it matters: a small one is 0, as is one that is not told.
+
+    Raises ``UnknownTransferCoding``.
+    """
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value) if len(value) > _SMALL_DIGITS else 0
+    _check_coding(headers)  # No request has both fields: the server refuses it.
+    return 0
+
+
+def _check_coding(headers: Headers) -> None:
+    """Refuse what the server would hand on with a coding: it takes out the chunks and no more.
+
+    Source: RFC 9112, section 6.1.
+    """
+    codings = b",".join([value for name, value in headers if name == b"transfer-encoding"])
+    if codings and codings.strip(b", \t").lower() != b"chunked":
+        raise UnknownTransferCoding(
+            f"The proxy knows no Transfer-Encoding but chunked, and the request has "
+            f"{codings[:_SHOWN].decode('latin-1')!r}. Send a compressed body with Content-Encoding."
+        )
+
+
+def _counted(size: int) -> int:
+    return size if size > LARGE_BYTES else 0

@@ -1,0 +1,57 @@
+"""How the client of an answer knows that it is over. Pure.
+
+By its last byte where the length is known, by a terminal event in an event stream, and otherwise
+by the end of the connection only.
+"""
+
+from typing import Protocol
+
+from replay_proxy.sse.terminal import EncodedTerminalEvent, Progress, TerminalEvent
+from replay_proxy.wire import Request, Response, header
+
+
+class Ending(Protocol):
+    """Is fed an answer chunk by chunk and tells how far it is."""
+
+    def feed(self, chunk: bytes) -> Progress:
+        """How far the answer is with this chunk."""
+        ...
+
+
+class _Length:
+    """An answer of known length ends with its last byte."""
+
+    def __init__(self, length: int) -> None:
+        self._missing = length
+
+    def feed(self, chunk: bytes) -> Progress:
+        """ENDED with the last byte."""
+        self._missing -= len(chunk)
+        return Progress.RUNNING if self._missing > 0 else Progress.ENDED
+
+
+class _Unknown:
+    """An answer of which only the end of the connection tells that it is whole."""
+
+    def feed(self, _: bytes) -> Progress:
+        """Never ended before its end."""
+        return Progress.RUNNING
+
+
+def known_length(request: Request, answer: Response) -> int | None:
+    """How many bytes the client will wait for, or None when only the end of the stream tells."""
+    if request.method == "HEAD" or answer.status in (204, 304):
+        return 0
+    length = header(answer.headers, b"content-length")
+    return int(length) if length is not None else None
+
+
+def ending_of(answer: Response, length: int | None) -> Ending:
+    """What tells that the client has seen the end, before the connection does."""
+    if length is not None:
+        return _Length(length)
+    media_type = header(answer.headers, b"content-type") or b""
+    if not media_type.lower().startswith(b"text/event-stream"):
+        return _Unknown()
+    encoding = (header(answer.headers, b"content-encoding") or b"identity").strip().lower()
+    return TerminalEvent() if encoding == b"identity" else EncodedTerminalEvent()

@@ -1,0 +1,37 @@
+"""A new cassette: made whole under another name, and then linked to its own."""
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+from replay_proxy.errors import StoreError
+from replay_proxy.store.files.drafts import draft
+
+
+def create(path: Path) -> None:
+    """Make an empty cassette, unless there is one; other processes may be doing the same.
+
+    Raises ``StoreError``.
+    """
+    try:
+        if path.exists():
+            return
+        from replay_proxy.store.sqlite.tables import (
+            SCHEMA,  # Loads slowly, and who replays never does.
+        )
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft(path.parent) as part:
+            part.touch()  # SQLite would let nobody else of the group write.
+            with closing(sqlite3.connect(part)) as connection:
+                for statement in SCHEMA:
+                    connection.execute(statement)
+            with suppress(FileExistsError):  # Another worker was faster, with the same.
+                os.link(part, path)
+    except (OSError, sqlite3.Error) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise StoreError(
+            f"Cassette {path} cannot be created: {cause}. Check the disk, its free space, and "
+            "that this user can write to the directory."
+        ) from error

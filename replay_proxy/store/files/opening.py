@@ -1,0 +1,243 @@
+"""SQLite files as cassettes: made whole or not at all, checked before they are trusted.
+
+Everything that knows of SQLite's journal, locking and header is here; what the tables mean is not.
+"""
+
+import logging
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from replay_proxy.errors import CassetteDamaged, StoreError
+from replay_proxy.store.files import journals, replaced
+from replay_proxy.store.files.creation import create
+from replay_proxy.store.files.drafts import sweep
+from replay_proxy.store.files.journals import shm, wal
+from replay_proxy.store.files.links import refuse_link
+from replay_proxy.store.files.pages import check_pages
+from replay_proxy.store.files.salvage import keep, salvage
+from replay_proxy.store.files.settling import clear, release, settle
+from replay_proxy.store.files.troubles import ERRORS, damaged, is_in_use, not_written, trouble
+from replay_proxy.store.sqlite.connections import BUSY_MS, connect
+from replay_proxy.store.sqlite.schema import check_schema
+from replay_proxy.store.sqlite.statements import APPLICATION_ID, SCHEMA_VERSION
+from replay_proxy.store.writing.bound import Bound, open_bound
+
+__all__ = [
+    "ERRORS",
+    "close_to_write",
+    "create",
+    "damaged",
+    "open_to_read",
+    "open_to_write",
+    "release",
+    "reopen_to_write",
+    "settle",
+    "shm",
+    "trouble",
+    "wal",
+]
+
+logger = logging.getLogger("replay_proxy")
+
+#: How often a file is opened to read that is replaced meanwhile.
+_TRIES = 10
+#: SQLite's smallest page, and so its smallest file.
+SMALLEST_BYTES = 512
+
+
+def open_to_write(path: Path, *, busy_ms: int = BUSY_MS) -> Bound:
+    """A connection that writes, and waits so long for others. Raises ``StoreError``."""
+    refuse_link(path)
+    file = path.resolve()  # SQLite follows a link, and puts the journal beside the file.
+    deadline = time.monotonic() + busy_ms / 1000
+    while True:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with journals.locked(file):
+                connection = _open_bound(path, file)
+            if connection is not None:
+                connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
+                return connection
+        except ERRORS as error:
+            if not is_in_use(error) or time.monotonic() > deadline:
+                raise trouble(path, error) from error
+            time.sleep(0.02)
+        except OSError as error:
+            raise not_written(path, error) from error
+
+
+def _open_bound(path: Path, file: Path) -> Bound | None:
+    """A connection to the file and no other, or None if it was replaced meanwhile."""
+    clear(file)
+    sweep(file.parent)
+    create(path)
+    _refuse_empty(path)
+    return open_bound(file, lambda connection: _check(connection, path))
+
+
+def reopen_to_write(connection: Bound, path: Path, *, busy_ms: int = BUSY_MS) -> Bound:
+    """A connection to the file that has the cassette's name now, in place of one to another file.
+
+    Raises ``StoreError``.
+    """
+    close_to_write(connection, path)
+    return open_to_write(path, busy_ms=busy_ms)
+
+
+def close_to_write(connection: Bound, path: Path) -> None:
+    """Close a connection; what it holds is kept under another name if it is not the cassette."""
+    file = path.resolve()
+    try:
+        if connection.is_current():
+            connection.close()
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with journals.locked(file):
+            try:
+                replaced.clear(file)
+                if not (connection.is_set_aside() or connection.take_back()):
+                    keep(connection, file, replaced.unused_stem(file))
+                    journals.tidy(file)
+            finally:
+                connection.leave()
+            salvage(file)
+    except (*ERRORS, OSError, StoreError) as error:
+        logger.warning("What was recorded into %s before cannot be kept: %s.", path, error)
+
+
+def open_to_read(path: Path, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
+    """A connection that can only read, and waits so long for others.
+
+    Raises ``CassetteDamaged``, ``CassetteInUse``, ``StoreError``.
+    """
+    file = path.resolve()
+    for attempt in range(_TRIES):
+        _refuse_empty(path)
+        _recover(path)
+        try:
+            before = os.stat(file).st_ino
+            had_journal = bool(_unfinished(path))
+            connection = _open_to_read(path, busy_ms)
+            if attempt == 0 and not had_journal and _has_lost_journal(connection, file):
+                logger.warning(
+                    "Cassette %s was copied or committed while it was recorded: what was in its "
+                    "journal is missing. Stop the proxy first, and copy or commit it again.",
+                    path,
+                )
+                connection.close()
+                settle(path, wait_s=0)
+                continue
+            # SQLite may have found the journal of a file that was replaced meanwhile.
+            if os.stat(file).st_ino == before and not journals.is_foreign(file):
+                return connection
+            connection.close()
+        except OSError as error:
+            raise not_written(path, error) from error
+    raise StoreError(
+        f"Cassette {path} is replaced again and again. Wait until that is done, and do it again."
+    )
+
+
+def _has_lost_journal(connection: sqlite3.Connection, file: Path) -> bool:
+    """Whether a file that had no journal says that it has one; SQLite has made it since."""
+    if os.path.lexists(journals.link_of(file)) or not os.access(file.parent, os.W_OK):
+        return False
+    return bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
+
+
+def _open_to_read(path: Path, busy_ms: int) -> sqlite3.Connection:
+    try:
+        try:
+            with _closed_on_failure(connect(path, "ro", busy_ms=busy_ms)) as connection:
+                _check(connection, path)
+                return connection
+        except sqlite3.OperationalError as error:
+            if is_in_use(error):
+                raise
+            # A recorder's file on a read-only disk: nobody can be writing to it.
+            for left in _unfinished(path):
+                raise StoreError(
+                    f"Cassette {path} was left by a process that was killed, with {left}. "
+                    "Let a process that may write to the directory open it once."
+                ) from None
+            with _closed_on_failure(connect(path, "ro&immutable=1")) as connection:
+                _check(connection, path)
+                return connection
+    except ERRORS as error:
+        raise trouble(path, error) from error
+
+
+@contextmanager
+def _closed_on_failure(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _refuse_empty(path: Path) -> None:
+    """Refuse a file with less than a page, which SQLite takes for a new database.
+
+    By its size only: to open and close a database besides SQLite drops the locks that this process
+    holds on it, and another one would then remove the journal under a living writer
+    (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise StoreError(f"Cassette {path} cannot be read: {error.strerror or error}.") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise CassetteDamaged(f"{path} is no file, and so no cassette. Name another, or move it.")
+    size = found.st_size
+    if size < SMALLEST_BYTES:
+        raise damaged(path, f"{size} bytes are left of it" if size else "it is empty")
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a database that is not a tape of this version or older, or is damaged."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION_ID:
+        raise CassetteDamaged(
+            f"{path} is a SQLite file, but no cassette of replay-proxy. Name another CASSETTE or "
+            "STORE, or move the file away."
+        )
+    if version < 1:
+        raise damaged(path, f"its schema version is {version}")
+    if version > SCHEMA_VERSION:
+        raise CassetteDamaged(
+            f"Cassette {path} has schema version {version}, this replay-proxy knows up to "
+            f"{SCHEMA_VERSION}. Upgrade replay-proxy."
+        )
+    check_schema(connection, path)  # Before anything reads a table, the check of pages too.
+    check_pages(connection, path)
+    connection.execute("SELECT count(*) FROM (SELECT 1 FROM interaction LIMIT 1)").fetchone()
+
+
+def _recover(path: Path) -> None:
+    """Settle a file that a killed process left with a journal; leave a running one's alone.
+
+    Raises ``StoreError`` if the journal is another file's, and may not be moved.
+    """
+    file = path.resolve()
+    if os.access(file.parent, os.W_OK):
+        if _unfinished(path) or os.path.lexists(journals.link_of(file)):
+            settle(path, wait_s=0)
+    elif journals.is_foreign(file):
+        raise StoreError(
+            f"Beside cassette {path} is the journal of another file, which it has replaced. Let a "
+            "process that may write to the directory open it once."
+        )
+
+
+def _unfinished(path: Path) -> list[Path]:
+    """What a process leaves beside a cassette that is killed: that of WAL, that of a rollback."""
+    path = path.resolve()
+    rollback = path.with_name(path.name + "-journal")
+    return [journal for journal in (wal(path), rollback) if journal.exists()]

@@ -1,0 +1,196 @@
+"""What a replaced file holds and the cassette does not, as a cassette of another name.
+
+Recordings are copied one by one, and only those whose checksum is right, since the file may have
+been written over. They are deleted nowhere: which of them to keep is the user's decision.
+"""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from replay_proxy.store.files import journals, replaced
+from replay_proxy.store.files.drafts import draft
+from replay_proxy.store.files.troubles import ERRORS
+from replay_proxy.store.sqlite import statements
+from replay_proxy.store.sqlite.connections import connect
+from replay_proxy.store.sqlite.rows import from_row, to_row
+
+logger = logging.getLogger("replay_proxy")
+
+#: The ``application_id`` of a file whose recordings have been kept already.
+_DONE = 0x72706C7A
+_IDS = "SELECT id, take_id, checksum FROM interaction ORDER BY id"
+_HOLDS = "SELECT 1 FROM interaction WHERE id = ? AND checksum = ?"
+
+
+def salvage(path: Path) -> None:
+    """Keep what was set aside from a cassette's name. Needs the lock of ``journals``.
+
+    What cannot be kept now, on a full disk say, stays for the next time.
+    """
+    for old in replaced.files(path):
+        try:
+            connection = connect(old, "rw")
+            try:
+                connection.execute("PRAGMA wal_autocheckpoint = 0")
+                keep(connection, path, old.parent.name)
+                # Without its name the file is not written to when the connection is closed: it may
+                # be somebody's under another name.
+                replaced.forget(old, path)
+            finally:
+                connection.close()
+        except (*ERRORS, OSError) as error:
+            logger.warning(
+                "What was recorded into %s before it was replaced cannot be read: %s. It is left "
+                "in %s, and is tried again whenever the cassette is opened. Delete that directory "
+                "to give it up.",
+                path,
+                error,
+                old.parent,
+            )
+
+
+def keep(old: sqlite3.Connection, path: Path, stem: str) -> None:
+    """Put what ``old`` holds and the cassette does not into a cassette of another name, once.
+
+    Needs the lock of ``journals``. No one else commits to ``old`` meanwhile, or keeps it again.
+    """
+    old.execute("BEGIN IMMEDIATE")
+    try:
+        if old.execute("PRAGMA application_id").fetchone()[0] == statements.APPLICATION_ID:
+            _publish(old, path, path.with_name(f"{stem}.sqlite"))
+            old.execute(f"PRAGMA application_id = {_DONE}")
+        old.execute("COMMIT")
+    finally:
+        if old.in_transaction:
+            old.execute("ROLLBACK")
+
+
+def _publish(old: sqlite3.Connection, path: Path, kept: Path) -> None:
+    with draft(journals.prepare(path)) as part:
+        count, lost = _copy(old, path, part)
+        if count:
+            with suppress(FileExistsError):  # Killed after this, and begun again.
+                os.link(part, kept)
+            logger.warning(
+                "Cassette %s was replaced, moved or deleted while it was recorded. %d recordings "
+                "that it does not hold are kept in %s. Put them back with `replay-proxy merge %s "
+                "%s`, or delete them with `replay-proxy rm %s`.",
+                path, count, kept, path.stem, kept.stem, kept.stem,
+            )  # fmt: skip
+        if lost:
+            logger.warning(
+                "Cassette %s was written over while it was recorded. At least %d recordings "
+                "cannot be read any more. Record them again.",
+                path,
+                lost,
+            )
+
+
+def _copy(old: sqlite3.Connection, path: Path, part: Path) -> tuple[int, int]:
+    """Copy what is missing to a new cassette; how much that was, and how much is damaged."""
+    from replay_proxy.store.sqlite.tables import SCHEMA  # Loads slowly, and is rarely needed.
+
+    part.touch()
+    count = 0
+    with closing(_Held(path)) as held, closing(sqlite3.connect(part, isolation_level=None)) as new:
+        for statement in SCHEMA:
+            new.execute(statement)
+        new.execute("BEGIN")
+        takes = _takes(old)
+        found = _Missing(old, held)
+        for number, take_id in found:
+            row = _row(old, number)
+            if row is None:
+                found.lost += 1
+                continue
+            new.execute(statements.INSERT_TAKE, takes.get(take_id, _unnamed(take_id)))
+            new.execute(statements.PUT_NEARNESS, row)
+            new.execute(statements.PUT_INTERACTION, row)
+            count += 1
+        new.execute("COMMIT")
+    return count, found.lost
+
+
+class _Held:
+    """What the cassette holds; nothing when it is gone or cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection: sqlite3.Connection | None = None
+        with suppress(*ERRORS):
+            self._connection = connect(path, "ro")
+
+    def has(self, number: int, checksum: int) -> bool:
+        try:
+            assert self._connection is not None
+            return self._connection.execute(_HOLDS, (number, checksum)).fetchone() is not None
+        except (*ERRORS, AssertionError):
+            return False
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+class _Missing:
+    """The ids, and those of the takes, of what ``old`` holds and the cassette does not.
+
+    ``lost`` counts what cannot be read. Where the order of pages is broken in the middle, what can
+    be reached from the other end is found from there.
+    """
+
+    def __init__(self, old: sqlite3.Connection, held: _Held) -> None:
+        self._old = old
+        self._held = held
+        self.lost = 0
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        seen = set[int]()
+        try:
+            yield from self._until(seen, _IDS)
+        except (*ERRORS, _Again):
+            self.lost += 1
+            with suppress(*ERRORS, _Again):
+                yield from self._until(seen, f"{_IDS} DESC")
+
+    def _until(self, seen: set[int], sql: str) -> Iterator[tuple[int, int]]:
+        """Up to a page that has been read before: pages may lead back to it for ever."""
+        for number, take_id, checksum in self._old.execute(sql):
+            if number in seen:
+                raise _Again
+            seen.add(number)
+            if not self._held.has(number, checksum):
+                yield number, take_id
+
+
+class _Again(Exception):
+    """An interaction that has been read before."""
+
+
+def _takes(old: sqlite3.Connection) -> dict[int, dict[str, Any]]:
+    takes = {}
+    with suppress(*ERRORS):
+        for number, run, started_us in old.execute(statements.ALL_TAKES):
+            if number in takes:
+                break
+            takes[number] = {"id": number, "run": run, "started_us": started_us}
+    return takes
+
+
+def _unnamed(take_id: int) -> dict[str, Any]:
+    """A take whose row is lost; ids are microseconds since 1970 in their upper bits."""
+    return {"id": take_id, "run": f"kept {take_id}", "started_us": take_id >> 11}
+
+
+def _row(old: sqlite3.Connection, number: int) -> dict[str, Any] | None:
+    """The row of an interaction, if it is as it was recorded."""
+    try:
+        found = old.execute(statements.READ_INTERACTION, {"id": number}).fetchone()
+        row = dict(zip(statements.COLUMNS, found, strict=True))
+        return to_row(from_row(row), row["take_id"])
+    except (*ERRORS, ValueError, TypeError, LookupError, AttributeError):
+        return None

@@ -1,0 +1,174 @@
+"""``ByRule``: answers by a rule's keys, which are made of what is stored."""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from replay_proxy.cassette import Interaction, Recorded
+from replay_proxy.matching.rules import Rule
+from replay_proxy.store.files.opening import ERRORS, damaged, open_to_read, trouble
+from replay_proxy.store.reading.keys import Entry, Keys
+from replay_proxy.store.reading.news import TOP, News, Version
+from replay_proxy.store.reading.order import Place, page_of, rising, start_at
+from replay_proxy.store.reading.patience import Patience, insist_aside
+from replay_proxy.store.reading.readers import Readers
+from replay_proxy.store.sqlite import statements
+from replay_proxy.store.sqlite.rows import Row, to_recorded
+from replay_proxy.store.sqlite.steps import Steps
+
+#: So many requests are read at a time.
+_BATCH = 64
+
+
+class ByRule:
+    """Answers by a rule's keys, which no column holds: ``keys``, filled at the first use.
+
+    That reads every request of the cassette once, in a thread. It goes on when those who wait for
+    it leave, so that a client that is less patient finds it done when it asks again. From then on
+    only the news of others are read.
+    """
+
+    def __init__(
+        self, path: Path, readers: Readers, patience: Patience, rule: Rule, keys: Keys
+    ) -> None:
+        self._path = path
+        self._patience = patience
+        self._rule = rule
+        self._keys = keys
+        self._news = News(path, readers, keys)
+        self._version: Version = None
+        #: The version that was compared in full, or counted.
+        self._complete: Version = None
+        self._doubtful = False
+        self._turn = asyncio.Lock()
+        self._is_read = False
+        self._reading: asyncio.Task[None] | None = None
+
+    async def ready(self) -> None:
+        """Wait until the cassette, if there is one, has been read. Raises ``StoreError``."""
+        if self._is_read or not self._path.exists():
+            return
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+        await asyncio.shield(self._reading)
+
+    def knows(self, version: Version) -> bool:
+        """Whether the quick look has been at this version, or a newer one."""
+        return version == self._version
+
+    async def renew(self) -> None:
+        """Take a quick look at what others have committed."""
+        await self.ready()
+        async with self._turn:
+            await self._renew()
+
+    async def complete(self) -> bool:
+        """Know all that is there now; whether the quick look had missed something."""
+        await self.ready()
+        async with self._turn:
+            version = await self._renew()
+            if version == self._complete and not self._doubtful:
+                return False
+            missed = self._doubtful or not await self._patience.run(self._path, self._news.is_all)
+            if missed:
+                await insist_aside(self._compare)
+            self._complete, self._doubtful = version, False
+            return missed
+
+    def some(self, key: str, n: int, limit: int) -> Sequence[int]:
+        """Up to ``limit`` ids from number ``n`` on."""
+        return self._keys.some(self._path, key, n, limit)
+
+    def count(self, key: str) -> int:
+        """How many there are."""
+        return self._keys.count(self._path, key)
+
+    def current(self, after: Place | None) -> tuple[Sequence[int], Place | None]:
+        """Some of the ids that a key leads to, from a place on, and the place to go on from."""
+        return page_of(self._keys.page(self._path, **start_at(after)))
+
+    def newest_take(self, interaction: Interaction) -> int | None:
+        """The newest take with an answer to its key."""
+        return self._keys.newest_take(self._path, self._rule.key(interaction.request))
+
+    def added(self, interaction: Interaction, take_id: int) -> None:
+        """Know of it at once, without another look."""
+        self._keys.put(self._path, [self._entry_of(interaction, take_id)])
+
+    def missing(self) -> None:
+        """Compare everything when the next one misses."""
+        self._doubtful = True
+
+    def leads_to(self, key: str, found: Interaction) -> bool:
+        """Compare the row with what its key was made of; others may have replaced it since.
+
+        To make the key again would take as long as for the request itself.
+        """
+        if self._keys.mark(self._path, found.id) == _mark(found):
+            return True
+        self._keys.remove(self._path, [found.id])  # And read it anew.
+        self.missing()
+        return False
+
+    async def _renew(self) -> Version:
+        version = await self._patience.run(self._path, self._news.version)
+        if version == self._version:
+            return version
+        if self._version is not None and (version is None or version[0] != self._version[0]):
+            self._keys.forget(self._path)  # Another file has the name.
+        below = TOP
+        while below:
+            page = partial(self._news.page, below)
+            below, rows, large = await self._patience.run(self._path, page)
+            if rows:
+                await asyncio.to_thread(self._put, rows)
+            if large:
+                await insist_aside(partial(self._put_stored, large))
+        self._version = version
+        return version
+
+    async def _read(self) -> None:
+        try:
+            await insist_aside(self._put_stored)
+            self._is_read = True
+        finally:
+            self._reading = None
+
+    def _compare(self) -> None:
+        self._put_stored(self._news.compared())
+
+    def _put_stored(self, ids: Sequence[int] | None = None) -> None:
+        """Put the keys of these interactions, or of all that there are."""
+        sql = statements.ALL_REQUESTS if ids is None else statements.READ_REQUEST
+        try:
+            with closing(open_to_read(self._path, busy_ms=0)) as connection:
+                connection.row_factory = sqlite3.Row
+                steps = Steps(connection, self._path)
+                for named in [{}] if ids is None else [{"id": each} for each in ids]:
+                    steps.begin()
+                    rows = rising(self._path, connection.execute(sql, named))
+                    while (some := list(islice(rows, _BATCH))) and not self._keys.closed:
+                        self._put([dict(row) for row in some])
+        except ERRORS as error:
+            raise trouble(self._path, error) from error
+
+    def _put(self, rows: Sequence[Row]) -> None:
+        self._keys.put(self._path, [self._entry(row) for row in rows])
+
+    def _entry(self, row: Row) -> Entry:
+        try:
+            return self._entry_of(to_recorded(row), row["take_id"])
+        except ValueError as error:
+            raise damaged(self._path, f"interaction {row['id']}: {error}") from error
+
+    def _entry_of(self, found: Interaction | Recorded, take_id: int) -> Entry:
+        return self._rule.key(found.request), take_id, found.id, _mark(found)
+
+
+def _mark(found: Interaction | Recorded) -> int:
+    """A number for what a key can be made of; another one for another request."""
+    return hash((found.fingerprint, found.request.headers))

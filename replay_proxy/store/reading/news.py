@@ -1,0 +1,88 @@
+"""``News``: what others have committed to a cassette, or deleted, since ``keys`` were read from it.
+
+Ids sort by arrival and not by commit, so no id tells where the news begin. Two looks find them:
+a quick one reads ids from the newest down until it meets a page without an unknown one, which costs
+what is new; a count then tells whether that was all, and if not, everything is compared.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from replay_proxy.store.files.opening import ERRORS, damaged, open_to_read, trouble
+from replay_proxy.store.reading.keys import Keys
+from replay_proxy.store.reading.readers import LargeRow, Readers
+from replay_proxy.store.sqlite import statements
+from replay_proxy.store.sqlite.steps import Steps
+
+#: So many ids are looked at together; those of a page that are all known end the quick look.
+PAGE = 32
+#: Where the first page begins: above every id.
+TOP = 2**63 - 1
+
+Version = tuple[int, int] | None
+
+
+class News:
+    """Of one cassette. Raises ``StoreError``."""
+
+    def __init__(self, path: Path, readers: Readers, keys: Keys) -> None:
+        self._path = path
+        self._readers = readers
+        self._keys = keys
+        #: Which opening of the file has been counted row by row.
+        self._counted: int | None = None
+
+    def version(self) -> Version:
+        """Differs once anybody has committed."""
+        return self._readers.version(self._path)
+
+    def page(self, below: int) -> tuple[int, list[dict[str, Any]], list[int]]:
+        """Where the next page begins, and the unknown requests among the newest below an id.
+
+        0 if there is no need for a next page. Of large requests the ids alone.
+        """
+        named = {"below": below, "limit": PAGE}
+        ids = [row[0] for row in self._readers.read(self._path, statements.NEWEST_IDS, named)]
+        if any(later <= earlier for later, earlier in pairwise([below, *ids])):
+            raise damaged(self._path, "its interactions are not in the order of their ids")
+        unknown = self._keys.unknown(self._path, ids)
+        rows: list[dict[str, Any]] = []
+        large: list[int] = []
+        for number in unknown:
+            try:
+                found = self._readers.read(self._path, statements.READ_REQUEST, {"id": number})
+            except LargeRow:
+                large.append(number)
+            else:
+                rows += [dict(row) for row in found]
+        return (ids[-1] if unknown and len(ids) == PAGE else 0), rows, large
+
+    def is_all(self) -> bool:
+        """Whether as many are known as there are."""
+        number = self._readers.number(self._path)
+        is_counted = number is not None and number == self._counted
+        sql = statements.COUNT_IDS_AGAIN if is_counted else statements.COUNT_IDS
+        rows = self._readers.read(self._path, sql)
+        self._counted = number
+        return (rows[0][0] if rows else 0) == self._keys.size(self._path)
+
+    def compared(self) -> Sequence[int]:
+        """The unknown ids of the whole cassette; what it does not have any more is forgotten.
+
+        Takes a tenth of a second for 100,000 recordings: for a thread of its own.
+        """
+        if not self._path.exists():
+            there = set[int]()
+        else:
+            try:
+                with closing(open_to_read(self._path, busy_ms=0)) as connection:
+                    Steps(connection, self._path)
+                    there = {row[0] for row in connection.execute(statements.ALL_IDS)}
+            except ERRORS as error:
+                raise trouble(self._path, error) from error
+        known = set(self._keys.ids(self._path))
+        self._keys.remove(self._path, known - there)
+        return sorted(there - known)

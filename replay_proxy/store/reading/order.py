@@ -1,0 +1,56 @@
+"""The order in which a file has its rows, and some of them at a time.
+
+In a file whose pages lead to one page many times over, rows come again and again.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+from replay_proxy.store.files.troubles import damaged
+
+#: So many entries of an index are looked at before others have their turn.
+_PAGE = 1_000
+
+#: A place in an index: a key, a take and an id.
+Place = tuple[str, int, int]
+
+R = TypeVar("R")
+
+
+def rising(path: Path, rows: Iterable[R]) -> Iterator[R]:
+    """The rows of a statement that orders them by id.
+
+    Raises ``CassetteDamaged`` if they do not come in that order.
+    """
+    before = None
+    for row in rows:
+        number = row["id"]  # type: ignore[index]
+        if not isinstance(number, int) or (before is not None and number <= before):
+            raise damaged(path, f"interaction {number} is there more than once")
+        before = number
+        yield row
+
+
+def check_order(path: Path, after: Place | None, rows: Sequence[Any]) -> None:
+    """Raise ``CassetteDamaged`` if the places of an index do not come one after another."""
+    places = [tuple(row)[:3] for row in rows]
+    if {tuple(map(type, each)) for each in places} - {(str, int, int)}:
+        raise damaged(path, "its index has values of other types than an index's")
+    if after is not None:
+        places.insert(0, after)
+    if any(one >= other for one, other in pairwise(places)):
+        raise damaged(path, "its index is not in order")
+
+
+def start_at(after: Place | None) -> dict[str, Any]:
+    """The parameters of a statement for a page of an index that begins after a place."""
+    key, take, number = after or ("", 0, 0)
+    return {"key": key, "take": take, "id": number, "limit": _PAGE}
+
+
+def page_of(rows: Sequence[Any]) -> tuple[list[int], Place | None]:
+    """The ids that replay can use of such a page, and the place to go on from."""
+    ids = [row[2] for row in rows if row[3]]
+    return ids, tuple(rows[-1])[:3] if len(rows) == _PAGE else None

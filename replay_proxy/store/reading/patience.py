@@ -1,0 +1,90 @@
+"""``Patience``: waits for a cassette that another process has locked, and holds nobody up.
+
+SQLite could wait by itself, but only on the thread that reads, which is that of the event loop.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from replay_proxy.bounds.aside import ASIDE_BYTES, Aside
+from replay_proxy.errors import CassetteInUse
+
+_Result = TypeVar("_Result")
+
+#: How long a request waits for a lock to go, and how often it tries.
+WAIT_S, TRY_S = 10.0, 0.02
+
+
+class Patience:
+    """Tries again what a lock refuses. Those that wait for one cassette go on in their order."""
+
+    def __init__(self) -> None:
+        self._queues: dict[Path, _Queue] = {}
+
+    async def run(self, path: Path, attempt: Callable[[], _Result]) -> _Result:
+        """What the attempt gives. Raises ``CassetteInUse`` when the lock stays.
+
+        An attempt reads the cassette, does not wait, and has no effect when it raises
+        ``CassetteInUse``.
+        """
+        if not self._queues or path not in self._queues:
+            try:
+                return attempt()
+            except CassetteInUse:
+                pass
+        deadline_s = time.monotonic() + WAIT_S
+        queue = self._queues.setdefault(path, _Queue())
+        queue.length += 1
+        try:
+            async with queue.turn:
+                while True:
+                    try:
+                        return attempt()
+                    except CassetteInUse:
+                        if time.monotonic() >= deadline_s:
+                            raise
+                    await asyncio.sleep(TRY_S)
+        finally:
+            queue.length -= 1
+            if not queue.length:
+                del self._queues[path]
+
+
+class _Queue:
+    """Those that wait for one cassette; whose ``turn`` it is tries."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.length = 0
+
+
+def insist(attempt: Callable[[], _Result]) -> _Result:
+    """What the attempt gives, where nobody is held up by waiting for it here: at the start."""
+    deadline_s = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return attempt()
+        except CassetteInUse:
+            if time.monotonic() >= deadline_s:
+                raise
+        time.sleep(TRY_S)
+
+
+async def insist_aside(attempt: Callable[[], _Result], aside: Aside | None = None) -> _Result:
+    """What a longer attempt gives, made on a thread, which is free while the lock is waited for.
+
+    Without ``aside`` the thread is one of several.
+    """
+    deadline_s = time.monotonic() + WAIT_S
+    while True:
+        try:
+            if aside is not None:
+                return await aside.run(attempt, ASIDE_BYTES)
+            return await asyncio.to_thread(attempt)
+        except CassetteInUse:
+            if time.monotonic() >= deadline_s:
+                raise
+        await asyncio.sleep(TRY_S)

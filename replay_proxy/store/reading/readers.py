@@ -1,0 +1,153 @@
+"""Read-only connections to cassettes, a bounded number of them open at once."""
+
+import itertools
+import os
+import sqlite3
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from replay_proxy.store.files.journals import is_overwritten
+from replay_proxy.store.files.opening import ERRORS, open_to_read, trouble, wal
+from replay_proxy.store.files.troubles import not_written
+from replay_proxy.store.sqlite.steps import Steps
+
+#: The most cassettes that are open at once; the one unused for longest is closed.
+OPEN_CASSETTES = 64
+
+
+#: A larger value of a row is not read here: on the event loop it would take too long.
+LARGE_BYTES = 1 << 20
+#: So long a file is taken for the cassette without another look, which costs as much as a tenth of
+#: a look-up: a client that waits for each answer asks less often.
+LOOK_S = 0.0005
+
+
+class LargeRow(Exception):
+    """A row has a value larger than ``LARGE_BYTES``: it is for ``LargeRows``."""
+
+
+class Readers:
+    """Runs queries on cassettes by their path, on the thread that made it.
+
+    A file that is replaced, moved or deleted is closed, and what has its name then is opened. They
+    never wait for a lock: ``CassetteInUse`` is for ``Patience``.
+    """
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[Path, _Opened] = OrderedDict()
+        self._count = itertools.count()
+
+    def number(self, path: Path) -> int | None:
+        """Differs once another file is read under this name; None when there is none (yet).
+
+        Raises ``StoreError``.
+        """
+        opened = self._opened(path)
+        return None if opened is None else opened.number
+
+    def version(self, path: Path) -> tuple[int, int] | None:
+        """Differs once anybody has committed to the file; None when there is none (yet).
+
+        Costs a third of a look-up. Raises ``StoreError``.
+        """
+        rows = self.read(path, "PRAGMA data_version")
+        # SQLite's number is a connection's own, and says nothing about another one's.
+        return (self._open[path].number, rows[0][0]) if rows else None
+
+    @contextmanager
+    def one_state(self, path: Path) -> Iterator[None]:
+        """What is read of a file inside is of one state, and locks the file only once.
+
+        Nothing may be waited for inside. Raises ``StoreError``.
+        """
+        self.read(path, "BEGIN")
+        opened = self._open.get(path)  # None when there is no file (yet).
+        try:
+            yield
+        finally:
+            if opened is not None and opened.connection.in_transaction:
+                self.read(path, "COMMIT")
+
+    def read(
+        self, path: Path, sql: str, parameters: dict[str, Any] | None = None
+    ) -> list[sqlite3.Row]:
+        """All rows, none when there is no file (yet). Raises ``StoreError``, ``LargeRow``."""
+        opened = self._opened(path)
+        if opened is None:
+            return []
+        opened.steps.begin()
+        try:
+            return opened.connection.execute(sql, parameters or {}).fetchall()
+        except ERRORS as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_TOOBIG:
+                raise LargeRow from None
+            raise trouble(path, error) from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        for opened in self._open.values():
+            opened.connection.close()
+
+    def _opened(self, path: Path) -> "_Opened | None":
+        opened = self._open.get(path)
+        if opened is not None and not opened.connection.in_transaction and opened.is_gone():
+            opened.connection.close()
+            del self._open[path]
+            opened = None
+        if opened is not None and opened.path is not path:
+            # Found by a path that is equal, which is slow: by the same one from now on.
+            del self._open[path]
+            self._open[path], opened.path = opened, path
+        if opened is None:
+            try:
+                seen = os.stat(path)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise not_written(path, error) from error
+            if len(self._open) >= OPEN_CASSETTES:
+                self._open.popitem(last=False)[1].connection.close()
+            opened = self._open[path] = _Opened(path, seen, next(self._count))
+        if len(self._open) > 1:
+            self._open.move_to_end(path)
+        return opened
+
+
+class _Opened:
+    """A connection, and how the file looked just before it was opened."""
+
+    def __init__(self, path: Path, seen: os.stat_result, number: int) -> None:
+        self.number = number
+        self.connection = open_to_read(path, busy_ms=0)
+        self.connection.row_factory = sqlite3.Row
+        self.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGE_BYTES)
+        self.steps = Steps(self.connection, path)
+        self.path = path
+        self._name = str(path)
+        self._inode = seen.st_dev, seen.st_ino
+        self._state = seen.st_mtime_ns, seen.st_size
+        self._looked_s = time.monotonic()
+
+    def is_gone(self) -> bool:
+        """Whether the cassette is another file now, or this one was written over."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s < LOOK_S:
+            return False
+        self._looked_s = now_s
+        try:
+            found = os.stat(self._name)
+        except OSError:
+            return True
+        state = found.st_mtime_ns, found.st_size
+        if (found.st_dev, found.st_ino) != self._inode:
+            return True
+        if state == self._state:
+            return False
+        self._state = state
+        file = self.path.resolve()
+        # While it is recorded, what the journal holds is put into the file now and then.
+        return not wal(file).exists() or is_overwritten(file)

@@ -1,0 +1,22 @@
+"""A row that was looked up by its id, read only if it is that row and sound."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from replay_proxy.store.files.opening import damaged
+from replay_proxy.store.sqlite.rows import Row
+
+T = TypeVar("T")
+
+
+def read_sound(path: Path, read: Callable[[Row], T], number: int, rows: Sequence[Any]) -> T | None:
+    """What is read of the row of this id, if there is one. Raises ``CassetteDamaged``."""
+    if not rows:
+        return None
+    try:
+        if rows[0]["id"] != number:
+            raise ValueError("another one stands in its place")
+        return read(rows[0])
+    except ValueError as error:
+        raise damaged(path, f"interaction {number}: {error}") from error

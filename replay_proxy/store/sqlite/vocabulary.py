@@ -1,0 +1,87 @@
+"""The words that a cassette's index has for each interaction, read from the index itself.
+
+The table ``nearness`` has no contents to read; SQLite's ``fts5vocab`` lists what its index holds
+(https://www.sqlite.org/fts5.html#the_fts5vocab_virtual_table_module).
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from replay_proxy.store.files.troubles import damaged
+from replay_proxy.store.sqlite import statements
+
+_OPEN = "CREATE VIRTUAL TABLE temp.word USING fts5vocab(main, nearness, instance)"
+_CLOSE = "DROP TABLE temp.word"
+_ALL = "SELECT doc, CAST(term AS BLOB) FROM temp.word"
+#: A cassette's index has no settings of its own.
+_SETTING = "SELECT k FROM nearness_config WHERE k IS NOT 'version' LIMIT 1"
+_OF_ONE = "SELECT CAST(term AS BLOB) FROM temp.word WHERE doc = :id"
+#: A word of an interaction takes a byte at the least.
+_MOST = "SELECT coalesce(sum(length(block)), 0) FROM nearness_data"
+
+
+def digest(words: Iterable[bytes]) -> int:
+    """A number for a set of words: the same one in whatever order, and in this process only."""
+    return sum(map(hash, words))
+
+
+def digests(connection: sqlite3.Connection, path: Path) -> dict[int, int]:
+    """The digest of each interaction's words, by its id.
+
+    Raises ``CassetteDamaged``, and what SQLite raises for an index that it cannot read.
+    """
+    for (name,) in connection.execute(_SETTING):
+        raise damaged(path, f"its index of words has the setting {name!r}")
+    found: dict[int, int] = {}
+    with _opened(connection):
+        for number, word in _bounded(connection, path, connection.execute(_ALL)):
+            found[number] = found.get(number, 0) + hash(word)
+    return found
+
+
+def words_of(connection: sqlite3.Connection, path: Path, number: int) -> list[str]:
+    """The words of an interaction that can be deleted from the index. Reads all of the index.
+
+    Raises as ``digests`` does.
+    """
+    with _opened(connection):
+        rows = _bounded(connection, path, connection.execute(_OF_ONE, {"id": number}))
+        words = [word.decode("utf-8", "replace") for (word,) in rows]
+    return [word for word in words if word.isascii() and word.isalnum()]
+
+
+def drop(connection: sqlite3.Connection, path: Path, number: int) -> bool:
+    """Delete an interaction and its words, whatever either holds; whether there was any of it.
+
+    Raises as ``digests`` does.
+    """
+    words = words_of(connection, path, number)
+    if words:
+        named = {"id": number, "features": " ".join(words)}
+        connection.execute(statements.DELETE_NEARNESS, named)
+    deleted = connection.execute(statements.DELETE_INTERACTION, {"id": number}).rowcount
+    return bool(words) or deleted > 0
+
+
+def _bounded(connection: sqlite3.Connection, path: Path, rows: sqlite3.Cursor) -> Iterator[Any]:
+    (most,) = connection.execute(_MOST).fetchone()
+    for count, row in enumerate(rows):
+        if count >= most:
+            raise damaged(path, "its index gives more words than it has room for")
+        yield row
+
+
+@contextmanager
+def _opened(connection: sqlite3.Connection) -> Iterator[None]:
+    """While the list of words is there, as a table of this connection: the file stays as it is."""
+    (reads_only,) = connection.execute("PRAGMA query_only").fetchone()
+    connection.execute("PRAGMA query_only = OFF")
+    connection.execute(_OPEN)
+    try:
+        yield
+    finally:
+        connection.execute(_CLOSE)
+        connection.execute(f"PRAGMA query_only = {reads_only}")

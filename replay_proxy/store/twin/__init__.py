@@ -1,0 +1,128 @@
+r"""A cassette's text twin: JSON Lines that hold all of it, and that git can diff line by line.
+
+Lossless and deterministic: the same cassette gives the same lines, and lines read back give the
+same cassette. A body is a sequence of pieces that are simply joined again, text where it is UTF-8
+and base64 where it is not: an event of a stream, a line of a text, a member of compact JSON. How a
+line looks is here and in docs/cassette.md; files and databases are not.
+
+    {"cassette": 1}
+    {"take": "7…", "run": "9f…", "started_us": 1763…}
+    {"interaction": "3…", "take": "7…", "method": "POST", "path": "/v1/…", "query": "", …}
+    {"request_header": ["content-type", "application/json"]}
+    {"request": "{\"model\":\"gpt-5\","}
+    {"header": ["content-type", "text/event-stream"]}
+    {"at_us": 301742, "answer": "data: {…}\n\n"}
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from replay_proxy.cassette import Interaction, Take
+from replay_proxy.redaction.credentials import without_credentials
+from replay_proxy.redaction.display import json_printable, stored_response_headers
+from replay_proxy.sse.terminal import event_ends
+from replay_proxy.store.twin.lines import PIECE_BYTES
+from replay_proxy.store.twin.reading import VERSION, read
+from replay_proxy.wire import header
+
+__all__ = ["VERSION", "head", "interaction_lines", "read", "take_line"]
+
+#: Where a text is cut: behind a line, and behind a member or element of compact JSON.
+_LINE_ENDS = re.compile(rb'(?<=\n)|(?<=,)(?=["{])')
+
+
+def head() -> bytes:
+    """The first line."""
+    return _line({"cassette": VERSION})
+
+
+def take_line(take: Take) -> bytes:
+    """The line of a take."""
+    return _line({"take": str(take.id), "run": take.run, "started_us": take.started_us})
+
+
+def interaction_lines(take_id: int, interaction: Interaction) -> bytes:
+    """The lines of an interaction."""
+    request, timeline = interaction.request, interaction.timeline
+    # Cassettes of earlier versions hold credentials that were not known as such.
+    query = without_credentials(request.query)
+    request_headers, headers = map(stored_response_headers, (request.headers, interaction.headers))
+    lines = [
+        _line(
+            {
+                "interaction": str(interaction.id),
+                "take": str(take_id),
+                "fingerprint": interaction.fingerprint,
+                "arrived_us": request.arrived_us,
+                "method": request.method,
+                "path": request.path,
+                "query": query,
+                "status": interaction.status,
+                "head_us": timeline.head_us,
+                "total_us": timeline.total_us,
+            }
+        )
+    ]
+    lines += [_line({"request_header": _texts(pair)}) for pair in request_headers]
+    lines += [_line(piece) for piece in _pieces("request", request.body)]
+    lines += [_line({"header": _texts(pair)}) for pair in headers]
+    media_type = (header(interaction.headers, b"content-type") or b"").lower()
+    events = media_type.startswith(b"text/event-stream")
+    for offset_us, chunk in timeline.chunks(interaction.body):
+        first: dict[str, Any] = {"at_us": offset_us}
+        for piece in _pieces("answer", chunk, events=events) or [{"answer": ""}]:
+            lines.append(_line(first | piece))
+            first = {}
+    return b"".join(lines)
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    line = orjson.dumps(value)
+    # What a terminal may obey, or does not show: JSON does not have to escape it.
+    return (
+        line if line.isascii() and b"\x7f" not in line else json_printable(line.decode()).encode()
+    ) + b"\n"
+
+
+def _texts(pair: tuple[bytes, bytes]) -> list[str]:
+    return [each.decode("latin-1") for each in pair]
+
+
+def _pieces(name: str, content: bytes, *, events: bool = False) -> list[dict[str, Any]]:
+    """The content cut into lines of text and, where it is not UTF-8, of base64."""
+    if events:
+        ends = event_ends(content)
+        pieces = [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    elif _is_text(content):
+        pieces = [piece for piece in _LINE_ENDS.split(content) if piece]
+    else:
+        pieces = [content]
+    pieces = [part for piece in pieces for part in _cut(piece)]
+    return [
+        {name: piece.decode()} if _is_text(piece) else {f"{name}_base64": b64encode(piece).decode()}
+        for piece in pieces
+    ]
+
+
+def _cut(piece: bytes) -> Iterator[bytes]:
+    """A piece in parts that a line has room for, none of which ends within a character."""
+    start = 0
+    while len(piece) - start > PIECE_BYTES:
+        end = start + PIECE_BYTES
+        while end > start + PIECE_BYTES - 3 and piece[end] & 0xC0 == 0x80:
+            end -= 1
+        yield piece[start:end]
+        start = end
+    yield piece[start:]
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,238 @@
+"""A text twin read back into takes and interactions, strictly: part of ``twin``.
+
+A line may have been edited by hand or by git, so that each is checked by itself, and against those
+above it; what is wrong is told with the line's number.
+"""
+
+import binascii
+import re
+from base64 import b64decode
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import InitVar, dataclass, field
+from typing import Any, BinaryIO
+
+from replay_proxy.cassette import Interaction, Take
+from replay_proxy.errors import ImportRefused
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.redaction.credentials import without_credentials
+from replay_proxy.redaction.display import stored_response_headers
+from replay_proxy.store.sqlite.soundness import check_interaction
+from replay_proxy.store.twin.lines import lines_of, shown, value_of
+from replay_proxy.target import flaw
+from replay_proxy.timeline import Timeline
+from replay_proxy.wire import Request
+
+#: Stands in the first line; it changes when older readers would misread.
+VERSION = 1
+#: A cassette holds no larger interaction: SQLite's rows end there. A line counts for some bytes, or
+#: empty ones without end would fill the memory.
+_MOST_BYTES, _LINE_BYTES = 990_000_000, 100
+_CAUSE_CHARS = 300
+_DIGITS = re.compile("[1-9][0-9]{0,18}")
+
+
+def read(content: BinaryIO | Iterable[bytes]) -> Iterator[Take | tuple[int, Interaction]]:
+    """The takes, and each interaction behind the id of its take, as the lines tell of them.
+
+    Fingerprints are computed anew, since a line may have been edited. Raises ``ImportRefused``
+    with the number of a line that is none.
+    """
+    begun: _Begun | None = None
+    takes: set[int] = set()
+    interactions: set[int] = set()
+    number = 0
+    try:
+        for number, line in enumerate(lines_of(content), start=1):
+            # Some editors put a byte order mark in front of a text.
+            value = value_of(line.removeprefix(BOM_UTF8) if number == 1 else line)
+            match value:
+                case {"cassette": version} if number == 1:
+                    if version != VERSION:
+                        raise ValueError(
+                            f"it is of version {shown(version)}, this reader of {VERSION}"
+                        )
+                case _ if number == 1:
+                    raise ValueError("the first line of a cassette's text is another")
+                case {"take": str(), "run": str(run), "started_us": started_us, **rest} if not rest:
+                    take = Take(_id(value["take"]), run, _whole(started_us))
+                    takes.add(take.id)
+                    yield take
+                case {"interaction": _}:
+                    if begun is not None:
+                        yield begun.interaction()
+                    begun = _Begun(value, number)
+                    if begun.id in interactions:
+                        raise ValueError(f"interaction {begun.id} is there twice")
+                    if begun.take not in takes:
+                        raise ValueError(f"no line above tells of its take, {begun.take}")
+                    interactions.add(begun.id)
+                case dict() if begun is not None:
+                    begun.add(value)
+                case _:
+                    raise ValueError("it belongs to no interaction")
+        if begun is not None:
+            yield begun.interaction()
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        number = getattr(error, "line", number)
+        cause = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        cause = cause if len(cause) < _CAUSE_CHARS else cause[:_CAUSE_CHARS] + "…"
+        raise ImportRefused(
+            f"Line {number} does not tell of a cassette: {cause}. Undo the edit, or export again."
+        ) from error
+    if not number:
+        raise ImportRefused("The file is empty. Export the cassette again.")
+
+
+class _Unsound(ValueError):
+    """What an interaction cannot be, as all of its lines together tell."""
+
+    def __init__(self, line: int, cause: str) -> None:
+        super().__init__(cause)
+        self.line = line
+
+
+@dataclass(slots=True)
+class _Begun:
+    """An interaction whose lines are being read."""
+
+    first: InitVar[dict[str, Any]]
+    line: int
+    id: int = field(init=False)
+    take: int = field(init=False)
+    head: dict[str, Any] = field(init=False)
+    request_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    request: list[bytes] = field(default_factory=list)
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    answer: list[bytes] = field(default_factory=list)
+    offsets_us: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    size: int = 0
+
+    def __post_init__(self, first: dict[str, Any]) -> None:
+        """Check the members of the first line, where an error can still name it."""
+        self.head = {name: check(first[name]) for name, check in _MEMBERS.items()}
+        self.id, self.take = self.head["interaction"], self.head["take"]
+        if strange := first.keys() - _MEMBERS.keys() - {"fingerprint"}:
+            raise ValueError(f"{', '.join(sorted(strange))} does not belong here")
+        if cause := flaw(self.head["method"], self.head["path"], self.head["query"]):
+            raise ValueError(cause)
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Take in one more line. Raises ``ValueError`` and what a line of wrong types raises."""
+        self.size += _LINE_BYTES
+        match line:
+            case {"request_header": [str(name), str(value)], **rest}:
+                self.request_headers.append((name.encode("latin-1"), value.encode("latin-1")))
+            case {"header": [str(name), str(value)], **rest}:
+                self.headers.append((name.encode("latin-1"), value.encode("latin-1")))
+            case {"request": _, **rest} | {"request_base64": _, **rest}:
+                self.request.append(self._counted(_bytes("request", line)))
+            case {"answer": _, **rest} | {"answer_base64": _, **rest}:
+                self._add_answer(line)
+                rest.pop("at_us", None)
+            case _:
+                raise ValueError(f"{', '.join(line) or 'an empty object'} says nothing here")
+        if self.size > _MOST_BYTES:
+            raise ValueError(f"the interaction is larger than {_MOST_BYTES} bytes")
+        if rest:
+            raise ValueError(f"{', '.join(rest)} does not belong here")
+
+    def _add_answer(self, line: dict[str, Any]) -> None:
+        piece = self._counted(_bytes("answer", line))
+        end = len(piece) + (self.ends[-1] if self.ends else 0)
+        if "at_us" in line:
+            offset_us = _whole(line["at_us"])
+            if self.offsets_us and offset_us < self.offsets_us[-1]:
+                raise ValueError(f"{offset_us} is before the chunk above")
+            self.offsets_us.append(offset_us)
+            self.ends.append(end)
+        elif self.ends:
+            self.ends[-1] = end
+        else:
+            raise ValueError("the first piece of an answer has no at_us")
+        self.answer.append(piece)
+
+    def _counted(self, piece: bytes) -> bytes:
+        self.size += len(piece)
+        return piece
+
+    def interaction(self) -> tuple[int, Interaction]:
+        """The id of the take, and the interaction."""
+        head = self.head
+        request = Request(
+            method=head["method"],
+            path=head["path"],
+            query=without_credentials(head["query"]),
+            headers=stored_response_headers(tuple(self.request_headers)),
+            body=b"".join(self.request),
+            arrived_us=head["arrived_us"],
+        )
+        timeline = Timeline(
+            head_us=head["head_us"],
+            offsets_us=tuple(self.offsets_us),
+            ends=tuple(self.ends),
+            total_us=head["total_us"],
+        )
+        interaction = Interaction(
+            id=self.id,
+            fingerprint=fingerprint(request),
+            request=request,
+            status=head["status"],
+            headers=stored_response_headers(tuple(self.headers)),
+            body=b"".join(self.answer),
+            timeline=timeline,
+        )
+        try:
+            check_interaction(interaction)
+        except ValueError as error:
+            raise _Unsound(self.line, f"interaction {self.id}: {error}") from error
+        return self.take, interaction
+
+
+def _bytes(name: str, line: dict[str, Any]) -> bytes:
+    if name in line:
+        return _text(line[name]).encode()
+    try:
+        return b64decode(line[f"{name}_base64"], validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"{name}_base64 is no base64: {error}") from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} is no text")
+    return value
+
+
+def _whole(value: Any) -> int:
+    """A number of microseconds: of those since 1970, what an id can hold (``interaction_id``)."""
+    if type(value) is not int or not 0 <= value < 2**52:
+        raise ValueError(f"{shown(value)} is no whole number of microseconds")
+    return value
+
+
+def _status(value: Any) -> int:
+    if type(value) is not int or not 100 <= value <= 999:
+        raise ValueError(f"{shown(value)} is no status")
+    return value
+
+
+def _id(value: Any) -> int:
+    if not _DIGITS.fullmatch(_text(value)) or int(value) >= 2**63:
+        raise ValueError(f"{shown(value)} is no id")
+    return int(value)
+
+
+#: The members of an interaction's first line, besides the fingerprint, which is made anew.
+_MEMBERS: dict[str, Callable[[Any], Any]] = {
+    "interaction": _id,
+    "take": _id,
+    "arrived_us": _whole,
+    "method": _text,
+    "path": _text,
+    "query": _text,
+    "status": _status,
+    "head_us": _whole,
+    "total_us": _whole,
+}

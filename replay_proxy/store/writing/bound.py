@@ -1,0 +1,199 @@
+"""``Bound``: a connection that writes to a cassette, and notices when it is another file."""
+
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from replay_proxy.store.files import journals, replaced
+from replay_proxy.store.sqlite.connections import connect_as
+
+#: The file is brought up to date when the journal has about this size, as SQLite does by itself.
+CHECKPOINT_BYTES = 4 * 1024 * 1024
+#: What a commit takes in the journal, and each of its rows besides its bodies, as measured: pages
+#: of the table and of the indexes.
+_COMMIT_BYTES, _ROW_BYTES = 24_000, 12_000
+#: So long somebody is waited for while others wait for us.
+_BUSY_MS = 50
+
+
+class Bound(sqlite3.Connection):
+    """A connection to a bound cassette; ``watch`` begins what ``is_current`` compares with.
+
+    Only these connections, and ``settle``, write to the file itself, and each time they say so
+    beside it (``journals.mark``): what else changes the file has written over it.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._path: Path | None = None
+
+    def watch(self, path: Path) -> None:
+        """Take the files that are there now for those of this connection. Needs the lock."""
+        self._file, self._wal = str(path), str(journals.wal(path))
+        file, journal = os.stat(self._file), os.stat(self._wal)
+        self._inodes = file.st_dev, file.st_ino, journal.st_ino
+        journals.mark(path)
+        self._seen = os.stat(self._file).st_mtime_ns
+        self._written = 0
+        self._path = path
+
+    def is_current(self) -> bool:
+        """Whether what is committed now will be found under the cassette's name."""
+        try:
+            file, journal = os.stat(self._file), os.stat(self._wal)
+        except OSError:
+            return False
+        if (file.st_dev, file.st_ino, journal.st_ino) != self._inodes:
+            return False
+        if file.st_mtime_ns == self._seen:
+            return True
+        assert self._path is not None
+        if journals.is_overwritten(self._path):
+            return False
+        self._seen = file.st_mtime_ns
+        return True
+
+    def take_back(self) -> bool:
+        """Write what a lost journal held to the file itself; False if others have written there.
+
+        Needs the lock.
+        """
+        assert self._path is not None
+        if not self.owns_file() or journals.has_journal(self._path):
+            return False
+        if os.stat(self._file).st_mtime_ns != self._seen:
+            return False
+        busy = self.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0]
+        return bool(busy == 0)
+
+    def is_set_aside(self) -> bool:
+        """Whether the file and its journal are set aside: what was committed is found there."""
+        assert self._path is not None
+        return any(
+            os.stat(each).st_ino == self._inodes[1]
+            and journals.wal(each).exists()
+            and os.stat(journals.wal(each)).st_ino == self._inodes[2]
+            for each in replaced.files(self._path)
+        )
+
+    def owns_journal(self) -> bool:
+        """Whether the journal under the cassette's name is this connection's."""
+        try:
+            return os.stat(self._wal).st_ino == self._inodes[2]
+        except OSError:
+            return False
+
+    def owns_file(self) -> bool:
+        """Whether the file under the cassette's name is this connection's."""
+        try:
+            file = os.stat(self._file)
+        except OSError:
+            return False
+        return (file.st_dev, file.st_ino) == self._inodes[:2]
+
+    def checkpoint(self, rows: int, size: int) -> None:
+        """Bring the file up to date if the journal has grown. Between transactions.
+
+        ``rows`` of ``size`` bytes were committed. What they take in the journal is an estimate:
+        its size on disk does not tell, since SQLite writes over what is in it.
+        """
+        self._written += _COMMIT_BYTES + rows * _ROW_BYTES + size
+        if self._written < CHECKPOINT_BYTES:
+            return
+        self._written = 0
+        assert self._path is not None
+        with journals.locked(self._path):
+            if self.is_current() and journals.is_bound(self._path):
+                journals.suspend(self._path)
+                self.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                journals.mark(self._path)
+                self._seen = os.stat(self._file).st_mtime_ns
+
+    def close(self) -> None:
+        """Close it; if nobody else has the cassette open, SQLite brings the file up to date."""
+        if self._path is None:
+            super().close()
+            return
+        try:
+            with journals.locked(self._path):
+                self.leave()
+        except FileNotFoundError:  # The directory is gone.
+            super().close()
+
+    def leave(self) -> None:
+        """The same for who has the lock. Nothing is written to a file that is not ours any more."""
+        path, self._path = self._path, None
+        if path is None or not self.owns_file():
+            super().close()  # SQLite sees that the file was moved, and leaves all as it is.
+        elif not self.owns_journal():
+            _close_beside_a_reader(path, super().close)
+        elif not journals.is_bound(path):
+            super().close()
+        elif journals.is_overwritten(path):
+            _close_out_of_sight(path, super().close)
+        else:
+            journals.suspend(path)
+            super().close()
+            if journals.has_journal(path):
+                journals.mark(path)
+            else:
+                journals.unbind(path)
+
+
+def open_bound(file: Path, check: Callable[[sqlite3.Connection], None]) -> Bound | None:
+    """A connection to the file and no other, or None if it was replaced meanwhile.
+
+    Needs the lock. What ``check`` refuses is left as it is.
+    """
+    journals.bind(file)
+    # Others are waited for without the lock.
+    connection = connect_as(Bound, file, "rw", busy_ms=_BUSY_MS)
+    try:
+        # From here to the first statement nobody moves the journal that SQLite finds by its name.
+        if not journals.is_bound(file):
+            connection.close()
+            return None
+        check(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A commit survives the process at once; the file is synced at every checkpoint.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # ``Bound.checkpoint`` does it.
+        # From the first read on the journal is there, and others see that the file is in use.
+        connection.execute("SELECT 1 FROM take LIMIT 1")
+        connection.watch(file)
+    except BaseException:
+        connection.close()
+        if not journals.has_journal(file):
+            journals.unbind(file)
+        raise
+    return connection
+
+
+def _close_beside_a_reader(path: Path, close: Callable[[], None]) -> None:
+    """Close a connection whose journal's name is somebody else's now, so that it is not removed.
+
+    SQLite removes it only when it can lock the file, which a reader prevents.
+    """
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as reader:
+        with suppress(sqlite3.Error):
+            reader.execute("BEGIN")
+            reader.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        close()
+
+
+def _close_out_of_sight(path: Path, close: Callable[[], None]) -> None:
+    """Close a connection to a file that somebody is writing over, so that SQLite does not, too.
+
+    It looks for the file by name before.
+    """
+    away = journals.link_of(path).with_name(f".{uuid.uuid4().hex}")
+    os.rename(path, away)
+    try:
+        close()
+    finally:
+        os.rename(away, path)

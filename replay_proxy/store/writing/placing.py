@@ -1,0 +1,106 @@
+"""``Placing``: puts rows under ids that no other exchange has.
+
+Two processes can give one id to two exchanges. The one that commits second moves to the next free
+id of the same microsecond, so nothing is overwritten and the order by arrival stays. What else a
+row means is not known here.
+"""
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from replay_proxy.cassette import Interaction, same_microsecond
+from replay_proxy.errors import StoreError
+from replay_proxy.store.sqlite import statements
+from replay_proxy.store.sqlite.rows import Row
+from replay_proxy.store.writing.insertion import put_interaction, put_interactions
+
+#: An answer is stored at its terminal event, and again if more bytes follow. A process replaces
+#: its own row then; it remembers the ids of this many latest rows as its own.
+OWN = 10_000
+
+
+class Placing:
+    """Inserts the rows of one process."""
+
+    def __init__(self, own: int = OWN) -> None:
+        self._most = own
+        self._own: OrderedDict[tuple[Path, int], None] = OrderedDict()
+
+    def put(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        rows: Sequence[tuple[int, Callable[[int], Row]]],
+    ) -> list[int]:
+        """Insert rows, each by the id it should have and what makes it for an id; returns the ids.
+
+        Only a row that this process has committed under an id is replaced: see ``committed``.
+        """
+        numbers = [number for number, _ in rows]
+        if not any((path, number) in self._own for number in numbers):
+            made = [make_row(number) for number, make_row in rows]
+            connection.execute("SAVEPOINT together")
+            try:
+                connection.executemany(statements.PUT_NEARNESS, made)
+                put_interactions(connection, made)
+            except sqlite3.IntegrityError:  # An id is taken.
+                connection.execute("ROLLBACK TO together")
+            else:
+                return numbers
+        return [self._put_one(connection, path, number, make_row) for number, make_row in rows]
+
+    def _put_one(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        number: int,
+        make_row: Callable[[int], Row],
+    ) -> int:
+        replaced = (path, number) in self._own
+        if not replaced:
+            number = free_id(connection, number)
+        row = make_row(number)
+        connection.execute(statements.PUT_NEARNESS, row)
+        if replaced:
+            connection.execute(statements.DELETE_INTERACTION, {"id": number})
+        put_interaction(connection, row)
+        return number
+
+    def committed(self, path: Path, number: int) -> None:
+        """Remember a row as this process's own, once it is committed."""
+        self._own[path, number] = None
+        self._own.move_to_end((path, number))
+        if len(self._own) > self._most:
+            self._own.popitem(last=False)
+
+
+def free_id(connection: sqlite3.Connection, wanted: int) -> int:
+    """The id ``wanted``, or the next free one of its microsecond. Raises ``StoreError``."""
+    for number in same_microsecond(wanted):
+        if connection.execute(statements.READ_IDENTITY, {"id": number}).fetchone() is None:
+            return number
+    raise _no_id_left(wanted)
+
+
+def id_of(connection: sqlite3.Connection, take_id: int, interaction: Interaction) -> int:
+    """The id under which a tool puts an interaction that was recorded before.
+
+    Its own if that is free or holds the same exchange, which is one of the same take, or one with
+    the same request and answer; else the next such id of its microsecond. Doing it again gives the
+    same id. Raises ``StoreError``.
+    """
+    same = (interaction.fingerprint, interaction.status, interaction.body)
+    for number in same_microsecond(interaction.id):
+        found = connection.execute(statements.READ_IDENTITY, {"id": number}).fetchone()
+        if found is None or found[0] == take_id or found[1:] == same:
+            return number
+    raise _no_id_left(interaction.id)
+
+
+def _no_id_left(wanted: int) -> StoreError:
+    return StoreError(
+        f"Interaction {wanted} cannot be stored: all ids of its microsecond are taken. Set the "
+        "clock of this machine, which seems to stand still, and record it again."
+    )

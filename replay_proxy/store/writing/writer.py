@@ -1,0 +1,223 @@
+"""The thread that writes to every cassette, so that a commit never holds up the event loop.
+
+What arrives while a commit runs shares the next one of its cassette; a caller goes on when its own
+row is committed. What a row means is not known here.
+"""
+
+import queue
+import sqlite3
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from replay_proxy.errors import CassetteInUse, StoreError
+from replay_proxy.store.files.opening import (
+    close_to_write,
+    open_to_write,
+    reopen_to_write,
+    settle,
+    trouble,
+    wal,
+)
+from replay_proxy.store.files.troubles import is_in_use
+from replay_proxy.store.sqlite.rows import Row
+from replay_proxy.store.writing.bound import Bound
+from replay_proxy.store.writing.jobs import Job, settle_all
+from replay_proxy.store.writing.placing import Placing
+
+#: The most rows that share one commit.
+BATCH = 256
+#: A row with more bytes has a commit of its own, after the smaller ones that wait with it: to
+#: write and to index it may take a hundred times as long.
+LARGE_BYTES = 200_000
+#: So long a commit waits for a lock that another process has; then other cassettes have their
+#: turn, or, when nothing waits for them, it is tried again after a pause.
+BUSY_MS, PAUSE_S = 50, 0.02
+#: How often an answer is written that a file is replaced under.
+TRIES = 5
+#: The most cassettes that are open at once; the one unused for longest is closed and settled.
+OPEN_CASSETTES = 32
+
+
+class Writer:
+    """Writes rows in the order in which they are given, but for large ones, which come after.
+
+    ``begin`` is run in each transaction and returns the id of the take that rows join: whatever has
+    been deleted meanwhile, the take is there that they belong to.
+    """
+
+    def __init__(self, begin: Callable[[sqlite3.Connection, Path], int]) -> None:
+        self._begin = begin
+        self._placing = Placing()
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._large: deque[Job] = deque()
+        #: What could not be committed yet, by its cassette and whether it is large.
+        self._locked: dict[tuple[Path, bool], list[Job]] = {}
+        self._open: OrderedDict[Path, Bound] = OrderedDict()
+        self._written: set[Path] = set()
+        self._thread = threading.Thread(target=self._run, name="cassette writer", daemon=True)
+        self._thread.start()
+
+    async def write(
+        self, path: Path, number: int, make_row: Callable[[int, int], Row], size: int
+    ) -> None:
+        """Commit the row that ``make_row`` gives for the take's id and its own.
+
+        Its own is ``number`` if no other exchange has it (see ``Placing``). ``size`` is about how
+        many bytes it has. Raises ``StoreError``.
+        """
+        job = Job(path, number, make_row, size)
+        self._queue.put(job)
+        try:
+            await job.done
+        finally:
+            del job, make_row  # An error that the job holds would hold this frame.
+
+    def close(self) -> None:
+        """Write what is left, end the thread, and leave plain files."""
+        self._queue.put(None)
+        self._thread.join()
+        for path in self._written:
+            settle(path)
+
+    def _run(self) -> None:
+        while (jobs := self._next_jobs()) is not None:
+            self._commit_all(jobs)
+            del jobs  # They hold bodies, and the next wait may be long.
+        for path, connection in self._open.items():
+            close_to_write(connection, path)
+
+    def _commit_all(self, jobs: list[Job]) -> None:
+        """Commit what is new, cassette by cassette, and what was locked, each in its order."""
+        groups: dict[tuple[Path, bool], list[Job]] = {}
+        for job in jobs:
+            groups.setdefault((job.path, job.size > LARGE_BYTES), []).append(job)
+        if self._locked:
+            for key, waiting in self._locked.items():
+                groups[key] = waiting + groups.get(key, [])
+            self._locked = {}
+        for key, group in groups.items():
+            try:
+                self._commit(key[0], group)
+            except Exception as error:  # Whatever it is, each caller hears of it.
+                late = group
+                if isinstance(error, CassetteInUse) or is_in_use(error):
+                    now_s = time.monotonic()
+                    late = [job for job in group if job.deadline_s <= now_s]
+                    if rest := [job for job in group if job.deadline_s > now_s]:
+                        self._locked[key] = rest
+                settle_all(late, _in_our_words(key[0], error))
+
+    def _next_jobs(self) -> list[Job] | None:
+        """What is waiting, at most one large; None when there is no more.
+
+        At least one, unless something is to be tried again.
+        """
+        jobs: list[Job] = []
+        while len(jobs) < BATCH:
+            if (jobs or self._large) and self._queue.empty():
+                break
+            try:
+                job = self._queue.get(timeout=PAUSE_S if self._locked else None)
+            except queue.Empty:
+                break
+            if job is None:  # The writer is closed.
+                if not jobs and not self._large and not self._locked:
+                    return None
+                self._queue.put(None)
+                break
+            (self._large if job.size > LARGE_BYTES else jobs).append(job)
+        if self._large:
+            jobs.append(self._large.popleft())
+        return jobs
+
+    def _connection(self, path: Path) -> Bound:
+        """The connection to a cassette."""
+        if path not in self._open:
+            if len(self._open) >= OPEN_CASSETTES:
+                idle, connection = self._open.popitem(last=False)
+                close_to_write(connection, idle)
+                settle(idle, wait_s=0)
+                if not wal(idle).exists():
+                    self._written.discard(idle)
+            self._open[path] = open_to_write(path, busy_ms=BUSY_MS)
+            self._written.add(path)
+        self._open.move_to_end(path)
+        return self._open[path]
+
+    def _commit(self, path: Path, jobs: list[Job]) -> None:
+        """Commit jobs to the file that has the cassette's name, whichever it is by then."""
+        for _ in range(TRIES):
+            connection = self._connection(path)
+            rows, size = len(jobs), sum(job.size for job in jobs)
+            try:
+                self._commit_to(connection, path, jobs)
+            except _Replaced:
+                del self._open[path]
+                self._open[path] = reopen_to_write(connection, path, busy_ms=BUSY_MS)
+                continue
+            with suppress(sqlite3.Error, OSError):  # The next one tries again.
+                connection.checkpoint(rows, size)
+            return
+        raise StoreError(
+            f"Cassette {path} is replaced again and again. Stop what does that, and record again."
+        )
+
+    def _commit_to(self, connection: Bound, path: Path, jobs: list[Job]) -> None:
+        """Commit all jobs at once, or, when one of them cannot be, the others one by one."""
+        try:
+            self._insert(connection, jobs)
+        except _Replaced:
+            raise
+        except sqlite3.OperationalError:
+            raise  # The disk is full, or another process writes: no job would fare better.
+        except Exception:
+            if len(jobs) == 1:
+                raise
+            while jobs:
+                try:
+                    self._insert(connection, jobs[:1])
+                except (_Replaced, sqlite3.OperationalError):
+                    raise
+                except Exception as error:
+                    settle_all([jobs.pop(0)], _in_our_words(path, error))
+                else:
+                    settle_all([jobs.pop(0)])
+        else:
+            settle_all(jobs)
+
+    def _insert(self, connection: Bound, jobs: list[Job]) -> None:
+        """Raises ``_Replaced`` when nobody would find under the cassette's name what is committed.
+
+        A file that goes after this look was there when its answers were kept: its journal is set
+        aside with it.
+        """
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            take_id = self._begin(connection, jobs[0].path)
+            rows = [(job.number, partial(job.make_row, take_id)) for job in jobs]
+            numbers = self._placing.put(connection, jobs[0].path, rows)
+            if not connection.is_current():
+                raise _Replaced
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            # What SQLite finds wrong may be that the file was written over.
+            if isinstance(error, sqlite3.Error) and not connection.is_current():
+                raise _Replaced from error
+            raise
+        for job, number in zip(jobs, numbers, strict=True):
+            self._placing.committed(job.path, number)
+
+
+class _Replaced(Exception):
+    """The file that a connection writes to is not the cassette any more."""
+
+
+def _in_our_words(path: Path, error: Exception) -> StoreError:
+    return error if isinstance(error, StoreError) else trouble(path, error)

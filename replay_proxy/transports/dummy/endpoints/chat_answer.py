@@ -1,0 +1,191 @@
+"""A chat completion written down: as one object, or as a stream.
+
+In here: the JSON and the events. Not in here: what is said (``turn``), what a request contains
+(``chat_completions``).
+
+A streamed token costs no serialisation of its own: its event is a constant head, the token as
+JSON, and a constant tail.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import orjson
+
+from replay_proxy.transports.dummy.endpoints.usage import usage
+from replay_proxy.transports.dummy.events import DONE, event, framed, rendered_once
+from replay_proxy.transports.dummy.replies import EVENTS, JSON, Streamed, Whole
+from replay_proxy.transports.dummy.sayings.logprobs import logprob
+from replay_proxy.transports.dummy.sayings.turn import ToolCall, Turn
+
+
+class Answer(NamedTuple):
+    """One turn, ``n`` times over.
+
+    ``created`` is in seconds since 1970. ``top_logprobs`` is None if no log probabilities are
+    shown. ``legacy`` writes a call as ``function_call``. ``call_id`` gives the id of a call by
+    its choice and index.
+    """
+
+    id: str
+    created: int
+    model: str
+    turn: Turn
+    prompt_tokens: int
+    call_id: Callable[[int, int], str]
+    n: int = 1
+    top_logprobs: int | None = None
+    legacy: bool = False
+    tier: str | None = None
+
+    @property
+    def finish_reason(self) -> str:
+        """Why it ends, in this endpoint's words."""
+        reason = self.turn.reason
+        return "function_call" if self.legacy and reason == "tool_calls" else reason
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """What it took."""
+        thought = self.turn.reasoning_tokens
+        return usage(
+            self.prompt_tokens,
+            self.n * self.turn.tokens,
+            None if thought is None else self.n * thought,
+        )
+
+    def head(self, kind: str) -> dict[str, object]:
+        """The fields that stand at the top of every object."""
+        head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+        return head | ({"service_tier": self.tier} if self.tier else {})
+
+
+def whole(answer: Answer) -> Whole:
+    """The answer as one object."""
+    likely = _logprobs(answer, answer.turn.pieces)
+    body = orjson.dumps(
+        {
+            **answer.head("chat.completion"),
+            "choices": [
+                {
+                    "index": index,
+                    "message": _message(answer, index),
+                    "logprobs": likely,
+                    "finish_reason": answer.finish_reason,
+                }
+                for index in range(answer.n)
+            ],
+            "usage": answer.usage,
+        }
+    )
+    return Whole(JSON, body, answer.n * answer.turn.tokens, answer.prompt_tokens)
+
+
+def _message(answer: Answer, index: int) -> dict[str, object]:
+    calls = answer.turn.calls
+    message: dict[str, object] = {
+        "role": "assistant",
+        "content": None if calls else answer.turn.text,
+        "refusal": None,
+    }
+    if calls and answer.legacy:
+        message["function_call"] = _inner(calls[0], "".join(calls[0].pieces))
+    elif calls:
+        message["tool_calls"] = [
+            {"id": answer.call_id(index, at), **_call(each, "".join(each.pieces))}
+            for at, each in enumerate(calls)
+        ]
+    return message
+
+
+def _inner(call: ToolCall, text: str) -> dict[str, str]:
+    return {"name": call.tool.name, "input" if call.tool.takes_text else "arguments": text}
+
+
+def _call(call: ToolCall, text: str) -> dict[str, object]:
+    kind = "custom" if call.tool.takes_text else "function"
+    return {"type": kind, kind: _inner(call, text)}
+
+
+def _logprobs(answer: Answer, tokens: Iterable[str]) -> dict[str, object] | None:
+    if answer.top_logprobs is None or answer.turn.calls:
+        return None
+    return {"content": [logprob(token, answer.top_logprobs) for token in tokens], "refusal": None}
+
+
+def streamed(answer: Answer, *, with_usage: bool) -> Streamed:
+    """The answer as a stream. With ``usage`` it is told in an event of its own, the last."""
+    common = answer.head("chat.completion.chunk")
+    no_usage = {"usage": None} if with_usage else {}
+
+    def events(
+        delta: Callable[[int], object], finish_reason: str | None = None, token: str | None = None
+    ) -> list[bytes]:
+        """One event a choice."""
+        logprobs = None if token is None else _logprobs(answer, [token])
+        return [
+            event(
+                {
+                    **common,
+                    "choices": [
+                        {
+                            "index": index,
+                            "delta": delta(index),
+                            "logprobs": logprobs,
+                            "finish_reason": finish_reason,
+                        }
+                    ],
+                    **no_usage,
+                }
+            )
+            for index in range(answer.n)
+        ]
+
+    def in_place(delta: object, tokens: Sequence[str]) -> Iterator[bytes]:
+        """Tokens in the place of the delta's last text, which is empty."""
+        # It is the last empty string of its event: only the name of the model is free text, and
+        # that comes before.
+        frames = [each.rpartition(b'""')[::2] for each in events(lambda _: delta)]
+        choices = [framed(before, after, tokens) for before, after in frames]
+        return choices[0] if len(choices) == 1 else map(b"".join, zip(*choices, strict=True))
+
+    def called(at: int, call: ToolCall) -> Iterator[bytes]:
+        """One call; its first event names it, and comes with the first token."""
+        if answer.legacy:
+            first = events(lambda _: {"function_call": _inner(call, "")})
+            tokens = in_place({"function_call": {"arguments": ""}}, call.pieces)
+        else:
+            named = _call(call, "")
+            first = events(
+                lambda index: {
+                    "tool_calls": [{"index": at, "id": answer.call_id(index, at), **named}]
+                }
+            )
+            kind = str(named["type"])
+            text = {"input" if call.tool.takes_text else "arguments": ""}
+            tokens = in_place({"tool_calls": [{"index": at, kind: text}]}, call.pieces)
+        return chain([b"".join([*first, next(tokens, b"")])], tokens)
+
+    turn = answer.turn
+    tokens: Iterator[bytes]
+    if turn.calls:
+        tokens = chain.from_iterable(called(at, call) for at, call in enumerate(turn.calls))
+    elif answer.top_logprobs is None:
+        tokens = in_place({"content": ""}, turn.pieces)
+    else:
+        tokens = rendered_once(
+            lambda text: b"".join(events(lambda _: {"content": text}, token=text)), turn.pieces
+        )
+    opening: dict[str, object] = {"role": "assistant", "content": None if turn.calls else ""}
+    closing = events(lambda _: {}, answer.finish_reason)
+    if with_usage:
+        closing.append(event({**common, "choices": [], "usage": answer.usage}))
+    return Streamed(
+        EVENTS,
+        opening=b"".join(events(lambda _: opening)),
+        tokens=tokens,
+        closing=b"".join([*closing, DONE]),
+        count=turn.shown,
+        prompt_tokens=answer.prompt_tokens,
+    )

@@ -1,0 +1,104 @@
+"""``POST /v1/moderations``: inputs judged.
+
+In here: the verdicts and the JSON around them. Not in here: any judgement. Nothing is ever
+flagged: what the dummy is asked about is test data.
+"""
+
+from hashlib import sha256
+
+import orjson
+
+from replay_proxy.errors import InvalidRequest
+from replay_proxy.transports.dummy.call import Call
+from replay_proxy.transports.dummy.endpoints.validation import checked, json_object, missing
+from replay_proxy.transports.dummy.replies import JSON, Whole
+from replay_proxy.transports.dummy.schemas import CreateModerationRequest
+
+#: What a verdict costs.
+_STEPS = 25
+#: Each category, and whether images are judged for it too.
+_CATEGORIES = {
+    "harassment": False,
+    "harassment/threatening": False,
+    "sexual": True,
+    "hate": False,
+    "hate/threatening": False,
+    "illicit": False,
+    "illicit/violent": False,
+    "self-harm/intent": True,
+    "self-harm/instructions": True,
+    "self-harm": True,
+    "sexual/minors": False,
+    "violence": True,
+    "violence/graphic": True,
+}
+
+
+def create_moderation(call: Call) -> Whole:
+    """Judge an input, or each of several. Raises ``InvalidRequest``."""
+    asked = checked(CreateModerationRequest, json_object(call.request.body))
+    inputs = _inputs(asked.input)
+    call.budget.part = "input"
+    call.budget.step(_STEPS * len(inputs))
+    body = orjson.dumps(
+        {
+            "id": call.new_id("modr-"),
+            "model": asked.model or "omni-moderation-latest",
+            "results": [_result(text, seen) for text, seen in inputs],
+        }
+    )
+    return Whole(JSON, body)
+
+
+def _inputs(value: object) -> list[tuple[str, bool]]:
+    """Each input as its text, and whether it has an image. Parts of several kinds are one."""
+    match value:
+        case str():
+            return [(value, False)]
+        case [str(), *_] if all(isinstance(item, str) for item in value):
+            return [(str(item), False) for item in value]
+        case [{"type": _}, *_]:
+            texts = [_part(item, at) for at, item in enumerate(value)]
+            return [("".join(filter(None, texts)), None in texts)]
+        case _:
+            raise InvalidRequest(
+                "Invalid type for 'input': expected a string, an array of strings, or an array of "
+                "objects of type 'text' or 'image_url'.",
+                param="input",
+                code="invalid_type",
+            )
+
+
+def _part(item: object, at: int) -> str | None:
+    """Text of a part; None for an image."""
+    match item:
+        case {"type": "text", "text": str(text)}:
+            return text
+        case {"type": "image_url", "image_url": {"url": str()}}:
+            return None
+        case {"type": "text" | "image_url" as kind}:
+            raise missing(f"input[{at}].{kind}")
+        case _:
+            raise InvalidRequest(
+                f"Invalid value for 'input[{at}].type': "
+                "Supported values are: 'text' and 'image_url'.",
+                param=f"input[{at}].type",
+                code="invalid_value",
+            )
+
+
+def _result(text: str, seen: bool) -> dict[str, object]:
+    drawn = sha256(text.encode()).digest()
+    applied = {
+        category: ["text", "image"] if seen and images else ["text"]
+        for category, images in _CATEGORIES.items()
+    }
+    return {
+        "flagged": False,
+        "categories": dict.fromkeys(_CATEGORIES, False),
+        # Small as they are for harmless texts, and equal for equal ones.
+        "category_scores": {
+            category: (1 + byte) * 1e-6 for category, byte in zip(_CATEGORIES, drawn, strict=False)
+        },
+        "category_applied_input_types": applied,
+    }

@@ -1,0 +1,4 @@
+"""Values that fit a JSON Schema, drawn at random.
+
+Not in here: any endpoint.
+"""

@@ -1,0 +1,198 @@
+"""Values that fit a JSON Schema, drawn at random.
+
+In here: which branch, how many items, which properties. Not in here: strings (``json_strings``),
+numbers (``json_numbers``), how references are followed and schemas joined (``json_references``).
+
+What OpenAI's structured outputs allow is fitted exactly, recursive schemas included
+(https://platform.openai.com/docs/guides/structured-outputs); of the rest of JSON Schema what is
+usual. A schema that nothing fits, or that is none, still gets a value: an application is tested
+with the answer, the schema is not.
+"""
+
+import json
+from random import Random
+from typing import Any
+
+from replay_proxy.transports.dummy.budget import Budget
+from replay_proxy.transports.dummy.json_schema.numbers import integer, number
+from replay_proxy.transports.dummy.json_schema.references import (
+    INFINITE,
+    LEVELS,
+    References,
+    Schema,
+)
+from replay_proxy.transports.dummy.json_schema.strings import string
+from replay_proxy.transports.dummy.sayings.lorem import phrase
+
+#: Below this depth, and after so many values, only what has to be is drawn, so that it ends.
+_DEPTH, _VALUES = 6, 200
+#: After so many more it is cut off: a small schema can ask for a value of any size.
+_BOTTOM = -20_000
+#: No array, and no object, is made larger.
+_MOST = 100_000
+#: What a value costs: steps, and the characters around it.
+_STEPS, _FRAME = 5, 4
+#: So many characters or values are looked at in a step.
+_PER_STEP = 20
+_NULLS = ("null", {"type": "null"})
+#: Keywords that tell the type of a schema that does not.
+_HINTS = (
+    ("object", ("properties", "required", "additionalProperties", "patternProperties")),
+    ("array", ("items", "prefixItems", "minItems", "maxItems", "contains")),
+    ("string", ("pattern", "format", "minLength", "maxLength")),
+    ("number", ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")),
+)
+
+
+def value_of(schema: object, chance: Random, budget: Budget | None = None) -> Any:
+    """A value that fits the schema. Raises ``BudgetSpent``."""
+    return _Drawing(schema, chance, budget or Budget()).value(schema, 0)
+
+
+class _Drawing:
+    """One value being drawn."""
+
+    def __init__(self, root: object, chance: Random, budget: Budget) -> None:
+        self._references = References(root, budget)
+        self._chance = chance
+        self._budget = budget
+        self._left = _VALUES
+        self._sizes: dict[int, int] = {}
+
+    def value(self, schema: object, depth: int) -> Any:
+        self._left -= 1
+        self._budget.step(_STEPS)
+        self._budget.write(_FRAME)
+        if self._left < _BOTTOM or self._references.height(schema) >= INFINITE:
+            return None
+        self._budget.nest(depth, LEVELS)
+        short = depth > _DEPTH or self._left < 0
+        flat = self._branched(self._references.resolved(schema), short)
+        if "const" in flat:
+            return self._quoted(flat["const"])
+        if flat.get("enum"):
+            return self._quoted(self._chance.choice(flat["enum"]))
+        match self._type(flat, short):
+            case "null":
+                return None
+            case "boolean":
+                return self._chance.random() < 0.5
+            case "integer":
+                return integer(flat, self._chance)
+            case "number":
+                return number(flat, self._chance)
+            case "array":
+                return self._array(flat, depth, short)
+            case "object":
+                return self._object(flat, depth, short)
+            case _:
+                text = string(flat, self._chance, self._budget)
+                self._budget.write(len(text))
+                return text
+
+    def _quoted(self, value: Any) -> Any:
+        """A value that the schema has in it, and pay for its size each time."""
+        size = self._sizes.get(id(value))
+        if size is None:  # It is as alive as the schema, and so is its id.
+            size = self._sizes[id(value)] = _size_of(value)
+            self._budget.step(size // _PER_STEP)
+        self._budget.write(size)
+        return value
+
+    def _branched(self, schema: Schema, short: bool, unions: int = 0) -> Schema:
+        """A schema without unions: one branch of each is joined to what stands beside it."""
+        for keyword in ("anyOf", "oneOf"):
+            branches = schema.get(keyword)
+            if not branches:
+                continue
+            self._budget.nest(unions)
+            rest = {name: value for name, value in schema.items() if name != keyword}
+            heights = [self._references.height(branch) for branch in branches]
+            limit = min(heights) if short else INFINITE - 1
+            able = [b for b, height in zip(branches, heights, strict=True) if height <= limit]
+            joined = self._references.joined(rest, self._rarely_null(able, short))
+            return self._branched(joined, short, unions + 1)
+        return schema
+
+    def _rarely_null(self, branches: list[Any], short: bool) -> Any:
+        """One branch; null, which says little, in one of four cases, or where it ends a chain."""
+        self._budget.step(len(branches) // _PER_STEP)
+        nulls = [branch for branch in branches if branch in _NULLS]
+        others = [branch for branch in branches if branch not in _NULLS]
+        if nulls and others:
+            return (
+                nulls[0] if short or self._chance.random() < 0.25 else self._chance.choice(others)
+            )
+        return self._chance.choice(branches)
+
+    def _type(self, schema: Schema, short: bool) -> str:
+        if schema.get("type"):
+            return str(self._rarely_null(schema["type"], short))
+        for hinted, keywords in _HINTS:
+            if any(keyword in schema for keyword in keywords):
+                return hinted
+        return "string"
+
+    def _array(self, schema: Schema, depth: int, short: bool) -> list[Any]:
+        first, items = schema.get("prefixItems", []), schema.get("items", {})
+        least, most = _size(schema, "minItems"), _size(schema, "maxItems")
+        contained = schema.get("contains")
+        low = max(least or 0, len(first), 1 if contained is not None else 0)
+        if not short and self._references.height(items) < INFINITE:
+            # An empty list shows an application nothing.
+            low = max(low, 1) + self._chance.randint(0, 2)
+        length = low if most is None else min(low, most)
+        schemas = [*first, *([items] * max(0, length - len(first)))][:length]
+        if contained is not None and schemas:
+            schemas[-1] = contained
+        values: list[Any] = []
+        for each in schemas:
+            value = self.value(each, depth + 1)
+            if schema.get("uniqueItems") is True:
+                for _ in range(50):
+                    self._budget.step(len(values) // _PER_STEP)
+                    if value not in values:
+                        break
+                    value = self.value(each, depth + 1)
+                else:
+                    continue
+            values.append(value)
+        return values
+
+    def _object(self, schema: Schema, depth: int, short: bool) -> dict[str, Any]:
+        properties = schema.get("properties", {})
+        required = dict.fromkeys(schema.get("required", []))
+        others = schema.get("additionalProperties", {})
+        made: dict[str, Any] = {}
+        for name, inner in properties.items():
+            if name not in required and (
+                short or inner is False or self._references.height(inner) >= INFINITE
+            ):
+                continue
+            self._budget.write(len(name))
+            made[name] = self.value(inner, depth + 1)
+        for name in required:
+            if name not in made:
+                self._budget.write(len(name))
+                made[name] = self.value(others, depth + 1)
+        least = _size(schema, "minProperties") or 0
+        # A map of names to values, as dict[str, int] has it, shows one of them.
+        if not properties and isinstance(schema.get("additionalProperties"), dict) and not short:
+            least = max(least, 1)
+        most = _size(schema, "maxProperties")
+        while len(made) < least and others is not False and (most is None or len(made) < most):
+            made[f"{phrase(self._chance)} {len(made) + 1}"] = self.value(others, depth + 1)
+        if most is not None:
+            for name in [name for name in made if name not in required][most - len(required) :]:
+                del made[name]
+        return made
+
+
+def _size_of(value: Any) -> int:
+    """The size of a value as JSON."""
+    return len(json.dumps(value, ensure_ascii=False))
+
+
+def _size(schema: Schema, keyword: str) -> int | None:
+    size = schema.get(keyword)
+    return None if size is None else int(max(0, min(size, _MOST)))

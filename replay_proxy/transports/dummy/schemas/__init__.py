@@ -1,0 +1,40 @@
+"""The typed bodies of the dummy's endpoints, by their names in OpenAI's OpenAPI description.
+
+One file an endpoint. Not in here: how a violation is worded (``validation``), how an answer is
+made. The endpoints check requests with these, and /docs shows them. Answers are written without
+them, for speed, and tested against them.
+
+Types are strict, as the API's are (``"2"`` is no integer), and fields that are not named here
+pass.
+
+Source: https://github.com/openai/openai-openapi
+"""
+
+from replay_proxy.transports.dummy.schemas.chat_completions import (
+    ChatCompletionRequestMessage,
+    ChatCompletionRequestMessageContentPartText,
+    CreateChatCompletionRequest,
+    CreateChatCompletionResponse,
+    CreateChatCompletionStreamResponse,
+)
+from replay_proxy.transports.dummy.schemas.inputs import (
+    CreateCompletionRequest,
+    CreateEmbeddingRequest,
+    CreateModerationRequest,
+)
+from replay_proxy.transports.dummy.schemas.models import ListModelsResponse, Model
+from replay_proxy.transports.dummy.schemas.responses import CreateResponse
+
+__all__ = [
+    "ChatCompletionRequestMessage",
+    "ChatCompletionRequestMessageContentPartText",
+    "CreateChatCompletionRequest",
+    "CreateChatCompletionResponse",
+    "CreateChatCompletionStreamResponse",
+    "CreateCompletionRequest",
+    "CreateEmbeddingRequest",
+    "CreateModerationRequest",
+    "CreateResponse",
+    "ListModelsResponse",
+    "Model",
+]

@@ -1,0 +1,196 @@
+"""The typed bodies of chat completions, by their names in OpenAI's OpenAPI description.
+
+In here: which fields there are, their types and bounds. Not in here: other endpoints', what all
+have in common (``common``). The fields of a request stand in the order in which the API reports
+faults in them.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from replay_proxy.errors import InvalidRequest
+from replay_proxy.transports.dummy.schemas.common import Metadata, Schema, Stop, content_tag
+
+
+def _part_tag(value: object) -> str:
+    return "<text>" if isinstance(value, dict) and value.get("type") == "text" else "<other>"
+
+
+class ChatCompletionRequestMessageContentPartText(Schema):
+    """A piece of text within a message."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ChatCompletionRequestMessageContentPart(Schema):
+    """A piece of a message that is no text: an image, a file, or a type yet to come."""
+
+    type: Annotated[str, Field(json_schema_extra={"not": {"const": "text"}})]
+
+
+ContentPart = Annotated[
+    Annotated[ChatCompletionRequestMessageContentPartText, Tag("<text>")]
+    | Annotated[ChatCompletionRequestMessageContentPart, Tag("<other>")],
+    Discriminator(_part_tag),
+]
+
+
+class ChatCompletionRequestMessage(Schema):
+    """One message of a conversation. Its content may be absent, whatever its role."""
+
+    role: Literal["system", "assistant", "user", "function", "tool", "developer"]
+    content: (
+        Annotated[
+            Annotated[str, Tag("<text>")]
+            | Annotated[list[ContentPart], Field(fail_fast=True), Tag("<array>")],
+            Discriminator(
+                content_tag,
+                custom_error_type="wrong_type",
+                custom_error_message="one of a string or array of objects",
+            ),
+        ]
+        | None
+    ) = None
+    name: str | None = None
+
+
+class ChatCompletionStreamOptions(Schema):
+    """What a stream carries besides its text."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class CreateChatCompletionRequest(Schema):
+    """The body of ``POST /v1/chat/completions``."""
+
+    model: str
+    messages: Annotated[list[ChatCompletionRequestMessage], Field(min_length=1, fail_fast=True)]
+    tools: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    user: str | None = None
+    seed: int | None = None
+    response_format: dict[str, Any] | None = None
+    service_tier: str | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    reasoning_effort: str | None = None
+    logit_bias: dict[str, Any] | None = None
+    stop: Stop = None
+    stream: bool | None = None
+    stream_options: ChatCompletionStreamOptions | None = None
+    store: bool | None = None
+    metadata: Metadata = None
+    functions: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = None
+    function_call: Any = None
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> "CreateChatCompletionRequest":
+        # Raised as it is: pydantic passes on what is no ValueError.
+        if self.max_tokens is not None and self.max_completion_tokens is not None:
+            raise InvalidRequest(
+                "Setting 'max_tokens' and 'max_completion_tokens' at the same time "
+                "is not supported.",
+                param="max_tokens",
+                code="invalid_parameter_combination",
+            )
+        if self.top_logprobs is not None and not self.logprobs:
+            raise InvalidRequest(
+                "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
+                param="top_logprobs",
+            )
+        if self.stream_options is not None and not self.stream:
+            raise InvalidRequest(
+                "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+                param="stream_options",
+            )
+        return self
+
+
+class CompletionTokensDetails(Schema):
+    """What the tokens of an answer were spent on."""
+
+    reasoning_tokens: int
+
+
+class CompletionUsage(Schema):
+    """How many tokens a request took, in the unit that ``DUMMY_CHUNK`` names."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    completion_tokens_details: CompletionTokensDetails | None = None
+
+
+class ChatCompletionResponseMessage(Schema):
+    """The message of an answer."""
+
+    role: Literal["assistant"]
+    content: str | None
+    refusal: str | None
+    tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, str] | None = None
+
+
+class ChatCompletionChoice(Schema):
+    """One of the ``n`` answers to a request."""
+
+    index: int
+    message: ChatCompletionResponseMessage
+    logprobs: dict[str, Any] | None
+    finish_reason: Literal["stop", "length", "tool_calls", "function_call"]
+
+
+class CreateChatCompletionResponse(Schema):
+    """The whole answer of ``POST /v1/chat/completions``. ``created`` is in seconds since 1970."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    service_tier: str | None = None
+    choices: list[ChatCompletionChoice]
+    usage: CompletionUsage
+
+
+class ChatCompletionStreamResponseDelta(Schema):
+    """What one event adds to an answer: its role, a piece of its text, or nothing at its end."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, str] | None = None
+
+
+class ChatCompletionStreamChoice(Schema):
+    """One of the ``n`` answers within one event."""
+
+    index: int
+    delta: ChatCompletionStreamResponseDelta
+    logprobs: dict[str, Any] | None
+    finish_reason: Literal["stop", "length", "tool_calls", "function_call"] | None
+
+
+class CreateChatCompletionStreamResponse(Schema):
+    """One event of a streamed answer.
+
+    ``usage`` is there when it was asked for: null, but for the last event, which has no choices.
+    """
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    service_tier: str | None = None
+    choices: list[ChatCompletionStreamChoice]
+    usage: CompletionUsage | None = None

@@ -1,0 +1,177 @@
+"""Latencies fitted to recordings: a small, robust description of how each model answers.
+
+In here: from observations to distributions, and to JSON and back. Not in here: reading a cassette.
+
+TTFT is ``base + per_kb · (bytes of the request's body / 1,000)``, by the Theil-Sen estimator (the
+median slope of pairs: Sen 1968), plus one of the recorded residuals. Gaps and lengths are as
+recorded. What is drawn is drawn independently: that a slow stream stays slow is not in it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from random import Random
+from statistics import median
+from typing import Any, Self
+
+from replay_proxy.transports.dummy.timing.distributions import (
+    MOST,
+    Distribution,
+    Empirical,
+    empirical,
+)
+from replay_proxy.transports.dummy.timing.observed import Observation
+
+#: The name of what all models together do: it answers for a model that was not recorded.
+ANY = "*"
+#: How many values describe a distribution; more of them are thinned out by quantile.
+VALUES = 200
+#: A slope needs so many streams, of so many lengths.
+_STREAMS, _LENGTHS = 10, 3
+_PAIRS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shifted(Distribution):
+    """Another distribution, later by ``by``, and never below 0."""
+
+    by: float
+    around: Distribution
+
+    @property
+    def mean(self) -> float:
+        """Of its values, as far as none is cut off at 0."""
+        return self.by + self.around.mean
+
+    def quantile(self, share: float) -> float:
+        """Of the other, shifted."""
+        return max(0.0, self.by + self.around.quantile(share))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFit:
+    """How one model answers; times in milliseconds, lengths in tokens."""
+
+    streams: int
+    base_ms: float
+    per_kb_ms: float
+    residuals_ms: Empirical
+    gaps_ms: Empirical
+    tokens: Empirical
+
+    def ttft_ms(self, prompt_bytes: int) -> Distribution:
+        """The time to the first token of a prompt of this length."""
+        return Shifted(self.base_ms + self.per_kb_ms * prompt_bytes / 1000, self.residuals_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How every recorded model answers, and ``*`` for all others."""
+
+    models: Mapping[str, ModelFit]
+
+    def of(self, model: str) -> ModelFit:
+        """The fit of a model, or that of all together."""
+        return self.models.get(model) or self.models[ANY]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fit as a JSON-ready document."""
+        return {
+            "version": 1,
+            "models": {
+                name: {
+                    "streams": fit.streams,
+                    "ttft_ms": {
+                        "base": round(fit.base_ms, 3),
+                        "per_kb": round(fit.per_kb_ms, 3),
+                        "residuals": _rounded(fit.residuals_ms),
+                    },
+                    "gaps_ms": _rounded(fit.gaps_ms),
+                    "tokens": _rounded(fit.tokens),
+                }
+                for name, fit in self.models.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, document: Any) -> Self:
+        """The fit that ``to_json`` has described. Raises ``ValueError``."""
+        try:
+            if document["version"] != 1 or ANY not in document["models"]:
+                raise ValueError("it is of another version")
+            return cls(
+                {
+                    name: ModelFit(
+                        int(each["streams"]),
+                        _finite(each["ttft_ms"]["base"]),
+                        _finite(each["ttft_ms"]["per_kb"]),
+                        *(
+                            empirical([_finite(value) for value in values] or [0.0])
+                            for values in (
+                                each["ttft_ms"]["residuals"],
+                                each["gaps_ms"],
+                                each["tokens"],
+                            )
+                        ),
+                    )
+                    for name, each in document["models"].items()
+                }
+            )
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"it is no fit: {type(error).__name__} {error}") from None
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not abs(number) <= MOST:
+        raise ValueError(f"{value} is out of range")
+    return number
+
+
+def fitted(observations: Sequence[Observation]) -> Fit:
+    """The fit of streams. Raises ``ValueError`` when there is none."""
+    if not observations:
+        raise ValueError("it holds no streamed answer with content")
+    names = sorted({each.model for each in observations if each.model})
+    by_model = {name: [each for each in observations if each.model == name] for name in names}
+    return Fit({name: _model(each) for name, each in (by_model | {ANY: observations}).items()})
+
+
+def _model(observations: Sequence[Observation]) -> ModelFit:
+    lengths = [each.prompt_bytes / 1000 for each in observations]
+    times = [each.ttft_ms for each in observations]
+    slope = _slope(lengths, times)
+    rests = [time - slope * length for length, time in zip(lengths, times, strict=True)]
+    base = median(rests)
+    return ModelFit(
+        streams=len(observations),
+        base_ms=base,
+        per_kb_ms=slope,
+        residuals_ms=_thinned([rest - base for rest in rests]),
+        gaps_ms=_thinned([gap for each in observations for gap in each.gaps_ms]),
+        tokens=_thinned([len(each.gaps_ms) + 1.0 for each in observations]),
+    )
+
+
+def _slope(xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Median slope between pairs of points; 0 where there is too little to tell, or it falls."""
+    if len(xs) < _STREAMS or len(set(xs)) < _LENGTHS:
+        return 0.0
+    numbers = range(len(xs))
+    pairs = list(combinations(numbers, 2))
+    if len(pairs) > _PAIRS:
+        pairs = Random(0).sample(pairs, _PAIRS)  # noqa: S311
+    slopes = [(ys[b] - ys[a]) / (xs[b] - xs[a]) for a, b in pairs if xs[a] != xs[b]]
+    return max(0.0, median(slopes)) if slopes else 0.0
+
+
+def _thinned(values: Sequence[float]) -> Empirical:
+    """At most ``VALUES`` values of the same distribution; of none, 0."""
+    whole = empirical(values or [0.0])
+    if len(whole.values) <= VALUES:
+        return whole
+    return Empirical(tuple(whole.quantile((n + 0.5) / VALUES) for n in range(VALUES)))
+
+
+def _rounded(distribution: Empirical) -> list[float]:
+    return [round(value, 3) for value in distribution.values]

@@ -1,0 +1,197 @@
+"""Rates of requests and tokens, kept for each API key as OpenAI keeps them.
+
+A rate is a level that falls steadily: with a limit of 10,000 a minute, 8,554 used and 3,082
+requested, the next moment is 9.816 s away, as OpenAI says it ((8,554 + 3,082 - 10,000) * 60 /
+10,000). A refused request uses nothing, so that who waits as told is served.
+A key is known by its hash only, and forgotten when others have come since.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from replay_proxy.answers.parsed import parsed
+from replay_proxy.bounds.apart import Apart
+from replay_proxy.bounds.mapping import Bounded
+from replay_proxy.timeline import Clock
+from replay_proxy.transports.faults.words import (
+    RATES,
+    error_object,
+    model_of,
+    rate,
+    rate_limit_error,
+    refusal,
+    waiting,
+)
+from replay_proxy.wire import Headers, Request, Response, Transport, header
+
+#: The names that a refusal has in ``x-replay-fault``.
+RPM, TPM, TOO_LARGE = "rpm", "tpm", "request_too_large"
+#: So many keys are kept; one that is forgotten has its whole rate again.
+KEPT_KEYS = 10_000
+#: OpenAI's estimate of a request that was not tokenised yet.
+CHARACTERS_PER_TOKEN = 4
+_SAID = ("messages", "input", "prompt", "instructions")
+_LONGEST = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+#: Less than any wait that could be told.
+_EPSILON = 1e-6
+
+
+@dataclass(slots=True)
+class _Level:
+    limit: int
+    used: float = 0.0
+    at_s: float = 0.0
+
+    def fall(self, now_s: float) -> None:
+        self.used = max(0.0, self.used - (now_s - self.at_s) * self.limit / 60)
+        self.at_s = now_s
+
+    def wait_s(self, cost: int) -> float:
+        return max(0.0, (self.used + cost - self.limit) * 60 / self.limit - _EPSILON)
+
+    def headers(self, unit: str) -> Headers:
+        remaining = max(0, math.floor(self.limit - self.used + _EPSILON))
+        reset_s = self.used * 60 / self.limit
+        return rate(unit, limit=self.limit, remaining=remaining, reset_s=reset_s)
+
+
+@dataclass(slots=True)
+class _Account:
+    """What one key has used, by unit."""
+
+    levels: dict[str, _Level] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> Headers:
+        return tuple(pair for unit, level in self.levels.items() for pair in level.headers(unit))
+
+
+class Limits:
+    """The rates of all keys of a process, over all cassettes; a rate that is None is none."""
+
+    def __init__(self, *, rpm: int | None, tpm: int | None, clock: Clock) -> None:
+        self._limits = {"requests": rpm, "tokens": tpm}
+        self._clock = clock
+        self._apart = Apart()
+        self._accounts: Bounded[bytes, _Account] = Bounded(KEPT_KEYS)
+
+    def __bool__(self) -> bool:
+        return any(self._limits.values())
+
+    def close(self) -> None:
+        """Wait for no large request any more."""
+        self._apart.close()
+
+    def rewind(self) -> None:
+        """Let nobody have used anything."""
+        self._accounts.clear()
+
+    async def admit(self, request: Request) -> tuple[Response | None, Headers]:
+        """Use what the request costs: its refusal, if it is too much, and the rates' headers."""
+        cost = await self._apart.run(tokens, request) if self._limits["tokens"] else 0
+        costs = {"requests": 1, "tokens": cost}
+        account = self._account(request)
+        now_s = self._clock.now_s()
+        for level in account.levels.values():
+            level.fall(now_s)
+        for unit, level in account.levels.items():
+            if costs[unit] > level.limit:
+                return _too_large(request, level, costs[unit]), account.headers
+        waits = {unit: level.wait_s(costs[unit]) for unit, level in account.levels.items()}
+        unit = max(waits, key=lambda name: waits[name])
+        if waits[unit] > 0:
+            level = account.levels[unit]
+            error = rate_limit_error(
+                request,
+                unit,
+                limit=level.limit,
+                used=math.ceil(level.used - _EPSILON),
+                requested=costs[unit],
+                wait_s=waits[unit],
+            )
+            fault = RPM if unit == "requests" else TPM
+            refused = refusal(request, 429, error, waiting(waits[unit]), fault=fault)
+            return refused, account.headers
+        for unit, level in account.levels.items():
+            level.used += costs[unit]
+        return None, account.headers
+
+    def _account(self, request: Request) -> _Account:
+        key = header(request.headers, b"authorization") or header(request.headers, b"api-key")
+        digest = sha256(key or b"").digest()
+        account = self._accounts.get(digest)
+        if account is None:
+            given = {unit: limit for unit, limit in self._limits.items() if limit}
+            account = _Account({unit: _Level(limit) for unit, limit in given.items()})
+            self._accounts.put(digest, account)
+        return account
+
+
+class Limited:
+    """A transport that a key may ask so often, and no more; its answers tell how much is left."""
+
+    def __init__(self, transport: Transport, limits: Limits) -> None:
+        self._transport = transport
+        self._limits = limits
+
+    async def handle(self, request: Request) -> Response:
+        """The answer with the rates' headers, or a 429."""
+        refused, rates = await self._limits.admit(request)
+        answer = refused or await self._transport.handle(request)
+        assert answer.provenance is not None
+        if refused is None and answer.provenance.fault and answer.status == 429:
+            return answer  # It tells rates of its own.
+        names = {name for name, _ in rates}
+        kept = tuple(pair for pair in answer.headers if pair[0] not in names)
+        return answer._replace(headers=kept + rates)
+
+    async def aclose(self, drain_s: float | None = None) -> None:
+        """Close the limits, and what it wraps."""
+        self._limits.close()
+        await self._transport.aclose(drain_s)
+
+    def rewind(self) -> None:
+        """Let no key have used anything, and rewind what it wraps."""
+        self._limits.rewind()
+        self._transport.rewind()
+
+
+def tokens(request: Request) -> int:
+    """What a request is taken to cost before it is answered.
+
+    A quarter of its characters, or the most tokens that it asks for if that is more, which is how
+    OpenAI's page on rate limits has it.
+    """
+    body = parsed(request.body)
+    if not isinstance(body, dict):
+        return 0
+    said = sum(len(text) for name in _SAID for text in _texts(body.get(name)))
+    longest: list[int] = [body[name] for name in _LONGEST if type(body.get(name)) is int]
+    return max([math.ceil(said / CHARACTERS_PER_TOKEN), *longest])
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value; images and files inside of it are none."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            if not value.startswith("data:"):
+                yield value
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _too_large(request: Request, level: _Level, requested: int) -> Response:
+    message = (
+        f"Request too large for {model_of(request) or 'the model'} on tokens per min (TPM): "
+        f"Limit {level.limit}, Requested {requested}. The input or output tokens must be reduced "
+        f"in order to run successfully. {RATES}"
+    )
+    error = error_object(message, "tokens", code="rate_limit_exceeded")
+    return refusal(request, 429, error, fault=TOO_LARGE)

@@ -1,0 +1,131 @@
+"""Faults within an event stream: an end that is missing, an error, an event that is wrong.
+
+Each is a function of the answer, the clock and arguments that a script can give; an answer that is
+no event stream comes through as it is. A docstring's first paragraph is what the fault does, its
+last one what a user of the OpenAI SDK sees; both stand in docs/faults.md, and
+tests/test_faults_sdk.py checks the latter.
+"""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+from replay_proxy.sse.terminal import Progress, TerminalEvent
+from replay_proxy.timeline import Clock
+from replay_proxy.transports.faults.body import Alter, altered, streams_events
+from replay_proxy.transports.faults.words import error_object
+from replay_proxy.wire import Response
+
+_MESSAGE = "The server had an error while processing your request. Sorry about that!"
+
+
+def _by_event(answer: Response, alter: Alter) -> Response:
+    return altered(answer, alter, by_event=True) if streams_events(answer) else answer
+
+
+def _at(number: int, change: Callable[[bytes], tuple[bytes, ...]]) -> Alter:
+    """What changes the event that follows the first so many, and lets the others through."""
+
+    async def alter(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        passed = 0
+        async for event in events:
+            for each in change(event) if passed == number else (event,):
+                yield each
+            passed += 1
+
+    return alter
+
+
+async def no_done(answer: Response, clock: Clock, /) -> Response:
+    """The stream ends cleanly, but without its terminal event (`[DONE]`, `response.completed`, …).
+
+    the whole text after 1 request: nothing tells it that the end is missing.
+    """
+
+    async def alter(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        async for event in events:
+            if TerminalEvent().feed(event) is Progress.RUNNING:
+                yield event
+
+    return _by_event(answer, alter)
+
+
+async def error_event(answer: Response, clock: Clock, /, after_events: int = 1) -> Response:
+    """After so many events of a 200 stream comes an error, and the stream is over.
+
+    `APIError` after 1 request, with the text until then.
+    """
+
+    async def alter(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        passed = 0
+        named = False
+        while passed < after_events:
+            try:
+                event = await anext(events)
+            except StopAsyncIteration:
+                break
+            named = named or event.startswith(b"event:")
+            passed += 1
+            yield event
+        if named:  # The responses API names its events, and its error is one of them.
+            told = {"type": "error", "code": "server_error", "message": _MESSAGE, "param": None}
+            told["sequence_number"] = passed  # type: ignore[assignment]
+            yield b"event: error\ndata: " + json.dumps(told).encode() + b"\n\n"
+        else:
+            yield b"data: " + json.dumps(error_object(_MESSAGE, "server_error")).encode() + b"\n\n"
+
+    return _by_event(answer, alter)
+
+
+async def malformed(answer: Response, clock: Clock, /, after_events: int = 1) -> Response:
+    """The event behind so many others, or a body of JSON, lacks its last character.
+
+    `JSONDecodeError` after 1 request, with the text until then.
+    """
+
+    def shortened(event: bytes) -> tuple[bytes, ...]:
+        text = event.rstrip()
+        return (text[:-1] + event[len(text) :],)
+
+    async def alter(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        held = b""
+        async for chunk in chunks:
+            if held:
+                yield held
+            held = chunk
+        yield held.rstrip()[:-1]
+
+    if streams_events(answer):
+        return _by_event(answer, _at(after_events, shortened))
+    return altered(answer, alter)
+
+
+async def duplicate(answer: Response, clock: Clock, /, after_events: int = 1) -> Response:
+    """The event behind so many others comes twice.
+
+    a wrong text after 1 request: nothing tells it that something came twice.
+    """
+    return _by_event(answer, _at(after_events, lambda event: (event, event)))
+
+
+async def reorder(answer: Response, clock: Clock, /, after_events: int = 1) -> Response:
+    """The two events behind so many others change places.
+
+    a wrong text after 1 request: nothing tells it that the order is another.
+    """
+
+    async def alter(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        passed = 0
+        held = b""
+        async for event in events:
+            if passed == after_events:
+                held = event
+            else:
+                yield event
+                if passed == after_events + 1:
+                    yield held
+                    held = b""
+            passed += 1
+        if held:
+            yield held
+
+    return _by_event(answer, alter)

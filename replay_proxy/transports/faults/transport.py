@@ -1,0 +1,110 @@
+"""``Faulty``: any transport, with the faults of a script or of a request's own header."""
+
+import asyncio
+from collections.abc import Coroutine
+from hashlib import sha256
+from typing import Any
+
+from replay_proxy.bounds.mapping import Bounded
+from replay_proxy.errors import InvalidFault
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.timeline import Clock
+from replay_proxy.transports.faults.body import Altered
+from replay_proxy.transports.faults.call import Call
+from replay_proxy.transports.faults.rule import rules
+from replay_proxy.transports.faults.script import Script
+from replay_proxy.wire import Request, Response, Transport, header
+
+#: The header that gives a request a script of its own, and names the fault of an answer.
+HEADER = b"x-replay-fault"
+#: No script in a header is longer: it is read while other requests wait, and kept.
+LONGEST = 2000
+#: This many scripts that came in headers keep their counts, over all cassettes; the one not used
+#: for longest goes first.
+REMEMBERED = 5_000
+
+#: The scripts of headers, by a transport, the header and the request.
+Remembered = Bounded[tuple[object, bytes, str], Script]
+
+
+class Faulty:
+    """A transport between which and its client things go wrong.
+
+    A request with ``x-replay-fault`` follows the script in that header instead, which counts the
+    requests with the same header and the same fingerprint; an empty one means no fault. A faulted
+    answer names its fault. What the proxy itself refuses, a miss, is never altered.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        script: Script,
+        *,
+        seed: int,
+        clock: Clock,
+        remembered: Remembered | None = None,
+    ) -> None:
+        self._transport = transport
+        self._script = script
+        self._seed = seed
+        self._clock = clock
+        self._asked_for = Remembered(REMEMBERED) if remembered is None else remembered
+        #: Stands for this transport, until it is rewound, in what several remember together.
+        self._self = object()
+        self._reading_on: set[asyncio.Task[None]] = set()
+
+    async def aclose(self, drain_s: float | None = None) -> None:
+        """Close what it wraps."""
+        await self._transport.aclose(drain_s)
+
+    def rewind(self) -> None:
+        """Count from the beginning, and rewind what it wraps."""
+        self._script.rewind()
+        self._self = object()
+        self._transport.rewind()
+
+    def handle(self, request: Request) -> Coroutine[Any, Any, Response]:
+        """The answer, or what a fault makes of it. Raises ``InvalidFault``."""
+        # No coroutine of its own: every request passes through.
+        written = header(request.headers, HEADER)
+        script = self._script if written is None else self._script_of(written, request)
+        call = script.fault_for(request) if script else None
+        if call is None:
+            return self._transport.handle(request)
+        return self._faulted(call, request)
+
+    async def _faulted(self, call: Call, request: Request) -> Response:
+        fault = call.fault
+        if fault.instead is not None:
+            return _named(fault.instead(request, **call.arguments), call)
+        answer = await self._transport.handle(request)
+        assert fault.upon is not None
+        altered = await fault.upon(answer, self._clock, **call.arguments)
+        if altered is answer:
+            return answer
+        if isinstance(altered.body, Altered):
+            altered.body.reading_on = self._reading_on
+        return _named(altered, call)
+
+    def _script_of(self, written: bytes, request: Request) -> Script:
+        if len(written) > LONGEST:
+            raise InvalidFault(
+                ValueError(
+                    f"it has {len(written)} bytes, and at most {LONGEST} are read. "
+                    "Shorten it, or put the script into FAULTS=@FILE"
+                )
+            )
+        key = self._self, sha256(written).digest(), fingerprint(request)
+        script = self._asked_for.get(key)
+        if script is None:
+            try:
+                script = Script(rules(written.decode("utf-8", "replace")), seed=self._seed)
+            except ValueError as error:
+                raise InvalidFault(error) from None
+            self._asked_for.put(key, script)
+        return script
+
+
+def _named(answer: Response, call: Call) -> Response:
+    assert answer.provenance is not None
+    return answer._replace(provenance=answer.provenance._replace(fault=call.name))

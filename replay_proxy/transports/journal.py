@@ -1,0 +1,223 @@
+"""What a server has answered, cassette by cassette: the facts of its report.
+
+``Journaled`` notes each answer of a transport; ``Journal`` keeps counts, the interactions that were
+used, a bounded number of misses, the faults that were met, and when a request came again that had
+met one. What a cassette holds is not known here.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from replay_proxy.answers.conduct import Arrival, retry_after_s
+from replay_proxy.errors import (
+    CassetteMiss,
+    ConnectionDropped,
+    InvalidCassetteName,
+    InvalidTarget,
+    NotAllowed,
+    NotImplementedByDummy,
+    ReplayProxyError,
+    StoreError,
+)
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.matching.miss import summary
+from replay_proxy.redaction.display import redacted
+from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
+
+#: This many cassettes have an entry of their own. The others share one, under a name that no
+#: cassette can have.
+KEPT_CASSETTES, OTHERS = 1_000, "(others)"
+#: This many different misses are kept, over all cassettes; further ones are only counted.
+KEPT_MISSES = 1_000
+#: This many different interactions are known to be used, over all cassettes; the answers of further
+#: ones are only counted.
+KEPT_USED = 200_000
+#: Of this many requests that met a fault, over all cassettes, and so often each, the arrivals are
+#: kept; further faults are only counted.
+KEPT_CHAINS, KEPT_ARRIVALS = 1_000, 100
+#: Errors of the proxy, which an application that swallows them must not hide. What the dummy
+#: refuses as OpenAI would is an answer, and what the API does not answer may be asked again.
+_UNANSWERED = (
+    StoreError,
+    InvalidCassetteName,
+    InvalidTarget,
+    NotAllowed,
+    NotImplementedByDummy,
+)
+
+
+@dataclass
+class Entry:
+    """What was answered from one cassette."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    #: How often each interaction was replayed.
+    replayed: Counter[int] = field(default_factory=Counter)
+    #: The interactions that came from the upstream; stored, unless they were cut.
+    recorded: set[int] = field(default_factory=set)
+    #: How many answers were told at their head not to be stored although they would have been.
+    lost: int = 0
+    #: The error object of each miss, by fingerprint, with ``times``.
+    misses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: How often each fault was met.
+    faults: Counter[str] = field(default_factory=Counter)
+    #: The arrivals of each request that met a fault, from that one on, by fingerprint.
+    chains: dict[str, list[Arrival]] = field(default_factory=dict)
+    #: How often there was a miss, and a used interaction, that is not among those above.
+    more_misses: int = 0
+    more_used: int = 0
+
+
+class Journal:
+    """The entries of all cassettes that were asked for: a bounded number, with bounded contents.
+
+    What is not kept is counted, since nobody may take it for something that did not happen.
+    """
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self._misses = self._used = self._chains = 0
+
+    def entry(self, cassette: str) -> Entry:
+        """The entry of a cassette, begun if need be; that of ``OTHERS`` when there are too many."""
+        entry = self.entries.get(cassette)
+        if entry is None:
+            name = cassette if len(self.entries) < KEPT_CASSETTES else OTHERS
+            entry = self.entries.setdefault(name, Entry())
+        return entry
+
+    def known(self, cassette: str) -> bool:
+        """Whether the entry of a cassette tells all that happened on it."""
+        return cassette in self.entries or OTHERS not in self.entries
+
+    def forget(self, cassette: str) -> None:
+        """Remove the entry of a cassette."""
+        entry = self.entries.pop(cassette, None)
+        if entry is not None:
+            self._misses -= len(entry.misses)
+            self._used -= len(entry.replayed) + len(entry.recorded)
+            self._chains -= len(entry.chains)
+
+    def note(self, cassette: str, provenance: Provenance) -> None:
+        """Take down an answer."""
+        entry = self.entry(cassette)
+        entry.answers[provenance.source] += 1
+        if provenance.source is Source.CASSETTE:
+            assert provenance.interaction is not None
+            if provenance.interaction in entry.replayed or self._may_keep_used(entry):
+                entry.replayed[provenance.interaction] += 1
+        elif provenance.source is Source.UPSTREAM:
+            entry.lost += provenance.loss is not None
+            if (
+                provenance.interaction is not None
+                and provenance.interaction not in entry.recorded
+                and self._may_keep_used(entry)
+            ):
+                entry.recorded.add(provenance.interaction)
+
+    def arrival(self, cassette: str, request: Request) -> Arrival | None:
+        """Take down a request that has met a fault before; None for any other."""
+        entry = self.entries.get(cassette) or self.entries.get(OTHERS)
+        if entry is None or not entry.chains:
+            return None
+        chain = entry.chains.get(fingerprint(request))
+        if chain is None or len(chain) >= KEPT_ARRIVALS:
+            return None
+        chain.append(Arrival(request.arrived_us))
+        return chain[-1]
+
+    def note_fault(
+        self, cassette: str, request: Request, arrival: Arrival | None, met: Arrival
+    ) -> None:
+        """Take down the fault that a request has ``met``; ``arrival`` is what it had before."""
+        entry = self.entry(cassette)
+        entry.faults[met.fault] += 1
+        if arrival is not None:
+            arrival.fault, arrival.status = met.fault, met.status
+            arrival.retry_after_s = met.retry_after_s
+            return
+        key = fingerprint(request)
+        if key not in entry.chains and self._chains < KEPT_CHAINS:
+            self._chains += 1
+            entry.chains[key] = []
+        chain = entry.chains.get(key)  # It may hold one that arrived before this one's fault.
+        if chain is not None and len(chain) < KEPT_ARRIVALS:
+            chain.append(met)
+
+    def refuse(self, cassette: str, request: Request, error: ReplayProxyError) -> None:
+        """Take down an error; one that leaves a request without any answer is a miss too."""
+        entry = self.entry(cassette)
+        entry.answers[Source.REFUSED] += 1
+        if isinstance(error, CassetteMiss):
+            self._note_miss(entry, error.as_json())
+        elif isinstance(error, _UNANSWERED):
+            told = {
+                "message": redacted(error.message),
+                "type": error.type,
+                "code": error.code,
+                "fingerprint": fingerprint(request),
+                "cassette": cassette,
+                "asked": summary(request),
+            }
+            self._note_miss(entry, told)
+
+    def _note_miss(self, entry: Entry, error: dict[str, Any]) -> None:
+        key = error["fingerprint"]
+        if key in entry.misses:
+            entry.misses[key]["times"] += 1
+        elif self._misses < KEPT_MISSES:
+            self._misses += 1
+            entry.misses[key] = error | {"times": 1}
+        else:
+            entry.more_misses += 1
+
+    def _may_keep_used(self, entry: Entry) -> bool:
+        if self._used >= KEPT_USED:
+            entry.more_used += 1
+            return False
+        self._used += 1
+        return True
+
+
+class Journaled:
+    """A transport whose answers are noted."""
+
+    def __init__(self, transport: Transport, journal: Journal, cassette: str) -> None:
+        self._transport = transport
+        self._journal = journal
+        self._cassette = cassette
+
+    async def handle(self, request: Request) -> Response:
+        """The transport's answer."""
+        arrival = self._journal.arrival(self._cassette, request)
+        try:
+            response = await self._transport.handle(request)
+        except ConnectionDropped as drop:
+            self._journal.entry(self._cassette).answers[Source.FAULT] += 1
+            met = Arrival(request.arrived_us, drop.fault)
+            self._journal.note_fault(self._cassette, request, arrival, met)
+            raise
+        except ReplayProxyError as error:
+            self._journal.refuse(self._cassette, request, error)
+            raise
+        provenance = response.provenance
+        assert provenance is not None
+        self._journal.note(self._cassette, provenance)
+        if provenance.fault is not None:
+            wait_s = retry_after_s(
+                header(response.headers, b"retry-after"),
+                header(response.headers, b"retry-after-ms"),
+            )
+            met = Arrival(request.arrived_us, provenance.fault, response.status, wait_s)
+            self._journal.note_fault(self._cassette, request, arrival, met)
+        return response
+
+    async def aclose(self, drain_s: float | None = None) -> None:
+        """Close what it wraps."""
+        await self._transport.aclose(drain_s)
+
+    def rewind(self) -> None:
+        """Begin the report anew, and rewind what it wraps."""
+        self._journal.forget(self._cassette)
+        self._transport.rewind()

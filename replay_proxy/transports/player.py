@@ -1,0 +1,126 @@
+"""Replay: ``Player`` answers from a cassette.
+
+A recorded answer is sent as it was: status, headers and the bytes of each chunk; nothing is parsed
+and written again. It cannot reach the network.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from replay_proxy.answers.waits import replayed_headers
+from replay_proxy.cassette import Cassette, Interaction
+from replay_proxy.errors import RedirectRefused
+from replay_proxy.matching.rules import Rule
+from replay_proxy.redaction.display import redacted
+from replay_proxy.target import leads_away
+from replay_proxy.timeline import Clock, Pacing
+from replay_proxy.wire import Chunks, Provenance, Request, Response, Source, Transport, header
+
+#: A larger body is sent in turns with other requests, in pieces of this size where it is no stream.
+LARGE_BYTES, PIECE_BYTES = 1 << 20, 1 << 18
+#: After so many chunks an instant replay lets other requests run.
+CHUNKS_PER_TURN = 64
+
+
+class Player:
+    """Answers with the recording, and asks ``otherwise`` when there is none.
+
+    ``joined`` gives up chunk boundaries where all chunks are due at once.
+    """
+
+    def __init__(
+        self,
+        cassette: Cassette,
+        *,
+        rule: Rule,
+        otherwise: Transport,
+        pacing: Pacing,
+        clock: Clock,
+        joined: bool = False,
+    ) -> None:
+        self._cassette = cassette
+        self._rule = rule
+        self._otherwise = otherwise
+        self._pacing = pacing
+        self._clock = clock
+        self._joined = joined
+
+    async def handle(self, request: Request) -> Response:
+        """The N-th recorded answer to the N-th such request.
+
+        Raises ``StoreError``, and ``RedirectRefused`` for an answer that leads to another server.
+        """
+        start_s = self._clock.now_s()
+        key = self._rule.key(request)
+        interaction = await self._cassette.take(key)
+        if interaction is None and (former := self._rule.former_key(request)) is not None:
+            interaction = await self._cassette.take(former)
+        if interaction is None:
+            return await self._otherwise.handle(request)
+        if away := leads_away(interaction.status, interaction.headers):
+            raise RedirectRefused(
+                f"Interaction {interaction.id} of cassette {self._cassette.name} sends its client "
+                f"to another server, {redacted(away)[:100]!r}, and a client's key may go with it. "
+                "If that is meant, export the cassette, make its location a path, and import it."
+            )
+        headers, waits = replayed_headers(interaction.headers, self._pacing.speed)
+        body: bytes | Chunks
+        if not self._pacing.instant:
+            await self._clock.sleep_until(self._pacing.due_s(start_s, interaction.timeline.head_us))
+            body = self._paced(interaction, start_s)
+        elif self._joined or _is_one_piece(interaction):
+            body = interaction.body
+            if len(body) > LARGE_BYTES:
+                body = _in_turns(interaction)
+        else:
+            body = _instant(interaction)
+        provenance = Provenance(
+            Source.CASSETTE, interaction.fingerprint, interaction.id, self._rule.name, waits
+        )
+        return Response(interaction.status, headers, body, provenance=provenance)
+
+    async def aclose(self, drain_s: float | None = None) -> None:
+        """Close what answers otherwise."""
+        await self._otherwise.aclose(drain_s)
+
+    def rewind(self) -> None:
+        """Let the next request get the first answer again."""
+        self._cassette.rewind()
+        self._otherwise.rewind()
+
+    async def _paced(self, interaction: Interaction, start_s: float) -> AsyncGenerator[bytes]:
+        timeline = interaction.timeline
+        for offset_us, chunk in timeline.chunks(interaction.body):
+            await self._clock.sleep_until(self._pacing.due_s(start_s, offset_us))
+            yield chunk
+        await self._clock.sleep_until(self._pacing.due_s(start_s, timeline.total_us))
+
+
+async def _instant(interaction: Interaction) -> AsyncGenerator[bytes]:
+    body, start, ends = interaction.body, 0, interaction.timeline.ends
+    per_turn = CHUNKS_PER_TURN
+    if len(body) > LARGE_BYTES:
+        per_turn = max(1, min(per_turn, len(ends) * LARGE_BYTES // len(body)))
+    for number, end in enumerate(ends, 1):
+        if number % per_turn == 0:
+            await asyncio.sleep(0)
+        yield body[start:end]
+        start = end
+
+
+async def _in_turns(interaction: Interaction) -> AsyncGenerator[bytes]:
+    """A large body in pieces, each in a turn of its own; without a length it is one chunk."""
+    body = interaction.body
+    has_length = header(interaction.headers, b"content-length") is not None
+    size = PIECE_BYTES if has_length else len(body)
+    for at in range(0, len(body), size):
+        await asyncio.sleep(0)
+        yield body[at : at + size]
+
+
+def _is_one_piece(interaction: Interaction) -> bool:
+    """Whether the answer has no chunk boundaries that a client could see."""
+    return (
+        len(interaction.timeline.ends) <= 1
+        or header(interaction.headers, b"content-length") is not None
+    )

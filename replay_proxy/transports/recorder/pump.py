@@ -1,0 +1,240 @@
+"""``Pump``: reads one answer to its end, whoever listens; the client's side relays from it.
+
+A task of its own reads, stamps and queues each chunk. An answer is kept in memory until it is
+whole, once, and within bounds: past them it is still relayed, and not recorded. A client that does
+not read makes the pump wait, not grow. What was read is let go as soon as the task has ended, or
+the client has left: nothing waits for the garbage collector.
+"""
+
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import Protocol
+
+from replay_proxy.bounds.budget import Budget
+from replay_proxy.cassette import Cassette, Interaction, interaction_id
+from replay_proxy.errors import ReplayProxyError, UpstreamCut
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.redaction.display import stored_request, stored_response_headers
+from replay_proxy.sse.ending import ending_of, known_length
+from replay_proxy.sse.terminal import Progress
+from replay_proxy.timeline import Clock, Timeline
+from replay_proxy.transports.recorder.relay import Relay
+from replay_proxy.wire import Chunks, Provenance, Request, Response, Source, Transport
+
+logger = logging.getLogger("replay_proxy")
+
+#: More than this is not read ahead of a client: the upstream waits for it.
+UNREAD_BYTES = 1 << 24
+#: An answer takes its share of the budget in steps of this size; the first one is free.
+STEP_BYTES = 1 << 20
+#: What a chunk takes besides its bytes, in memory and in a row.
+CHUNK_BYTES = 200
+#: A row of SQLite holds 1,000,000,000 bytes, the request among them.
+ROW_BYTES = 990_000_000
+
+
+class Recording(Protocol):
+    """What a pump has to know of its recorder."""
+
+    upstream: Transport
+    cassette: Cassette
+    clock: Clock
+    process_number: int
+    drain_s: float
+    budget: Budget
+
+    def keeps(self, status: int) -> bool:
+        """Whether an answer of this status is worth replaying."""
+        ...
+
+
+class Pump:
+    """One exchange. ``answer`` is there with the upstream's head; ``task`` ends with its body."""
+
+    def __init__(self, recorder: Recording, request: Request) -> None:
+        loop = asyncio.get_running_loop()
+        self._recorder = recorder
+        self._request = request
+        self._fingerprint = fingerprint(request)
+        self._id = interaction_id(request.arrived_us, recorder.process_number)
+        self._chunks: list[bytes] = []
+        self._offsets_us: list[int] = []
+        self._ends: list[int] = []
+        self._head_us = 0
+        self._keeping = True
+        self._loss: str | None = None
+        #: Chunks committed, and bytes taken of the budget.
+        self._kept = -1
+        self._taken = 0
+        self._left = False
+        self._relay: Relay | None = None
+        self.answer: asyncio.Future[Response] = loop.create_future()
+        self.task = loop.create_task(self._run())
+
+    def client_left(self) -> None:
+        """Nobody listens any more: the end has to come within ``drain_s``."""
+        if self._left:
+            return
+        self._left = True
+        if self._relay is not None:
+            self._relay.close()
+        if not self.task.done():
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(self._recorder.drain_s, self.task.cancel)
+            self.task.add_done_callback(lambda _: timer.cancel())
+
+    async def _run(self) -> None:
+        try:
+            await self._pump()
+        except asyncio.CancelledError:
+            # Not raised again: the task would hold it, and with it all that was read.
+            self._end(UpstreamCut("The recording was ended before the answer was whole."))
+        except ReplayProxyError as error:
+            logger.warning("%s %s: %s", self._request.method, self._request.path, str(error))
+            self._end(error.with_traceback(None))
+        except Exception:
+            logger.exception(
+                "%s %s could not be recorded", self._request.method, self._request.path
+            )
+            self._end(ReplayProxyError("The proxy failed while recording; its log says why."))
+        else:
+            self._end(None)
+        finally:
+            self._let_go()
+
+    async def _pump(self) -> None:
+        answer = await self._recorder.upstream.handle(self._request)
+        self._head_us = self._us_since_sent(answer)
+        length = known_length(self._request, answer)
+        end = ending_of(answer, length)
+        self._keeping = self._recorder.keeps(answer.status)
+        size, granted = 0, STEP_BYTES
+        if length is not None and length > granted:
+            granted = self._granted(length)
+        relay = self._begin(answer) if length is None else None
+        held: list[bytes] = []
+        # What happens to every chunk has a short way.
+        now_s, sent_s, running = self._recorder.clock.now_s, answer.sent_s, Progress.RUNNING
+        stamp, keep, feed = self._offsets_us.append, self._chunks.append, end.feed
+        assert not isinstance(answer.body, bytes)
+        async with aclosing(answer.body):
+            async for chunk in answer.body:
+                stamp(int((now_s() - sent_s) * 1e6))
+                keep(chunk)
+                size += len(chunk) + CHUNK_BYTES
+                if size > granted:
+                    granted = self._granted(size)
+                progress = feed(chunk)
+                if progress is running and relay is not None and not held:
+                    relay.put(chunk)
+                    if relay.unread > UNREAD_BYTES:
+                        await relay.room()
+                    continue
+                held.append(chunk)
+                if progress is Progress.ENDING:
+                    continue
+                if progress is Progress.ENDED and self._kept < 0:
+                    await self._keep(answer)  # What may still follow is added at the end.
+                whole = progress is Progress.ENDED and length is not None
+                relay = self._pass_on(answer, held, whole=whole)
+        await self._keep(answer)
+        self._pass_on(answer, held, whole=True)
+
+    def _granted(self, size: int) -> int:
+        """Up to which size the answer may grow, now that it has this one.
+
+        One that may not grow is recorded no longer, and let go.
+        """
+        step = size - size % STEP_BYTES + STEP_BYTES
+        if self._keeping and (reason := self._no_room(size, step)):
+            self._keeping, self._loss = False, "too_large"
+            logger.warning(
+                "%s %s: the answer is passed on and not recorded: %s.",
+                self._request.method,
+                self._request.path,
+                reason,
+            )
+        if not self._keeping:
+            self._let_go()
+        return step
+
+    def _no_room(self, size: int, step: int) -> str:
+        """Why an answer that has this size cannot be recorded; empty when it can."""
+        most = ROW_BYTES - len(self._request.body)
+        if size > most:
+            return f"a cassette holds up to {most:,} bytes of it"
+        if not self._recorder.budget.take(step - STEP_BYTES - self._taken):
+            return "too many large answers are on their way; ask for fewer at once"
+        self._taken = step - STEP_BYTES
+        return ""
+
+    def _let_go(self) -> None:
+        # In place: whoever still refers to the pump, or to the lists, holds nothing with that.
+        self._chunks.clear()
+        self._offsets_us.clear()
+        self._recorder.budget.give(self._taken)
+        self._taken = 0
+
+    def _begin(self, answer: Response) -> Relay:
+        """Give the client the head; the chunks follow as they come."""
+        if self._relay is None:
+            self._relay = Relay(self.client_left)
+            if self._left:
+                self._relay.close()
+            elif not self.answer.done():
+                self.answer.set_result(self._response(answer, self._relay))
+        return self._relay
+
+    def _pass_on(self, answer: Response, held: list[bytes], *, whole: bool) -> Relay | None:
+        """Give the client what is held, as one answer when nothing went before and none follows."""
+        if whole and self._relay is None:
+            if not self.answer.done():
+                self.answer.set_result(self._response(answer, b"".join(held)))
+        else:
+            relay = self._begin(answer)
+            for chunk in held:
+                relay.put(chunk)
+        held.clear()
+        return self._relay
+
+    def _end(self, error: ReplayProxyError | None) -> None:
+        if self._relay is not None:
+            self._relay.end(error)
+        elif error is not None and not self.answer.done():
+            self.answer.set_exception(error)
+
+    async def _keep(self, answer: Response) -> None:
+        """Commit the answer as far as it is here, unless it is committed so far already."""
+        if self._kept == len(self._offsets_us) or not self._keeping:
+            return
+        ends = self._ends
+        for chunk in self._chunks[bool(ends) :]:
+            ends.append(len(chunk) + (ends[-1] if ends else 0))
+        body = b"".join(self._chunks)
+        self._chunks[:] = [body]
+        self._id = await self._recorder.cassette.add(
+            Interaction(
+                id=self._id,
+                fingerprint=self._fingerprint,
+                request=stored_request(self._request),
+                status=answer.status,
+                headers=stored_response_headers(answer.headers),
+                body=body,
+                timeline=Timeline(
+                    self._head_us,
+                    tuple(self._offsets_us),
+                    tuple(ends),
+                    self._us_since_sent(answer),
+                ),
+            )
+        )
+        self._kept = len(self._offsets_us)
+
+    def _response(self, answer: Response, body: bytes | Chunks) -> Response:
+        stored_as = self._id if self._keeping else None
+        provenance = Provenance(Source.UPSTREAM, self._fingerprint, stored_as, loss=self._loss)
+        return Response(answer.status, answer.headers, body, provenance=provenance)
+
+    def _us_since_sent(self, answer: Response) -> int:
+        return int((self._recorder.clock.now_s() - answer.sent_s) * 1e6)

@@ -1,0 +1,96 @@
+"""Recording: a task of its own reads the upstream, and the client's side relays from it.
+
+OpenAI clients leave at ``[DONE]``. What lives in the client's stream is cancelled with it, so a
+recorder there loses answers or, under a shield, stores torn ones. Here a pump reads, stamps and
+queues each chunk; the client's leaving only starts a clock. An answer is committed before its end
+can be seen, and what was cut is never stored. Nothing in here parses a body.
+"""
+
+import asyncio
+import logging
+
+from replay_proxy.bounds.budget import Budget
+from replay_proxy.cassette import Cassette
+from replay_proxy.timeline import Clock
+from replay_proxy.transports.recorder.pump import Pump
+from replay_proxy.wire import Request, Response, Transport
+
+logger = logging.getLogger("replay_proxy")
+
+#: The bytes of answers that a process holds at once until they are whole, but for small ones.
+ANSWERS_BYTES = 1 << 30
+
+#: These say that this client may not ask, not what the API answers.
+NEVER_STORED = frozenset({401, 403, 407})
+#: These are true at that moment only, like every status from 500 on; ``RECORD_ERRORS=all`` keeps
+#: them.
+TRANSIENT = frozenset({408, 409, 425, 429})
+
+
+class Recorder:
+    """Passes requests on, relays each answer as it comes, and keeps those that are whole.
+
+    ``drain_s`` bounds how long an answer may go on after its client has left: when it reaches its
+    end by then it is kept, and if not it is dropped. ``budget`` and ``pumps``, the answers under
+    way, may be shared with other recorders, which are then closed together.
+    """
+
+    def __init__(
+        self,
+        upstream: Transport,
+        cassette: Cassette,
+        *,
+        clock: Clock,
+        process_number: int,
+        drain_s: float,
+        keep_transient: bool,
+        budget: Budget | None = None,
+        pumps: set[asyncio.Task[None]] | None = None,
+    ) -> None:
+        self.upstream = upstream
+        self.cassette = cassette
+        self.clock = clock
+        self.process_number = process_number
+        self.drain_s = drain_s
+        self.keep_transient = keep_transient
+        self.budget = budget or Budget(ANSWERS_BYTES)
+        self._pumps = set() if pumps is None else pumps
+
+    async def handle(self, request: Request) -> Response:
+        """The upstream's answer. Raises ``UpstreamError``; ``StoreError`` if it cannot be kept."""
+        pump = Pump(self, request)
+        self._pumps.add(pump.task)
+        pump.task.add_done_callback(self._pumps.discard)
+        try:
+            return await pump.answer
+        except asyncio.CancelledError:
+            pump.client_left()
+            raise
+        finally:
+            del pump  # An error that the pump holds would hold this frame.
+
+    def rewind(self) -> None:
+        """Let a replay of the cassette begin with the first answers again."""
+        self.cassette.rewind()
+
+    async def aclose(self, drain_s: float | None = None) -> None:
+        """End every recording; what reaches its end within ``drain_s`` is kept."""
+        pumps = set(self._pumps)
+        if pumps:
+            limit_s = self.drain_s if drain_s is None else drain_s
+            _, late = await asyncio.wait(pumps, timeout=limit_s)
+            if late:
+                logger.warning(
+                    "%d answers had not reached their end when the proxy stopped, and are not "
+                    "stored. Give them more time (DRAIN_S).",
+                    len(late),
+                )
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+    def keeps(self, status: int) -> bool:
+        """Whether an answer of this status is worth replaying."""
+        if status in NEVER_STORED:
+            return False
+        return self.keep_transient or not (status in TRANSIENT or status >= 500)

@@ -1,0 +1,99 @@
+"""Transports that refuse: what is not recorded, cannot be opened, or asks for what is not served.
+
+A refusal is raised. None of them can reach the network.
+"""
+
+import logging
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
+from replay_proxy.bounds.aside import Aside
+from replay_proxy.cassette import Cassette
+from replay_proxy.errors import InvalidTarget, ReplayProxyError
+from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.matching.miss import explain
+from replay_proxy.matching.rules import Rule
+from replay_proxy.target import flaw
+from replay_proxy.wire import Request, Response, Transport
+
+logger = logging.getLogger("replay_proxy")
+
+
+class Unopened:
+    """Answers every request with the error that keeps its cassette from being opened."""
+
+    def __init__(self, error: ReplayProxyError) -> None:
+        self._error = error
+
+    async def handle(self, request: Request) -> Response:
+        """Raise it."""
+        # Anew each time: it would collect the frames of every request.
+        raise self._error.with_traceback(None)
+
+    async def aclose(self, drain_s: float | None = None) -> None:
+        """Nothing is open."""
+
+    def rewind(self) -> None:
+        """Raise it here, too."""
+        raise self._error.with_traceback(None)
+
+
+class WellFormed:
+    """Passes on the requests whose method, path and query have no flaw (``target.flaw``)."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def handle(self, request: Request) -> Coroutine[Any, Any, Response]:
+        """The transport's answer. Raises ``InvalidTarget``."""
+        # No coroutine of its own: every request passes through.
+        if cause := flaw(request.method, request.path, request.query):
+            raise InvalidTarget(cause)
+        return self._transport.handle(request)
+
+    async def aclose(self, drain_s: float | None = None) -> None:
+        """Close what it wraps."""
+        await self._transport.aclose(drain_s)
+
+    def rewind(self) -> None:
+        """Rewind what it wraps."""
+        self._transport.rewind()
+
+
+class Refusal:
+    """Answers every request with a miss: 404 that SDKs do not retry."""
+
+    def __init__(self, cassette: Cassette, *, rule: Rule, aside: Aside) -> None:
+        self._cassette = cassette
+        self._rule = rule
+        self._aside = aside
+
+    async def handle(self, request: Request) -> Response:
+        """Raise the miss, explained."""
+        key = fingerprint(request)
+        counts = await self._cassette.counts()
+        answers = await self._cassette.answers(self._rule.key(request))
+        if not answers and (former := self._rule.former_key(request)) is not None:
+            answers = await self._cassette.answers(former)
+        near = [] if answers else await self._cassette.near(request)
+        explanation = partial(
+            explain,
+            request,
+            fingerprint=key,
+            cassette=self._cassette.name,
+            counts=counts,
+            answers=answers,
+            candidates=near,
+            rule=self._rule,
+        )
+        size = len(request.body) + sum(len(each.request.body) for each in near)
+        miss = await self._aside.run(explanation, size)
+        logger.warning("%s", miss)
+        raise miss
+
+    async def aclose(self, drain_s: float | None = None) -> None:
+        """Nothing is open."""
+
+    def rewind(self) -> None:
+        """Nothing is counted."""

@@ -1,0 +1,73 @@
+"""An answer's body as it comes from a connection of aiohttp's: HTTP chunks with their borders."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import httpx
+
+from replay_proxy.transports.upstream.answer_reader import REJOIN_S
+from replay_proxy.transports.upstream.errors import in_httpx_words
+
+
+class ChunkStream(httpx.AsyncByteStream):
+    """The answer's body: HTTP chunks where there are any, else pieces as they arrive."""
+
+    def __init__(self, answer: aiohttp.ClientResponse, request: httpx.Request) -> None:
+        self._answer = answer
+        self._content = answer.content
+        self._request = request
+        self._chunked = "chunked" in answer.headers.get("transfer-encoding", "").lower()
+        self._framed = self._chunked or "content-length" in answer.headers
+        # aiohttp does not tell a reader of everything that ends a connection: broken framing leaves
+        # it waiting, and where the end of the connection ends the body a reset looks like one.
+        connection = answer.connection
+        protocol = connection.protocol if connection is not None else None
+        self._lost = protocol.closed if protocol is not None else None
+        if self._lost is not None:
+            self._lost.add_done_callback(self._connection_lost)
+
+    def _connection_lost(self, lost: asyncio.Future[None]) -> None:
+        content = self._content
+        broken = not lost.cancelled() and lost.exception() is not None
+        whole = content.is_eof() and (self._framed or not broken)
+        if not whole and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        content = self._content
+        with in_httpx_words(self._request):
+            while True:
+                data, ended = await content.readchunk()
+                if self._chunked and data and not ended:
+                    data = await self._rejoined(data)
+                if data:
+                    yield data
+                elif not ended or content.at_eof():
+                    # For an answer without a body aiohttp says (b"", True) forever.
+                    await asyncio.sleep(0)  # Let a connection that was reset say so.
+                    if error := content.exception():
+                        raise error
+                    return
+
+    async def _rejoined(self, data: bytes) -> bytes:
+        """The whole HTTP chunk that begins with ``data``, or what came of it within REJOIN_S."""
+        pieces = [data]
+        try:
+            async with asyncio.timeout(REJOIN_S):
+                ended = False
+                while data and not ended:
+                    data, ended = await self._content.readchunk()
+                    pieces.append(data)
+        except TimeoutError:
+            pass  # The sender is slow inside one chunk: what is here is passed on.
+        return b"".join(pieces)
+
+    async def aclose(self) -> None:
+        """Read no further."""
+        if self._lost is not None:
+            self._lost.remove_done_callback(self._connection_lost)
+        if self._content.at_eof():
+            self._answer.release()
+        else:
+            self._answer.close()
