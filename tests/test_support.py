@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.corpus import load
+from tests.support.paths import ROOT
 from tests.support.rawclient import NoAnswerError, RawClient, Throttle
 from tests.support.script import JSON, Answer, Cut, Gate, Hangup, Head, Raw, Received, Step, Wait
 from tests.support.servers import Proxy, ProxyDidNotStartError
 from tests.support.upstream import Upstream
 
-DATA = Path(__file__).parent / "data"
+DATA = ROOT / "tests" / "data"
 PATH = "/v1/chat/completions"
 
 

@@ -2,7 +2,7 @@
 
 Each is a function of the answer, the clock and arguments that a script can give. A docstring's
 first paragraph is what the fault does, its last one what a user of the OpenAI SDK sees; both stand
-in docs/faults.md, and tests/test_faults_sdk.py checks the latter.
+in docs/faults.md, and tests/transports/faults/test_sdk.py checks the latter.
 """
 
 import asyncio

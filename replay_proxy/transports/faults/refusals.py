@@ -2,7 +2,7 @@
 
 Each is a function of the request and of arguments that a script can give. Nobody is asked for an
 answer. A docstring's first paragraph is what the fault does, its last one what a user of the
-OpenAI SDK sees; both stand in docs/faults.md, and tests/test_faults_sdk.py checks the latter.
+OpenAI SDK sees; both stand in docs/faults.md, and tests/transports/faults/test_sdk.py checks the latter.
 """
 
 import http
