@@ -1,6 +1,8 @@
 """The command line: ``replay-proxy serve``, and ``run`` for a command beside a proxy of its own.
 
 Settings come from the environment; ``run`` takes those that differ from run to run as options.
+
+Not in here: what answers a request.
 """
 
 from pathlib import Path

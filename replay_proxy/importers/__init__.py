@@ -1,8 +1,9 @@
-"""Readers of other tools' recordings: one file a format, and one line in ``FORMATS``.
+"""Readers of other tools' recordings: one file per format, and one line in ``FORMATS``.
 
-Pure: bytes in, exchanges out. Which files are read, and what is written to a store, is not decided
-here. Nothing is dropped silently: what is not carried over is told with its place and its reason,
-and a file that cannot be read is an ``ImportRefused``.
+Pure: bytes in, exchanges out. Nothing is dropped silently: what is not carried over is reported
+with its place and its reason, and a file that cannot be read is an ``ImportRefused``.
+
+Not in here: which files are read, and what is written to a store (``cli.tape_tools.import_``).
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,9 @@
-"""The pytest plugin: each test gets a cassette, and fails when it asked what that does not hold.
+"""The pytest plugin: gives each test a cassette, and fails a test whose cassette lacks an answer.
 
-Hooks and fixtures only. Importing this costs a pytest start next to nothing, and nothing is started
-until a test uses the fixture.
+Importing this costs a pytest start next to nothing, and nothing is started until a test uses the
+fixture.
+
+Not in here: the proxy itself, which is a child process (``serving.child``).
 """
 
 import warnings

@@ -2,6 +2,8 @@
 
 Built once at the entry and passed down. A setting that is unknown, wrong or contradicts another
 raises ``ConfigurationError`` with its name and the remedy; nothing starts on a guess.
+
+Not in here: what a setting changes.
 """
 
 import os

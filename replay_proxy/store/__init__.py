@@ -1,7 +1,6 @@
-"""Where cassettes live: ``Store``, a directory with one SQLite file a cassette.
+"""Where cassettes live: ``Store``, a directory with one SQLite file per cassette.
 
-The package holds the tables, the files, reading and writing; what a fingerprint or a mode is, is
-not known here.
+Not in here: how a fingerprint is computed, and which mode uses the store.
 """
 
 import os

@@ -1,8 +1,10 @@
 """What has changed between a recorded answer and a new one to the same request. Pure.
 
 Two kinds of findings: of shape, which a program may break on, and of wording, which a model
-changes at every call. What shape is, ``shape`` says, and ``passages`` what it is of a stream. It
-never raises, whatever the bytes.
+changes at every call. ``shape`` defines shape, and ``passages`` the shape of a stream. Nothing here
+raises, whatever the bytes.
+
+Not in here: sending the request again (``cli.refresh``).
 """
 
 from collections.abc import Iterator

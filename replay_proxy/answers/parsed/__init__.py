@@ -1,7 +1,8 @@
 """An answer as data: its media type, its JSON or its events, and whether it is whole. Pure.
 
-This is what ``transcript`` and ``drift`` read. Nothing that replays an answer may use it: there
-only the bytes count. It never raises, whatever the bytes.
+``transcript`` and ``drift`` read answers through this. It never raises, whatever the bytes.
+
+Not in here: replay, where only the bytes count.
 """
 
 import json

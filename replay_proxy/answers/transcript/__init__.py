@@ -1,7 +1,8 @@
 """An answer as a person reads it: its text, tool calls, finish reasons and usage. Pure.
 
-What is shown of one answer, streamed or not, of whatever endpoint. Comparing answers is
-``drift``'s; reading their bytes is ``answer``'s. It never raises, whatever the bytes.
+What is shown of one answer, streamed or not, of any endpoint. It never raises, whatever the bytes.
+
+Not in here: comparing answers (``drift``), and reading their bytes (``parsed``).
 """
 
 import json

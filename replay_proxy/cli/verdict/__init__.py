@@ -1,7 +1,9 @@
 """The verdict on a run: from the proxy's report to words, an exit code, JSON and JUnit XML.
 
-Pure: nothing here asks, prints or writes. A miss, an answer that was not stored or an expired
+A miss, an answer that was not stored or an expired
 recording fails a run; an unused recording only where that was asked for.
+
+Not in here: I/O.
 """
 
 import re

@@ -2,8 +2,10 @@ r"""A cassette's text twin: JSON Lines that hold all of it, and that git can dif
 
 Lossless and deterministic: the same cassette gives the same lines, and lines read back give the
 same cassette. A body is a sequence of pieces that are simply joined again, text where it is UTF-8
-and base64 where it is not: an event of a stream, a line of a text, a member of compact JSON. How a
-line looks is here and in docs/cassette.md; files and databases are not.
+and base64 where it is not: an event of a stream, a line of a text, a member of compact JSON.
+docs/cassette.md shows each kind of line.
+
+Not in here: files and databases.
 
     {"cassette": 1}
     {"take": "7…", "run": "9f…", "started_us": 1763…}

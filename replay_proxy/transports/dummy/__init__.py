@@ -1,7 +1,7 @@
-"""The dummy: answers made up on the spot, and the table of the endpoints that it has.
+"""The dummy: synthetic answers, and the table of the endpoints that it has.
 
-In here: which function answers which path. Not in here: what an answer says or looks like
-(each endpoint's own file), how bodies are checked (``validation``), how errors are rendered.
+Not in here: what an answer looks like (``endpoints``), what it says (``sayings``), when it is sent
+(``timing``), and how errors are rendered.
 
 To add an endpoint, write its file and add its line to ``ENDPOINTS``.
 """

@@ -1,8 +1,9 @@
-"""Faults, on purpose and repeatable: what goes wrong between a client and an API, over every mode.
+"""Deliberate, repeatable faults: what goes wrong between a client and an API, in every mode.
 
 A fault is one function in one table (``table``); a script says which requests meet which
-(``script``); ``Faulty`` wraps any transport; ``Limited`` keeps the rates of each key. They act on
-the client's side alone: what is recorded is what the API answered.
+(``script``); ``Faulty`` wraps any transport; ``Limited`` keeps the rates of each key.
+
+Not in here: what is recorded. Faults act on the client's side alone.
 """
 
 from replay_proxy.transports.faults.limits import Limited, Limits

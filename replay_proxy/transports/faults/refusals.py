@@ -1,8 +1,8 @@
 """Faults instead of an answer: the error that the API would send, or no answer at all.
 
 Each is a function of the request and of arguments that a script can give. Nobody is asked for an
-answer. A docstring's first paragraph is what the fault does, its last one what a user of the
-OpenAI SDK sees; both stand in docs/faults.md, and tests/transports/faults/test_sdk.py checks the latter.
+answer. A docstring's first paragraph is what the fault does, its last one what a user of the OpenAI
+SDK sees; both stand in docs/faults.md, and tests/transports/faults/test_sdk.py checks the latter.
 """
 
 import http

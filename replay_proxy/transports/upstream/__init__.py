@@ -1,7 +1,9 @@
 """The real API, as a ``Transport``: the only module that knows an HTTP client.
 
 It sends a request on as it came (less the hop-by-hop headers), asks for identity encoding,
-follows no redirect, and turns the client library's exceptions into ours. It stores nothing.
+follows no redirect, and turns the client library's exceptions into ours.
+
+Not in here: recording.
 """
 
 import re

@@ -1,11 +1,10 @@
 """The typed bodies of the dummy's endpoints, by their names in OpenAI's OpenAPI description.
 
-One file an endpoint. Not in here: how a violation is worded (``validation``), how an answer is
-made. The endpoints check requests with these, and /docs shows them. Answers are written without
-them, for speed, and tested against them.
+The endpoints check requests with these, and /docs shows them. Answers are written without them, for
+speed, and tested against them. Types are strict, as the API's are (``"2"`` is not an integer), and
+fields that are not named here pass.
 
-Types are strict, as the API's are (``"2"`` is no integer), and fields that are not named here
-pass.
+Not in here: how a violation is worded (``endpoints.validation``).
 
 Source: https://github.com/openai/openai-openapi
 """
