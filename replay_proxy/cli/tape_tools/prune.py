@@ -1,5 +1,6 @@
 """``replay-proxy prune``: delete what replay does not use any more."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -28,20 +29,7 @@ def prune(
 ) -> None:
     """Delete superseded recordings and, given reports of test runs, what they did not use."""
     path = words.path_of(cassette, store)
-    with Archive(path) as archive:
-        answers = archive.answers()
-        superseded = [
-            number
-            for by_take in answers.values()
-            for take, numbers in by_take.items()
-            if take != max(by_take)
-            for number in numbers
-        ]
-        for by_take in answers.values():
-            if len(by_take) > 1:
-                for number in by_take[max(by_take)]:
-                    archive.interaction(number)  # Raises if it is not what replay could use.
-        not_used = unused_of(answers, used_in(report, path.stem)) if report else []
+    superseded, not_used = _deletable(path, report or [])
     before = path.stat().st_size
     if not dry_run and (superseded or not_used):
         with changing(path) as change:
@@ -58,11 +46,33 @@ def prune(
         "bytes_before": before,
         "bytes_after": after,
     }
-    said = (
+    summary = (
         f"{'Would delete' if dry_run else 'Deleted'} "
         f"{words.many(len(superseded), 'superseded recording')} and "
         f"{len(not_used):,} unused of '{path.stem}'"
     )
     if after != before:
-        said += f": {before:,} bytes before, {after:,} now"
-    words.answer(document, [said], as_json=as_json)
+        summary += f": {before:,} bytes before, {after:,} now"
+    words.answer(document, [summary], as_json=as_json)
+
+
+def _deletable(path: Path, reports: Sequence[Path]) -> tuple[list[int], list[int]]:
+    """The superseded interactions, and those that none of the reports has used.
+
+    Raises ``StoreError`` if what has superseded one is damaged: nothing would be left of it.
+    """
+    with Archive(path) as archive:
+        answers = archive.answers()
+        superseded = [
+            number
+            for by_take in answers.values()
+            for take, numbers in by_take.items()
+            if take != max(by_take)
+            for number in numbers
+        ]
+        for by_take in answers.values():
+            if len(by_take) > 1:
+                for number in by_take[max(by_take)]:
+                    archive.interaction(number)  # Raises if it is damaged.
+        not_used = unused_of(answers, used_in(reports, path.stem)) if reports else []
+    return superseded, not_used
