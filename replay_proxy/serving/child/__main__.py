@@ -1,15 +1,19 @@
-"""The proxy as the child of another process, with which it ends, however that one does.
+"""The proxy as a child process: serves on a socket of its parent, and ends when that one does.
 
-Its parent holds the other end of its standard input, and writes nothing: the kernel closes that end
-when the parent is gone, also after ``kill -9``.
+Its argument is the file descriptor of the listening socket. The parent holds the other end of this
+process's standard input and writes nothing to it: the kernel closes that end when the parent is
+gone, also after ``kill -9``.
 """
 
 import os
 import signal
 import sys
 import threading
+from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM, socket
 
-from replay_proxy.serving.process import serve
+import uvicorn
+
+from replay_proxy.serving.process import create_app
 
 
 def _end_with_parent() -> None:
@@ -20,4 +24,6 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    serve(port=0)
+    # asyncio sets TCP_NODELAY only if the protocol is named, and macOS cannot be asked for it.
+    listener = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fileno=int(sys.argv[1]))
+    uvicorn.Server(uvicorn.Config(create_app(), access_log=False)).run(sockets=[listener])

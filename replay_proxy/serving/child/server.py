@@ -1,43 +1,43 @@
-"""The proxy as a child process, for who needs one for a while: the pytest plugin and ``run``.
+"""``Server``: the proxy as a child process of the pytest plugin or of ``replay-proxy run``.
 
-It listens on a free port of 127.0.0.1. Only the standard library is imported here, since a pytest
-start must not pay for what it does not use; the proxy itself is imported by the child.
+It listens on a free port of 127.0.0.1. This module imports only the standard library, since a
+pytest start must not pay for what it does not use; the child imports the proxy.
 """
 
 import json
 import os
-import re
+import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.parse
 import urllib.request
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
+from http.client import HTTPException
 from typing import Any, Self
 
 from replay_proxy.errors import ReplayProxyError
 
-#: Of what the child writes so many lines are kept, each of at most so many characters.
+#: Lines that are kept of the child's log, and characters per line.
 LINES, LINE_CHARS = 2_000, 2_000
-_LISTENS = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
-#: What tells OpenAI clients to reach the proxy instead, and the placeholder where they want a key.
+#: Seconds for one attempt to reach a child that is starting.
+_ATTEMPT_S = 2.0
+#: The key for OpenAI clients, which refuse to work without one.
 PLACEHOLDER_KEY = "replay-proxy-placeholder"
 _HTTP_PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
 
 class Server:
-    """A proxy with these settings on top of the environment, from ``start`` to ``stop``.
-
-    Raises ``ReplayProxyError`` with what the child wrote when it does not start.
-    """
+    """A proxy with these settings on top of the environment, from ``start`` to ``stop``."""
 
     def __init__(self, settings: Mapping[str, str], *, start_timeout_s: float = 60.0) -> None:
         self._settings = dict(settings)
         self._start_timeout_s = start_timeout_s
         self._written: deque[str] = deque(maxlen=LINES)
         self._dropped = 0
-        self._told = threading.Event()
         self.port = 0
 
     @property
@@ -56,24 +56,46 @@ class Server:
         return dropped + "".join(list(self._written))
 
     def start(self) -> Self:
-        """Start the child and return when it answers."""
-        self._process = subprocess.Popen(
-            # Without -P a module of the user's directory would stand before the library's.
-            [sys.executable, "-P", "-m", "replay_proxy.serving.child"],
-            env=os.environ | self._settings,
-            stdin=subprocess.PIPE,  # It ends when nobody holds the other end any more.
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for who started it; it stops the child itself.
-        )
+        """Start the child, and return when it answers.
+
+        Raises ``ReplayProxyError`` with the child's log if it ends instead, or takes too long.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = listener.getsockname()[1]
+            fd = listener.fileno()
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                # Without -P a module of the user's directory would stand before the library's.
+                [sys.executable, "-P", "-m", "replay_proxy.serving.child", str(fd)],
+                env=os.environ | self._settings,
+                stdin=subprocess.PIPE,  # The child ends when nobody holds the other end any more.
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                pass_fds=[fd],
+                start_new_session=True,  # Ctrl-C is for the parent, which stops the child.
+            )
+        # From here on the child alone holds the socket: if it ends, connecting fails at once.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self._told.wait(self._start_timeout_s)
-        if not self.port:
+        if not self._answers():
             self.stop()
             raise ReplayProxyError(f"The proxy did not start.\n{self.log}")
         return self
+
+    def _answers(self) -> bool:
+        """Wait for an answer; whether one came before the child's end and in time.
+
+        A request waits in the socket's queue until the child serves.
+        """
+        deadline_s = time.monotonic() + self._start_timeout_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            with suppress(OSError, HTTPException):
+                self._ask("GET", "/healthz", min(left_s, _ATTEMPT_S))
+                return True
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.01)
+                return False
+        return False
 
     def stop(self) -> None:
         """End the child; what it records is complete when this returns."""
@@ -90,11 +112,15 @@ class Server:
     def call(self, method: str, path: str, **query: str | None) -> Any:
         """The JSON that the control plane answers under ``/_replay/api/``."""
         given = {name: value for name, value in query.items() if value is not None}
+        return self._ask(method, f"/_replay/api/{path}?{urllib.parse.urlencode(given)}", 60.0)
+
+    def _ask(self, method: str, target: str, timeout_s: float) -> Any:
+        """The JSON that the child answers."""
         request = urllib.request.Request(  # noqa: S310 - our own child on loopback
-            f"{self.origin}/_replay/api/{path}?{urllib.parse.urlencode(given)}", method=method
+            self.origin + target, method=method
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=60.0) as answer:
+        with opener.open(request, timeout=timeout_s) as answer:
             return json.load(answer)
 
     def _read(self) -> None:
@@ -104,10 +130,6 @@ class Server:
             while line := lines.readline(LINE_CHARS):
                 self._dropped += len(self._written) == LINES
                 self._written.append(line)
-                if not self.port and (found := _LISTENS.search(line)):
-                    self.port = int(found[1])
-                    self._told.set()
-        self._told.set()
 
 
 def client_environment(base_url: str, *, asks_api: bool) -> dict[str, str]:
