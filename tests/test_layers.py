@@ -70,8 +70,6 @@ FILES_PER_FOLDER = 15
 STILL_LONG = {
     "replay_proxy.serving.control",
     "replay_proxy.serving.report",
-    "replay_proxy.transports.dummy.endpoints.chat_answer",
-    "replay_proxy.transports.dummy.endpoints.validation",
 }
 MODULES, FOLDERS = 10, 12
 

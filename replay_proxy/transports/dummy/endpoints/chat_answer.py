@@ -115,19 +115,47 @@ def _logprobs(answer: Answer, tokens: Iterable[str]) -> dict[str, object] | None
 
 
 def streamed(answer: Answer, *, with_usage: bool) -> Streamed:
-    """The answer as a stream. With ``usage`` it is told in an event of its own, the last."""
-    common = answer.head("chat.completion.chunk")
-    no_usage = {"usage": None} if with_usage else {}
+    """The answer as a stream. ``with_usage`` appends an event with nothing but the usage."""
+    turn = answer.turn
+    write = _Writer(answer, with_usage=with_usage)
+    tokens: Iterator[bytes]
+    if turn.calls:
+        tokens = chain.from_iterable(write.call(at, call) for at, call in enumerate(turn.calls))
+    elif answer.top_logprobs is None:
+        tokens = write.tokens({"content": ""}, turn.pieces)
+    else:
+        tokens = rendered_once(write.likely_token, turn.pieces)
+    opening: dict[str, object] = {"role": "assistant", "content": None if turn.calls else ""}
+    closing = write.events(lambda _: {}, finish_reason=answer.finish_reason)
+    if with_usage:
+        closing.append(event({**write.head, "choices": [], "usage": answer.usage}))
+    return Streamed(
+        EVENTS,
+        opening=b"".join(write.events(lambda _: opening)),
+        tokens=tokens,
+        closing=b"".join([*closing, DONE]),
+        count=turn.shown,
+        prompt_tokens=answer.prompt_tokens,
+    )
+
+
+class _Writer:
+    """Writes the events of one stream. Every event has one of the ``n`` choices."""
+
+    def __init__(self, answer: Answer, *, with_usage: bool) -> None:
+        self._answer = answer
+        self._no_usage = {"usage": None} if with_usage else {}
+        self.head = answer.head("chat.completion.chunk")
 
     def events(
-        delta: Callable[[int], object], finish_reason: str | None = None, token: str | None = None
+        self, delta: Callable[[int], object], *, finish_reason: str | None = None, token: str = ""
     ) -> list[bytes]:
-        """One event a choice."""
-        logprobs = None if token is None else _logprobs(answer, [token])
+        """One event per choice, with the log probabilities of ``token``, if they are shown."""
+        logprobs = _logprobs(self._answer, [token]) if token else None
         return [
             event(
                 {
-                    **common,
+                    **self.head,
                     "choices": [
                         {
                             "index": index,
@@ -136,56 +164,37 @@ def streamed(answer: Answer, *, with_usage: bool) -> Streamed:
                             "finish_reason": finish_reason,
                         }
                     ],
-                    **no_usage,
+                    **self._no_usage,
                 }
             )
-            for index in range(answer.n)
+            for index in range(self._answer.n)
         ]
 
-    def in_place(delta: object, tokens: Sequence[str]) -> Iterator[bytes]:
-        """Tokens in the place of the delta's last text, which is empty."""
-        # It is the last empty string of its event: only the name of the model is free text, and
-        # that comes before.
-        frames = [each.rpartition(b'""')[::2] for each in events(lambda _: delta)]
-        choices = [framed(before, after, tokens) for before, after in frames]
+    def likely_token(self, text: str) -> bytes:
+        """A token of the text with its log probabilities."""
+        return b"".join(self.events(lambda _: {"content": text}, token=text))
+
+    def tokens(self, delta: object, pieces: Sequence[str]) -> Iterator[bytes]:
+        """The pieces as tokens: each stands in the place of the delta's empty text."""
+        # That is the last empty string of its event: only the model's name is free text, and it
+        # comes before.
+        frames = [each.rpartition(b'""')[::2] for each in self.events(lambda _: delta)]
+        choices = [framed(before, after, pieces) for before, after in frames]
         return choices[0] if len(choices) == 1 else map(b"".join, zip(*choices, strict=True))
 
-    def called(at: int, call: ToolCall) -> Iterator[bytes]:
-        """One call; its first event names it, and comes with the first token."""
-        if answer.legacy:
-            first = events(lambda _: {"function_call": _inner(call, "")})
-            tokens = in_place({"function_call": {"arguments": ""}}, call.pieces)
+    def call(self, at: int, call: ToolCall) -> Iterator[bytes]:
+        """One call. Its first event, which names the tool, comes with the first token."""
+        if self._answer.legacy:
+            first = self.events(lambda _: {"function_call": _inner(call, "")})
+            tokens = self.tokens({"function_call": {"arguments": ""}}, call.pieces)
         else:
             named = _call(call, "")
-            first = events(
+            first = self.events(
                 lambda index: {
-                    "tool_calls": [{"index": at, "id": answer.call_id(index, at), **named}]
+                    "tool_calls": [{"index": at, "id": self._answer.call_id(index, at), **named}]
                 }
             )
             kind = str(named["type"])
             text = {"input" if call.tool.takes_text else "arguments": ""}
-            tokens = in_place({"tool_calls": [{"index": at, kind: text}]}, call.pieces)
+            tokens = self.tokens({"tool_calls": [{"index": at, kind: text}]}, call.pieces)
         return chain([b"".join([*first, next(tokens, b"")])], tokens)
-
-    turn = answer.turn
-    tokens: Iterator[bytes]
-    if turn.calls:
-        tokens = chain.from_iterable(called(at, call) for at, call in enumerate(turn.calls))
-    elif answer.top_logprobs is None:
-        tokens = in_place({"content": ""}, turn.pieces)
-    else:
-        tokens = rendered_once(
-            lambda text: b"".join(events(lambda _: {"content": text}, token=text)), turn.pieces
-        )
-    opening: dict[str, object] = {"role": "assistant", "content": None if turn.calls else ""}
-    closing = events(lambda _: {}, answer.finish_reason)
-    if with_usage:
-        closing.append(event({**common, "choices": [], "usage": answer.usage}))
-    return Streamed(
-        EVENTS,
-        opening=b"".join(events(lambda _: opening)),
-        tokens=tokens,
-        closing=b"".join([*closing, DONE]),
-        count=turn.shown,
-        prompt_tokens=answer.prompt_tokens,
-    )

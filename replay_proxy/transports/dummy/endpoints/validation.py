@@ -77,61 +77,67 @@ def missing(param: str) -> InvalidRequest:
 
 
 def _refusal(fault: ErrorDetails) -> InvalidRequest:
-    param, value, bounds = _param(fault["loc"]), fault["input"], fault.get("ctx", {})
-
-    def refused(message: str, code: str) -> InvalidRequest:
-        return InvalidRequest(message, param=param, code=code)
-
-    def wrong_type(expected: str) -> InvalidRequest:
-        got = _GOT.get(type(value), "an unsupported value")
-        return refused(
-            f"Invalid type for '{param}': expected {expected}, but got {got} instead.",
-            "invalid_type",
-        )
-
+    """The API's refusal of a request with this fault."""
+    param, value = _param(fault["loc"]), fault["input"]
     match fault["type"]:
         case "missing":
             return missing(param)
         case "wrong_type":
-            return wrong_type(fault["msg"])
+            return _wrong_type(param, value, fault["msg"])
         case kind if kind in _EXPECTED:
-            return wrong_type(_EXPECTED[kind])
+            return _wrong_type(param, value, _EXPECTED[kind])
+        case "literal_error" if not isinstance(value, str):
+            return _wrong_type(param, value, f"one of {_listed(_values(fault), 'or')}")
+        case _:
+            message, code = _out_of_bounds(fault, param)
+            return InvalidRequest(message, param=param, code=code)
+
+
+def _wrong_type(param: str, value: object, expected: str) -> InvalidRequest:
+    got = _GOT.get(type(value), "an unsupported value")
+    return InvalidRequest(
+        f"Invalid type for '{param}': expected {expected}, but got {got} instead.",
+        param=param,
+        code="invalid_type",
+    )
+
+
+def _out_of_bounds(fault: ErrorDetails, param: str) -> tuple[str, str]:
+    """The message and the code for a value of the right type that is not allowed."""
+    value, bounds = fault["input"], fault.get("ctx", {})
+    match fault["type"]:
         case "literal_error":
-            values = re.findall("'[^']*'", bounds["expected"])
-            if not isinstance(value, str):
-                return wrong_type(f"one of {_listed(values, 'or')}")
-            return refused(
-                f"Invalid value: '{value}'. Supported values are: {_listed(values, 'and')}.",
-                "invalid_value",
-            )
+            values = _listed(_values(fault), "and")
+            return f"Invalid value: '{value}'. Supported values are: {values}.", "invalid_value"
         case "greater_than_equal":
             kind, limit = _number(bounds["ge"])
-            return refused(
+            return (
                 f"Invalid '{param}': {kind} below minimum value. "
-                f"Expected a value >= {limit}, but got {value} instead.",
-                f"{kind}_below_min_value",
-            )
+                f"Expected a value >= {limit}, but got {value} instead."
+            ), f"{kind}_below_min_value"
         case "less_than_equal":
             kind, limit = _number(bounds["le"])
-            return refused(
+            return (
                 f"Invalid '{param}': {kind} above maximum value. "
-                f"Expected a value <= {limit}, but got {value} instead.",
-                f"{kind}_above_max_value",
-            )
+                f"Expected a value <= {limit}, but got {value} instead."
+            ), f"{kind}_above_max_value"
         case "too_short":
-            return refused(
+            return (
                 f"Invalid '{param}': empty array. Expected an array with minimum length "
-                f"{bounds['min_length']}, but got an empty array instead.",
-                "empty_array",
-            )
+                f"{bounds['min_length']}, but got an empty array instead."
+            ), "empty_array"
         case "too_long":
-            return refused(
+            return (
                 f"Invalid '{param}': array too long. Expected an array with maximum length "
-                f"{bounds['max_length']}, but got an array with length {len(value)} instead.",
-                "array_above_max_length",
-            )
+                f"{bounds['max_length']}, but got an array with length {len(value)} instead."
+            ), "array_above_max_length"
         case _:
-            return refused(f"Invalid '{param}': {fault['msg']}.", "invalid_value")
+            return f"Invalid '{param}': {fault['msg']}.", "invalid_value"
+
+
+def _values(fault: ErrorDetails) -> list[str]:
+    """The values that a field may have, each in quotes."""
+    return re.findall("'[^']*'", fault["ctx"]["expected"])
 
 
 def _param(path: tuple[int | str, ...]) -> str:
