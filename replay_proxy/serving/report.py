@@ -1,11 +1,12 @@
-"""The report: what was answered from a cassette, held against what the cassette holds.
+"""The report: what was answered from a cassette, compared with what the cassette holds.
 
-Its JSON is what the pytest plugin and ``replay-proxy run`` judge by. Nothing is decided here.
+The pytest plugin and ``replay-proxy run`` judge by its JSON. Nothing is decided here.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,9 +20,9 @@ from replay_proxy.transports.faults import kind_of
 from replay_proxy.transports.journal import Entry
 from replay_proxy.wire import Source
 
-#: The most recordings of a kind that are described.
+#: The most interactions that each list of the report describes.
 SHOWN = 1_000
-#: A request counts as asked if one of this many recordings of it was used: the first ones are.
+#: A request counts as asked if one of its first _ALIKE recordings was used.
 _ALIKE = 1_000
 
 
@@ -30,36 +31,32 @@ async def report(
 ) -> dict[str, Any]:
     """One cassette's part of the report; without a cassette (``MODE=dummy``) only the answers.
 
-    ``used`` are all that were replayed or recorded. ``recorded`` are those of which a client has
-    seen the head; whether they are stored shows when the proxy has ended. ``lost`` counts answers
-    that are known not to be. ``unused`` shows the first thousand of
-    ``unused_total``, and whether the same request was ``asked``, only less often than it was
-    recorded. ``kept`` are the cassettes with what was in this one when its file was replaced.
-    ``expired`` are those that were replayed and are older than ``max_age_s``, the first
-    thousand of ``expired_total``. ``faults`` is the verdict on what clients did about each fault.
-    ``more_misses`` and ``more_used`` were not kept apart; with the latter nothing is called unused.
+    ``used`` holds all interactions that were replayed or recorded. ``recorded`` holds those of
+    which a client has seen the head; whether they are stored shows when the proxy has ended.
+    ``lost`` counts answers that are known not to be stored. ``unused`` shows the first thousand of
+    ``unused_total``; ``asked`` says that the same request was sent, but fewer times than it was
+    recorded. ``kept`` names the cassettes with what was in this one when its file was replaced.
+    ``expired`` shows the first thousand of ``expired_total``, the replayed interactions that are
+    older than ``max_age_s``. ``faults`` is the verdict on what clients did about each fault.
+    ``more_misses`` and ``more_used`` count what is not listed; with ``more_used`` nothing is called
+    unused.
 
-    It reads a little at a time, so that others are answered meanwhile.
+    It reads a little at a time, so that other requests are answered meanwhile.
     """
     used = entry.replayed.keys() | entry.recorded
     await asyncio.sleep(0)
     unused: list[int] = []
-    shown: list[dict[str, Any]] = []
-    expired: list[int] = []
+    unused_shown: list[dict[str, Any]] = []
+    expired = _expired(entry, max_age_s) if cassette is not None and max_age_s is not None else []
     expired_shown: list[dict[str, Any]] = []
     tokens = 0
     if cassette is not None:
-        if max_age_s is not None:
-            oldest = interaction_id(max(0, int((time.time() - max_age_s) * 1e6)), 0)
-            expired = sorted(number for number in list(entry.replayed) if number < oldest)
-            expired_shown = [_described(one) async for one in _read(cassette, expired[:SHOWN])]
+        expired_shown = [_described(one) async for one in _read(cassette, expired[:SHOWN])]
         unused = [] if entry.more_used else await cassette.unused(used)
-        async for one in _read(cassette, unused[:SHOWN]):
-            alike = await cassette.ids(_key(one, rule), _ALIKE)
-            shown.append(_described(one) | {"asked": not used.isdisjoint(alike)})
+        unused_shown = await _unused_shown(cassette, unused, used, rule)
         tokens = await _tokens_saved(entry, cassette)
     chains = list(entry.chains.values())
-    met = await asyncio.to_thread(conduct, dict(entry.faults), chains, kind_of)
+    faults = await asyncio.to_thread(conduct, dict(entry.faults), chains, kind_of)
     return {
         "answers": {source.value: entry.answers[source] for source in Source},
         "misses": list(entry.misses.values()),
@@ -68,18 +65,35 @@ async def report(
         "more_used": entry.more_used,
         "recorded": [str(number) for number in sorted(entry.recorded)],
         "lost": entry.lost,
-        "unused": shown,
+        "unused": unused_shown,
         "unused_total": len(unused),
         "kept": [] if cassette is None else cassette.kept(),
         "expired": expired_shown,
         "expired_total": len(expired),
-        "faults": met,
+        "faults": faults,
         "saved": {"requests": entry.answers[Source.CASSETTE], "tokens": tokens},
     }
 
 
+def _expired(entry: Entry, max_age_s: float) -> list[int]:
+    """The replayed interactions that were recorded more than ``max_age_s`` ago."""
+    oldest = interaction_id(max(0, int((time.time() - max_age_s) * 1e6)), 0)
+    return sorted(number for number in list(entry.replayed) if number < oldest)
+
+
+async def _unused_shown(
+    cassette: Cassette, unused: Sequence[int], used: AbstractSet[int], rule: Rule
+) -> list[dict[str, Any]]:
+    """The first unused interactions, each with whether the same request was sent (``asked``)."""
+    shown = []
+    async for one in _read(cassette, unused[:SHOWN]):
+        alike = await cassette.ids(_key(one, rule), _ALIKE)
+        shown.append(_described(one) | {"asked": not used.isdisjoint(alike)})
+    return shown
+
+
 async def _read(cassette: Cassette, ids: Sequence[int]) -> AsyncIterator[Recorded]:
-    """The requests of interactions, one by one."""
+    """The requests of interactions, one at a time."""
     for number in ids:
         for one in await cassette.recorded([number]):
             yield one
@@ -87,7 +101,7 @@ async def _read(cassette: Cassette, ids: Sequence[int]) -> AsyncIterator[Recorde
 
 
 async def _tokens_saved(entry: Entry, cassette: Cassette) -> int:
-    """The tokens that the replayed answers say they cost."""
+    """The sum of ``total_tokens`` in the replayed answers."""
     tokens = 0
     for number, times in list(entry.replayed.items()):
         tokens += times * _tokens(await cassette.body(number))
@@ -109,7 +123,7 @@ def _described(recorded: Recorded) -> dict[str, Any]:
 
 
 def _tokens(body: bytes) -> int:
-    """The tokens that an answer says it cost, in whatever form it does; 0 when it does not."""
+    """The ``total_tokens`` of an answer's usage, streamed or not; 0 without one."""
     if b'"total_tokens"' not in body:
         return 0
     for line in reversed(body.splitlines() if body.startswith((b"data:", b"event:")) else [body]):
