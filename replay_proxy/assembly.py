@@ -20,7 +20,14 @@ from replay_proxy.store import Store
 from replay_proxy.timeline import Arrivals, Clock, MonotonicClock, Pacing, own_offset_us
 from replay_proxy.transports.dummy import Content, Dummy, Tempo
 from replay_proxy.transports.dummy.timing.latencies import latency
-from replay_proxy.transports.faults import REMEMBERED, Faulty, Limited, Limits, Remembered, Script
+from replay_proxy.transports.faults import (
+    HEADER_SCRIPTS,
+    Faulty,
+    HeaderScripts,
+    Limited,
+    Limits,
+    Script,
+)
 from replay_proxy.transports.journal import OTHERS, Journal, Journaled
 from replay_proxy.transports.player import Player
 from replay_proxy.transports.recorder.recorder import ANSWERS_BYTES, Recorder
@@ -50,7 +57,7 @@ class Assembly:
         name, text = settings.fault_script
         self.script = Script.of_setting(text, name=name, seed=settings.fault_seed)
         self.limits = Limits(rpm=settings.rpm, tpm=settings.tpm, clock=self.clock)
-        self.remembered = Remembered(REMEMBERED)
+        self.header_scripts = HeaderScripts(HEADER_SCRIPTS)
         self.rule = Rule(settings.ignored_paths, settings.matched_headers)
         self._store = None if settings.mode is Mode.DUMMY else _open_store(settings, self.rule)
         self.upstream = _upstream(settings, self.clock) if settings.may_reach_upstream else None
@@ -185,10 +192,10 @@ class _Parts:
         assembly = self._assembly
         return Faulty(
             transport,
-            assembly.script.afresh(),
+            assembly.script.with_own_counts(),
             seed=self._settings.fault_seed,
             clock=assembly.clock,
-            remembered=assembly.remembered,
+            header_scripts=assembly.header_scripts,
         )
 
     def limited(self, transport: Transport) -> Transport:

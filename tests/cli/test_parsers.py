@@ -29,7 +29,7 @@ from replay_proxy.serving.app import ReplayProxy
 from replay_proxy.settings import Settings, load
 from replay_proxy.transports.dummy.timing.distributions import MOST, parse
 from replay_proxy.transports.dummy.timing.fit import Fit
-from replay_proxy.transports.faults.rule import rules
+from replay_proxy.transports.faults.rule import read_rules
 from replay_proxy.wire import Request
 from tests.demo import CASSETTE
 from tests.support.servers import clean_environment
@@ -180,7 +180,7 @@ words = st.lists(
 @given(words.map(" ".join) | anything)
 def test_no_script_of_faults_ends_in_a_traceback(script: str) -> None:
     with contextlib.suppress(ValueError):
-        for rule in rules(script):
+        for rule in read_rules(script):
             assert rule.hits(1) in (True, False)
             rule.counts(Request("POST", "/v1/x", "", ((b"a", b"\xff"),), CHAT))
 

@@ -70,9 +70,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> int:
     """The bounds are 20."""
     for module, names in (
         (journal, ("KEPT_CASSETTES", "KEPT_MISSES", "KEPT_USED", "KEPT_CHAINS")),
-        (assembly, ("TRANSPORTS", "REMEMBERED")),
-        (faulty, ("REMEMBERED",)),
-        (script, ("REMEMBERED",)),
+        (assembly, ("TRANSPORTS", "HEADER_SCRIPTS")),
+        (faulty, ("HEADER_SCRIPTS",)),
+        (script, ("REPEAT_COUNTS",)),
         (limits, ("KEPT_KEYS",)),
         (readers, ("OPEN_CASSETTES",)),
     ):

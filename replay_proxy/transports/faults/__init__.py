@@ -9,15 +9,15 @@ Not in here: what is recorded. Faults act on the client's side alone.
 from replay_proxy.transports.faults.limits import Limited, Limits
 from replay_proxy.transports.faults.script import Script
 from replay_proxy.transports.faults.table import FAULTS, kind_of
-from replay_proxy.transports.faults.transport import REMEMBERED, Faulty, Remembered
+from replay_proxy.transports.faults.transport import HEADER_SCRIPTS, Faulty, HeaderScripts
 
 __all__ = [
     "FAULTS",
-    "REMEMBERED",
+    "HEADER_SCRIPTS",
     "Faulty",
+    "HeaderScripts",
     "Limited",
     "Limits",
-    "Remembered",
     "Script",
     "kind_of",
 ]

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from replay_proxy.errors import ConnectionDropped
 from replay_proxy.timeline import Clock
-from replay_proxy.transports.faults.body import altered, without
+from replay_proxy.transports.faults.body import altered_answer, without
 from replay_proxy.wire import Response
 
 #: The first byte of a character of several bytes (RFC 3629).
@@ -32,7 +32,7 @@ async def cut(
             yield chunk
         raise ConnectionDropped("A fault cuts the answer.", fault="cut", reset=False)
 
-    return altered(answer, alter, length=True)
+    return altered_answer(answer, alter, length=True)
 
 
 async def reset_midway(answer: Response, clock: Clock, /, after_chunks: int = 1) -> Response:
@@ -47,7 +47,7 @@ async def reset_midway(answer: Response, clock: Clock, /, after_chunks: int = 1)
             yield chunk
         raise ConnectionDropped("A fault resets the answer.", fault="reset_midway", reset=True)
 
-    return altered(answer, alter, length=True)
+    return altered_answer(answer, alter, length=True)
 
 
 async def stall(
@@ -66,7 +66,7 @@ async def stall(
             passed += 1
             yield chunk
 
-    return altered(answer, alter, length=True)
+    return altered_answer(answer, alter, length=True)
 
 
 async def hang(answer: Response, clock: Clock, /, after_chunks: int = 1) -> Response:
@@ -81,7 +81,7 @@ async def hang(answer: Response, clock: Clock, /, after_chunks: int = 1) -> Resp
             yield chunk
         await asyncio.get_running_loop().create_future()  # Ends when the client leaves.
 
-    return altered(answer, alter, length=True)
+    return altered_answer(answer, alter, length=True)
 
 
 async def slow_start(answer: Response, clock: Clock, /, seconds: float = 1.0) -> Response:
@@ -107,7 +107,7 @@ async def drip(answer: Response, clock: Clock, /, size: int = 16, gap_ms: float 
                 yield chunk[start : start + max(1, size)]
                 due_s = max(due_s + gap_ms / 1000, clock.now_s())
 
-    return altered(answer, alter, length=True)
+    return altered_answer(answer, alter, length=True)
 
 
 async def split_utf8(answer: Response, clock: Clock, /) -> Response:
@@ -125,7 +125,7 @@ async def split_utf8(answer: Response, clock: Clock, /) -> Response:
             if start < len(chunk):
                 yield chunk[start:]
 
-    return altered(answer, alter)
+    return altered_answer(answer, alter)
 
 
 async def empty(answer: Response, clock: Clock, /) -> Response:
@@ -138,7 +138,7 @@ async def empty(answer: Response, clock: Clock, /) -> Response:
         async for chunk in _first(chunks, 0):
             yield chunk
 
-    emptied = altered(answer, alter)
+    emptied = altered_answer(answer, alter)
     headers = (*emptied.headers, (b"content-length", b"0"))
     return emptied._replace(headers=headers)
 

@@ -88,7 +88,7 @@ class Pieces:
 Alter = Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes]]
 
 
-class Altered:
+class AlteredBody:
     """A body that is still coming, as a fault lets it through."""
 
     def __init__(self, source: Pieces, alter: Alter) -> None:
@@ -97,7 +97,7 @@ class Altered:
         self._over = False
         self._passed = 0
         #: Who reads sources to their end; the owner of the set keeps the tasks alive.
-        self.reading_on: set[asyncio.Task[None]] = set()
+        self.drains: set[asyncio.Task[None]] = set()
 
     def __aiter__(self) -> Self:
         return self
@@ -117,14 +117,14 @@ class Altered:
         """Close the source, or, if it is the fault that ended the answer, let it reach its end."""
         await self._chunks.aclose()
         if self._over and not self._source.ended:
-            task = asyncio.get_running_loop().create_task(_read_on(self._source))
-            self.reading_on.add(task)
-            task.add_done_callback(self.reading_on.discard)
+            task = asyncio.get_running_loop().create_task(_drain(self._source))
+            self.drains.add(task)
+            task.add_done_callback(self.drains.discard)
         else:
             await self._source.aclose()
 
 
-async def _read_on(source: Pieces) -> None:
+async def _drain(source: Pieces) -> None:
     try:
         with suppress(ReplayProxyError):  # There is nobody left to whom it could be told.
             async for _ in source:
@@ -140,12 +140,12 @@ def streams_events(answer: Response) -> bool:
     return media_type.lower().startswith(b"text/event-stream") and encoding == b"identity"
 
 
-def altered(
+def altered_answer(
     answer: Response, alter: Alter, *, by_event: bool = False, length: bool = False
 ) -> Response:
     """The answer with its pieces altered; ``length`` is whether its length is still promised."""
     ready = isinstance(answer.body, bytes) and streams_events(answer)
-    body = Altered(Pieces(answer.body, by_event=by_event or ready), alter)
+    body = AlteredBody(Pieces(answer.body, by_event=by_event or ready), alter)
     headers = answer.headers if length else without(answer.headers, b"content-length")
     return answer._replace(headers=headers, body=body)
 

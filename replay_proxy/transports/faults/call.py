@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from replay_proxy.transports.faults.refusals import ErrorStatus
+from replay_proxy.transports.faults.replacements import ErrorStatus
 from replay_proxy.transports.faults.table import FAULTS, Fault
 
 #: No time in a script is longer, in whatever unit: 30 years of seconds.
@@ -19,7 +19,7 @@ _ARGUMENT = re.compile(rf"\s*(?:(\w+)\s*=)?((?:[^,\"]|{_QUOTED})*)(?:,|\Z)", re.
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FaultCall:
     """A fault of the table, by its name, and what its function is given."""
 
     name: str
@@ -27,7 +27,7 @@ class Call:
     arguments: Mapping[str, Any]
 
 
-def call(text: str) -> Call:
+def read_call(text: str) -> FaultCall:
     """Read a call. Raises ``ValueError`` with what is wrong and what there is instead."""
     found = _CALL.fullmatch(text)
     if not found or found[1] not in FAULTS:
@@ -55,7 +55,7 @@ def call(text: str) -> Call:
     ]
     if missing:
         raise ValueError(f"{found[1]} needs the argument {missing[0]}")
-    return Call(found[1], fault, arguments)
+    return FaultCall(found[1], fault, arguments)
 
 
 def parameters(fault: Fault) -> dict[str, inspect.Parameter]:

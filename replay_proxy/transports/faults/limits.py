@@ -16,14 +16,14 @@ from replay_proxy.answers.parsed import parsed
 from replay_proxy.bounds.apart import Apart
 from replay_proxy.bounds.mapping import Bounded
 from replay_proxy.timeline import Clock
-from replay_proxy.transports.faults.words import (
+from replay_proxy.transports.faults.wording import (
     RATES,
+    error_answer,
     error_object,
     model_of,
-    rate,
+    rate_headers,
     rate_limit_error,
-    refusal,
-    waiting,
+    retry_after_headers,
 )
 from replay_proxy.wire import Headers, Request, Response, Transport, header
 
@@ -55,7 +55,7 @@ class _Level:
     def headers(self, unit: str) -> Headers:
         remaining = max(0, math.floor(self.limit - self.used + _EPSILON))
         reset_s = self.used * 60 / self.limit
-        return rate(unit, limit=self.limit, remaining=remaining, reset_s=reset_s)
+        return rate_headers(unit, limit=self.limit, remaining=remaining, reset_s=reset_s)
 
 
 @dataclass(slots=True)
@@ -113,7 +113,8 @@ class Limits:
                 wait_s=waits[unit],
             )
             fault = RPM if unit == "requests" else TPM
-            refused = refusal(request, 429, error, waiting(waits[unit]), fault=fault)
+            wait = retry_after_headers(waits[unit])
+            refused = error_answer(request, 429, error, wait, fault=fault)
             return refused, account.headers
         for unit, level in account.levels.items():
             level.used += costs[unit]
@@ -194,4 +195,4 @@ def _too_large(request: Request, level: _Level, requested: int) -> Response:
         f"in order to run successfully. {RATES}"
     )
     error = error_object(message, "tokens", code="rate_limit_exceeded")
-    return refusal(request, 429, error, fault=TOO_LARGE)
+    return error_answer(request, 429, error, fault=TOO_LARGE)

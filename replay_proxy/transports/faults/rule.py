@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Any
 
-from replay_proxy.transports.faults.call import Call, call, unquoted
-from replay_proxy.transports.faults.words import model_of
+from replay_proxy.transports.faults.call import FaultCall, read_call, unquoted
+from replay_proxy.transports.faults.wording import model_of
 from replay_proxy.wire import Request, header
 
 _WORD = r'(?:[^\s;"()]|"(?:[^"\\\n]|\\.)*"|\((?:[^()"]|"(?:[^"\\]|\\.)*")*\))+'  # with its brackets
@@ -21,7 +21,7 @@ _SELECTOR = re.compile(r"(\w+)=(.*)", re.DOTALL)
 
 
 @dataclass(slots=True)
-class Rule:
+class FaultRule:
     """A rule as it was written, and read.
 
     Of the requests that it counts it hits those whose number satisfies each of ``nth``, ``every``,
@@ -29,7 +29,7 @@ class Rule:
     """
 
     text: str
-    call: Call
+    call: FaultCall
     nth: frozenset[int] = frozenset()
     every: int = 0
     first: int = 0
@@ -66,7 +66,7 @@ class Rule:
         return int.from_bytes(digest[:8]) / 2**64 < self.share
 
 
-def rules(script: str) -> list[Rule]:
+def read_rules(script: str) -> list[FaultRule]:
     """The rules of a script, one a line or separated by ``;``, with ``#`` comments.
 
     Raises ``ValueError`` that names the line and the rule.
@@ -101,11 +101,11 @@ def _split(script: str) -> Iterator[tuple[int, list[str]]]:
         yield line, words
 
 
-def _rule(words: list[str]) -> Rule:
+def _rule(words: list[str]) -> FaultRule:
     *selectors, last = words
     if (found := _SELECTOR.fullmatch(last)) and found[1] in SELECTORS:
         raise ValueError("a rule ends with a fault, such as rate_limit")
-    rule = Rule(" ".join(words), call(last))
+    rule = FaultRule(" ".join(words), read_call(last))
     for word in selectors:
         found = _SELECTOR.fullmatch(word)
         if not found or found[1] not in SELECTORS:
@@ -126,8 +126,8 @@ def _positive(value: str) -> int:
     return int(value)
 
 
-def _set(name: str, read: Callable[[str], Any]) -> Callable[[Rule, str], None]:
-    def select(rule: Rule, value: str) -> None:
+def _set(name: str, read: Callable[[str], Any]) -> Callable[[FaultRule, str], None]:
+    def select(rule: FaultRule, value: str) -> None:
         setattr(rule, name, read(value))
 
     return select
@@ -149,7 +149,7 @@ def _pattern(value: str) -> str:
     return value
 
 
-def _header(rule: Rule, value: str) -> None:
+def _header(rule: FaultRule, value: str) -> None:
     name, colon, pattern = value.partition(":")
     if not colon or not name or not pattern:
         raise ValueError("it has to be name:value, where * stands for any value")
@@ -157,7 +157,7 @@ def _header(rule: Rule, value: str) -> None:
 
 
 #: Each selector, by its name, and what reads it into a rule.
-SELECTORS: dict[str, Callable[[Rule, str], None]] = {
+SELECTORS: dict[str, Callable[[FaultRule, str], None]] = {
     "nth": _set("nth", _numbers),
     "every": _set("every", _positive),
     "first": _set("first", _positive),

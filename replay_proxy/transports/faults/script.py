@@ -7,20 +7,20 @@ from typing import Self
 from replay_proxy.bounds.mapping import Bounded
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.matching.fingerprint import fingerprint
-from replay_proxy.transports.faults.call import Call
-from replay_proxy.transports.faults.rule import Rule, rules
+from replay_proxy.transports.faults.call import FaultCall
+from replay_proxy.transports.faults.rule import FaultRule, read_rules
 from replay_proxy.wire import Request
 
 #: Rules with a ``share`` remember of this many different requests how often each came, over all
 #: cassettes. One that has not come for longer counts from 1 again.
-REMEMBERED = 100_000
+REPEAT_COUNTS = 100_000
 
 
 @dataclass(eq=False)
-class _Counted:
-    rule: Rule
+class _CountedRule:
+    rule: FaultRule
     #: How often each request came, by the rule and the request's fingerprint.
-    repeats: "Bounded[tuple[_Counted, str], int]"
+    repeats: "Bounded[tuple[_CountedRule, str], int]"
     number: int = 0
 
     def hits(self, request: Request, seed: int) -> bool:
@@ -45,21 +45,21 @@ class Script:
 
     def __init__(
         self,
-        rules: Sequence[Rule],
+        rules: Sequence[FaultRule],
         *,
         seed: int = 0,
-        repeats: Bounded[tuple[_Counted, str], int] | None = None,
+        repeats: Bounded[tuple[_CountedRule, str], int] | None = None,
     ) -> None:
         self._rules = rules
         self._seed = seed
-        self._repeats = Bounded(REMEMBERED) if repeats is None else repeats
+        self._repeats = Bounded(REPEAT_COUNTS) if repeats is None else repeats
         self.rewind()
 
     @classmethod
     def of_setting(cls, text: str, *, name: str, seed: int) -> Self:
         """Read what a setting or a file says. Raises ``ConfigurationError`` that names it."""
         try:
-            return cls(rules(text), seed=seed)
+            return cls(read_rules(text), seed=seed)
         except ValueError as error:
             raise ConfigurationError(
                 f"{name} is no script of faults: {error}. docs/faults.md has the grammar."
@@ -68,15 +68,15 @@ class Script:
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def afresh(self) -> "Script":
+    def with_own_counts(self) -> "Script":
         """The same rules with counts of their own."""
         return Script(self._rules, seed=self._seed, repeats=self._repeats)
 
     def rewind(self) -> None:
         """Count from the beginning."""
-        self._counted = [_Counted(rule, self._repeats) for rule in self._rules]
+        self._counted_rules = [_CountedRule(rule, self._repeats) for rule in self._rules]
 
-    def fault_for(self, request: Request) -> Call | None:
+    def fault_for(self, request: Request) -> FaultCall | None:
         """Count the request; what it meets, or None."""
-        hit = [each for each in self._counted if each.hits(request, self._seed)]
+        hit = [each for each in self._counted_rules if each.hits(request, self._seed)]
         return hit[0].rule.call if hit else None

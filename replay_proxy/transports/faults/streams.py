@@ -11,15 +11,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from replay_proxy.sse.terminal import Progress, TerminalEvent
 from replay_proxy.timeline import Clock
-from replay_proxy.transports.faults.body import Alter, altered, streams_events
-from replay_proxy.transports.faults.words import error_object
+from replay_proxy.transports.faults.body import Alter, altered_answer, streams_events
+from replay_proxy.transports.faults.wording import error_object
 from replay_proxy.wire import Response
 
 _MESSAGE = "The server had an error while processing your request. Sorry about that!"
 
 
 def _by_event(answer: Response, alter: Alter) -> Response:
-    return altered(answer, alter, by_event=True) if streams_events(answer) else answer
+    return altered_answer(answer, alter, by_event=True) if streams_events(answer) else answer
 
 
 def _at(number: int, change: Callable[[bytes], tuple[bytes, ...]]) -> Alter:
@@ -96,7 +96,7 @@ async def malformed(answer: Response, clock: Clock, /, after_events: int = 1) ->
 
     if streams_events(answer):
         return _by_event(answer, _at(after_events, shortened))
-    return altered(answer, alter)
+    return altered_answer(answer, alter)
 
 
 async def duplicate(answer: Response, clock: Clock, /, after_events: int = 1) -> Response:

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from replay_proxy.answers.conduct import Kind, kind_of_status
-from replay_proxy.transports.faults import alterations, refusals, streams
+from replay_proxy.transports.faults import alterations, replacements, streams
 from replay_proxy.transports.faults.limits import TOO_LARGE
 from replay_proxy.wire import Response
 
 #: What takes a request, and its arguments.
-Refusal = Callable[..., Response]
+Replacement = Callable[..., Response]
 #: What takes an answer, a clock, and its arguments; what it does not change it gives back.
 Alteration = Callable[..., Awaitable[Response]]
 
@@ -26,13 +26,13 @@ class Fault:
     """
 
     kind: Kind | None = None
-    instead: Refusal | None = None
-    upon: Alteration | None = None
+    replacement: Replacement | None = None
+    alteration: Alteration | None = None
 
     @property
-    def function(self) -> Refusal | Alteration:
+    def function(self) -> Replacement | Alteration:
         """The one of the two that it has."""
-        function = self.instead or self.upon
+        function = self.replacement or self.alteration
         assert function is not None
         return function
 
@@ -40,29 +40,29 @@ class Fault:
 FAULTS = {
     fault.function.__name__: fault
     for fault in (
-        Fault(instead=refusals.status),
-        Fault(Kind.RETRY, instead=refusals.rate_limit),
-        Fault(Kind.STOP, instead=refusals.quota),
-        Fault(Kind.RETRY, instead=refusals.server_error),
-        Fault(Kind.RETRY, instead=refusals.overloaded),
-        Fault(Kind.STOP, instead=refusals.unauthorized),
-        Fault(Kind.STOP, instead=refusals.context_length),
-        Fault(Kind.RETRY, instead=refusals.refuse),
-        Fault(Kind.RETRY, instead=refusals.reset),
-        Fault(Kind.BROKEN, upon=alterations.cut),
-        Fault(Kind.BROKEN, upon=alterations.reset_midway),
-        Fault(Kind.WHOLE, upon=alterations.stall),
-        Fault(Kind.BROKEN, upon=alterations.hang),
-        Fault(Kind.WHOLE, upon=alterations.slow_start),
-        Fault(Kind.WHOLE, upon=alterations.drip),
-        Fault(Kind.WHOLE, upon=alterations.split_utf8),
-        Fault(Kind.BROKEN, upon=alterations.empty),
-        Fault(Kind.WHOLE, upon=alterations.content_type),
-        Fault(Kind.WHOLE, upon=streams.no_done),
-        Fault(Kind.BROKEN, upon=streams.error_event),
-        Fault(Kind.BROKEN, upon=streams.malformed),
-        Fault(Kind.WHOLE, upon=streams.duplicate),
-        Fault(Kind.WHOLE, upon=streams.reorder),
+        Fault(replacement=replacements.status),
+        Fault(Kind.RETRY, replacement=replacements.rate_limit),
+        Fault(Kind.STOP, replacement=replacements.quota),
+        Fault(Kind.RETRY, replacement=replacements.server_error),
+        Fault(Kind.RETRY, replacement=replacements.overloaded),
+        Fault(Kind.STOP, replacement=replacements.unauthorized),
+        Fault(Kind.STOP, replacement=replacements.context_length),
+        Fault(Kind.RETRY, replacement=replacements.refuse),
+        Fault(Kind.RETRY, replacement=replacements.reset),
+        Fault(Kind.BROKEN, alteration=alterations.cut),
+        Fault(Kind.BROKEN, alteration=alterations.reset_midway),
+        Fault(Kind.WHOLE, alteration=alterations.stall),
+        Fault(Kind.BROKEN, alteration=alterations.hang),
+        Fault(Kind.WHOLE, alteration=alterations.slow_start),
+        Fault(Kind.WHOLE, alteration=alterations.drip),
+        Fault(Kind.WHOLE, alteration=alterations.split_utf8),
+        Fault(Kind.BROKEN, alteration=alterations.empty),
+        Fault(Kind.WHOLE, alteration=alterations.content_type),
+        Fault(Kind.WHOLE, alteration=streams.no_done),
+        Fault(Kind.BROKEN, alteration=streams.error_event),
+        Fault(Kind.BROKEN, alteration=streams.malformed),
+        Fault(Kind.WHOLE, alteration=streams.duplicate),
+        Fault(Kind.WHOLE, alteration=streams.reorder),
     )
 }
 

@@ -9,9 +9,9 @@ from replay_proxy.bounds.mapping import Bounded
 from replay_proxy.errors import InvalidFault
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.timeline import Clock
-from replay_proxy.transports.faults.body import Altered
-from replay_proxy.transports.faults.call import Call
-from replay_proxy.transports.faults.rule import rules
+from replay_proxy.transports.faults.body import AlteredBody
+from replay_proxy.transports.faults.call import FaultCall
+from replay_proxy.transports.faults.rule import read_rules
 from replay_proxy.transports.faults.script import Script
 from replay_proxy.wire import Request, Response, Transport, header
 
@@ -21,10 +21,10 @@ HEADER = b"x-replay-fault"
 LONGEST = 2000
 #: This many scripts that came in headers keep their counts, over all cassettes; the one not used
 #: for longest goes first.
-REMEMBERED = 5_000
+HEADER_SCRIPTS = 5_000
 
 #: The scripts of headers, by a transport, the header and the request.
-Remembered = Bounded[tuple[object, bytes, str], Script]
+HeaderScripts = Bounded[tuple[object, bytes, str], Script]
 
 
 class Faulty:
@@ -42,16 +42,18 @@ class Faulty:
         *,
         seed: int,
         clock: Clock,
-        remembered: Remembered | None = None,
+        header_scripts: HeaderScripts | None = None,
     ) -> None:
         self._transport = transport
         self._script = script
         self._seed = seed
         self._clock = clock
-        self._asked_for = Remembered(REMEMBERED) if remembered is None else remembered
+        self._header_scripts = (
+            HeaderScripts(HEADER_SCRIPTS) if header_scripts is None else header_scripts
+        )
         #: Stands for this transport, until it is rewound, in what several remember together.
         self._self = object()
-        self._reading_on: set[asyncio.Task[None]] = set()
+        self._drains: set[asyncio.Task[None]] = set()
 
     async def aclose(self, drain_s: float | None = None) -> None:
         """Close what it wraps."""
@@ -73,17 +75,17 @@ class Faulty:
             return self._transport.handle(request)
         return self._faulted(call, request)
 
-    async def _faulted(self, call: Call, request: Request) -> Response:
+    async def _faulted(self, call: FaultCall, request: Request) -> Response:
         fault = call.fault
-        if fault.instead is not None:
-            return _named(fault.instead(request, **call.arguments), call)
+        if fault.replacement is not None:
+            return _named(fault.replacement(request, **call.arguments), call)
         answer = await self._transport.handle(request)
-        assert fault.upon is not None
-        altered = await fault.upon(answer, self._clock, **call.arguments)
+        assert fault.alteration is not None
+        altered = await fault.alteration(answer, self._clock, **call.arguments)
         if altered is answer:
             return answer
-        if isinstance(altered.body, Altered):
-            altered.body.reading_on = self._reading_on
+        if isinstance(altered.body, AlteredBody):
+            altered.body.drains = self._drains
         return _named(altered, call)
 
     def _script_of(self, written: bytes, request: Request) -> Script:
@@ -95,16 +97,16 @@ class Faulty:
                 )
             )
         key = self._self, sha256(written).digest(), fingerprint(request)
-        script = self._asked_for.get(key)
+        script = self._header_scripts.get(key)
         if script is None:
             try:
-                script = Script(rules(written.decode("utf-8", "replace")), seed=self._seed)
+                script = Script(read_rules(written.decode("utf-8", "replace")), seed=self._seed)
             except ValueError as error:
                 raise InvalidFault(error) from None
-            self._asked_for.put(key, script)
+            self._header_scripts.put(key, script)
         return script
 
 
-def _named(answer: Response, call: Call) -> Response:
+def _named(answer: Response, call: FaultCall) -> Response:
     assert answer.provenance is not None
     return answer._replace(provenance=answer.provenance._replace(fault=call.name))

@@ -34,7 +34,7 @@ CHUNK_BYTES = 200
 ROW_BYTES = 990_000_000
 
 
-class Recording(Protocol):
+class PumpOwner(Protocol):
     """What a pump has to know of its recorder."""
 
     upstream: Transport
@@ -52,7 +52,7 @@ class Recording(Protocol):
 class Pump:
     """One exchange. ``answer`` is there with the upstream's head; ``task`` ends with its body."""
 
-    def __init__(self, recorder: Recording, request: Request) -> None:
+    def __init__(self, recorder: PumpOwner, request: Request) -> None:
         loop = asyncio.get_running_loop()
         self._recorder = recorder
         self._request = request

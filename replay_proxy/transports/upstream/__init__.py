@@ -90,7 +90,7 @@ class Upstream:
             nonlocal sent_s
             sent_s = self._clock.now_s()
 
-        with self.in_our_words(begun=False):
+        with self.as_own_errors(begun=False):
             outgoing = httpx.Request(
                 request.method,
                 self._url(target),
@@ -154,7 +154,7 @@ class Upstream:
         return [(b"Host", self._host), *passed]
 
     @contextmanager
-    def in_our_words(self, *, begun: bool) -> Any:
+    def as_own_errors(self, *, begun: bool) -> Any:
         """Translate httpx's exceptions; ``begun`` is whether the answer's head was here."""
         try:
             yield
@@ -192,7 +192,7 @@ class _Body:
         await self._answer.aclose()
 
     async def _read(self) -> AsyncGenerator[bytes]:
-        with self._upstream.in_our_words(begun=True):
+        with self._upstream.as_own_errors(begun=True):
             async for chunk in self._answer.stream:  # type: ignore[union-attr]
                 yield chunk
 

@@ -17,7 +17,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError
 
-from replay_proxy.transports.upstream.errors import in_httpx_words
+from replay_proxy.transports.upstream.errors import as_httpx_errors
 
 #: What a server may send besides its answer's body: bytes on end, bytes of a header, headers.
 HEAD_BYTES, FIELD_BYTES, FIELDS = 1 << 20, 65_536, 1_000
@@ -83,7 +83,7 @@ class AnswerReader(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncGenerator[bytes]:
         """HTTP chunks where there are any, else pieces as they arrive."""
         pieces = self._pieces
-        with in_httpx_words(self._request):
+        with as_httpx_errors(self._request):
             while True:
                 taken = bool(pieces)
                 while pieces:

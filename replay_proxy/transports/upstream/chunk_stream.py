@@ -7,7 +7,7 @@ import aiohttp
 import httpx
 
 from replay_proxy.transports.upstream.answer_reader import REJOIN_S
-from replay_proxy.transports.upstream.errors import in_httpx_words
+from replay_proxy.transports.upstream.errors import as_httpx_errors
 
 
 class ChunkStream(httpx.AsyncByteStream):
@@ -36,7 +36,7 @@ class ChunkStream(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         content = self._content
-        with in_httpx_words(self._request):
+        with as_httpx_errors(self._request):
             while True:
                 data, ended = await content.readchunk()
                 if self._chunked and data and not ended:

@@ -20,7 +20,7 @@ from yarl import URL
 
 from replay_proxy.transports.upstream.answer_reader import FIELD_BYTES, FIELDS, AnswerReader
 from replay_proxy.transports.upstream.chunk_stream import ChunkStream
-from replay_proxy.transports.upstream.errors import in_httpx_words
+from replay_proxy.transports.upstream.errors import as_httpx_errors
 
 #: A method and a target in origin-form (RFC 9112, section 3.2.1): one request, to this server.
 _REQUEST_LINE = re.compile(r'(?!CONNECT )[A-Z]{1,20} /(?!/)[!"$-~]*')
@@ -95,7 +95,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         self._refuse_elsewhere(request)
         if self._session is None:
             self._session = self._open()
-        with in_httpx_words(request):
+        with as_httpx_errors(request):
             if self._proxy or len(request.content) >= LARGE_BYTES or request.method == "HEAD":
                 return await self._send_in_pieces(self._session, request)
             return await self._send_at_once(self._session, request)

@@ -12,7 +12,7 @@ from aiohttp.http import HttpProcessingError
 
 
 @contextmanager
-def in_httpx_words(request: httpx.Request) -> Any:
+def as_httpx_errors(request: httpx.Request) -> Any:
     """Translate aiohttp's exceptions into httpx's; their own texts may hold a URL's secrets."""
     try:
         yield

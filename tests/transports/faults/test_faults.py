@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from replay_proxy.errors import CassetteMiss, ConfigurationError, ConnectionDropped, InvalidFault
 from replay_proxy.transports.faults import FAULTS, Faulty, Script
-from replay_proxy.transports.faults.rule import SELECTORS, rules
+from replay_proxy.transports.faults.rule import SELECTORS, read_rules
 from replay_proxy.wire import Headers, Request, Response, Source, header
 from tests.fault_table import PAGE
 from tests.support.provenance import answered, fault_of
@@ -83,7 +83,7 @@ def request(body: bytes = b'{"model": "gpt-4o"}', **given: Any) -> Request:
 
 def hits(script: str, requests: list[Request], *, seed: int = 0) -> list[str]:
     """The names of the faults that requests meet, in their order; "" for none."""
-    running = Script(rules(script), seed=seed)
+    running = Script(read_rules(script), seed=seed)
     return [call.name if (call := running.fault_for(each)) else "" for each in requests]
 
 
@@ -151,10 +151,10 @@ def test_a_share_depends_on_seed_request_and_repeat_but_not_on_other_requests() 
 
 
 def test_a_script_that_begins_again_counts_from_the_beginning() -> None:
-    script = Script(rules("first=1 share=1 reset"))
+    script = Script(read_rules("first=1 share=1 reset"))
     found = [script.fault_for(request()), script.fault_for(request())]
     script.rewind()
-    found += [script.afresh().fault_for(request()), script.fault_for(request())]
+    found += [script.with_own_counts().fault_for(request()), script.fault_for(request())]
     assert [each is not None for each in found] == [True, False, True, True]
 
 
@@ -180,7 +180,7 @@ def test_a_script_that_begins_again_counts_from_the_beginning() -> None:
 def test_a_fault_is_called_with_arguments(
     script: str, name: str, arguments: dict[str, Any]
 ) -> None:
-    (rule,) = rules(script)
+    (rule,) = read_rules(script)
     assert (rule.call.name, rule.call.arguments) == (name, arguments)
 
 
@@ -215,7 +215,7 @@ def test_a_fault_is_called_with_arguments(
 )
 def test_an_error_names_the_rule_and_says_what_there_is(script: str, cause: str) -> None:
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - its words are what is tested
-        rules(script)
+        read_rules(script)
     assert cause in str(raised.value)
     with pytest.raises(ConfigurationError, match="FAULTS is no script of faults: "):
         Script.of_setting(script, name="FAULTS", seed=0)
@@ -224,15 +224,15 @@ def test_an_error_names_the_rule_and_says_what_there_is(script: str, cause: str)
 @given(st.text(alphabet='ab=,;#"\\() \nfirst1cut', max_size=40))
 def test_any_text_is_a_script_or_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
-        rules(text)
+        read_rules(text)
 
 
 def test_the_scripts_of_the_page_can_be_read() -> None:
     page = PAGE.read_text("utf-8")
     (script,) = re.findall(r"^```\n(path=.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert len(rules(script)) == 5
+    assert len(read_rules(script)) == 5
     quoted = re.findall(r"FAULTS='([^']*)'|x-replay-fault: ([^']*)'", page)
-    assert [rules(one or other)[0].call.name for one, other in quoted] == [
+    assert [read_rules(one or other)[0].call.name for one, other in quoted] == [
         "rate_limit",
         "overloaded",
     ]
@@ -252,7 +252,7 @@ def met(
     api = Api(answer)
 
     async def scenario() -> tuple[Response, list[bytes], str]:
-        faulty = Faulty(api, Script(rules(fault)), seed=0, clock=clock or FakeClock())
+        faulty = Faulty(api, Script(read_rules(fault)), seed=0, clock=clock or FakeClock())
         response = await faulty.handle(request())
         if isinstance(response.body, bytes):
             return response, [response.body], ""
@@ -369,7 +369,7 @@ def test_who_hangs_is_closed_when_the_client_leaves() -> None:
 
     async def scenario() -> list[bytes]:
         api = Api(answered(200, EVENTS, chunks))
-        faulty = Faulty(api, Script(rules("hang")), seed=0, clock=FakeClock())
+        faulty = Faulty(api, Script(read_rules("hang")), seed=0, clock=FakeClock())
         response = await faulty.handle(request())
         assert not isinstance(response.body, bytes)
         seen = [await anext(aiter(response.body))]
@@ -385,12 +385,12 @@ def test_who_hangs_is_closed_when_the_client_leaves() -> None:
 
 def test_refusals_ask_nobody_and_name_their_source() -> None:
     for name, fault in FAULTS.items():
-        if fault.instead is None or name in ("refuse", "reset"):
+        if fault.replacement is None or name in ("refuse", "reset"):
             continue
         api = Api()
         faulty = Faulty(
             api,
-            Script(rules("status(500)" if name == "status" else name)),
+            Script(read_rules("status(500)" if name == "status" else name)),
             seed=0,
             clock=FakeClock(),
         )
@@ -432,7 +432,7 @@ def asking(fault: str, body: bytes = b"{}") -> Request:
 
 
 def test_a_header_takes_the_place_of_the_script() -> None:
-    faulty = Faulty(Api(), Script(rules("quota")), seed=0, clock=FakeClock())
+    faulty = Faulty(Api(), Script(read_rules("quota")), seed=0, clock=FakeClock())
     assert outcomes(faulty, request(), asking("overloaded"), asking(""), request()) == [
         "quota",
         "overloaded",

@@ -10,7 +10,7 @@ from openai import OpenAI
 
 from replay_proxy.transports.faults import Limited, Limits
 from replay_proxy.transports.faults.limits import KEPT_KEYS, tokens
-from replay_proxy.transports.faults.words import duration
+from replay_proxy.transports.faults.wording import duration
 from replay_proxy.wire import Request, Response, header
 from tests.support.nursery import Nursery
 from tests.support.provenance import UPSTREAM, answered, fault_of

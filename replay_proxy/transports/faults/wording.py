@@ -21,7 +21,7 @@ def error_object(
     return {"error": {"message": message, "type": type_, "param": param, "code": code}}
 
 
-def refusal(
+def error_answer(
     request: Request,
     status: int,
     error: dict[str, object],
@@ -59,7 +59,7 @@ def rate_limit_error(
     )
 
 
-def waiting(wait_s: float) -> Headers:
+def retry_after_headers(wait_s: float) -> Headers:
     """``retry-after`` in whole seconds and ``retry-after-ms``, neither of them too short."""
     ms = math.ceil(wait_s * 1000)
     return (
@@ -68,7 +68,7 @@ def waiting(wait_s: float) -> Headers:
     )
 
 
-def rate(unit: str, *, limit: int, remaining: int, reset_s: float) -> Headers:
+def rate_headers(unit: str, *, limit: int, remaining: int, reset_s: float) -> Headers:
     """The three ``x-ratelimit-*`` headers of a unit; ``reset_s`` is until nothing is used."""
     return (
         (f"x-ratelimit-limit-{unit}".encode(), str(limit).encode()),

@@ -9,12 +9,12 @@ import http
 from typing import Annotated
 
 from replay_proxy.errors import ConnectionDropped
-from replay_proxy.transports.faults.words import (
+from replay_proxy.transports.faults.wording import (
+    error_answer,
     error_object,
-    rate,
+    rate_headers,
     rate_limit_error,
-    refusal,
-    waiting,
+    retry_after_headers,
 )
 from replay_proxy.wire import Request, Response
 
@@ -40,7 +40,7 @@ def status(
         phrase = "Error"
     type = type or ("server_error" if code >= 500 else "invalid_request_error")  # noqa: A001
     error = error_object(message or f"{phrase}.", type, code=error_code or None)
-    return refusal(request, code, error)
+    return error_answer(request, code, error)
 
 
 def rate_limit(request: Request, /, retry_after: float = 1.0, limit: int = 60) -> Response:
@@ -51,8 +51,8 @@ def rate_limit(request: Request, /, retry_after: float = 1.0, limit: int = 60) -
     error = rate_limit_error(
         request, "requests", limit=limit, used=limit, requested=1, wait_s=retry_after
     )
-    rates = rate("requests", limit=limit, remaining=0, reset_s=retry_after)
-    return refusal(request, 429, error, waiting(retry_after) + rates)
+    rates = rate_headers("requests", limit=limit, remaining=0, reset_s=retry_after)
+    return error_answer(request, 429, error, retry_after_headers(retry_after) + rates)
 
 
 def quota(request: Request, /) -> Response:
@@ -66,7 +66,7 @@ def quota(request: Request, /) -> Response:
         "https://platform.openai.com/docs/guides/error-codes/api-errors."
     )
     error = error_object(message, "insufficient_quota", code="insufficient_quota")
-    return refusal(request, 429, error)
+    return error_answer(request, 429, error)
 
 
 def server_error(request: Request, /) -> Response:
@@ -75,7 +75,7 @@ def server_error(request: Request, /) -> Response:
     `InternalServerError` after 3 requests, with growing gaps.
     """
     message = "The server had an error while processing your request. Sorry about that!"
-    return refusal(request, 500, error_object(message, "server_error"))
+    return error_answer(request, 500, error_object(message, "server_error"))
 
 
 def overloaded(request: Request, /) -> Response:
@@ -87,7 +87,7 @@ def overloaded(request: Request, /) -> Response:
         "That model is currently overloaded with other requests. You can retry your request, or "
         "contact us through our help center at help.openai.com if the error persists."
     )
-    return refusal(request, 503, error_object(message, "server_error"))
+    return error_answer(request, 503, error_object(message, "server_error"))
 
 
 def unauthorized(request: Request, /) -> Response:
@@ -100,7 +100,7 @@ def unauthorized(request: Request, /) -> Response:
         "https://platform.openai.com/account/api-keys."
     )
     error = error_object(message, "invalid_request_error", code="invalid_api_key")
-    return refusal(request, 401, error)
+    return error_answer(request, 401, error)
 
 
 def context_length(request: Request, /, limit: int = 128000) -> Response:
@@ -115,7 +115,7 @@ def context_length(request: Request, /, limit: int = 128000) -> Response:
     error = error_object(
         message, "invalid_request_error", param="messages", code="context_length_exceeded"
     )
-    return refusal(request, 400, error)
+    return error_answer(request, 400, error)
 
 
 def refuse(request: Request, /) -> Response:
