@@ -1,7 +1,11 @@
-"""What a tape is: ``Interaction``, the recorded pair; ``Take``, a run; ``Cassette``, the sequence.
+"""What a cassette holds, ``Interaction`` and ``Take``, and what each of its users needs of it.
 
-No storage here; ``store`` implements ``Cassette``, and the parts that record and replay know only
-this page.
+``Recordable`` is for what records, ``Playable`` for what replays, ``Catalogue`` for what explains
+a miss, writes the report, or compares; ``Cassette`` is all three. No storage here: ``store``
+implements them.
+
+A method is ``async`` where it may have to wait: for a lock that another process has on the file,
+for a large row that a thread reads, or for a commit.
 """
 
 import secrets
@@ -18,8 +22,8 @@ class Interaction:
     """One request and its whole answer.
 
     ``id`` orders interactions by the arrival of their requests and is unique over all cassettes
-    (``interaction_id``). Headers are those that may be stored. A large one that was read has a
-    ``lease`` of the memory that it takes (``room``): whoever needs its body refers to it.
+    (``interaction_id``). Headers are those that may be stored. A large interaction holds a
+    ``lease`` on the memory that it takes (``room``), so whoever needs its body keeps the lease.
     """
 
     id: int
@@ -34,8 +38,8 @@ class Interaction:
     @property
     def media_type(self) -> str | None:
         """The ``content-type`` of the answer."""
-        found = header(self.headers, b"content-type")
-        return found.decode("latin-1") if found else None
+        value = header(self.headers, b"content-type")
+        return value.decode("latin-1") if value else None
 
     @property
     def streams(self) -> bool:
@@ -45,7 +49,7 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """One recording run. ``id`` sorts takes by their beginning, ``run`` is unique."""
+    """One recording run. ``id`` sorts takes by when they began; ``run`` is unique."""
 
     id: int
     run: str
@@ -61,7 +65,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedRequest:
     """A recorded request without its answer."""
 
     id: int
@@ -69,86 +73,110 @@ class Recorded:
     request: Request
 
 
-class Cassette(Protocol):
-    """A named sequence of interactions."""
-
-    @property
-    def name(self) -> str:
-        """The name that a request or the setting ``CASSETTE`` uses."""
-        ...
-
-    async def take(self, key: str) -> Interaction | None:
-        """The next answer to a request with this key (``Rule.key``), or None if there is none.
-
-        The N-th call gets the N-th answer of the newest take that has any, in the order in which
-        the requests arrived; what comes past the last one is the store's setting (``Repeats``).
-        Raises ``StoreError``.
-        """
-        ...
+class Recordable(Protocol):
+    """A cassette as a recorder needs it."""
 
     async def add(self, interaction: Interaction) -> int:
         """Store an interaction; when this returns it survives the end of the process.
 
-        Returns the id under which it is stored: another one of the same microsecond if another
-        exchange has its own. An interaction that this process has added under the same id is
-        replaced. Raises ``StoreError``.
+        Returns the id under which it is stored, which is another id of the same microsecond if
+        another exchange already has its own. An interaction that this process has added under the
+        same id is replaced. Raises ``StoreError``.
         """
-        ...
-
-    async def answers(self, key: str) -> int:
-        """How many answers there are to this key, used or not. Raises ``StoreError``."""
-        ...
-
-    async def near(self, request: Request) -> list[Recorded]:
-        """Recorded requests that are likely to be like this one. Raises ``StoreError``."""
         ...
 
     def rewind(self) -> None:
         """Let the next request get the first answer again."""
         ...
 
-    async def unused(self, used: Collection[int]) -> list[int]:
-        """The interactions that replay could use, less ``used``. Raises ``StoreError``."""
+
+class Playable(Protocol):
+    """A cassette as a player needs it."""
+
+    @property
+    def name(self) -> str:
+        """The name that a request or the setting ``CASSETTE`` uses."""
         ...
 
-    async def ids(self, key: str, most: int) -> Sequence[int]:
-        """The interactions that answer this key, the first ones. Raises ``StoreError``."""
+    async def next_answer(self, key: str) -> Interaction | None:
+        """The next answer to a request with this key (``Rule.key``), or None if there is none.
+
+        The N-th call gets the N-th answer of the newest take that has any, in the order in which
+        the requests arrived. After the last one the store's setting decides (``Repeats``).
+        Raises ``StoreError``.
+        """
         ...
 
-    async def recorded(self, ids: Sequence[int]) -> list[Recorded]:
-        """The requests of these interactions, as far as there are any. Raises ``StoreError``."""
+    def rewind(self) -> None:
+        """Let the next request get the first answer again."""
         ...
 
-    async def body(self, interaction: int) -> bytes:
-        """The answer's body, empty when there is no such interaction. Raises ``StoreError``."""
-        ...
 
-    def kept(self) -> list[str]:
-        """The cassettes with what was in this one when its file was replaced."""
+class Catalogue(Protocol):
+    """What a cassette holds, for whoever does not replay it. Asking changes nothing."""
+
+    @property
+    def name(self) -> str:
+        """The name that a request or the setting ``CASSETTE`` uses."""
         ...
 
     async def counts(self) -> Counts | None:
-        """How much the cassette holds, or None when it does not exist. Raises ``StoreError``."""
+        """How much the cassette holds, or None if it does not exist. Raises ``StoreError``."""
+        ...
+
+    async def answer_count(self, key: str) -> int:
+        """The number of answers to this key, used or not. Raises ``StoreError``."""
+        ...
+
+    async def ids(self, key: str, limit: int) -> Sequence[int]:
+        """The first ``limit`` interactions that answer this key. Raises ``StoreError``."""
+        ...
+
+    async def unused(self, used: Collection[int]) -> list[int]:
+        """The interactions that replay could use, without ``used``. Raises ``StoreError``."""
+        ...
+
+    async def near(self, request: Request) -> list[RecordedRequest]:
+        """The recorded requests that are most likely similar to this one.
+
+        Raises ``StoreError``.
+        """
+        ...
+
+    async def requests(self, ids: Sequence[int]) -> list[RecordedRequest]:
+        """The requests of those of these interactions that exist. Raises ``StoreError``."""
+        ...
+
+    async def body(self, interaction: int) -> bytes:
+        """The answer's body; empty if there is no such interaction. Raises ``StoreError``."""
+        ...
+
+    def kept_cassettes(self) -> list[str]:
+        """The cassettes that hold what was in this one when its file was replaced."""
         ...
 
 
-#: How many ids there are for each microsecond.
+class Cassette(Recordable, Playable, Catalogue, Protocol):
+    """A named sequence of interactions."""
+
+
+#: The number of ids per microsecond.
 _IDS = 1 << 11
 
 
 def interaction_id(arrived_us: int, process_number: int) -> int:
-    """An id that sorts by arrival and is almost always unique without asking anybody.
+    """An id that sorts by arrival and is almost always unique without coordination.
 
     The arrival in microseconds since 1970, shifted by 11 bits, plus a number that tells processes
     apart: 63 bits last until 2112. ``arrived_us`` does not repeat within a process (``Arrivals``).
-    Whoever stores an interaction looks whether its id is free, and else takes another one of
-    ``same_microsecond``.
+    Whoever stores an interaction checks that its id is free, and otherwise uses the next free one
+    of ``same_microsecond``.
     """
     return arrived_us * _IDS | process_number % _IDS
 
 
 def same_microsecond(id_: int) -> Iterator[int]:
-    """All ids that sort by the same arrival as this one, which is the first."""
+    """All ids of the same microsecond as this one, which comes first."""
     first = id_ - id_ % _IDS
     return (first + (id_ + step) % _IDS for step in range(_IDS))
 
@@ -156,6 +184,6 @@ def same_microsecond(id_: int) -> Iterator[int]:
 def process_number() -> int:
     """A number for ``interaction_id``, drawn at random when a process starts.
 
-    Ids of processes do not tell them apart: in a container each is 1.
+    Process ids do not tell them apart: in a container each is 1.
     """
     return secrets.randbelow(_IDS)

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from replay_proxy.cassette import Interaction, Recorded, interaction_id
+from replay_proxy.cassette import Interaction, RecordedRequest, interaction_id
 from replay_proxy.matching.comparison import Asked
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.miss import explain
@@ -126,7 +126,9 @@ def judge(
     rng = random.Random(seed)
     outcome = Outcome()
     known = {fingerprint(request): request for request in requests}
-    everything = [Recorded(request.arrived_us, key, request) for key, request in known.items()]
+    everything = [
+        RecordedRequest(request.arrived_us, key, request) for key, request in known.items()
+    ]
     while outcome.asked < sample:
         original = rng.choice(requests)
         made = changed(original, rng)
@@ -140,7 +142,7 @@ def judge(
         )
         outcome.miss_s.append(time.perf_counter() - began)
         began = time.perf_counter()
-        asyncio.run(tape.take(fingerprint(original)))
+        asyncio.run(tape.next_answer(fingerprint(original)))
         outcome.hit_s.append(time.perf_counter() - began)
         outcome.asked += 1
         nearest: Any = miss.details["nearest"]

@@ -117,7 +117,7 @@ def _replayed(path: Path, keys: Sequence[str]) -> Iterator[Interaction | None]:
     tape = store.cassette(path.stem)
 
     async def answers(key: str) -> list[Interaction | None]:
-        return [await tape.take(key) for _ in range(await tape.answers(key) + 1)]
+        return [await tape.next_answer(key) for _ in range(await tape.answer_count(key) + 1)]
 
     try:
         for key in keys:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from replay_proxy.cassette import Counts, Recorded
+from replay_proxy.cassette import Counts, RecordedRequest
 from replay_proxy.errors import CassetteMiss, ConfigurationError
 from replay_proxy.matching.comparison import ABSENT, Asked, Difference
 from replay_proxy.matching.leaves import has_many_values
@@ -64,7 +64,7 @@ def explain(
     cassette: str,
     counts: Counts | None,
     answers: int,
-    candidates: Sequence[Recorded],
+    candidates: Sequence[RecordedRequest],
     rule: Rule = _EXACT,
 ) -> CassetteMiss:
     """The miss of a request.
@@ -150,7 +150,7 @@ def _reason(counts: Counts | None, answers: int, near: Sequence[Any]) -> str:
 
 
 def _near(
-    recorded: Recorded, similarity: float, found: list[Difference], asked: Request, rule: Rule
+    recorded: RecordedRequest, score: float, found: list[Difference], asked: Request, rule: Rule
 ) -> dict[str, Any]:
     """One near recording, JSON-ready; ``match_ignore`` is what would make it the same."""
     paths = [each.path for each in found]
@@ -167,7 +167,7 @@ def _near(
             ignorable = wider.key(recorded.request) == wider.key(asked)
     return {
         "interaction": str(recorded.id),
-        "similarity": round(similarity, 4),
+        "similarity": round(score, 4),
         "differences": [described(each) for each in found[:DIFFERENCES]],
         "more_differences": max(0, len(paths) - DIFFERENCES),
         # To be pasted: JSONPath knows the escapes of JSON.

@@ -10,7 +10,7 @@ import orjson
 from fastapi import APIRouter, Query, Response
 
 from replay_proxy.assembly import Assembly
-from replay_proxy.cassette import Cassette
+from replay_proxy.cassette import Catalogue
 from replay_proxy.errors import InvalidCassetteName, InvalidRequest, StoreError
 from replay_proxy.serving.report import report
 from replay_proxy.settings import cassette_name
@@ -64,7 +64,7 @@ async def _report(assembly: Assembly, name: str, max_age_s: float | None) -> dic
     return await report(entry, _cassette(assembly, name), assembly.rule, max_age_s=max_age_s)
 
 
-def _cassette(assembly: Assembly, name: str) -> Cassette | None:
+def _cassette(assembly: Assembly, name: str) -> Catalogue | None:
     """A cassette; None if it cannot be opened and its requests were refused with that error."""
     if name == OTHERS:
         return None

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from replay_proxy.answers.conduct import conduct
-from replay_proxy.cassette import Cassette, Recorded, interaction_id
+from replay_proxy.cassette import Catalogue, RecordedRequest, interaction_id
 from replay_proxy.matching.miss import summary
 from replay_proxy.matching.rules import Rule
 from replay_proxy.transports.faults import kind_of
@@ -27,7 +27,7 @@ _ALIKE = 1_000
 
 
 async def report(
-    entry: Entry, cassette: Cassette | None, rule: Rule, *, max_age_s: float | None
+    entry: Entry, cassette: Catalogue | None, rule: Rule, *, max_age_s: float | None
 ) -> dict[str, Any]:
     """One cassette's part of the report; without a cassette (``MODE=dummy``) only the answers.
 
@@ -67,7 +67,7 @@ async def report(
         "lost": entry.lost,
         "unused": unused_shown,
         "unused_total": len(unused),
-        "kept": [] if cassette is None else cassette.kept(),
+        "kept": [] if cassette is None else cassette.kept_cassettes(),
         "expired": expired_shown,
         "expired_total": len(expired),
         "faults": faults,
@@ -82,7 +82,7 @@ def _expired(entry: Entry, max_age_s: float) -> list[int]:
 
 
 async def _unused_shown(
-    cassette: Cassette, unused: Sequence[int], used: AbstractSet[int], rule: Rule
+    cassette: Catalogue, unused: Sequence[int], used: AbstractSet[int], rule: Rule
 ) -> list[dict[str, Any]]:
     """The first unused interactions, each with whether the same request was sent (``asked``)."""
     shown = []
@@ -92,15 +92,15 @@ async def _unused_shown(
     return shown
 
 
-async def _read(cassette: Cassette, ids: Sequence[int]) -> AsyncIterator[Recorded]:
+async def _read(cassette: Catalogue, ids: Sequence[int]) -> AsyncIterator[RecordedRequest]:
     """The requests of interactions, one at a time."""
     for number in ids:
-        for one in await cassette.recorded([number]):
+        for one in await cassette.requests([number]):
             yield one
         await asyncio.sleep(0)
 
 
-async def _tokens_saved(entry: Entry, cassette: Cassette) -> int:
+async def _tokens_saved(entry: Entry, cassette: Catalogue) -> int:
     """The sum of ``total_tokens`` in the replayed answers."""
     tokens = 0
     for number, times in list(entry.replayed.items()):
@@ -109,11 +109,11 @@ async def _tokens_saved(entry: Entry, cassette: Cassette) -> int:
     return tokens
 
 
-def _key(recorded: Recorded, rule: Rule) -> str:
+def _key(recorded: RecordedRequest, rule: Rule) -> str:
     return recorded.fingerprint if rule.exact else rule.key(recorded.request)
 
 
-def _described(recorded: Recorded) -> dict[str, Any]:
+def _described(recorded: RecordedRequest) -> dict[str, Any]:
     moment = datetime.fromtimestamp(recorded.request.arrived_us / 1e6, UTC)
     return {
         "interaction": str(recorded.id),

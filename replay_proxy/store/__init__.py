@@ -9,16 +9,13 @@ from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from replay_proxy.bounds.aside import Aside
 from replay_proxy.errors import CassetteInUse, CassetteMissing, StoreError
 from replay_proxy.matching.rules import Rule
 from replay_proxy.settings import Repeats
-from replay_proxy.store.reading.cache import Kept
+from replay_proxy.store.deck import Deck
 from replay_proxy.store.reading.keys import Keys
-from replay_proxy.store.reading.large import LargeRows
-from replay_proxy.store.reading.patience import Patience, insist
+from replay_proxy.store.reading.patience import insist
 from replay_proxy.store.reading.positions import open_positions, run_name
-from replay_proxy.store.reading.readers import Readers
 from replay_proxy.store.tape import Tape
 from replay_proxy.store.writing.takes import Recording, newest_take
 from replay_proxy.store.writing.writer import Writer
@@ -45,41 +42,25 @@ class Store:
         rule: Rule | None = None,
     ) -> None:
         self._directory = directory
-        self._fills_gaps = fills_gaps
-        self._repeats = repeats
-        self._rule = rule or Rule()
-        self._positions = open_positions()
-        self._readers = Readers()
-        self._kept = Kept()
-        self._aside = Aside()
-        self._patience = Patience()
-        self._large = LargeRows()
-        self._keys = None if self._rule.exact else Keys()
-        #: Those that somebody has: a forgotten one is opened anew.
-        self._tapes: WeakValueDictionary[str, Tape] = WeakValueDictionary()
+        rule = rule or Rule()
         self._recording = Recording(run_name())
         begin = partial(newest_take, run=run_name()) if fills_gaps else self._recording.take
-        self._writer = Writer(begin) if writable else None
+        self._deck = Deck(
+            writer=Writer(begin) if writable else None,
+            fills_gaps=fills_gaps,
+            repeats=repeats,
+            rule=rule,
+            keys=None if rule.exact else Keys(),
+            positions=open_positions(),
+        )
+        #: The tapes that are in use. One that nobody refers to is forgotten, and opened anew.
+        self._tapes: WeakValueDictionary[str, Tape] = WeakValueDictionary()
 
     def cassette(self, name: str) -> Tape:
         """The cassette of this name, which may not exist yet. Raises ``StoreError``."""
         if (known := self._tapes.get(name)) is not None:
             return known
-        tape = Tape(
-            name,
-            self._directory / f"{name}.sqlite",
-            readers=self._readers,
-            kept=self._kept,
-            writer=self._writer,
-            fills_gaps=self._fills_gaps,
-            positions=self._positions,
-            repeats=self._repeats,
-            rule=self._rule,
-            keys=self._keys,
-            aside=self._aside,
-            large=self._large,
-            patience=self._patience,
-        )
+        tape = Tape(name, self._directory / f"{name}.sqlite", self._deck)
         with suppress(CassetteInUse):  # Its first request waits, and opens it.
             tape.check()
         self._tapes[name] = tape
@@ -95,7 +76,7 @@ class Store:
         Raises ``StoreError``.
         """
         own = own_offset_us()
-        return own if self._writer is None else self._positions.offset_us(own)
+        return own if self._deck.writer is None else self._deck.positions.offset_us(own)
 
     def prepare(self) -> None:
         """Make the directory. Raises ``StoreError`` when nothing can be recorded there."""
@@ -129,12 +110,5 @@ class Store:
 
     def close(self) -> None:
         """Finish writing, close every cassette, and leave plain files."""
-        self._aside.close()
-        self._large.close()
-        self._readers.close()
-        if self._writer is not None:
-            self._writer.close()
+        self._deck.close()
         self._recording.close()
-        self._positions.close()
-        if self._keys is not None:
-            self._keys.close()

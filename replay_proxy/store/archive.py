@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from replay_proxy.cassette import Interaction, Recorded, Take
+from replay_proxy.cassette import Interaction, RecordedRequest, Take
 from replay_proxy.errors import CassetteMissing
 from replay_proxy.store.files.opening import ERRORS, damaged, open_to_read, trouble
 from replay_proxy.store.listing import to_answers, to_stamp, to_take
@@ -96,7 +96,7 @@ class Archive:
         row = self._only(statements.READ_INTERACTION, number)
         return row["take_id"], self._whole(row)
 
-    def recorded(self, number: int) -> Recorded:
+    def recorded(self, number: int) -> RecordedRequest:
         """Its request, without the answer."""
         return self._sound(to_recorded, self._only(statements.READ_REQUEST, number))
 

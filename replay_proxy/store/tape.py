@@ -10,29 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from replay_proxy.bounds.aside import Aside
-from replay_proxy.cassette import Counts, Interaction, Recorded
+from replay_proxy.cassette import Counts, Interaction, RecordedRequest
 from replay_proxy.errors import StoreError
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.nearness import features_to_look_up
-from replay_proxy.matching.rules import Rule
 from replay_proxy.settings import Repeats
+from replay_proxy.store.deck import Deck
 from replay_proxy.store.files.opening import damaged
 from replay_proxy.store.files.replaced import kept_from
 from replay_proxy.store.reading.answers import Answers, ByFingerprint, Place
 from replay_proxy.store.reading.by_rule import ByRule
-from replay_proxy.store.reading.cache import Kept
-from replay_proxy.store.reading.keys import Keys
-from replay_proxy.store.reading.large import Far, LargeRows
+from replay_proxy.store.reading.large import Far
 from replay_proxy.store.reading.near import near_requests
-from replay_proxy.store.reading.patience import Patience
-from replay_proxy.store.reading.positions import Positions
-from replay_proxy.store.reading.readers import LargeRow, Readers
+from replay_proxy.store.reading.readers import LargeRow
 from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.rows import Row, replayable, to_recorded
 from replay_proxy.store.sqlite.soundly import read_sound
 from replay_proxy.store.writing.placed import Placed
-from replay_proxy.store.writing.writer import Writer
 from replay_proxy.wire import Request
 
 logger = logging.getLogger("replay_proxy")
@@ -41,60 +35,43 @@ T = TypeVar("T")
 
 
 class Tape:
-    """Implements ``Cassette`` over one file, which recording creates when it is missing.
+    """Implements ``Cassette`` over one file, which recording creates when it is missing."""
 
-    Without a ``writer`` it can only be read. A rule that is not exact needs ``keys``.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        path: Path,
-        *,
-        readers: Readers,
-        kept: Kept,
-        writer: Writer | None,
-        fills_gaps: bool,
-        positions: Positions,
-        repeats: Repeats,
-        rule: Rule,
-        keys: Keys | None,
-        aside: Aside,
-        large: LargeRows,
-        patience: Patience,
-    ) -> None:
+    def __init__(self, name: str, path: Path, deck: Deck) -> None:
         self.name = name
-        self._path, self.kept = path, partial(kept_from, path)
-        self._readers, self._kept = readers, kept
-        self._writer, self._fills_gaps = writer, fills_gaps
-        self._positions = positions
-        self._repeats = repeats
-        self._aside, self._large, self._patience = aside, large, patience
+        self._path = path
+        # Attributes of its own: the look-up of an answer reads them several times.
+        self._readers, self._kept, self._patience = deck.readers, deck.cache, deck.patience
+        self._writer, self._fills_gaps = deck.writer, deck.fills_gaps
+        self._positions, self._repeats = deck.positions, deck.repeats
+        self._aside, self._large = deck.aside, deck.large
         self._request = partial(self._sound, statements.READ_REQUEST, to_recorded)
         self._counted: tuple[tuple[int, int], Counts] | None = None
         #: How often the answers were told of a recording, which is after its commit.
         self._added = 0
-        self._exact = rule.exact
-        self._answers: Answers = ByFingerprint(path, readers)
-        if keys is not None:
-            self._answers = ByRule(path, readers, patience, rule, keys)
+        self._exact = deck.rule.exact
+        self._answers: Answers = ByFingerprint(path, deck.readers)
+        if deck.keys is not None:
+            self._answers = ByRule(path, deck.readers, deck.patience, deck.rule, deck.keys)
 
     def check(self) -> None:
         """Raise ``StoreError`` if there is a file that cannot be used."""
         self._readers.read(self._path, "SELECT 1")
 
-    async def take(self, key: str) -> Interaction | None:
-        """The next answer to this key; see ``Cassette.take``."""
+    async def next_answer(self, key: str) -> Interaction | None:
+        """The next answer to this key; see ``Playable.next_answer``."""
         await self._answers.ready()
         known = await self._patience.run(self._path, partial(self._kept_lately, key))
         if known is not None:
             return known
-        found, is_current = await self._patience.run(self._path, partial(self._take, key))
+        found, is_current = await self._patience.run(
+            self._path, partial(self._next_if_current, key)
+        )
         if not is_current:
             await self._answers.renew()
-            found = await self._patience.run(self._path, partial(self._take_known, key))
+            found = await self._patience.run(self._path, partial(self._next, key))
         if found is None and await self._answers.complete():
-            found = await self._patience.run(self._path, partial(self._take_known, key))
+            found = await self._patience.run(self._path, partial(self._next, key))
         if isinstance(found, Far):
             if (far := await self._large.interaction(self._path, found.id)) is not None:
                 return self._checked(far, key, found.version)
@@ -103,7 +80,7 @@ class Tape:
         return found
 
     async def add(self, interaction: Interaction) -> int:
-        """Commit an interaction; see ``Cassette.add``."""
+        """Commit an interaction; see ``Recordable.add``."""
         if self._writer is None:
             raise StoreError(f"Cassette {self._path} is open for reading only.")
         take = None
@@ -123,26 +100,27 @@ class Tape:
         self._added += 1
         return placed.interaction.id
 
-    async def answers(self, key: str) -> int:
-        """How many answers there are; see ``Cassette.answers``."""
+    async def answer_count(self, key: str) -> int:
+        """The number of answers to a key; see ``Catalogue.answer_count``."""
         await self._answers.complete()
         return await self._patience.run(self._path, partial(self._answers.count, key))
 
-    async def near(self, request: Request) -> list[Recorded]:
-        """Requests that share the most features, the rarer the more; see ``Cassette.near``."""
+    async def near(self, request: Request) -> list[RecordedRequest]:
+        """Requests that share the most features, the rarer the more; see ``Catalogue.near``."""
         size = len(request.body)
         features = await self._aside.run(partial(features_to_look_up, request), size)
         near = await near_requests(features, size, read=self._read, request=self._request)
-        if self._exact and (key := fingerprint(request)) in near and not await self.answers(key):
-            raise damaged(self._path, f"its index hides interaction {near[key].id}")
+        same = near.get(fingerprint(request)) if self._exact else None
+        if same is not None and not await self.answer_count(same.fingerprint):
+            raise damaged(self._path, f"its index hides interaction {same.id}")
         return list(near.values())
 
     def rewind(self) -> None:
-        """Start over; see ``Cassette.rewind``."""
+        """Start over; see ``Playable.rewind``."""
         self._positions.rewind(self.name)
 
     async def unused(self, used: Collection[int]) -> list[int]:
-        """What nobody asked for; see ``Cassette.unused``."""
+        """What nobody asked for; see ``Catalogue.unused``."""
         await self._answers.complete()
         found: list[int] = []
         after: Place | None = None
@@ -154,22 +132,26 @@ class Tape:
                 return sorted(found)
             await asyncio.sleep(0)
 
-    async def ids(self, key: str, most: int) -> Sequence[int]:
-        """The first interactions of a key; see ``Cassette.ids``."""
-        return await self._patience.run(self._path, partial(self._answers.some, key, 0, most))
+    async def ids(self, key: str, limit: int) -> Sequence[int]:
+        """The first interactions of a key; see ``Catalogue.ids``."""
+        return await self._patience.run(self._path, partial(self._answers.some, key, 0, limit))
 
-    async def recorded(self, ids: Sequence[int]) -> list[Recorded]:
-        """The requests of these; see ``Cassette.recorded``."""
+    async def requests(self, ids: Sequence[int]) -> list[RecordedRequest]:
+        """The requests of these; see ``Catalogue.requests``."""
         return [each for number in ids if (each := await self._request(number)) is not None]
 
     async def body(self, interaction: int) -> bytes:
-        """An answer's body; see ``Cassette.body``."""
+        """An answer's body; see ``Catalogue.body``."""
         found = await self._sound(statements.READ_INTERACTION, replayable, interaction)
         return found.body if found is not None else b""
 
     async def counts(self) -> Counts | None:
-        """How much there is; see ``Cassette.counts``."""
+        """How much there is; see ``Catalogue.counts``."""
         return await self._patience.run(self._path, self._count)
+
+    def kept_cassettes(self) -> list[str]:
+        """What was kept of a replaced file; see ``Catalogue.kept_cassettes``."""
+        return kept_from(self._path)
 
     def _count(self) -> Counts | None:
         version = self._readers.version(self._path)
@@ -185,7 +167,7 @@ class Tape:
         version = self._readers.version(self._path)
         return self._kept.get(self._path, key, (version, self._added))
 
-    def _take(self, key: str) -> tuple[Interaction | Far | None, bool]:
+    def _next_if_current(self, key: str) -> tuple[Interaction | Far | None, bool]:
         """The next answer, and True; None and False if others have committed since."""
         with self._readers.one_state(self._path):
             version = self._readers.version(self._path)
@@ -193,7 +175,7 @@ class Tape:
                 return None, False
             return self._kept_or_read(key, version), True
 
-    def _take_known(self, key: str) -> Interaction | Far | None:
+    def _next(self, key: str) -> Interaction | Far | None:
         """The next answer as far as is known; others may have committed again meanwhile."""
         with self._readers.one_state(self._path):
             return self._kept_or_read(key, self._readers.version(self._path))

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from replay_proxy.answers.waits import replayed_headers
-from replay_proxy.cassette import Cassette, Interaction
+from replay_proxy.cassette import Interaction, Playable
 from replay_proxy.errors import RedirectRefused
 from replay_proxy.matching.rules import Rule
 from replay_proxy.redaction.display import redacted
@@ -30,7 +30,7 @@ class Player:
 
     def __init__(
         self,
-        cassette: Cassette,
+        cassette: Playable,
         *,
         rule: Rule,
         otherwise: Transport,
@@ -52,9 +52,9 @@ class Player:
         """
         start_s = self._clock.now_s()
         key = self._rule.key(request)
-        interaction = await self._cassette.take(key)
+        interaction = await self._cassette.next_answer(key)
         if interaction is None and (former := self._rule.former_key(request)) is not None:
-            interaction = await self._cassette.take(former)
+            interaction = await self._cassette.next_answer(former)
         if interaction is None:
             return await self._otherwise.handle(request)
         if away := leads_away(interaction.status, interaction.headers):

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from replay_proxy.bounds.aside import Aside
-from replay_proxy.cassette import Cassette
+from replay_proxy.cassette import Catalogue
 from replay_proxy.errors import InvalidTarget, ReplayProxyError
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.miss import explain
@@ -64,7 +64,7 @@ class WellFormed:
 class Refusal:
     """Answers every request with a miss: 404 that SDKs do not retry."""
 
-    def __init__(self, cassette: Cassette, *, rule: Rule, aside: Aside) -> None:
+    def __init__(self, cassette: Catalogue, *, rule: Rule, aside: Aside) -> None:
         self._cassette = cassette
         self._rule = rule
         self._aside = aside
@@ -73,9 +73,9 @@ class Refusal:
         """Raise the miss, explained."""
         key = fingerprint(request)
         counts = await self._cassette.counts()
-        answers = await self._cassette.answers(self._rule.key(request))
+        answers = await self._cassette.answer_count(self._rule.key(request))
         if not answers and (former := self._rule.former_key(request)) is not None:
-            answers = await self._cassette.answers(former)
+            answers = await self._cassette.answer_count(former)
         near = [] if answers else await self._cassette.near(request)
         explanation = partial(
             explain,

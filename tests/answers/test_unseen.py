@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from replay_proxy.cassette import Recorded
+from replay_proxy.cassette import RecordedRequest
 from replay_proxy.cli import app
 from replay_proxy.matching.miss import explain
 from replay_proxy.pytest_plugin.tally import unused_text
@@ -82,7 +82,7 @@ def test_a_miss_says_nothing_that_is_not_seen() -> None:
         cassette="a",
         counts=None,
         answers=0,
-        candidates=[Recorded(near.id, near.fingerprint, near.request)],
+        candidates=[RecordedRequest(near.id, near.fingerprint, near.request)],
     )
     said = miss.message + json.dumps(miss.details, ensure_ascii=False)
     assert "서울" in said

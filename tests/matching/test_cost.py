@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from replay_proxy.bounds.aside import ASIDE_BYTES
-from replay_proxy.cassette import Counts, Interaction, Recorded
+from replay_proxy.cassette import Counts, Interaction, RecordedRequest
 from replay_proxy.matching.comparison import Asked
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.leaves import MOST_LEAVES, leaves
@@ -72,7 +72,7 @@ def explained(request: Request, *recorded: Request, rule: Rule | None = None) ->
         cassette="c",
         counts=Counts(len(recorded), len(recorded)),
         answers=0,
-        candidates=[Recorded(n, f"v1:{n}", each) for n, each in enumerate(recorded)],
+        candidates=[RecordedRequest(n, f"v1:{n}", each) for n, each in enumerate(recorded)],
         rule=rule or Rule(),
     )
     assert len(miss.message) < 20_000
@@ -247,14 +247,15 @@ def test_a_small_answer_does_not_wait_for_the_large_ones_before_it(tmp_path: Pat
     async def scenario() -> None:
         store = Store(tmp_path, writable=True)
         tape = store.cassette("a")
-        assert store._writer is not None
-        begin = store._writer._begin
+        writer = store._deck.writer
+        assert writer is not None
+        begin = writer._begin
 
         def held(connection: sqlite3.Connection, path: Path) -> int:
             gate.wait(60)
             return begin(connection, path)
 
-        store._writer._begin = held
+        writer._begin = held
         adding = [asyncio.create_task(add(tape, each, n)) for n, each in enumerate(large + small)]
         await asyncio.sleep(0)
         gate.set()

@@ -121,11 +121,11 @@ def test_large_requests_of_recordings_are_read_beside_the_event_loop(
     key = Rule(["$.user"]).key
 
     async def scenario() -> tuple[Any, ...]:
-        found = await tape.take(key(first.request))
+        found = await tape.next_answer(key(first.request))
         late = recorded("y" * SIZE, b"2")
         make(tmp_path / "default.sqlite", [late])
         on_the_loop.clear()
-        news = await tape.take(key(late.request))
+        news = await tape.next_answer(key(late.request))
         near = await tape.near(first.request)
         return found, news, near
 
@@ -148,7 +148,7 @@ def test_large_recordings_that_are_sent_at_once_have_a_bound_together(
     assembly = Assembly(Settings(store=tmp_path))
     store = assembly._store
     assert store is not None
-    store._kept._most_bytes = 0  # Has a bound of its own.
+    store._deck.cache._most_bytes = 0  # Has a bound of its own.
 
     async def scenario() -> tuple[list[int], int]:
         base = tracemalloc.get_traced_memory()[0]

@@ -170,7 +170,7 @@ def taken(directory: Path, rule: Rule, repeats: Repeats, user: str, times: int) 
     try:
         tape = store.cassette("default")
         key = rule.key(interaction(user=user).request)
-        answers = [asyncio.run(tape.take(key)) for _ in range(times)]
+        answers = [asyncio.run(tape.next_answer(key)) for _ in range(times)]
         return [answer.body if answer else b"-" for answer in answers]
     finally:
         store.close()
@@ -211,9 +211,9 @@ def test_what_is_recorded_meanwhile_is_found_by_the_rule(tmp_path: Path) -> None
     async def scenario() -> None:
         tape = store.cassette("default")
         key = rule.key(interaction(user="x").request)
-        first = await tape.take(key)
+        first = await tape.next_answer(key)
         await tape.add(interaction(b"new", user="b"))
-        second = await tape.take(key)
+        second = await tape.next_answer(key)
         assert first is not None
         assert second is not None
         assert (first.body, second.body) == (b"old", b"new")
@@ -237,12 +237,12 @@ def test_a_request_between_a_commit_and_its_recorder_hides_no_answer_from_the_ru
 
         async def write_and_meet(*job: Any) -> None:
             await write(*job)
-            met.append(await tape.take(key))
+            met.append(await tape.next_answer(key))
 
         await tape.add(first)
         monkeypatch.setattr(Writer, "write", write_and_meet)
         await tape.add(second)
-        answers = [await tape.take(key) for _ in range(2)]
+        answers = [await tape.next_answer(key) for _ in range(2)]
         assert met + answers == [first, second, second]
 
     asyncio.run(scenario())
@@ -267,7 +267,7 @@ class Gate(Rule):
 
 async def reading(tape: Tape, gate: Gate) -> "asyncio.Task[Interaction | None]":
     """A request that waits for the index, which is stopped at the gate."""
-    first = asyncio.create_task(tape.take(Rule(["$.user"]).key(interaction().request)))
+    first = asyncio.create_task(tape.next_answer(Rule(["$.user"]).key(interaction().request)))
     await asyncio.to_thread(gate.reached.wait, 60)
     return first
 
@@ -286,7 +286,7 @@ def test_the_index_of_a_rule_is_made_once_also_when_the_client_that_waits_leaves
         await asyncio.wait([first])
         assert first.cancelled()
         gate.opened.set()
-        answer = await tape.take(Rule(["$.user"]).key(interaction().request))
+        answer = await tape.next_answer(Rule(["$.user"]).key(interaction().request))
         assert answer is not None
         assert answer.body == b"1"
         assert gate.calls == 3, "each recording was read once"
@@ -304,7 +304,7 @@ def test_other_cassettes_answer_while_the_index_of_a_rule_is_made(tmp_path: Path
 
     async def scenario() -> None:
         first = await reading(store.cassette("large"), gate)
-        other = await store.cassette("default").take(gate.key(interaction().request))
+        other = await store.cassette("default").next_answer(gate.key(interaction().request))
         assert other is not None
         assert (other.body, first.done()) == (b"2", False)
         gate.opened.set()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay_proxy.cassette import Counts, Recorded, interaction_id
+from replay_proxy.cassette import Counts, RecordedRequest, interaction_id
 from replay_proxy.errors import CassetteMiss
 from replay_proxy.matching.comparison import ABSENT, Asked
 from replay_proxy.matching.leaves import leaves
@@ -40,7 +40,9 @@ def missed(asked: Request, *recorded: Request, **more: Any) -> CassetteMiss:
         "cassette": "c",
         "counts": Counts(len(recorded), len(recorded)),
         "answers": 0,
-        "candidates": [Recorded(number, "v1:1", each) for number, each in enumerate(recorded)],
+        "candidates": [
+            RecordedRequest(number, "v1:1", each) for number, each in enumerate(recorded)
+        ],
     }
     return explain(asked, **given | more)
 

@@ -77,7 +77,7 @@ async def outcomes(
         tape = store.cassette("default")
         for each in asked:
             try:
-                found.append(await tape.take(rule.key(each.request)))
+                found.append(await tape.next_answer(rule.key(each.request)))
             except CassetteDamaged as error:
                 found.append(error)
     except CassetteDamaged as error:
@@ -132,13 +132,13 @@ def test_a_row_that_is_of_another_request_now_answers_that_one_under_a_rule(tmp_
     with closing(open_to_write(path)):
         store = Store(tmp_path, writable=False, rule=rule)
         tape = store.cassette("default")
-        assert asyncio.run(tape.take(rule.key(one.request))) == one
+        assert asyncio.run(tape.next_answer(rule.key(one.request))) == one
         with changing(path) as change:
             take = change.join_take(f"run {one.id}")
             change.delete(one.id)
             change.add(take, replacing)
-        assert asyncio.run(tape.take(rule.key(one.request))) is None
-        assert asyncio.run(tape.take(rule.key(two.request))) == replacing
+        assert asyncio.run(tape.next_answer(rule.key(one.request))) is None
+        assert asyncio.run(tape.next_answer(rule.key(two.request))) == replacing
         store.close()
 
 
@@ -164,8 +164,8 @@ def test_a_row_that_the_index_hides_is_damage_and_no_miss(tmp_path: Path) -> Non
     put(path, at + 5, b"0000")
     store = Store(tmp_path, writable=False)
     tape = store.cassette("default")
-    assert asyncio.run(tape.take(other.fingerprint)) == other
-    assert asyncio.run(tape.take(one.fingerprint)) is None
+    assert asyncio.run(tape.next_answer(other.fingerprint)) == other
+    assert asyncio.run(tape.next_answer(one.fingerprint)) is None
     with pytest.raises(CassetteDamaged, match=f"its index hides interaction {one.id}"):
         asyncio.run(tape.near(one.request))
     assert asyncio.run(tape.near(recorded("one more", b"").request))

@@ -106,7 +106,7 @@ def test_what_clients_name_does_not_fill_the_memory(
     settings = Settings(store=tmp_path, rpm=1_000_000, faults="share=0.01 rate_limit")
     assembly = Assembly(settings)
     assert assembly._store is not None
-    assembly._store._kept._most_bytes = 20_000
+    assembly._store._deck.cache._most_bytes = 20_000
 
     async def scenario() -> tuple[int, int]:
         for number in range(60):

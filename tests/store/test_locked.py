@@ -119,8 +119,8 @@ def test_a_lock_that_stays_is_an_error_that_names_it(
         tape = it.cassette("locked")
         request = recorded("question", b"").request
         calls: dict[str, Callable[[], Awaitable[object]]] = {
-            "look-up": lambda: tape.take(rule.key(request)),
-            "answers": lambda: tape.answers(rule.key(request)),
+            "look-up": lambda: tape.next_answer(rule.key(request)),
+            "answers": lambda: tape.answer_count(rule.key(request)),
             "near": lambda: tape.near(request),
             "counts": tape.counts,
             "unused": lambda: tape.unused([]),
@@ -150,10 +150,10 @@ def test_those_that_wait_get_the_answers_in_their_order_and_those_that_leave_get
     async def scenario() -> list[bytes]:
         tape = it.cassette("locked")
         with lock(store / "locked.sqlite"):
-            waiting = [asyncio.create_task(tape.take(key)) for _ in range(4)]
+            waiting = [asyncio.create_task(tape.next_answer(key)) for _ in range(4)]
             await asyncio.sleep(0)
             waiting[1].cancel()
-        last = asyncio.create_task(tape.take(key))
+        last = asyncio.create_task(tape.next_answer(key))
         found = await asyncio.gather(*waiting, last, return_exceptions=True)
         assert isinstance(found.pop(1), asyncio.CancelledError)
         return [each.body for each in found if each and not isinstance(each, BaseException)]

@@ -82,7 +82,7 @@ def drop(directory: Path, *interactions: Interaction) -> None:
 
 
 async def body(tape: Tape, like: Interaction) -> bytes | None:
-    found = await tape.take(RULE.key(like.request))
+    found = await tape.next_answer(RULE.key(like.request))
     return None if found is None else found.body
 
 
@@ -117,7 +117,7 @@ def test_what_others_have_deleted_or_recorded_anew_is_known(tmp_path: Path, one:
         assert await body(tape, old) == b"old"
         put(tmp_path, "second", new)
         assert await body(tape, old) == b"new", "the newest take answers"
-        assert await tape.answers(RULE.key(old.request)) == 1
+        assert await tape.answer_count(RULE.key(old.request)) == 1
         drop(tmp_path, new)
         assert await body(tape, old) == b"old", "and the one before it when that is deleted"
         drop(tmp_path, other)

@@ -50,7 +50,7 @@ ruled = Store(here, writable=False, rule=Rule(["$.model"])).cassette("a")
 news = News(pathlib.Path("a.sqlite"), Readers(), Keys())
 read("counts", lambda: asyncio.run(plain.counts()))
 read("unused", lambda: asyncio.run(plain.unused(())))
-read("ruled", lambda: asyncio.run(ruled.answers("key")))
+read("ruled", lambda: asyncio.run(ruled.answer_count("key")))
 read("all", news.is_all)
 read("compared", lambda: len(news.compared()))
 """

@@ -80,7 +80,7 @@ def replay(directory: Path, key: str, times: int = 1) -> list[Interaction | None
     store = Store(directory, writable=False)
     try:
         tape = store.cassette("default")
-        return [asyncio.run(tape.take(key)) for _ in range(times)]
+        return [asyncio.run(tape.next_answer(key)) for _ in range(times)]
     finally:
         store.close()
 
@@ -125,9 +125,9 @@ def test_an_answer_can_be_taken_while_it_is_being_recorded(store: Store) -> None
     async def scenario() -> None:
         tape = store.cassette("live")
         one = interaction()
-        assert await tape.take(one.fingerprint) is None
+        assert await tape.next_answer(one.fingerprint) is None
         await tape.add(one)
-        assert await tape.take(one.fingerprint) == one
+        assert await tape.next_answer(one.fingerprint) == one
 
     asyncio.run(scenario())
 
@@ -149,7 +149,7 @@ def test_what_was_read_is_not_read_again_until_somebody_commits(
 
     def take(key: str) -> tuple[Interaction | None, bool]:
         read.clear()
-        taken = asyncio.run(store.cassette("default").take(key))
+        taken = asyncio.run(store.cassette("default").next_answer(key))
         return taken, statements.READ_INTERACTION in read
 
     try:
@@ -176,12 +176,12 @@ def test_what_is_kept_of_a_cassette_does_not_outlive_its_connection(
     path = record(tmp_path, old)
     store = Store(tmp_path, writable=False)
     try:
-        assert asyncio.run(store.cassette("default").take(old.fingerprint)) == old
+        assert asyncio.run(store.cassette("default").next_answer(old.fingerprint)) == old
         record(tmp_path / "else", old).rename(tmp_path / "another.sqlite")
-        assert asyncio.run(store.cassette("another").take(old.fingerprint)) == old
+        assert asyncio.run(store.cassette("another").next_answer(old.fingerprint)) == old
         path.unlink()
         record(tmp_path, new)
-        assert asyncio.run(store.cassette("default").take(old.fingerprint)) == new
+        assert asyncio.run(store.cassette("default").next_answer(old.fingerprint)) == new
     finally:
         store.close()
 
@@ -193,10 +193,10 @@ def test_what_was_deleted_meanwhile_is_a_miss_under_a_rule_too(tmp_path: Path) -
     store = Store(tmp_path, writable=False, rule=rule)
     try:
         tape = store.cassette("default")
-        assert asyncio.run(tape.take(rule.key(one.request))) == one
+        assert asyncio.run(tape.next_answer(rule.key(one.request))) == one
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("DELETE FROM interaction")
-        assert asyncio.run(tape.take(rule.key(one.request))) is None
+        assert asyncio.run(tape.next_answer(rule.key(one.request))) is None
     finally:
         store.close()
 
@@ -275,7 +275,7 @@ def test_many_writers_share_commits_and_lose_nothing(store: Store) -> None:
         tape = store.cassette("busy")
         await asyncio.gather(*(tape.add(each) for each in everything))
         for each in everything:
-            assert await tape.take(each.fingerprint) == each
+            assert await tape.next_answer(each.fingerprint) == each
 
     asyncio.run(scenario())
 
@@ -291,7 +291,7 @@ def test_one_row_that_cannot_be_stored_does_not_take_others_with_it(store: Store
         assert [type(result) for result in results].count(int) == 5
         assert isinstance(results[2], StoreError)
         for each in good:
-            assert await tape.take(each.fingerprint) == each
+            assert await tape.next_answer(each.fingerprint) == each
 
     asyncio.run(scenario())
 
@@ -457,7 +457,7 @@ def test_a_full_disk_is_an_error_of_this_answer_and_not_of_the_next(tmp_path: Pa
         with closing(sqlite3.connect(tmp_path / "default.sqlite")) as connection:
             connection.execute("DROP TRIGGER full")
         await tape.add(late := interaction(b"fits again", user="late"))
-        assert await tape.take(late.fingerprint) == late
+        assert await tape.next_answer(late.fingerprint) == late
 
     asyncio.run(scenario())
     store.close()
@@ -488,7 +488,7 @@ def test_a_store_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_a_cassette_that_does_not_exist_is_not_an_empty_one(tmp_path: Path) -> None:
     store = Store(tmp_path, writable=False)
     tape = store.cassette("none")
-    assert asyncio.run(tape.take("v1:0")) is None
+    assert asyncio.run(tape.next_answer("v1:0")) is None
     assert asyncio.run(tape.counts()) is None
     assert list(tmp_path.iterdir()) == []
     store.close()

@@ -79,7 +79,7 @@ def all_stored(
     try:
         tape = store.cassette(cassette)
         key = fingerprint(request)
-        answers = [asyncio.run(tape.take(key)) for _ in range(limit)]
+        answers = [asyncio.run(tape.next_answer(key)) for _ in range(limit)]
         return [answer for answer in answers if answer is not None]
     finally:
         store.close()

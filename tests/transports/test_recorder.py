@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from replay_proxy.cassette import Interaction
-from replay_proxy.store import Tape
 from replay_proxy.store.sqlite.soundness import check_interaction
 from replay_proxy.timeline import MonotonicClock
 from replay_proxy.transports.recorder.recorder import Recorder
@@ -14,7 +13,7 @@ from tests.support.transports import Simple
 DONE = b"data: [DONE]\n\n"
 
 
-class CountingTape(Tape):
+class CountingCassette:
     """Keeps what is added in memory, if the store would keep it."""
 
     def __init__(self) -> None:
@@ -24,6 +23,9 @@ class CountingTape(Tape):
         check_interaction(interaction)
         self.added.append(interaction.body)
         return interaction.id
+
+    def rewind(self) -> None:
+        """Nothing is replayed."""
 
 
 class Api(Simple):
@@ -42,7 +44,7 @@ class Api(Simple):
 
 def commits(*chunks: bytes) -> list[bytes]:
     """What was committed, one after the other, while a client read the answer to its end."""
-    tape = CountingTape()
+    tape = CountingCassette()
 
     async def scenario() -> None:
         recorder = Recorder(

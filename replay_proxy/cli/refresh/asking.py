@@ -7,11 +7,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from replay_proxy.answers.drift import Change, Finding, drift
 from replay_proxy.answers.parsed import answer
-from replay_proxy.cassette import Cassette, Interaction, process_number
+from replay_proxy.cassette import Interaction, Recordable, process_number
 from replay_proxy.errors import (
     ConfigurationError,
     ReplayProxyError,
@@ -89,7 +89,9 @@ class Asking:
     ``api_key`` is sent as the API of the path wants it; without one nothing is.
     """
 
-    def __init__(self, settings: Settings, api_key: str | None, cassette: Cassette | None) -> None:
+    def __init__(
+        self, settings: Settings, api_key: str | None, cassette: Recordable | None
+    ) -> None:
         from replay_proxy.transports.upstream import (
             Upstream,  # An HTTP client, which no other tool needs.
         )
@@ -106,7 +108,7 @@ class Asking:
         )
         self._recorder = Recorder(
             self._upstream,
-            cassette or cast("Cassette", _Nowhere()),
+            cassette or _Nowhere(),
             clock=clock,
             process_number=process_number(),
             drain_s=settings.drain_s,
@@ -199,6 +201,9 @@ class _Nowhere:
     async def add(self, interaction: Interaction) -> int:
         """Keep nothing."""
         return interaction.id
+
+    def rewind(self) -> None:
+        """Nothing is counted."""
 
 
 def _told_s(response: Response) -> float:

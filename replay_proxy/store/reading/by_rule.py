@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from replay_proxy.cassette import Interaction, Recorded
+from replay_proxy.cassette import Interaction, RecordedRequest
 from replay_proxy.matching.rules import Rule
 from replay_proxy.store.files.opening import ERRORS, damaged, open_to_read, trouble
 from replay_proxy.store.reading.keys import Entry, Keys
@@ -165,10 +165,10 @@ class ByRule:
         except ValueError as error:
             raise damaged(self._path, f"interaction {row['id']}: {error}") from error
 
-    def _entry_of(self, found: Interaction | Recorded, take_id: int) -> Entry:
+    def _entry_of(self, found: Interaction | RecordedRequest, take_id: int) -> Entry:
         return self._rule.key(found.request), take_id, found.id, _mark(found)
 
 
-def _mark(found: Interaction | Recorded) -> int:
+def _mark(found: Interaction | RecordedRequest) -> int:
     """A number for what a key can be made of; another one for another request."""
     return hash((found.fingerprint, found.request.headers))

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from replay_proxy.cassette import Recorded
+from replay_proxy.cassette import RecordedRequest
 from replay_proxy.store.reading.votes import likely
 from replay_proxy.store.sqlite import statements
 
@@ -19,10 +19,10 @@ async def near_requests(
     size: int,
     *,
     read: Callable[[str, dict[str, Any]], Awaitable[list[Any]]],
-    request: Callable[[int], Awaitable[Recorded | None]],
-) -> dict[str, Recorded]:
+    request: Callable[[int], Awaitable[RecordedRequest | None]],
+) -> dict[str, RecordedRequest]:
     """Requests that share the most features with one of this size, by fingerprint."""
-    near: dict[str, Recorded] = {}
+    near: dict[str, RecordedRequest] = {}
     total, largest = 0, max(COMPARED_BYTES, COMPARED_TIMES * size)
     for number in await likely(read, features, 10 * CANDIDATES):
         # There is no row for one that an older version has deleted.

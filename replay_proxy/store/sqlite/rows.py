@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from replay_proxy.cassette import Interaction, Recorded
+from replay_proxy.cassette import Interaction, RecordedRequest
 from replay_proxy.errors import StoreError
 from replay_proxy.matching.leaves import has_many_values
 from replay_proxy.matching.nearness import features
@@ -142,14 +142,14 @@ def replayable(row: Row) -> Interaction:
     return interaction
 
 
-def to_recorded(row: Row) -> Recorded:
+def to_recorded(row: Row) -> RecordedRequest:
     """The request of a row of at least ``REQUEST_COLUMNS``. Raises ``ValueError`` as above."""
     recorded = to_deleted(row)
     check_target(recorded.request)
     return recorded
 
 
-def to_deleted(row: Row) -> Recorded:
+def to_deleted(row: Row) -> RecordedRequest:
     """The same of a row that is to go, wherever its request leads."""
     _check_types(row, REQUEST_COLUMNS)
     if not _is_half_intact(row):
@@ -157,7 +157,7 @@ def to_deleted(row: Row) -> Recorded:
     check_id(row["id"])
     check_id(row["take_id"], "its take's id")
     check_fingerprint(row["fingerprint"])
-    recorded = Recorded(row["id"], row["fingerprint"], _request(row))
+    recorded = RecordedRequest(row["id"], row["fingerprint"], _request(row))
     check_request(recorded.request)
     return recorded
 

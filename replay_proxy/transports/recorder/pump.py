@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from replay_proxy.bounds.budget import Budget
-from replay_proxy.cassette import Cassette, Interaction, interaction_id
+from replay_proxy.cassette import Interaction, Recordable, interaction_id
 from replay_proxy.errors import ReplayProxyError, UpstreamCut
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.redaction.display import stored_request, stored_response_headers
@@ -38,7 +38,7 @@ class PumpOwner(Protocol):
     """What a pump has to know of its recorder."""
 
     upstream: Transport
-    cassette: Cassette
+    cassette: Recordable
     clock: Clock
     process_number: int
     drain_s: float

@@ -10,7 +10,7 @@ import asyncio
 import logging
 
 from replay_proxy.bounds.budget import Budget
-from replay_proxy.cassette import Cassette
+from replay_proxy.cassette import Recordable
 from replay_proxy.timeline import Clock
 from replay_proxy.transports.recorder.pump import Pump
 from replay_proxy.wire import Request, Response, Transport
@@ -38,7 +38,7 @@ class Recorder:
     def __init__(
         self,
         upstream: Transport,
-        cassette: Cassette,
+        cassette: Recordable,
         *,
         clock: Clock,
         process_number: int,
