@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from replay_proxy import modes
+from replay_proxy import assembly
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.errors import UpstreamError
 from replay_proxy.matching.fingerprint import fingerprint
@@ -113,5 +113,5 @@ _NAMES = {
 def __getattr__(name: str) -> Any:
     if name not in _NAMES:
         raise AttributeError(name)
-    vars(modes)["Recorder"] = _NAMES[name]
+    vars(assembly)["Recorder"] = _NAMES[name]
     return ReplayProxy(load())
