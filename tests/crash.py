@@ -203,9 +203,8 @@ def judge(store: Path, outcome: Outcome) -> None:
     for path in sorted(store.glob("*.sqlite")):
         try:
             with Archive(path) as archive:
-                for (verdict,) in archive.query("PRAGMA integrity_check"):
-                    if verdict != "ok":
-                        outcome.damaged.append(f"{path.name}: {verdict}")
+                for error in archive.integrity_errors():
+                    outcome.damaged.append(f"{path.name}: {error}")
                 for _, each in archive.interactions():
                     outcome.stored += 1
                     found[each.request.body] = each.body

@@ -84,7 +84,7 @@ def survive(records: Sequence[Record], takes: int, seed: int) -> Tally:
             pairs = zip(one.rows(), other.rows(), strict=True)
             tally.differences += sum(row != again for row, again in pairs)
             tally.differences += one.takes() != other.takes()
-            keys = list(one.answers())
+            keys = list(one.answers().by_take)
         for answers in zip(_replayed(first, keys), _replayed(second, keys), strict=True):
             tally.replayed += 1
             tally.differences += answers[0] is None or answers[0] != answers[1]

@@ -1,5 +1,7 @@
 """``Archive``: a cassette at rest, as the tape tools read it; ``change`` is how they change it.
 
+Each question that a tool has is a method; the SQL is in ``statements``.
+
 Synchronous, and one interaction at a time, so that memory does not grow with the cassette.
 Recording and replay never come here.
 """
@@ -9,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from replay_proxy.cassette import Interaction, RecordedRequest, Take
+from replay_proxy.cassette import Counts, Interaction, RecordedRequest, Take
 from replay_proxy.errors import CassetteMissing
 from replay_proxy.store.files.opening import ERRORS, damaged, open_to_read, trouble
-from replay_proxy.store.listing import to_answers, to_stamp, to_take
+from replay_proxy.store.listing import RecordedAnswers, to_answers, to_stamp, to_take
 from replay_proxy.store.reading.order import rising
 from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.rows import Row, replayable, to_recorded
@@ -49,22 +51,44 @@ class Archive:
 
     def takes(self) -> list[Take]:
         """Every take, the oldest first."""
-        return [self._sound(to_take, dict(row)) for row in self.query(statements.ALL_TAKES)]
+        return [self._sound(to_take, dict(row)) for row in self._query(statements.ALL_TAKES)]
 
-    def answers(self) -> dict[str, dict[int, list[int]]]:
-        """The interactions of each fingerprint, in order of arrival, by take, oldest first."""
-        return self._sound(to_answers, self.tuples(statements.ALL_ANSWERS))
+    def counts(self) -> Counts:
+        """How much the cassette holds."""
+        ((interactions, fingerprints),) = self._query(statements.COUNT_INTERACTIONS)
+        return Counts(interactions, fingerprints)
+
+    def answers(self) -> RecordedAnswers:
+        """Which interactions answer each request, and which of them replay uses."""
+        return self._sound(to_answers, self._tuples(statements.ALL_ANSWERS))
+
+    def id_at(self, position: int) -> int | None:
+        """The interaction at this position, from 0, in the order of arrival."""
+        return self._first(statements.ID_AT, offset=position)
+
+    def last_id_of(self, fingerprint: str) -> int | None:
+        """The last interaction of the newest take of this request."""
+        return self._first(statements.LAST_ID_OF, fingerprint=fingerprint)
+
+    def checksums(self) -> Iterator[tuple[int, int, int]]:
+        """The id, take and checksum of every interaction, by arrival; nothing is checked."""
+        return (tuple(row) for row in self._query(statements.ALL_CHECKSUMS))
+
+    def integrity_errors(self) -> Iterator[str]:
+        """What SQLite finds wrong with the file's pages."""
+        verdicts = (str(row[0]) for row in self._query(statements.CHECK_INTEGRITY))
+        return (verdict for verdict in verdicts if verdict != "ok")
 
     def stamps(self) -> Iterator[tuple[int, int, str, int]]:
         """The id, take, fingerprint and checksum of every interaction, by fingerprint and id."""
-        return (self._sound(to_stamp, tuple(row)) for row in self.query(statements.ALL_STAMPS))
+        return (self._sound(to_stamp, tuple(row)) for row in self._query(statements.ALL_STAMPS))
 
     def rows(self) -> Iterator[Row]:
-        """Every row as it is stored, by arrival; nothing about it is checked."""
+        """Every row as it is stored, by arrival; nothing is checked."""
         return (dict(row) for row in self._by_id(statements.ALL_INTERACTIONS))
 
     def interactions(self) -> Iterator[tuple[int, Interaction]]:
-        """Every interaction behind the id of its take, by arrival."""
+        """The take's id and the interaction, for every interaction, by arrival."""
         return ((row["take_id"], self._whole(row)) for row in self.rows())
 
     def targets(self) -> Iterator[tuple[int, str, str]]:
@@ -78,49 +102,49 @@ class Archive:
             yield number, method, path
 
     def newest_streams(self, most: int) -> Iterator[Interaction]:
-        """At most so many streamed answers, the newest first."""
-        rows = self.query(statements.NEWEST_STREAMS, {"limit": most})
+        """The ``most`` newest streamed answers, the newest first."""
+        rows = self._query(statements.NEWEST_STREAMS, {"limit": most})
         return (self._whole(dict(row)) for row in rows)
 
     def page(self, limit: int, offset: int) -> Iterator[tuple[int, Interaction]]:
-        """As ``interactions``, so many after the first ``offset``."""
-        rows = self.query(statements.PAGE_OF_INTERACTIONS, {"limit": limit, "offset": offset})
+        """As ``interactions``, ``limit`` of them after the first ``offset``."""
+        rows = self._query(statements.PAGE_OF_INTERACTIONS, {"limit": limit, "offset": offset})
         return ((row["take_id"], self._whole(dict(row))) for row in rising(self.path, rows))
 
     def interaction(self, number: int) -> Interaction:
-        """The interaction of this id, which some list of this file has."""
+        """The interaction of this id, which is known to be in the file."""
         return self.in_take(number)[1]
 
     def in_take(self, number: int) -> tuple[int, Interaction]:
-        """The same after the id of its take."""
+        """The take's id and the interaction of this id."""
         row = self._only(statements.READ_INTERACTION, number)
         return row["take_id"], self._whole(row)
 
-    def recorded(self, number: int) -> RecordedRequest:
-        """Its request, without the answer."""
+    def request(self, number: int) -> RecordedRequest:
+        """The request of this id, without the answer."""
         return self._sound(to_recorded, self._only(statements.READ_REQUEST, number))
 
     def _only(self, sql: str, number: int) -> Row:
-        """The row of an id that is somewhere in the file."""
-        for row in self.query(sql, {"id": number}):
+        """The row of an id that is known to be in the file."""
+        for row in self._query(sql, {"id": number}):
             if row["id"] == number:
                 return dict(row)
         raise damaged(self.path, f"interaction {number} is listed, and it is not there")
 
     def holds(self, number: int) -> bool:
         """Whether there is an interaction of this id."""
-        return any(True for _ in self.query(statements.READ_CHECKSUM, {"id": number}))
+        return any(True for _ in self._query(statements.READ_CHECKSUM, {"id": number}))
 
     def words(self) -> dict[int, int]:
-        """The digest of the words that the index has for each interaction, by its id."""
+        """A digest of the words that the index has for each interaction, by its id."""
         try:
             self._steps.begin()
             return digests(self._connection, self.path)
         except ERRORS as error:
             raise trouble(self.path, error) from error
 
-    def query(self, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[sqlite3.Row]:
-        """The rows that a statement reads, as they are asked for."""
+    def _query(self, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[sqlite3.Row]:
+        """The rows that a statement reads, one at a time."""
         try:
             self._steps.begin()
             for number, row in enumerate(self._connection.execute(sql, parameters or {})):
@@ -130,12 +154,18 @@ class Archive:
         except ERRORS as error:
             raise trouble(self.path, error) from error
 
+    def _first(self, sql: str, **parameters: Any) -> int | None:
+        """The id that a statement finds, if it finds one."""
+        for (number,) in self._query(sql, parameters):
+            return int(number)
+        return None
+
     def _by_id(self, sql: str) -> Iterator[sqlite3.Row]:
         """The rows of a statement that orders them by id."""
-        return rising(self.path, self.query(sql))
+        return rising(self.path, self._query(sql))
 
-    def tuples(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows that a statement reads, all at once and without names: faster if it is many."""
+    def _tuples(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows that a statement reads, all at once and without names, which is faster."""
         try:
             cursor = self._connection.cursor()
             cursor.row_factory = None
@@ -152,7 +182,7 @@ class Archive:
         return self._sound(replayable, row)
 
     def _sound(self, read: Callable[[Any], T], stored: Any) -> T:
-        """What is read of something stored. Raises ``CassetteDamaged`` when it is not sound."""
+        """The value that is read from a row. Raises ``CassetteDamaged`` if it is not sound."""
         try:
             return read(stored)
         except ValueError as error:

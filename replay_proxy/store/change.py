@@ -193,7 +193,7 @@ def _copy(source: Path, target: Path) -> None:
         target.touch()
         with closing(open_to_read(source)) as reader:
             reader.execute("BEGIN")
-            reader.execute("SELECT 1 FROM interaction LIMIT 1")  # From here on it is locked.
+            reader.execute(statements.TOUCH_INTERACTIONS)  # From here on it is locked.
             if reader.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
                 with closing(sqlite3.connect(target, isolation_level=None)) as writer:
                     reader.execute("COMMIT")

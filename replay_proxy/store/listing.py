@@ -1,13 +1,62 @@
-"""What the tools list of a cassette, as its rows have it: takes, stamps, answers. Pure.
+"""What the tools list of a cassette, read from its rows: takes, stamps, answers. Pure.
 
-Each of them raises ``ValueError`` for what no cassette has; whole interactions are of ``rows``.
+Each function raises ``ValueError`` for what no cassette has. Whole interactions are in ``rows``.
 """
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 from replay_proxy.cassette import Take
 from replay_proxy.store.sqlite.rows import Row
 from replay_proxy.store.sqlite.soundness import check_fingerprint, check_id, check_us
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedAnswers:
+    """The ids of all interactions, in order of arrival, by fingerprint and take, oldest first.
+
+    Replay uses, for each fingerprint, the newest take that has it; the rest is superseded.
+    """
+
+    by_take: dict[str, dict[int, list[int]]]
+
+    def current(self, last_take: float = math.inf) -> dict[str, list[int]]:
+        """What replay uses for each fingerprint, or used when ``last_take`` was the newest."""
+        return {
+            fingerprint: takes[max(recorded)]
+            for fingerprint, takes in self.by_take.items()
+            if (recorded := [take for take in takes if take <= last_take])
+        }
+
+    def superseded(self) -> list[int]:
+        """What replay does not use any more."""
+        return [
+            number
+            for takes in self.by_take.values()
+            for take, numbers in takes.items()
+            if take != max(takes)
+            for number in numbers
+        ]
+
+    def superseding(self) -> list[int]:
+        """What replay uses of requests that have superseded answers."""
+        current = self.current()
+        return [
+            number
+            for fingerprint, takes in self.by_take.items()
+            if len(takes) > 1
+            for number in current[fingerprint]
+        ]
+
+    def ids(self) -> list[int]:
+        """Every interaction, by fingerprint and take."""
+        takes = (each for takes in self.by_take.values() for each in takes.values())
+        return [number for numbers in takes for number in numbers]
+
+    def count_in(self, take_id: int) -> int:
+        """The number of interactions in a take."""
+        return sum(len(takes.get(take_id, ())) for takes in self.by_take.values())
 
 
 def to_take(row: Row) -> Take:
@@ -30,8 +79,8 @@ def to_stamp(row: tuple[Any, ...]) -> tuple[int, int, str, int]:
     return number, take_id, fingerprint, checksum
 
 
-def to_answers(rows: list[tuple[Any, ...]]) -> dict[str, dict[int, list[int]]]:
-    """The ids of each fingerprint, by take, of rows of the three."""
+def to_answers(rows: list[tuple[Any, ...]]) -> RecordedAnswers:
+    """The answers of rows of fingerprint, take and id, in that order."""
     found: dict[str, dict[int, list[int]]] = {}
     for fingerprint, take_id, number in rows:
         takes = found.get(fingerprint)
@@ -46,4 +95,4 @@ def to_answers(rows: list[tuple[Any, ...]]) -> dict[str, dict[int, list[int]]]:
         for take_id, numbers in takes.items():
             check_id(take_id, "the id of a take")
             check_id(min(numbers), "an id")
-    return found
+    return RecordedAnswers(found)

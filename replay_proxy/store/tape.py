@@ -56,7 +56,7 @@ class Tape:
 
     def check(self) -> None:
         """Raise ``StoreError`` if there is a file that cannot be used."""
-        self._readers.read(self._path, "SELECT 1")
+        self._readers.version(self._path)
 
     async def next_answer(self, key: str) -> Interaction | None:
         """The next answer to this key; see ``Playable.next_answer``."""

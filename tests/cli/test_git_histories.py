@@ -193,7 +193,7 @@ class History:
         with Archive(self.repository.cassette) as archive:
             found = [
                 number
-                for take in archive.answers()[recorded(question).fingerprint].values()
+                for take in archive.answers().by_take[recorded(question).fingerprint].values()
                 for number in take
             ]
         with changing(self.repository.cassette) as change:
@@ -208,8 +208,8 @@ class History:
     def _check(self, expected: Answers) -> None:
         with Archive(self.repository.cassette) as archive:
             found: Answers = {}
-            for by_take in archive.answers().values():
-                for number in by_take[max(by_take)]:
+            for numbers in archive.answers().current().values():
+                for number in numbers:
                     interaction = archive.interaction(number)
                     question = (
                         interaction.request.body.decode().split('"content":"')[1].split('"')[0]

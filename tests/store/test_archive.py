@@ -24,7 +24,7 @@ def rows_near(path: Path, words: list[str]) -> set[int]:
         return {
             row[0]
             for word in words
-            for row in archive.query(
+            for row in archive._query(
                 "SELECT rowid FROM nearness WHERE nearness MATCH :word", {"word": f'"{word}"'}
             )
         }
@@ -45,7 +45,7 @@ def test_answers_are_told_by_fingerprint_and_take(tmp_path: Path) -> None:
     path = make(tmp_path / "a.sqlite", [old, other], [new])
     with Archive(path) as archive:
         one, two = (take.id for take in archive.takes())
-        assert archive.answers() == {
+        assert archive.answers().by_take == {
             old.fingerprint: {one: [old.id], two: [new.id]},
             other.fingerprint: {one: [other.id]},
         }

@@ -112,15 +112,15 @@ def test_a_statement_without_end_is_damage(
     assert readers.read(path, "SELECT count(*) FROM interaction")[0][0] == 1
     readers.close()
     with Archive(path) as archive, pytest.raises(CassetteDamaged, match="more steps"):
-        archive.tuples(ENDLESS.format(what))
+        archive._tuples(ENDLESS.format(what))
 
 
 def test_a_scan_that_gives_rows_without_end_is_damage(tmp_path: Path) -> None:
     path = make(tmp_path / "a.sqlite", [recorded("1", b"a")])
 
     def scan(archive: Archive) -> None:
-        for _ in archive.query(ENDLESS.format("x")):
-            assert list(archive.query("SELECT count(*) FROM interaction"))
+        for _ in archive._query(ENDLESS.format("x")):
+            assert list(archive._query("SELECT count(*) FROM interaction"))
 
     with Archive(path) as archive, pytest.raises(CassetteDamaged, match="more rows"):
         scan(archive)

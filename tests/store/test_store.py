@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import sqlite3
 import subprocess
 import sys
@@ -340,19 +339,6 @@ def test_an_answer_is_found_by_index_and_never_by_scan(tmp_path: Path) -> None:
             plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
             assert plan
             assert not [step for step in plan if step[3].startswith("SCAN")], plan
-
-
-def test_every_statement_fits_the_tables(tmp_path: Path) -> None:
-    path = record(tmp_path, interaction())
-    texts = {name: sql for name, sql in vars(statements).items() if isinstance(sql, str)}
-    sqls = {name: sql for name, sql in texts.items() if name.isupper() and name[0] != "_"}
-    assert len(sqls) > 20
-    with closing(sqlite3.connect(path)) as connection:
-        for sql in sqls.values():
-            named = dict.fromkeys(re.findall(r":(\w+)", sql))
-            connection.execute(f"EXPLAIN {sql}", named)
-        columns = [row[1] for row in connection.execute("PRAGMA table_info(interaction)")]
-    assert list(statements.COLUMNS) == columns
 
 
 def test_replay_does_not_load_what_only_making_a_cassette_needs(tmp_path: Path) -> None:

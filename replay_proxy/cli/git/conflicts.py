@@ -48,7 +48,7 @@ def told(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
 
 def _conflict(conflict: Conflict, ours: Archive, theirs: Archive) -> Iterator[str]:
     either, ids = (ours, conflict.ours) if conflict.ours else (theirs, conflict.theirs)
-    asked = summary(either.recorded(ids[0]).request)
+    asked = summary(either.request(ids[0]).request)
     yield (
         f"{conflict.fingerprint[:15]}  {asked['method']} {asked['path']} "
         f"{asked['model'] or ''}  {asked['last_message'] or ''}"

@@ -94,8 +94,7 @@ def _chosen(path: Path, *, everything: bool) -> tuple[list[list[int]], list[Refr
             for number, method, target in archive.targets()
             if not (everything or is_question(method, target))
         }
-        for by_take in archive.answers().values():
-            numbers = by_take[max(by_take)]
+        for numbers in archive.answers().current().values():
             sequences.append([number for number in numbers if number not in others])
             for number in others.intersection(numbers):
                 interaction = archive.interaction(number)

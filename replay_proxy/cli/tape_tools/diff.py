@@ -7,7 +7,6 @@ likely was before, so that a changed prompt shows as a changed prompt.
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from math import inf
 from typing import Annotated, Any
 
 import typer
@@ -50,21 +49,13 @@ def diff(
         if other is None:
             before, after = _around(old_archive, take)
         else:
-            before, after = _state(old_archive.answers()), _state(new_archive.answers())
+            before = old_archive.answers().current()
+            after = new_archive.answers().current()
         old, new = Side(old_archive, before), Side(new_archive, after)
         document = {"version": 1, "before": path.stem, "after": other_path.stem, **_found(old, new)}
     counts = document["counts"]
     words.answer(document, list(_shown(document)), as_json=as_json)
     raise typer.Exit(words.FOUND if any(counts[name] for name in counts if name != "same") else 0)
-
-
-def _state(answers: dict[str, dict[int, list[int]]], last_take: float = inf) -> State:
-    """What replay uses, or used when this take was the newest."""
-    return {
-        fingerprint: by_take[max(takes)]
-        for fingerprint, by_take in answers.items()
-        if (takes := [each for each in by_take if each <= last_take])
-    }
 
 
 def _by_arrival(state: State, keys: Iterable[str]) -> list[str]:
@@ -79,7 +70,7 @@ def _around(archive: Archive, take: str | None) -> tuple[State, State]:
         raise ConfigurationError(f"{archive.path} has no take {take or ''}. It has: {has}.")
     chosen = takes[-1] if take is None else int(take)
     answers = archive.answers()
-    return _state(answers, chosen - 1), _state(answers, chosen)
+    return answers.current(chosen - 1), answers.current(chosen)
 
 
 def _found(old: Side, new: Side) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import typer
 from replay_proxy.cli import words
 from replay_proxy.store import twin
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.sqlite import statements
 
 
 def export(
@@ -37,7 +36,7 @@ def export(
 def write_twin(path: Path, lines: BinaryIO) -> None:
     """Write the text twin of a cassette. Raises ``StoreError``."""
     with Archive(path) as archive:
-        ((total, _),) = archive.query(statements.COUNT_INTERACTIONS)
+        total = archive.counts().interactions
         lines.write(twin.head())
         for take in archive.takes():
             lines.write(twin.take_line(take))

@@ -45,13 +45,12 @@ def _described(path: Path) -> dict[str, Any]:
             takes = len(archive.takes())
     except StoreError as error:
         return described | nothing | {"error": error.message}
-    ids = [number for by_take in answers.values() for each in by_take.values() for number in each]
-    current = sum(len(by_take[max(by_take)]) for by_take in answers.values())
+    ids = answers.ids()
     return described | {
         "interactions": len(ids),
-        "requests": len(answers),
+        "requests": len(answers.by_take),
         "takes": takes,
-        "superseded": len(ids) - current,
+        "superseded": len(answers.superseded()),
         "first_recorded_at": words.moment(min(ids) >> 11) if ids else None,
         "last_recorded_at": words.moment(max(ids) >> 11) if ids else None,
         "error": None,
@@ -78,13 +77,13 @@ def _cassettes(found: list[dict[str, Any]]) -> list[words.Rows | str]:
 def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
     with Archive(path) as archive:
         answers = archive.answers()
-        current = {number for by_take in answers.values() for number in by_take[max(by_take)]}
+        superseded = set(answers.superseded())
         rows = [
             {
                 "number": number,
                 "interaction": str(found.id),
                 "take": str(take_id),
-                "superseded": found.id not in current,
+                "superseded": found.id in superseded,
                 "recorded_at": words.moment(found.request.arrived_us),
                 **summary(found.request),
                 "status": found.status,
@@ -98,15 +97,14 @@ def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
             {
                 "take": str(take.id),
                 "recorded_at": words.moment(take.started_us),
-                "interactions": sum(len(by_take.get(take.id, ())) for by_take in answers.values()),
+                "interactions": answers.count_in(take.id),
             }
             for take in archive.takes()
         ]
-    total = sum(len(each) for by_take in answers.values() for each in by_take.values())
     return {
         "version": 1,
         "cassette": path.stem,
-        "total": total,
+        "total": len(answers.ids()),
         "takes": takes,
         "interactions": rows,
     }

@@ -1,7 +1,7 @@
 """``replay-proxy merge``: several cassettes as one."""
 
 from collections import deque
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,7 +9,6 @@ from replay_proxy.cli import words
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
-from replay_proxy.store.sqlite import statements
 
 
 def merge(
@@ -27,13 +26,13 @@ def merge(
     sources = [words.existing(each, store) for each in cassettes]
     if target.exists() and any(target.samefile(each) for each in sources):
         raise ConfigurationError(f"{target} cannot be merged into itself. Name another first.")
-    merged = []
+    merged: list[dict[str, Any]] = []
     # Of one that is made, the first is copied as it is: a hundred times as fast.
     copied = 0 if target.exists() else 1
     with changing(target, sources[0]) as change:
         for number, source in enumerate(sources):
             with Archive(source) as archive:
-                ((total, _),) = archive.query(statements.COUNT_INTERACTIONS)
+                total = archive.counts().interactions
                 merged.append({"cassette": source.stem, "interactions": total})
                 if number < copied:
                     checked = words.counted(
@@ -43,7 +42,7 @@ def merge(
                     continue
                 for take in archive.takes():
                     change.add_take(take)
-                rows = archive.query(statements.ALL_CHECKSUMS)
+                rows = archive.checksums()
                 for id_, take_id, checksum in words.counted(rows, total, f"Merging {source.stem}"):
                     if not change.holds(id_, take_id, checksum):
                         change.add(*archive.in_take(id_))

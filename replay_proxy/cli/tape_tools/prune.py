@@ -63,16 +63,8 @@ def _deletable(path: Path, reports: Sequence[Path]) -> tuple[list[int], list[int
     """
     with Archive(path) as archive:
         answers = archive.answers()
-        superseded = [
-            number
-            for by_take in answers.values()
-            for take, numbers in by_take.items()
-            if take != max(by_take)
-            for number in numbers
-        ]
-        for by_take in answers.values():
-            if len(by_take) > 1:
-                for number in by_take[max(by_take)]:
-                    archive.interaction(number)  # Raises if it is damaged.
+        superseded = answers.superseded()
+        for number in answers.superseding():
+            archive.interaction(number)  # Raises if it is damaged.
         not_used = unused_of(answers, used_in(reports, path.stem)) if reports else []
     return superseded, not_used

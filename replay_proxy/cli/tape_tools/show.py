@@ -24,8 +24,6 @@ from replay_proxy.redaction.display import (
 from replay_proxy.store.archive import Archive
 from replay_proxy.wire import Headers
 
-_NUMBERED = "SELECT id FROM interaction ORDER BY id LIMIT 1 OFFSET :offset"
-_OF_FINGERPRINT = "SELECT id FROM interaction WHERE fingerprint = :fingerprint ORDER BY take_id, id"
 #: An interaction's id has many more digits than its number in a list.
 _LARGEST_NUMBER = 10**12
 _LONGEST_NAME = 100
@@ -82,21 +80,21 @@ def show(
 
 def _id_of(archive: Archive, named: str) -> int:
     """The interaction that is meant. Raises ``ConfigurationError`` when there is none."""
-    rows: list[Any] = []
+    number: int | None = None
     if not named.isascii() or len(named) > _LONGEST_NAME:
         pass  # Neither a number nor a fingerprint, and SQLite may not take it.
     elif named.startswith("v1:"):
-        rows = list(archive.query(_OF_FINGERPRINT, {"fingerprint": named}))[-1:]
+        number = archive.last_id_of(named)
     elif named.isdecimal() and 0 < int(named) < _LARGEST_NUMBER:
-        rows = list(archive.query(_NUMBERED, {"offset": int(named) - 1}))
+        number = archive.id_at(int(named) - 1)
     elif named.isdecimal() and int(named) < 2**63:
-        rows = list(archive.query("SELECT id FROM interaction WHERE id = :id", {"id": int(named)}))
-    if not rows:
+        number = int(named) if archive.holds(int(named)) else None
+    if number is None:
         raise ConfigurationError(
             f"{archive.path} has no interaction {named}. Its ids and their numbers are listed by "
             f"`replay-proxy ls {archive.path.stem}`."
         )
-    return int(rows[0][0])
+    return number
 
 
 def _pairs(headers: Headers) -> list[list[str]]:

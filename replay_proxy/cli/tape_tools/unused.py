@@ -1,7 +1,7 @@
 """``replay-proxy unused``: the recordings that no test run of the given reports has used."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ from replay_proxy.cli import words
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.matching.miss import summary
 from replay_proxy.store.archive import Archive
+from replay_proxy.store.listing import RecordedAnswers
 
 #: So many are described, and so many of these listed for a person; all of them are counted.
 SHOWN, LISTED = 1000, 100
@@ -72,15 +73,15 @@ def used_in(reports: Sequence[Path], cassette: str) -> set[int]:
     return used
 
 
-def unused_of(answers: Mapping[str, Mapping[int, list[int]]], used: Collection[int]) -> list[int]:
-    """What replay could use of ``Archive.answers`` and did not, by arrival."""
-    current = (by_take[max(by_take)] for by_take in answers.values())
+def unused_of(answers: RecordedAnswers, used: Collection[int]) -> list[int]:
+    """What replay could use and did not, by arrival."""
+    current = answers.current().values()
     return sorted(number for each in current for number in each if number not in used)
 
 
 def described_of(archive: Archive, number: int) -> dict[str, Any]:
     """What a person knows a recording by."""
-    request = archive.recorded(number).request
+    request = archive.request(number).request
     return {
         "interaction": str(number),
         **summary(request),

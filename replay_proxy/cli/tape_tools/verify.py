@@ -19,7 +19,6 @@ from replay_proxy.matching.nearness import former_features
 from replay_proxy.redaction.display import redacted
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.files.journals import has_lost_journal
-from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.rows import Row, checksum, from_row, is_intact, to_row
 from replay_proxy.store.sqlite.vocabulary import digest
 from replay_proxy.target import flaw, leads_away
@@ -95,11 +94,9 @@ def verified(path: Path) -> dict[str, Any]:
         findings.append(_finding("journal", None, _LOST_JOURNAL))
     try:
         with Archive(path) as archive:
-            for (verdict,) in archive.query("PRAGMA integrity_check"):
-                if verdict != "ok":
-                    findings.append(_finding("damaged", None, verdict))
+            findings.extend(_finding("damaged", None, each) for each in archive.integrity_errors())
             takes = {take.id for take in archive.takes()}
-            ((total, _),) = archive.query(statements.COUNT_INTERACTIONS)
+            total = archive.counts().interactions
             words_by_id = _words(archive, findings)
             for row in words.counted(archive.rows(), total, f"Verifying {path.stem}"):
                 interactions += 1

@@ -22,6 +22,7 @@ from replay_proxy.store.files.pages import check_pages
 from replay_proxy.store.files.salvage import keep, salvage
 from replay_proxy.store.files.settling import clear, release, settle
 from replay_proxy.store.files.troubles import ERRORS, damaged, is_in_use, not_written, trouble
+from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.connections import BUSY_MS, connect
 from replay_proxy.store.sqlite.schema import check_schema
 from replay_proxy.store.sqlite.statements import APPLICATION_ID, SCHEMA_VERSION
@@ -217,7 +218,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         )
     check_schema(connection, path)  # Before anything reads a table, the check of pages too.
     check_pages(connection, path)
-    connection.execute("SELECT count(*) FROM (SELECT 1 FROM interaction LIMIT 1)").fetchone()
+    connection.execute(statements.TOUCH_INTERACTIONS).fetchone()
 
 
 def _recover(path: Path) -> None:

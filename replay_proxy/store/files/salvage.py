@@ -23,8 +23,6 @@ logger = logging.getLogger("replay_proxy")
 
 #: The ``application_id`` of a file whose recordings have been kept already.
 _DONE = 0x72706C7A
-_IDS = "SELECT id, take_id, checksum FROM interaction ORDER BY id"
-_HOLDS = "SELECT 1 FROM interaction WHERE id = ? AND checksum = ?"
 
 
 def salvage(path: Path) -> None:
@@ -127,7 +125,9 @@ class _Held:
     def has(self, number: int, checksum: int) -> bool:
         try:
             assert self._connection is not None
-            return self._connection.execute(_HOLDS, (number, checksum)).fetchone() is not None
+            named = {"id": number, "checksum": checksum}
+            found = self._connection.execute(statements.HAS_CHECKSUM, named).fetchone()
+            return found is not None
         except (*ERRORS, AssertionError):
             return False
 
@@ -151,11 +151,11 @@ class _Missing:
     def __iter__(self) -> Iterator[tuple[int, int]]:
         seen = set[int]()
         try:
-            yield from self._until(seen, _IDS)
+            yield from self._until(seen, statements.ALL_CHECKSUMS)
         except (*ERRORS, _Again):
             self.lost += 1
             with suppress(*ERRORS, _Again):
-                yield from self._until(seen, f"{_IDS} DESC")
+                yield from self._until(seen, statements.ALL_CHECKSUMS_NEWEST_FIRST)
 
     def _until(self, seen: set[int], sql: str) -> Iterator[tuple[int, int]]:
         """Up to a page that has been read before: pages may lead back to it for ever."""

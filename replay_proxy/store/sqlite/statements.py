@@ -1,7 +1,7 @@
-"""The SQL with which a tape is read and written, and the numbers by which a file is known as one.
+"""The SQL that reads and writes a cassette's tables, and the numbers that identify such a file.
 
-As text, since the library that declares the tables takes an eighth of a second to load, and only
-the making of a cassette needs it. A test holds it against the tables.
+As text: the library that declares the tables takes an eighth of a second to load, and only making
+a cassette needs it. A test prepares every statement against the tables, and finds SQL elsewhere.
 """
 
 #: Written to ``PRAGMA user_version``; a file with a higher one is refused.
@@ -69,6 +69,12 @@ ALL_TARGETS = "SELECT id, method, path, query FROM interaction ORDER BY id"
 READ_CHECKSUM = "SELECT take_id, checksum FROM interaction WHERE id = :id"
 ALL_STAMPS = "SELECT id, take_id, fingerprint, checksum FROM interaction ORDER BY fingerprint, id"
 ALL_CHECKSUMS = "SELECT id, take_id, checksum FROM interaction ORDER BY id"
+ALL_CHECKSUMS_NEWEST_FIRST = f"{ALL_CHECKSUMS} DESC"
+HAS_CHECKSUM = "SELECT 1 FROM interaction WHERE id = :id AND checksum = :checksum"
+ID_AT = "SELECT id FROM interaction ORDER BY id LIMIT 1 OFFSET :offset"
+LAST_ID_OF = """
+SELECT id FROM interaction WHERE fingerprint = :fingerprint ORDER BY take_id DESC, id DESC LIMIT 1
+"""
 NEWEST_IDS = "SELECT id FROM interaction WHERE id < :below ORDER BY id DESC LIMIT :limit"
 #: From the index alone.
 ALL_IDS = "SELECT id FROM interaction INDEXED BY interaction_by_fingerprint"
@@ -77,6 +83,11 @@ COUNT_IDS = "SELECT count(*) FROM interaction INDEXED BY interaction_by_fingerpr
 #: Forty times as fast, and in one step, which has no end where pages lead back to themselves.
 COUNT_IDS_AGAIN = "SELECT count(*) FROM interaction"
 COUNT_INTERACTIONS = "SELECT count(*), count(DISTINCT fingerprint) FROM interaction"
+#: Read something, so that SQLite opens the file, its journal, or takes a lock.
+TOUCH_INTERACTIONS = "SELECT 1 FROM interaction LIMIT 1"
+TOUCH_TAKES = "SELECT 1 FROM take LIMIT 1"
+TOUCH_SCHEMA = "SELECT 1 FROM sqlite_master LIMIT 1"
+CHECK_INTEGRITY = "PRAGMA integrity_check"
 
 #: The answers to a fingerprint in its newest take.
 _ANSWERS = """
@@ -105,6 +116,10 @@ NEWEST_TAKE_OF = "SELECT max(take_id) FROM interaction WHERE fingerprint = :fing
 INSERT_TAKE = "INSERT OR IGNORE INTO take (id, run, started_us) VALUES (:id, :run, :started_us)"
 DELETE_EMPTY_TAKES = "DELETE FROM take WHERE id NOT IN (SELECT take_id FROM interaction)"
 
+#: A setting of the index of words besides its version; a cassette's index has none.
+INDEX_SETTING = "SELECT k FROM nearness_config WHERE k IS NOT 'version' LIMIT 1"
+#: The size of the index of words.
+INDEX_BYTES = "SELECT coalesce(sum(length(block)), 0) FROM nearness_data"
 NEAR = "SELECT rowid FROM nearness WHERE nearness MATCH :feature LIMIT :limit"
 HAS_FEATURE = "SELECT 1 FROM nearness WHERE nearness MATCH :feature AND rowid = :id"
 #: Runs before the interaction is put: one that replaces itself has its features already.

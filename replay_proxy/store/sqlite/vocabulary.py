@@ -16,11 +16,7 @@ from replay_proxy.store.sqlite import statements
 _OPEN = "CREATE VIRTUAL TABLE temp.word USING fts5vocab(main, nearness, instance)"
 _CLOSE = "DROP TABLE temp.word"
 _ALL = "SELECT doc, CAST(term AS BLOB) FROM temp.word"
-#: A cassette's index has no settings of its own.
-_SETTING = "SELECT k FROM nearness_config WHERE k IS NOT 'version' LIMIT 1"
 _OF_ONE = "SELECT CAST(term AS BLOB) FROM temp.word WHERE doc = :id"
-#: A word of an interaction takes a byte at the least.
-_MOST = "SELECT coalesce(sum(length(block)), 0) FROM nearness_data"
 
 
 def digest(words: Iterable[bytes]) -> int:
@@ -33,7 +29,7 @@ def digests(connection: sqlite3.Connection, path: Path) -> dict[int, int]:
 
     Raises ``CassetteDamaged``, and what SQLite raises for an index that it cannot read.
     """
-    for (name,) in connection.execute(_SETTING):
+    for (name,) in connection.execute(statements.INDEX_SETTING):
         raise damaged(path, f"its index of words has the setting {name!r}")
     found: dict[int, int] = {}
     with _opened(connection):
@@ -67,7 +63,8 @@ def drop(connection: sqlite3.Connection, path: Path, number: int) -> bool:
 
 
 def _bounded(connection: sqlite3.Connection, path: Path, rows: sqlite3.Cursor) -> Iterator[Any]:
-    (most,) = connection.execute(_MOST).fetchone()
+    # A word of an interaction takes at least a byte.
+    (most,) = connection.execute(statements.INDEX_BYTES).fetchone()
     for count, row in enumerate(rows):
         if count >= most:
             raise damaged(path, "its index gives more words than it has room for")

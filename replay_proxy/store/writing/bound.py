@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from replay_proxy.store.files import journals, replaced
+from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.connections import connect_as
 
 #: The file is brought up to date when the journal has about this size, as SQLite does by itself.
@@ -164,7 +165,7 @@ def open_bound(file: Path, check: Callable[[sqlite3.Connection], None]) -> Bound
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # ``Bound.checkpoint`` does it.
         # From the first read on the journal is there, and others see that the file is in use.
-        connection.execute("SELECT 1 FROM take LIMIT 1")
+        connection.execute(statements.TOUCH_TAKES)
         connection.watch(file)
     except BaseException:
         connection.close()
@@ -182,7 +183,7 @@ def _close_beside_a_reader(path: Path, close: Callable[[], None]) -> None:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as reader:
         with suppress(sqlite3.Error):
             reader.execute("BEGIN")
-            reader.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            reader.execute(statements.TOUCH_SCHEMA).fetchone()
         close()
 
 
