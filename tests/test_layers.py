@@ -246,7 +246,7 @@ def test_the_example_application_knows_nothing_of_the_proxy() -> None:
         ("__init__", "from replay_proxy.errors import StoreError\nimport replay_proxy.wire"),
         ("modes", "from replay_proxy.serving.app import ReplayProxy"),
         ("modes", "from replay_proxy.assembly import Assembly"),
-        ("serving.data_plane", "from replay_proxy.cli import app"),
+        ("serving.data_plane", "from replay_proxy.cli.commands import app"),
         ("serving.app", "from replay_proxy.main import app"),
         ("transports.recorder.recorder", "import httpx"),
         (

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from replay_proxy.cassette import Interaction, Take
-from replay_proxy.cli import app
+from replay_proxy.cli.commands import app
 from replay_proxy.cli.git.commands import git_merge
-from replay_proxy.cli.refresh import asking
+from replay_proxy.cli.refresh import sender
 from replay_proxy.errors import ImportRefused, InvalidTarget, StoreError
 from replay_proxy.importers import Found, NotCarried, carry_over
 from replay_proxy.matching.fingerprint import fingerprint
@@ -239,7 +239,7 @@ class Two:
 
 @pytest.fixture
 def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Two]:
-    monkeypatch.setattr(asking, "WAIT_S", 0.001)
+    monkeypatch.setattr(sender, "WAIT_S", 0.001)
     monkeypatch.chdir(tmp_path)
     it = Two(tmp_path)
     with it.upstream, it.other:

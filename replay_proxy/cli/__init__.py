@@ -1,129 +1,23 @@
-"""The command line: ``replay-proxy serve``, and ``run`` for a command beside a proxy of its own.
-
-Settings come from the environment; ``run`` takes those that differ from run to run as options.
+"""The command line: ``serve``, ``run``, and the tools that look at cassettes and change them.
 
 Not in here: what answers a request.
 """
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from replay_proxy import __version__
-from replay_proxy.cli.git.commands import git_merge, git_resolve, git_setup, git_textconv
-from replay_proxy.cli.process import as_process
-from replay_proxy.cli.refresh.command import refresh
-from replay_proxy.cli.tape_tools.diff import diff
-from replay_proxy.cli.tape_tools.export import export
-from replay_proxy.cli.tape_tools.fit import fit
-from replay_proxy.cli.tape_tools.import_ import import_
-from replay_proxy.cli.tape_tools.ls import ls
-from replay_proxy.cli.tape_tools.merge import merge
-from replay_proxy.cli.tape_tools.prune import prune
-from replay_proxy.cli.tape_tools.rename import rename, rm
-from replay_proxy.cli.tape_tools.show import show
-from replay_proxy.cli.tape_tools.unused import unused
-from replay_proxy.cli.tape_tools.verify import verify
-from replay_proxy.cli.verdict import seconds
-from replay_proxy.errors import ReplayProxyError
-from replay_proxy.redaction.display import printable, redacted
-from replay_proxy.settings import Mode, OnMiss
-
-app = typer.Typer(
-    help="A record-and-replay OpenAI proxy with a dummy fallback.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",  # Joins the lines of a paragraph, and knows `code`.
-)
-
-
-@app.command()
-def serve(
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where to listen.")] = 7777,
-    workers: Annotated[int, typer.Option(min=1, max=1_000, help="How many processes.")] = 1,
-) -> None:
-    """Serve in the mode that MODE names: record, replay (default) or dummy."""
-    # Imported here: the other commands do without a server.
-    from replay_proxy.serving import process
-
-    process.serve(host, port, workers)
-
-
-def _max_age_s(age: str | None) -> int | None:
-    try:
-        return None if age is None else seconds(age)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}.") from None
-
-
-@app.command(context_settings={"allow_interspersed_args": False})
-def run(
-    command: Annotated[
-        list[str], typer.Argument(help="What to run, with its arguments.", show_default=False)
-    ],
-    mode: Annotated[Mode | None, typer.Option(help="Instead of MODE.")] = None,
-    on_miss: Annotated[OnMiss | None, typer.Option(help="Instead of ON_MISS.")] = None,
-    cassette: Annotated[str | None, typer.Option(help="Instead of CASSETTE.")] = None,
-    store: Annotated[str | None, typer.Option(help="Instead of STORE.")] = None,
-    fail_unused: Annotated[
-        bool, typer.Option("--fail-unused", help="Fail when a recording was not asked for.")
-    ] = False,
-    max_age: Annotated[
-        str | None,
-        typer.Option(metavar="AGE", help="Fail when an answer is older: 12h, 30d, 8w."),
-    ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the verdict as JSON.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write the verdict as JUnit XML.")] = None,
-) -> None:
-    """Run a command whose OpenAI clients reach a proxy of its own, and give a verdict.
-
-    Exits with the command's exit code, or with 1 when the command passed in spite of a miss.
-    """
-    from replay_proxy.cli.run import Run
-
-    options = {"MODE": mode, "ON_MISS": on_miss, "CASSETTE": cassette, "STORE": store}
-    given = {name: str(value) for name, value in options.items() if value is not None}
-    max_age_s = _max_age_s(max_age)
-    raise typer.Exit(Run(command, given, fail_unused, max_age_s, report, junit)())
-
-
-_look, _keep, _git = "Look at cassettes", "Keep cassettes in order", "git"
-for _name, _tool, _panel in (
-    ("ls", ls, _look),
-    ("show", show, _look),
-    ("diff", diff, _look),
-    ("verify", verify, _look),
-    ("refresh", refresh, _look),
-    ("unused", unused, _look),
-    ("fit", fit, _look),
-    ("prune", prune, _keep),
-    ("merge", merge, _keep),
-    ("rename", rename, _keep),
-    ("rm", rm, _keep),
-    ("export", export, _keep),
-    ("import", import_, _keep),
-    ("git-setup", git_setup, _git),
-    ("git-resolve", git_resolve, _git),
-):
-    app.command(_name, rich_help_panel=_panel)(as_process(_tool))
-app.command(hidden=True)(as_process(git_textconv))
-app.command(hidden=True)(as_process(git_merge))
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
+import sys
 
 
 def main() -> None:
-    """Run the command line; an error of ours is told in its words, and exits with 2."""
+    """Run the command line; print an error of ours as one line, and exit with 2."""
+    # Imported here: the pytest plugin uses modules of this package without its commands.
+    from replay_proxy.errors import ReplayProxyError
+    from replay_proxy.redaction.display import printable, redacted
+
     try:
+        from replay_proxy.cli.commands import app
+
         app()
     except ReplayProxyError as error:
-        typer.echo(f"replay-proxy: {printable(redacted(str(error)))}", err=True)
+        sys.stderr.write(f"replay-proxy: {printable(redacted(str(error)))}\n")
         raise SystemExit(2) from None
     except KeyboardInterrupt:  # Before typer is there to say so.
         raise SystemExit(130) from None

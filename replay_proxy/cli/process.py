@@ -17,6 +17,8 @@ import typer
 
 from replay_proxy.errors import StoreError
 
+#: The exit code of a tool that has found what it looks for; 2 is that of an error.
+FOUND = 1
 #: Beside SIGINT, which Python makes an exception of, and typer exit code 130.
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 #: How a shell tells of a process that a signal has ended.
@@ -35,24 +37,24 @@ def as_process(tool: Callable[..., None]) -> Callable[..., None]:
     def run(*arguments: Any, **options: Any) -> None:
         gc.set_threshold(200_000)
         try:
-            with _ended_in_order():
+            with _orderly_end():
                 try:
                     tool(*arguments, **options)
                 finally:
                     sys.stdout.flush()
         except BrokenPipeError:
-            _print_nothing_more()
+            _silence_stdout()
             raise typer.Exit(_BY_SIGNAL + signal.SIGPIPE) from None
         except OSError as error:
             if error.filename is None:
-                _print_nothing_more()
-            raise _in_our_words(error) from error
+                _silence_stdout()
+            raise _store_error(error) from error
 
     return run
 
 
 @contextmanager
-def _ended_in_order() -> Iterator[None]:
+def _orderly_end() -> Iterator[None]:
     """Within it SIGTERM and SIGHUP raise ``SystemExit``, once: what comes then is only tidying."""
 
     def end(number: int, _: FrameType | None) -> None:
@@ -70,13 +72,13 @@ def _ended_in_order() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _print_nothing_more() -> None:
+def _silence_stdout() -> None:
     """Let Python's last flush of standard output go nowhere (its docs: "Note on SIGPIPE")."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
 
 
-def _in_our_words(error: OSError) -> StoreError:
+def _store_error(error: OSError) -> StoreError:
     if error.filename is None:
         return StoreError(
             f"This cannot be read or printed: {error.strerror or error}. Check the disk, and where "

@@ -13,11 +13,15 @@ from typing import Any
 import pytest
 
 from replay_proxy.errors import ReplayProxyError
-from replay_proxy.pytest_plugin.options import OPTIONS, cassette_of, marked, options
-from replay_proxy.pytest_plugin.run import CassetteInUse, Proxies, Run
+from replay_proxy.pytest_plugin.item_run import CassetteFixture, ItemRun
+from replay_proxy.pytest_plugin.options import OPTIONS, cassette_of, marker_cassette, options
+from replay_proxy.pytest_plugin.proxies import Proxies
 from replay_proxy.pytest_plugin.tally import Tally
 
-__all__ = ["CassetteInUse", "Proxies", "UnusedRecordingWarning"]
+__all__ = ["CassetteFixture", "CassetteInUse", "Proxies", "UnusedRecordingWarning"]
+
+#: The former name of ``CassetteFixture``.
+CassetteInUse = CassetteFixture
 
 
 class UnusedRecordingWarning(pytest.PytestWarning):
@@ -33,9 +37,9 @@ class _Session:
     def __init__(self, proxies: Proxies) -> None:
         self.proxies = proxies
         self.tally = Tally()
-        self.run: Run | None = None
+        self.run: ItemRun | None = None
 
-    def run_of(self, item: pytest.Item) -> Run | None:
+    def run_of(self, item: pytest.Item) -> ItemRun | None:
         """The run of this test, if it uses the fixture."""
         return self.run if self.run is not None and self.run.item is item else None
 
@@ -73,12 +77,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.
     tally = config.stash[_SESSION].tally
     for item in items:
         try:
-            if cassette := marked(item, nodeid := item.stash.get(_NODEID, item.nodeid)):
+            if cassette := marker_cassette(item, nodeid := item.stash.get(_NODEID, item.nodeid)):
                 tally.name(cassette, nodeid)
         except pytest.UsageError as error:
             if not hasattr(config, "workerinput"):
                 raise
-            tally.faults.append(str(error))  # What a worker of xdist raises here is lost.
+            tally.failures.append(str(error))  # What a worker of xdist raises here is lost.
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
@@ -101,17 +105,17 @@ def replay_proxy_server(pytestconfig: pytest.Config) -> Proxies:
 
 
 @pytest.fixture
-def replay_proxy(request: pytest.FixtureRequest, replay_proxy_server: Proxies) -> CassetteInUse:
+def replay_proxy(request: pytest.FixtureRequest, replay_proxy_server: Proxies) -> CassetteFixture:
     """A cassette for this test; ``OPENAI_BASE_URL`` names it until the test is over."""
     item: pytest.Item = request.node
     session = item.config.stash[_SESSION]
     nodeid = item.stash.get(_NODEID, item.nodeid)
     try:
-        shared = marked(item, nodeid)
+        shared = marker_cassette(item, nodeid)
         name = shared or cassette_of(nodeid)
         if shared:
             session.tally.add_outside(shared, replay_proxy_server.report(shared))
-        run = Run(item, nodeid, name, replay_proxy_server, shared=bool(shared))
+        run = ItemRun(item, nodeid, name, replay_proxy_server, shared=bool(shared))
     except (ReplayProxyError, pytest.UsageError) as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     session.run = run
@@ -189,11 +193,11 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
                 for cassette, report in kept.proxies.leftovers().items():
                     kept.tally.add_outside(cassette, report)
         except ReplayProxyError as error:
-            kept.tally.faults.append(error.message)
+            kept.tally.failures.append(error.message)
         finally:
             kept.proxies.stop()
         if hasattr(session.config, "workeroutput"):
-            session.config.workeroutput["replay_proxy"] = kept.tally.sent()
+            session.config.workeroutput["replay_proxy"] = kept.tally.payload()
         else:
             _judge(session, kept)
 
@@ -204,9 +208,9 @@ def _judge(session: pytest.Session, kept: _Session) -> None:
         arguments = [config.invocation_params.dir / argument for argument in config.args]
         whole = all(path.is_dir() for path in arguments) and not config.getoption("lf", False)
         found = kept.tally.unused(whole=whole, store=chosen.store)
-        kept.tally.faults += [text for text in found if _fails(text, chosen.unused)]
+        kept.tally.failures += [text for text in found if _fails(text, chosen.unused)]
     passed = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-    if kept.tally.faults and session.exitstatus in passed:
+    if kept.tally.failures and session.exitstatus in passed:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -231,7 +235,7 @@ def pytest_testnodedown(node: Any) -> None:
     """Take in what a worker of xdist has found."""
     sent = getattr(node, "workeroutput", {}).get("replay_proxy")
     if sent is not None:
-        node.config.stash[_SESSION].tally.take_in(sent)
+        node.config.stash[_SESSION].tally.add_worker(sent)
 
 
 def pytest_terminal_summary(
@@ -239,9 +243,9 @@ def pytest_terminal_summary(
 ) -> None:
     """Say what the session fails for beside its tests, and what was asked, in a line."""
     tally = config.stash[_SESSION].tally
-    if tally.faults:
+    if tally.failures:
         terminalreporter.section("replay-proxy", red=True, bold=True)
-    for text in tally.faults + tally.notes:
+    for text in tally.failures + tally.notes:
         terminalreporter.write_line(text)
     if summary := tally.summary():
         terminalreporter.write_line(summary)

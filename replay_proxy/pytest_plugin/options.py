@@ -59,9 +59,9 @@ class Options:
 
 def options(config: pytest.Config) -> Options:
     """The options of a session. Raises ``pytest.UsageError``."""
-    word, mode_is_typed = _asked(config, "mode", MODES)
+    word, mode_is_typed = _option(config, "mode", MODES)
     mode, allowed = MODES[word or "replay"]
-    on_miss, on_miss_is_typed = _asked(config, "on-miss", ON_MISS)
+    on_miss, on_miss_is_typed = _option(config, "on-miss", ON_MISS)
     if on_miss and on_miss not in allowed:
         if on_miss_is_typed or not mode_is_typed:
             only = f"only '{allowed[0]}' goes with it" if allowed else "nothing can be missing then"
@@ -70,19 +70,19 @@ def options(config: pytest.Config) -> Options:
                 "Change one of them, or leave it out (also in the configuration file)."
             )
         on_miss = ""  # The file's is for the file's mode; another one was typed.
-    store, store_is_typed = _asked(config, "store")
+    store, store_is_typed = _option(config, "store")
     base = config.invocation_params.dir if store_is_typed else config.rootpath
     return Options(
         mode=mode,
         on_miss=on_miss or "".join(allowed[:1]),
-        unused=_asked(config, "unused", UNUSED)[0] or "ignore",
-        max_age_s=_max_age_s(_asked(config, "max-age")[0]),
+        unused=_option(config, "unused", UNUSED)[0] or "ignore",
+        max_age_s=_max_age_s(_option(config, "max-age")[0]),
         store=base / (store or "cassettes"),
         settings=dict(map(_setting, config.getini("replay_settings"))),
     )
 
 
-def _asked(
+def _option(
     config: pytest.Config, name: str, known: Collection[str] | None = None
 ) -> tuple[str, bool]:
     """An option's value, and whether it was typed rather than read from a file."""
@@ -97,10 +97,10 @@ def _asked(
 def _max_age_s(age: str) -> int | None:
     if not age:
         return None
-    from replay_proxy.cli.verdict import seconds
+    from replay_proxy.cli.verdict import age_s
 
     try:
-        return seconds(age)
+        return age_s(age)
     except ValueError as error:
         raise pytest.UsageError(f"--replay-max-age: {error}.") from None
 
@@ -124,7 +124,7 @@ def cassette_of(nodeid: str) -> str:
     return f"{readable[-187:]}-{digest}".lstrip("-")
 
 
-def marked(item: pytest.Item, nodeid: str) -> str | None:
+def marker_cassette(item: pytest.Item, nodeid: str) -> str | None:
     """The cassette that the test's marker names. Raises ``pytest.UsageError``."""
     marker = item.get_closest_marker("cassette")
     if marker is None:

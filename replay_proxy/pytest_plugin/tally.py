@@ -31,7 +31,7 @@ class Tally:
         #: The tests that passed, of those that share a cassette.
         self.passed: list[str] = []
         #: What the session fails for beside its tests, and what is only worth saying.
-        self.faults: list[str] = []
+        self.failures: list[str] = []
         self.notes: list[str] = []
 
     def name(self, cassette: str, nodeid: str) -> None:
@@ -55,26 +55,28 @@ class Tally:
 
     def share(self, cassette: str, report: Report) -> None:
         """Add what was asked of a cassette that does not belong to one test."""
-        self.shared[cassette] = merged(self.shared.get(cassette), report)
+        self.shared[cassette] = report_sum(self.shared.get(cassette), report)
 
     def add_outside(self, cassette: str, report: Report) -> None:
         """Add what was asked while no test had the cassette: nobody else can fail for it."""
         if any(report["answers"].values()):
             self.count(report)
             self.share(cassette, report)
-            for text in faults(report).values():
-                self.faults.append(f"Outside of the tests that use cassette '{cassette}':\n{text}")
+            for text in failures(report).values():
+                self.failures.append(
+                    f"Outside of the tests that use cassette '{cassette}':\n{text}"
+                )
 
-    def sent(self) -> dict[str, Any]:
+    def payload(self) -> dict[str, Any]:
         """What a worker sends, in plain types."""
         return {**vars(self), "counts": dict(self.counts)}
 
-    def take_in(self, sent: dict[str, Any]) -> None:
+    def add_worker(self, sent: dict[str, Any]) -> None:
         """Add what a worker has sent."""
         self.counts.update(sent["counts"])
         self.named |= sent["named"]  # Each worker collects all tests.
         self.passed += sent["passed"]
-        self.faults += [text for text in sent["faults"] if text not in self.faults]
+        self.failures += [text for text in sent["failures"] if text not in self.failures]
         for cassette, report in sent["shared"].items():
             self.share(cassette, report)
 
@@ -109,9 +111,9 @@ class Tally:
         return f"replay-proxy: {asked}, {made}, {_count(of['tokens'], 'token')} saved"
 
 
-def faults(report: Report) -> dict[str, str]:
+def failures(report: Report) -> dict[str, str]:
     """What a test fails for, in words, each under a key that tells it from others."""
-    misses = {miss["fingerprint"]: _told(miss) for miss in report["misses"]}
+    misses = {miss["fingerprint"]: _miss_text(miss) for miss in report["misses"]}
     expired = {
         each["interaction"]: f"This recording was used and is too old: {_line(each)}"
         for each in report["expired"]
@@ -121,7 +123,7 @@ def faults(report: Report) -> dict[str, str]:
     return misses | further | expired
 
 
-def _told(miss: dict[str, Any]) -> str:
+def _miss_text(miss: dict[str, Any]) -> str:
     """The miss without the variables that would record it, which are options here."""
     message, remedy = str(miss["message"]), str(miss.get("remedy", ""))
     return message.removesuffix(f"\n  {remedy}") if "MODE=record" in remedy else message
@@ -155,7 +157,7 @@ def _line(recording: dict[str, Any]) -> str:
     return f"{asked}, recorded {recording['recorded_at']} ({recording['interaction']})"
 
 
-def merged(first: Report | None, then: Report) -> Report:
+def report_sum(first: Report | None, then: Report) -> Report:
     """Two reports of one cassette as one: unused is what neither used."""
     if first is None:
         return then

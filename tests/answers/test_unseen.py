@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from replay_proxy.cassette import RecordedRequest
-from replay_proxy.cli import app
+from replay_proxy.cli.commands import app
 from replay_proxy.matching.miss import explain
 from replay_proxy.pytest_plugin.tally import unused_text
 from replay_proxy.redaction.display import json_printable, printable

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from replay_proxy.assembly import Assembly
-from replay_proxy.cli import app
+from replay_proxy.cli.commands import app
 from replay_proxy.errors import ConfigurationError, ReplayProxyError, RequestError
 from replay_proxy.matching.rules import Rule
 from replay_proxy.serving.app import ReplayProxy

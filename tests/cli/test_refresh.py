@@ -16,8 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 from replay_proxy.cassette import Interaction
-from replay_proxy.cli import app
-from replay_proxy.cli.refresh import asking
+from replay_proxy.cli.commands import app
+from replay_proxy.cli.refresh import sender
 from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.writing import writer
@@ -87,7 +87,7 @@ class Refreshing:
 
 @pytest.fixture
 def refreshing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(asking, "WAIT_S", 0.001)
+    monkeypatch.setattr(sender, "WAIT_S", 0.001)
     monkeypatch.chdir(tmp_path)
     it = Refreshing(tmp_path)
     with it.upstream:

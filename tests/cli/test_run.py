@@ -21,8 +21,9 @@ import pytest
 import typer.main
 import yaml  # type: ignore[import-untyped]
 
-from replay_proxy.cli import app
-from replay_proxy.cli.run import NO_PROXY, NOT_EXECUTABLE, NOT_FOUND, Signals
+from replay_proxy.cli.commands import app
+from replay_proxy.cli.run import NO_PROXY
+from replay_proxy.cli.signals import NOT_EXECUTABLE, NOT_FOUND, Signals
 from replay_proxy.cli.verdict import CassetteReport, Outcome, document
 from tests.demo import CASSETTE
 from tests.support.paths import ROOT

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from replay_proxy.cli.run import Run
+from replay_proxy.cli.run import CommandRun
 from replay_proxy.transports.journal import OTHERS
 from tests.support.script import JSON, Answer, Gate, Received
 from tests.support.servers import clean_environment
@@ -101,6 +101,6 @@ def test_what_is_recorded_and_stored_passes(tmp_path: Path, upstream: Upstream) 
 
 
 def test_what_was_recorded_into_many_cassettes_is_not_looked_for_in_one(tmp_path: Path) -> None:
-    it = Run(["x"], {"STORE": str(tmp_path)})
+    it = CommandRun(["x"], {"STORE": str(tmp_path)})
     assert it._not_stored(OTHERS, ["1"]) == 0
     assert it._not_stored("default", ["1"]) == 1

@@ -16,11 +16,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from replay_proxy.cli import app
+from replay_proxy.cli.commands import app
 from replay_proxy.cli.tape_tools.export import write_twin
 from replay_proxy.cli.tape_tools.import_ import name_of
-from replay_proxy.cli.tape_tools.verify import verified
-from replay_proxy.cli.words import Rows
+from replay_proxy.cli.tape_tools.verify import findings_of
+from replay_proxy.cli.terminal import Rows
 from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError, StoreError
 from replay_proxy.importers import documents
 from replay_proxy.store.archive import Archive
@@ -540,7 +540,7 @@ def test_verify_finds_each_flipped_byte_that_changes_what_the_cassette_says(
     used = [at for at, byte in enumerate(whole) if byte]
     for at in used[::13]:
         path.write_bytes(whole[:at] + bytes([whole[at] ^ (0xFF, 0x20)[at % 2]]) + whole[at + 1 :])
-        if not verified(path)["findings"]:
+        if not findings_of(path)["findings"]:
             assert said() == before, at
         for journal in cassettes.glob("a.sqlite-*"):
             journal.unlink()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from replay_proxy.cli import app
+from replay_proxy.cli.commands import app
 from replay_proxy.store.archive import Archive
 from tests.support.nursery import Nursery
 from tests.support.script import JSON, Answer, Received

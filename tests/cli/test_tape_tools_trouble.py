@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from replay_proxy.cli import app
+from replay_proxy.cli.commands import app
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from tests.support.tape import make, recorded

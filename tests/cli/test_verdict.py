@@ -14,12 +14,12 @@ from replay_proxy.cli.verdict import (
     SHOWN_IF_ALLOWED,
     CassetteReport,
     Outcome,
-    Recording,
+    ReportedInteraction,
+    age_s,
     document,
     exit_code,
-    faults,
+    failure_reasons,
     junit,
-    seconds,
     text,
 )
 from replay_proxy.redaction.display import printable
@@ -38,7 +38,7 @@ def miss(message: str = MESSAGE, times: int = 1, said: str | None = "Hi") -> dic
     }
 
 
-def recording(number: int = 1, said: str | None = "Hello") -> Recording:
+def recording(number: int = 1, said: str | None = "Hello") -> ReportedInteraction:
     return {
         "interaction": f"36770{number}",
         "method": "POST",
@@ -51,8 +51,8 @@ def recording(number: int = 1, said: str | None = "Hello") -> Recording:
 
 def cassette(
     misses: list[dict[str, Any]] | None = None,
-    unused: list[Recording] | None = None,
-    expired: list[Recording] | None = None,
+    unused: list[ReportedInteraction] | None = None,
+    expired: list[ReportedInteraction] | None = None,
     unused_total: int | None = None,
     hits: int = 12,
 ) -> CassetteReport:
@@ -91,7 +91,7 @@ def cases(of: Outcome) -> list[ET.Element]:
     ("age", "is_s"), [("45s", 45), ("90m", 5400), ("12h", 43200), ("30d", 2592000), ("2w", 1209600)]
 )
 def test_an_age_is_a_number_and_a_unit(age: str, is_s: int) -> None:
-    assert seconds(age) == is_s
+    assert age_s(age) == is_s
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_an_age_is_a_number_and_a_unit(age: str, is_s: int) -> None:
 )
 def test_what_is_not_an_age_is_an_error_that_names_it(age: str) -> None:
     with pytest.raises(ValueError, match="is not an age: write a whole number and a unit"):
-        seconds(age)
+        age_s(age)
 
 
 # --- the exit code ------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def test_faults_are_counted_over_all_cassettes() -> None:
         cassette([miss()], unused=[recording()], unused_total=1500),
         fail_unused=True,
     )
-    assert faults(both) == ["2 misses", "1 expired recording", "1,501 unused recordings"]
+    assert failure_reasons(both) == ["2 misses", "1 expired recording", "1,501 unused recordings"]
 
 
 # --- for a person -------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import typer
 
-from replay_proxy.cli import app
-from replay_proxy.cli.refresh.asking import Refreshed
+from replay_proxy.cli.commands import app
+from replay_proxy.cli.refresh.result import RefreshResult
 from replay_proxy.cli.tape_tools import verify
 from replay_proxy.importers import FORMATS
 from tests import docs
@@ -108,7 +108,7 @@ def test_the_words_of_tables_are_those_of_the_tools() -> None:
     kinds = {row[0].strip("`"): row[1] for row in rows(section("verify"), "kind")}
     assert kinds == verify.KINDS
     outcomes = [row[0].strip("`") for row in rows(section("refresh"), "outcome")]
-    assert tuple(outcomes) == Refreshed.OUTCOMES
+    assert tuple(outcomes) == RefreshResult.OUTCOMES
     (formats,) = (row[1] for row in rows(section("import"), "option") if "--format" in row[0])
     assert re.findall(r"`(.*?)`", formats) == ["twin", *FORMATS]
 

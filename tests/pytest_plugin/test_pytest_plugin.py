@@ -27,9 +27,9 @@ from hypothesis import strategies as st
 
 from replay_proxy.cassette import interaction_id
 from replay_proxy.errors import ReplayProxyError
-from replay_proxy.pytest_plugin import CassetteInUse, Proxies
+from replay_proxy.pytest_plugin import CassetteFixture, Proxies
 from replay_proxy.pytest_plugin.options import CASSETTE_NAME, MODES, OPTIONS, cassette_of, options
-from replay_proxy.pytest_plugin.tally import merged
+from replay_proxy.pytest_plugin.tally import report_sum
 from replay_proxy.settings import values
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
@@ -399,7 +399,7 @@ def test_unused_is_what_no_report_has_used() -> None:
         }
 
     one, other = report("1", "2", "3", x=1), report("2", "3", "4", asked="3", x=2, y=1)
-    assert merged(merged(None, one), other) == report("2", "3", asked="3", x=3, y=1) | {
+    assert report_sum(report_sum(None, one), other) == report("2", "3", asked="3", x=3, y=1) | {
         "used": ["4", "1"],
         "answers": {"cassette": 2},
         "saved": {"requests": 2, "tokens": 14},
@@ -973,7 +973,7 @@ def test_its_page_has_every_option_word_and_attribute() -> None:
             (row,) = re.findall(rf"^\| `{word}` \| (.+?) \|", PAGE, re.MULTILINE)
             assert mode == "once" or f"`{mode}`" in row
             assert all(f"`{each}`" in row for each in on_miss)
-    attributes = {name for name in dir(CassetteInUse) if not name.startswith("_")}
+    attributes = {name for name in dir(CassetteFixture) if not name.startswith("_")}
     for name in attributes | {"base_url", "origin", "cassette"}:
         assert re.search(rf"^\| `{name}(\(\))?` \|", PAGE, re.MULTILINE), name
 

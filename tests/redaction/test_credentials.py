@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 from replay_proxy.answers.leaks import leaks
 from replay_proxy.assembly import Assembly
-from replay_proxy.cli import app
-from replay_proxy.cli.tape_tools.verify import verified
+from replay_proxy.cli.commands import app
+from replay_proxy.cli.tape_tools.verify import findings_of
 from replay_proxy.matching.fingerprint import fingerprint, former_fingerprint
 from replay_proxy.redaction.credentials import is_secret, without_credentials
 from replay_proxy.redaction.display import redacted, stored_request, stored_response_headers
@@ -477,7 +477,7 @@ def test_recordings_of_an_earlier_version_still_answer_and_are_sound(tmp_path: P
 
     answers = asyncio.run(bodies())
     assert answers == [b"answer 0", b"answer 1"]
-    findings = verified(path)["findings"]
+    findings = findings_of(path)["findings"]
     assert [each["what"] for each in findings] == ["credential in the query in query"]
 
 

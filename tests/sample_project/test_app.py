@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from replay_proxy.pytest_plugin import CassetteInUse
+from replay_proxy.pytest_plugin import CassetteFixture
 
 from .app import answer, answer_later, answer_or_shrug
 
@@ -22,7 +22,7 @@ def run(*command: str) -> str:
     ).stdout.strip()
 
 
-def test_capital(replay_proxy: CassetteInUse) -> None:
+def test_capital(replay_proxy: CassetteFixture) -> None:
     assert answer("What is the capital of France?") == "Paris"
     assert replay_proxy.misses == []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replay_proxy.cli.words import replacing
+from replay_proxy.cli.paths import replacement
 from replay_proxy.store.change import changing
 from replay_proxy.store.files.drafts import draft
 from tests.support.paths import ROOT
@@ -25,7 +25,7 @@ with changing(directory / "b.sqlite", directory / "a.sqlite") as change:
     die()
 """,
     "an export": """
-with replacing(directory / "twin.jsonl") as content:
+with replacement(directory / "twin.jsonl") as content:
     content.write(b"half")
     content.flush()
     die()
@@ -36,7 +36,7 @@ import os, signal, sys
 from pathlib import Path
 from replay_proxy.store.change import changing
 from replay_proxy.store.files.creation import create
-from replay_proxy.cli.words import replacing
+from replay_proxy.cli.paths import replacement
 directory = Path(sys.argv[1])
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -69,7 +69,7 @@ def test_what_a_killed_process_has_not_finished_goes_at_the_next_opening_to_writ
 def test_an_export_removes_what_one_before_has_left(tmp_path: Path) -> None:
     killed("an export", tmp_path)
 
-    with replacing(tmp_path / "twin.jsonl") as content:
+    with replacement(tmp_path / "twin.jsonl") as content:
         content.write(b"whole")
 
     assert os.listdir(tmp_path) == ["twin.jsonl"]

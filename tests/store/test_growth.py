@@ -164,11 +164,11 @@ def test_what_is_not_kept_apart_is_counted_and_fails_a_run(few: int, tmp_path: P
     default = told["default"]
     assert (len(default["used"]), default["more_used"], default["unused_total"]) == (20, 10, 0)
     run = verdict.Outcome(["x"], 0, told, fail_unused=True)
-    assert verdict.faults(run)[0] == "30 misses"
-    assert any("too many to tell" in fault for fault in verdict.faults(run))
+    assert verdict.failure_reasons(run)[0] == "30 misses"
+    assert any("too many to tell" in reason for reason in verdict.failure_reasons(run))
     assert "What is unused on cassette 'default' cannot be told" in verdict.text(run)
     assert b"further misses" in verdict.junit(run)
-    assert any("further misses" in text for text in tally.faults(others).values())
+    assert any("further misses" in text for text in tally.failures(others).values())
 
 
 def test_a_merged_report_keeps_a_bounded_number_of_misses_and_counts_the_others(
@@ -178,7 +178,7 @@ def test_a_merged_report_keeps_a_bounded_number_of_misses_and_counts_the_others(
     empty: Any = {"answers": {}, "used": [], "unused": [], "expired": [], "saved": {}}
     merged: Any = None
     for number in range(9):
-        merged = tally.merged(merged, empty | {"misses": [{"fingerprint": number, "times": 2}]})
+        merged = tally.report_sum(merged, empty | {"misses": [{"fingerprint": number, "times": 2}]})
     assert len(merged["misses"]) == 5
     assert merged["more_misses"] == 8
 

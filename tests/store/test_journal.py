@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from replay_proxy.cli.tape_tools.verify import verified
+from replay_proxy.cli.tape_tools.verify import findings_of
 from replay_proxy.settings import cassette_name
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.files.journals import wal
@@ -377,10 +377,10 @@ def test_a_file_that_was_committed_while_it_was_recorded_says_so(
     copy = store / "copy.sqlite"
     shutil.copyfile(store / "default.sqlite", copy)
     proxy.stop()
-    assert [each["kind"] for each in verified(copy)["findings"]] == ["journal"]
+    assert [each["kind"] for each in findings_of(copy)["findings"]] == ["journal"]
     assert "while it was recorded" in caplog.text
     assert bodies(copy) == [b"old"]
-    assert verified(store / "default.sqlite")["findings"] == []
+    assert findings_of(store / "default.sqlite")["findings"] == []
     at_rest(store)
 
 

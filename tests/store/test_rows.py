@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from replay_proxy.cassette import Interaction
-from replay_proxy.cli import app
+from replay_proxy.cli.commands import app
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.store.sqlite.rows import checksum
 from replay_proxy.store.sqlite.statements import COLUMNS

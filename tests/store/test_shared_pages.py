@@ -20,7 +20,7 @@ from tests.support.tape import make, recorded
 RUN = """
 import asyncio, pathlib, sys
 from typer.testing import CliRunner
-from replay_proxy.cli import app
+from replay_proxy.cli.commands import app
 from replay_proxy.errors import StoreError
 from replay_proxy.matching.rules import Rule
 from replay_proxy.store.sqlite import steps

@@ -343,7 +343,7 @@ def test_an_answer_is_found_by_index_and_never_by_scan(tmp_path: Path) -> None:
 
 def test_replay_does_not_load_what_only_making_a_cassette_needs(tmp_path: Path) -> None:
     record(tmp_path, interaction())
-    code = "import sys, replay_proxy.main, replay_proxy.cli; print(*sys.modules)"
+    code = "import sys, replay_proxy.main, replay_proxy.cli.commands; print(*sys.modules)"
     environment = {"PATH": os.environ["PATH"], "MODE": "replay", "STORE": str(tmp_path)}
     loaded = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
     assert not {"sqlmodel", "sqlalchemy", "jsonpath"} & set(loaded.split())

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from replay_proxy.cassette import Interaction
-from replay_proxy.cli import app
+from replay_proxy.cli.commands import app
 from replay_proxy.errors import CassetteDamaged, ConfigurationError
 from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.rows import checksum

@@ -17,9 +17,10 @@ from typing import Annotated
 
 import typer
 
-from replay_proxy.cli import words
-from replay_proxy.cli.git.conflicts import told
-from replay_proxy.cli.git.three_way import Merge, apply, recorded_since, three_way
+from replay_proxy.cli import options, paths, wording
+from replay_proxy.cli.git.conflicts import conflicts_text
+from replay_proxy.cli.git.three_way import Merge, add_recorded_since, apply, three_way_merge
+from replay_proxy.cli.process import FOUND
 from replay_proxy.cli.tape_tools.export import write_twin
 from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.redaction.display import printable
@@ -30,9 +31,9 @@ from replay_proxy.store.files.drafts import PATTERN as DRAFTS
 _DRIVER = "replay-proxy"
 
 
-def git_setup(store: words.Store = None) -> None:
+def git_setup(store: options.Store = None) -> None:
     """Teach this clone of a repository to show cassettes as text, and to merge them."""
-    directory = words.store_directory(store).resolve()
+    directory = paths.store_directory(store).resolve()
     try:
         root = Path(_git("rev-parse", "--show-toplevel", cwd=directory).strip())
     except ConfigurationError as error:
@@ -88,13 +89,13 @@ def git_textconv(path: Path) -> None:
 
 def git_merge(base: Path, ours: Path, theirs: Path, name: str) -> None:
     """Merge two versions of a cassette into the second file; git calls this."""
-    with _named_in_errors(name, base, ours, theirs):
-        merge = _planned(base, ours, theirs)
-        said = told(merge, ours, theirs, name)
+    with _plain_names_in_errors(name, base, ours, theirs):
+        merge = _merge_of(base, ours, theirs)
+        said = conflicts_text(merge, ours, theirs, name)
         apply(merge, theirs, ours)
     if merge.conflicts:
         typer.echo(printable(said), err=True)
-    raise typer.Exit(words.FOUND if merge.conflicts else 0)
+    raise typer.Exit(FOUND if merge.conflicts else 0)
 
 
 def git_resolve(
@@ -112,35 +113,35 @@ def git_resolve(
     """Show what two branches have recorded differently; decide it with --ours or --theirs."""
     if (ours == theirs and (ours or requests)) or (ours and requests):
         raise ConfigurationError("Give --ours, or --theirs with or without fingerprints.")
-    with _stages(path) as (base, our, their), _named_in_errors(str(path), base, our, their):
-        merge = _planned(base, our, their)
+    with _stages(path) as (base, our, their), _plain_names_in_errors(str(path), base, our, their):
+        merge = _merge_of(base, our, their)
         if not (ours or theirs):
-            typer.echo(printable(told(merge, our, their, str(path))))
-            raise typer.Exit(words.FOUND if merge.conflicts else 0)
-        taken = _named(merge, requests) if theirs else frozenset()
+            typer.echo(printable(conflicts_text(merge, our, their, str(path))))
+            raise typer.Exit(FOUND if merge.conflicts else 0)
+        taken = _selection(merge, requests) if theirs else frozenset()
         resolved = our.with_name("resolved")
         copyfile(our, resolved)
-        apply(_planned(base, our, their, taken), their, resolved)
+        apply(_merge_of(base, our, their, taken), their, resolved)
         if path.exists():
-            recorded_since((base, our, their), path, resolved)
-        with at_rest(path), words.replacing(path) as content:
+            add_recorded_since((base, our, their), path, resolved)
+        with at_rest(path), paths.replacement(path) as content:
             content.write(resolved.read_bytes())
     typer.echo(
-        f"Took their answers to {words.many(len(taken), 'request')} and kept ours to "
+        f"Took their answers to {wording.many(len(taken), 'request')} and kept ours to "
         f"{len(merge.conflicts) - len(taken):,}. Now: git add {shlex.quote(str(path))}"
     )
 
 
-def _planned(base: Path, ours: Path, theirs: Path, taken: frozenset[str] = frozenset()) -> Merge:
+def _merge_of(base: Path, ours: Path, theirs: Path, taken: frozenset[str] = frozenset()) -> Merge:
     """The merge of three files; a base of no bytes is git's word for none."""
     with ExitStack() as opened:
         old = opened.enter_context(Archive(base)) if base.stat().st_size else None
         our, their = (opened.enter_context(Archive(path)) for path in (ours, theirs))
-        return three_way(old, our, their, prefer_theirs=taken)
+        return three_way_merge(old, our, their, prefer_theirs=taken)
 
 
 @contextmanager
-def _named_in_errors(name: str, *versions: Path) -> Iterator[None]:
+def _plain_names_in_errors(name: str, *versions: Path) -> Iterator[None]:
     """Where errors name the cassette and the side that is meant, not the files that git made."""
     try:
         yield
@@ -173,7 +174,7 @@ def _stages(path: Path) -> Iterator[tuple[Path, Path, Path]]:
         yield files  # type: ignore[misc]
 
 
-def _named(merge: Merge, requests: list[str] | None) -> frozenset[str]:
+def _selection(merge: Merge, requests: list[str] | None) -> frozenset[str]:
     """The conflicts that are meant. Raises ``ConfigurationError`` for what means none."""
     conflicting = [each.fingerprint for each in merge.conflicts]
     if not requests:

@@ -10,7 +10,7 @@ from pathlib import Path
 from replay_proxy.answers.parsed import answer
 from replay_proxy.answers.transcript import transcript
 from replay_proxy.cassette import Interaction
-from replay_proxy.cli import words
+from replay_proxy.cli import wording
 from replay_proxy.cli.git.three_way import Conflict, Merge
 from replay_proxy.matching.miss import summary
 from replay_proxy.store.archive import Archive
@@ -21,15 +21,15 @@ SHOWN = 20
 _SAID_CHARS = 200
 
 
-def told(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
+def conflicts_text(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
     """The conflicts as a person reads them, and how to decide them."""
     if not merge.conflicts:
         return f"{name}: no conflict."
-    count = words.many(len(merge.conflicts), "request")
+    count = wording.many(len(merge.conflicts), "request")
     lines = [f"{name}: {count} recorded on both sides, with other answers."]
     with Archive(ours) as our, Archive(theirs) as their:
         for conflict in merge.conflicts[:SHOWN]:
-            lines += ["", *_conflict(conflict, our, their)]
+            lines += ["", *_conflict_lines(conflict, our, their)]
     if len(merge.conflicts) > SHOWN:
         lines.append(f"… and {len(merge.conflicts) - SHOWN:,} more.")
     quoted = shlex.quote(name)
@@ -46,7 +46,7 @@ def told(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
     )
 
 
-def _conflict(conflict: Conflict, ours: Archive, theirs: Archive) -> Iterator[str]:
+def _conflict_lines(conflict: Conflict, ours: Archive, theirs: Archive) -> Iterator[str]:
     either, ids = (ours, conflict.ours) if conflict.ours else (theirs, conflict.theirs)
     asked = summary(either.request(ids[0]).request)
     yield (
@@ -60,13 +60,13 @@ def _conflict(conflict: Conflict, ours: Archive, theirs: Archive) -> Iterator[st
         if not numbers:
             yield f"  {side + ':':<8}deleted"
         for number in numbers:
-            yield f"  {side + ':':<8}{_said(archive.interaction(number))}"
+            yield f"  {side + ':':<8}{_answer_line(archive.interaction(number))}"
 
 
-def _said(interaction: Interaction) -> str:
+def _answer_line(interaction: Interaction) -> str:
     """One answer in a line."""
     said = transcript(answer(interaction.status, interaction.headers, interaction.body))
     calls = (f"{call.name}({call.arguments})" for call in said.tool_calls)
     text = " ".join(" ".join(filter(None, (said.text, *calls))).split())
     shown = text if len(text) <= _SAID_CHARS else f"{text[: _SAID_CHARS - 1]}…"
-    return f"{words.moment(interaction.request.arrived_us)}  {interaction.status}  {shown}"
+    return f"{wording.iso_time(interaction.request.arrived_us)}  {interaction.status}  {shown}"

@@ -36,7 +36,7 @@ class Merge:
     conflicts: tuple[Conflict, ...]
 
 
-def three_way(
+def three_way_merge(
     base: Archive | None, ours: Archive, theirs: Archive, *, prefer_theirs: frozenset[str]
 ) -> Merge:
     """The merge of two branches; conflicts of the fingerprints in ``prefer_theirs`` take theirs."""
@@ -51,12 +51,12 @@ def three_way(
         merged = their
         if our != was:
             current = tuple(_current(side) for side in (was, our, their))
-            heeded = _heeded(base, ours, theirs, *current)
-            if heeded is None:
+            winner = _winner(base, ours, theirs, *current)
+            if winner is None:
                 conflicts.append(Conflict(fingerprint, *map(tuple, current[1:])))
                 merged = their if fingerprint in prefer_theirs else our
             else:
-                merged = _united(was, our, their, heeded)
+                merged = _union(was, our, their, winner)
         added += [number for number, row in merged.items() if our.get(number) != row]
         deleted += [number for number in our if number not in merged]
     return Merge(tuple(sorted(added)), tuple(sorted(deleted)), tuple(conflicts))
@@ -73,7 +73,7 @@ def apply(merge: Merge, theirs: Path, ours: Path) -> None:
             change.add(*archive.in_take(number))
 
 
-def recorded_since(versions: tuple[Path, ...], now: Path, merged: Path) -> None:
+def add_recorded_since(versions: tuple[Path, ...], now: Path, merged: Path) -> None:
     """Put into a merged file what ``now`` has and no version that was merged. ``StoreError``."""
     known: set[int] = set()
     for version in versions:
@@ -101,7 +101,7 @@ def _current(state: _State) -> _State:
     return {number: row for number, row in state.items() if row[0] == newest}
 
 
-def _heeded(
+def _winner(
     base: Archive | None, ours: Archive, theirs: Archive, was: _State, our: _State, their: _State
 ) -> _State | None:
     """What replay is to use: of the branch that has changed its answers what it uses there.
@@ -121,7 +121,7 @@ def _answers(archive: Archive, numbers: Iterable[int]) -> list[tuple[Any, ...]]:
     return [(each.status, each.media_type, each.body) for each in found]
 
 
-def _united(was: _State, our: _State, their: _State, heeded: _State) -> _State:
+def _union(was: _State, our: _State, their: _State, winner: _State) -> _State:
     """What both have left or one has added, beside what replay is to use.
 
     Of the take of that and of later ones nothing else stays, or replay would use it.
@@ -129,10 +129,10 @@ def _united(was: _State, our: _State, their: _State, heeded: _State) -> _State:
     older = {
         number: row
         for number, row in (our | their).items()
-        if row[0] < _take(heeded)
+        if row[0] < _take(winner)
         and not (number in was and (number not in our or number not in their))
     }
-    return older | heeded
+    return older | winner
 
 
 def _take(state: _State) -> int:

@@ -17,9 +17,11 @@ from rich.console import RenderableType
 
 from replay_proxy.answers.drift import Change
 from replay_proxy.cassette import Interaction
-from replay_proxy.cli import words
-from replay_proxy.cli.refresh.asking import Asking, Refreshed
+from replay_proxy.cli import options, paths, terminal, wording
+from replay_proxy.cli.process import FOUND
 from replay_proxy.cli.refresh.questions import is_question
+from replay_proxy.cli.refresh.result import RefreshResult
+from replay_proxy.cli.refresh.sender import Sender
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.matching.miss import summary
 from replay_proxy.settings import Settings, load
@@ -33,7 +35,7 @@ SHOWN = 50
 
 
 def refresh(
-    cassette: words.Name,
+    cassette: options.Name,
     record: Annotated[
         bool, typer.Option("--record", help="Keep the new answers as a new take.")
     ] = False,
@@ -44,16 +46,16 @@ def refresh(
             help="Also send what is not a question: DELETE, uploads, batches, administration, …",
         ),
     ] = False,
-    store: words.Store = None,
+    store: options.Store = None,
     api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", hidden=True)] = None,
-    as_json: words.Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Send recorded requests to the real API again and report drift; exit 1 if there is any.
 
     It sends recorded questions to UPSTREAM_BASE_URL, with your OPENAI_API_KEY, and costs what they
     cost then. The cassette is not changed without --record, nor your account without --all.
     """
-    path = words.existing(cassette, store)
+    path = paths.existing_path(cassette, store)
     settings = load()
     if settings.upstream_api_key is not None:
         api_key = settings.upstream_api_key.get_secret_value()
@@ -64,8 +66,8 @@ def refresh(
             raise ConfigurationError(f"OPENAI_API_KEY is not valid: {error}.") from None
     # What the recorder warns of is an outcome here, and told as one.
     logging.getLogger("replay_proxy").addHandler(logging.NullHandler())
-    sequences, not_sent = _chosen(path, everything=everything)
-    found, kept = asyncio.run(_refreshed(path, settings, api_key, sequences, record=record))
+    sequences, not_sent = _selection(path, everything=everything)
+    found, kept = asyncio.run(_send_again(path, settings, api_key, sequences, record=record))
     found += not_sent
     counts = Counter(each.outcome for each in found)
     document = {
@@ -73,21 +75,21 @@ def refresh(
         "cassette": path.stem,
         "upstream": settings.upstream_base_url,
         "recorded": kept,
-        "outcomes": {name: counts[name] for name in Refreshed.OUTCOMES},
+        "outcomes": {name: counts[name] for name in RefreshResult.OUTCOMES},
         "interactions": [each.document() for each in found],
     }
-    words.answer(document, list(_shown(path.stem, found)), as_json=as_json)
-    raise typer.Exit(words.FOUND if counts["drifted"] or counts["failed"] else 0)
+    terminal.answer(document, list(_text(path.stem, found)), as_json=as_json)
+    raise typer.Exit(FOUND if counts["drifted"] or counts["failed"] else 0)
 
 
-def _chosen(path: Path, *, everything: bool) -> tuple[list[list[int]], list[Refreshed]]:
+def _selection(path: Path, *, everything: bool) -> tuple[list[list[int]], list[RefreshResult]]:
     """The interactions to be sent again, by request, and those that are not questions.
 
     Raises ``CassetteDamaged`` if any of them could lead elsewhere than to the upstream: of such a
     cassette nothing is sent.
     """
     sequences: list[list[int]] = []
-    not_sent: list[Refreshed] = []
+    not_sent: list[RefreshResult] = []
     with Archive(path) as archive:
         others = {
             number
@@ -99,26 +101,28 @@ def _chosen(path: Path, *, everything: bool) -> tuple[list[list[int]], list[Refr
             for number in others.intersection(numbers):
                 interaction = archive.interaction(number)
                 assert interaction is not None
-                not_sent.append(Refreshed(number, summary(interaction.request), sent=False))
+                not_sent.append(RefreshResult(number, summary(interaction.request), sent=False))
     return sequences, sorted(not_sent, key=lambda each: each.interaction)
 
 
-async def _refreshed(
+async def _send_again(
     path: Path,
     settings: Settings,
     api_key: str | None,
     sequences: Sequence[Sequence[int]],
     *,
     record: bool,
-) -> tuple[list[Refreshed], int]:
+) -> tuple[list[RefreshResult], int]:
     """What came of each, and how many answers were kept."""
     kept = 0
     numbers = sorted(number for sequence in sequences for number in sequence)
-    found: list[Refreshed] = []
-    recorded = words.counted(_one_by_one(path, numbers), len(numbers), f"Refreshing {path.stem}")
+    found: list[RefreshResult] = []
+    recorded = terminal.progress(
+        _interactions(path, numbers), len(numbers), f"Refreshing {path.stem}"
+    )
     with TemporaryDirectory() as directory:
         store = Store(Path(directory), writable=True) if record else None
-        asking = Asking(settings, api_key, store.cassette(path.stem) if store else None)
+        asking = Sender(settings, api_key, store.cassette(path.stem) if store else None)
         try:
             async for each in asking.all(recorded):
                 found.append(each)  # noqa: PERF401 - what came before a failure counts too
@@ -130,7 +134,7 @@ async def _refreshed(
     return found, kept
 
 
-def _one_by_one(path: Path, numbers: Sequence[int]) -> Iterator[Interaction]:
+def _interactions(path: Path, numbers: Sequence[int]) -> Iterator[Interaction]:
     """Interactions by their ids; a cassette that stays open holds up who records into it."""
     for number in numbers:
         with Archive(path) as archive:
@@ -139,7 +143,7 @@ def _one_by_one(path: Path, numbers: Sequence[int]) -> Iterator[Interaction]:
 
 
 def _keep(
-    new: Path, path: Path, sequences: Sequence[Sequence[int]], found: Sequence[Refreshed]
+    new: Path, path: Path, sequences: Sequence[Sequence[int]], found: Sequence[RefreshResult]
 ) -> int:
     """Put the new answers into the cassette, at once and as a take of its own; how many.
 
@@ -161,7 +165,7 @@ def _keep(
     return len(whole)
 
 
-def _shown(name: str, found: Sequence[Refreshed]) -> Iterator[RenderableType]:
+def _text(name: str, found: Sequence[RefreshResult]) -> Iterator[RenderableType]:
     counts = Counter(each.outcome for each in found)
     telling = [each for each in found if each.outcome not in ("same", "wording")]
     for each in telling[:SHOWN]:
@@ -181,9 +185,9 @@ def _shown(name: str, found: Sequence[Refreshed]) -> Iterator[RenderableType]:
         yield f"… and {len(telling) - SHOWN:,} more; --json has them all."
     if counts["not_sent"]:
         yield (
-            f"{words.many(counts['not_sent'], 'recording')} not sent, since it could change "
+            f"{wording.many(counts['not_sent'], 'recording')} not sent, since it could change "
             "something in your account or tell something of it; --all sends everything."
         )
-    outcomes = ", ".join(f"{counts[name]:,} {name}" for name in Refreshed.OUTCOMES[:-1])
+    outcomes = ", ".join(f"{counts[name]:,} {name}" for name in RefreshResult.OUTCOMES[:-1])
     sent = len(found) - counts["not_sent"]
-    yield f"{words.many(sent, 'recording')} of '{name}' asked again: {outcomes}"
+    yield f"{wording.many(sent, 'recording')} of '{name}' asked again: {outcomes}"

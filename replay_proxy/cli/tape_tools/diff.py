@@ -14,8 +14,9 @@ from rich.console import RenderableType
 
 from replay_proxy.answers.drift import drift
 from replay_proxy.answers.parsed import answer
-from replay_proxy.cli import words
-from replay_proxy.cli.tape_tools.side import Side, State
+from replay_proxy.cli import options, paths, terminal, wording
+from replay_proxy.cli.process import FOUND
+from replay_proxy.cli.tape_tools.diff_side import DiffSide, State
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.matching.comparison import Asked
 from replay_proxy.matching.miss import DIFFERENCES, described, summary
@@ -29,7 +30,7 @@ ALIKE = 0.9
 
 
 def diff(
-    cassette: words.Name,
+    cassette: options.Name,
     other: Annotated[
         str | None,
         typer.Argument(help="Another cassette; without it, what a take has changed is shown."),
@@ -37,32 +38,37 @@ def diff(
     take: Annotated[
         str | None, typer.Option(help="Which take; by default the newest.", show_default=False)
     ] = None,
-    store: words.Store = None,
-    as_json: words.Json = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
 ) -> None:
     """Show what a take has changed, or in what two cassettes differ; exit 1 if in any."""
-    path = words.existing(cassette, store)
+    path = paths.existing_path(cassette, store)
     if other is not None and take is not None:
         raise ConfigurationError("--take is about one cassette: leave out the other.")
-    other_path = path if other is None else words.existing(other, store)
+    other_path = path if other is None else paths.existing_path(other, store)
     with Archive(path) as old_archive, Archive(other_path) as new_archive:
         if other is None:
-            before, after = _around(old_archive, take)
+            before, after = _states_around(old_archive, take)
         else:
             before = old_archive.answers().current()
             after = new_archive.answers().current()
-        old, new = Side(old_archive, before), Side(new_archive, after)
-        document = {"version": 1, "before": path.stem, "after": other_path.stem, **_found(old, new)}
+        old, new = DiffSide(old_archive, before), DiffSide(new_archive, after)
+        document = {
+            "version": 1,
+            "before": path.stem,
+            "after": other_path.stem,
+            **_comparison(old, new),
+        }
     counts = document["counts"]
-    words.answer(document, list(_shown(document)), as_json=as_json)
-    raise typer.Exit(words.FOUND if any(counts[name] for name in counts if name != "same") else 0)
+    terminal.answer(document, list(_text(document)), as_json=as_json)
+    raise typer.Exit(FOUND if any(counts[name] for name in counts if name != "same") else 0)
 
 
 def _by_arrival(state: State, keys: Iterable[str]) -> list[str]:
     return sorted(keys, key=lambda key: state[key][0])
 
 
-def _around(archive: Archive, take: str | None) -> tuple[State, State]:
+def _states_around(archive: Archive, take: str | None) -> tuple[State, State]:
     """What replay used before a take and what with it. Raises ``ConfigurationError``."""
     takes = [each.id for each in archive.takes()]
     if not takes or (take is not None and take not in map(str, takes)):
@@ -73,7 +79,7 @@ def _around(archive: Archive, take: str | None) -> tuple[State, State]:
     return answers.current(chosen - 1), answers.current(chosen)
 
 
-def _found(old: Side, new: Side) -> dict[str, Any]:
+def _comparison(old: DiffSide, new: DiffSide) -> dict[str, Any]:
     """Counts, and what differs as far as it is described."""
     same_file = old.archive.path == new.archive.path
     changed: list[str] = []
@@ -103,18 +109,18 @@ def _found(old: Side, new: Side) -> dict[str, Any]:
             "added": len(added) - len(pairs),
             "removed": len([key for key in gone if key not in paired]),
         },
-        "answers_changed": [_changed(old, new, key) for key in changed[:DESCRIBED]],
+        "answers_changed": [_changed_answer(old, new, key) for key in changed[:DESCRIBED]],
         "requests_changed": pairs,
-        "added": _described(new, (key for key in added if key not in paired)),
-        "removed": _described(old, (key for key in gone if key not in paired)),
+        "added": _requests(new, (key for key in added if key not in paired)),
+        "removed": _requests(old, (key for key in gone if key not in paired)),
     }
 
 
-def _described(side: Side, keys: Iterable[str]) -> list[dict[str, Any]]:
+def _requests(side: DiffSide, keys: Iterable[str]) -> list[dict[str, Any]]:
     return [_request(side, key) for key in islice(keys, DESCRIBED)]
 
 
-def _changed(old: Side, new: Side, key: str) -> dict[str, Any]:
+def _changed_answer(old: DiffSide, new: DiffSide, key: str) -> dict[str, Any]:
     """A request with other answers, and what is other in the first of them that differs."""
     before, after = old.state[key], new.state[key]
     findings: list[dict[str, str]] = []
@@ -142,7 +148,7 @@ def _changed(old: Side, new: Side, key: str) -> dict[str, Any]:
 
 
 async def _pairs(
-    old: Side, new: Side, candidates: set[str], added: Sequence[str]
+    old: DiffSide, new: DiffSide, candidates: set[str], added: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Each added request beside the most similar of the candidates, each of them once."""
     path = old.archive.path
@@ -180,7 +186,7 @@ async def _pairs(
     return pairs
 
 
-def _request(side: Side, key: str) -> dict[str, Any]:
+def _request(side: DiffSide, key: str) -> dict[str, Any]:
     """What a person knows a request by."""
     interaction = side.interaction(side.state[key][0])
     return {
@@ -190,25 +196,25 @@ def _request(side: Side, key: str) -> dict[str, Any]:
     }
 
 
-def _shown(document: dict[str, Any]) -> Iterator[RenderableType]:
+def _text(document: dict[str, Any]) -> Iterator[RenderableType]:
     for each in document["answers_changed"]:
-        yield f"answer changed: {_named(each)}"
+        yield f"answer changed: {_request_line(each)}"
         for finding in each["findings"]:
             yield f"  {finding['change']} {finding['path']}"
             yield f"    before: {finding['before']}"
             yield f"    after:  {finding['after']}"
         if len(each["answers_before"]) != len(each["answers_after"]):
-            were = words.many(len(each["answers_before"]), "answer")
+            were = wording.many(len(each["answers_before"]), "answer")
             yield f"  {were} before, {len(each['answers_after']):,} after"
     for pair in document["requests_changed"]:
-        yield f"request changed: {_named(pair['after'])}"
+        yield f"request changed: {_request_line(pair['after'])}"
         for each in pair["differences"]:
             yield f"  {each['path']}"
             yield f"    before: {each['before'] or '(absent)'}"
             yield f"    after:  {each['after'] or '(absent)'}"
     for kind in ("added", "removed"):
         for each in document[kind]:
-            yield f"request {kind}: {_named(each)}"
+            yield f"request {kind}: {_request_line(each)}"
     counts = document["counts"]
     yield (
         f"{counts['same']:,} the same, {counts['answers_changed']:,} with other answers, "
@@ -217,6 +223,6 @@ def _shown(document: dict[str, Any]) -> Iterator[RenderableType]:
     )
 
 
-def _named(request: dict[str, Any]) -> str:
+def _request_line(request: dict[str, Any]) -> str:
     words_ = (request[name] for name in ("method", "path", "model", "last_message"))
     return f"{' '.join(filter(None, words_))} ({request['interaction']})"

@@ -8,28 +8,28 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from replay_proxy.cli import words
+from replay_proxy.cli import options, paths, terminal
 from replay_proxy.store import twin
 from replay_proxy.store.archive import Archive
 
 
 def export(
-    cassette: words.Name,
+    cassette: options.Name,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The file to write; standard output by default."),
     ] = None,
-    store: words.Store = None,
+    store: options.Store = None,
 ) -> None:
     """Write a cassette as text: JSON Lines that hold all of it, for git, grep and an editor."""
-    path = words.existing(cassette, store)
+    path = paths.existing_path(cassette, store)
     if output is None:
         with TemporaryFile() as lines:  # A pager may wait for hours, and a recorder would for it.
             write_twin(path, lines)
             lines.seek(0)
             copyfileobj(lines, sys.stdout.buffer)
         return
-    with words.replacing(output) as lines:
+    with paths.replacement(output) as lines:
         write_twin(path, lines)
 
 
@@ -40,5 +40,7 @@ def write_twin(path: Path, lines: BinaryIO) -> None:
         lines.write(twin.head())
         for take in archive.takes():
             lines.write(twin.take_line(take))
-        for take_id, each in words.counted(archive.interactions(), total, f"Exporting {path.stem}"):
+        for take_id, each in terminal.progress(
+            archive.interactions(), total, f"Exporting {path.stem}"
+        ):
             lines.write(twin.interaction_lines(take_id, each))

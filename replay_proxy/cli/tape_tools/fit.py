@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from replay_proxy.cli import words
+from replay_proxy.cli import options, paths, terminal
 
 if TYPE_CHECKING:
     from replay_proxy.transports.dummy.timing.distributions import Distribution
@@ -20,31 +20,31 @@ _MOST = 0.99
 
 
 def fit(
-    cassette: words.Name,
+    cassette: options.Name,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write it as JSON, for DUMMY_LATENCY.")
     ] = None,
-    store: words.Store = None,
-    as_json: words.Json = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
 ) -> None:
     """Fit the latencies and lengths of a cassette's streams, for MODE=dummy."""
     from replay_proxy.transports.dummy.timing.latencies import (
         from_cassette,  # The dummy is large, and only needed here.
     )
 
-    found = from_cassette(words.existing(cassette, store))
+    found = from_cassette(paths.existing_path(cassette, store))
     document = found.to_json()
     if output is not None:
-        with words.replacing(output) as content:
+        with paths.replacement(output) as content:
             content.write(orjson.dumps(document) + b"\n")
-    words.answer(document, [_table(found)], as_json=as_json)
+    terminal.answer(document, [_table(found)], as_json=as_json)
 
 
-def _table(found: "Fit") -> words.Rows:
+def _table(found: "Fit") -> terminal.Rows:
     from replay_proxy.transports.dummy.timing.fit import ANY
 
     columns = [f"p{share * 100:.0f}" for share in _SHARES]
-    table = words.Rows("model", "streams", "", *columns, f"0 to p{_MOST * 100:.0f}", "prompt")
+    table = terminal.Rows("model", "streams", "", *columns, f"0 to p{_MOST * 100:.0f}", "prompt")
     for name, each in found.models.items():
         quantities: list[tuple[str, Distribution, str]] = [
             ("TTFT [ms]", each.ttft_ms(0), f"+ {each.per_kb_ms:,.1f} ms a kB"),

@@ -15,7 +15,8 @@ from typing import Annotated, Any, BinaryIO, cast
 import typer
 
 from replay_proxy.cassette import Interaction, Take
-from replay_proxy.cli import words
+from replay_proxy.cli import options, paths, terminal, wording
+from replay_proxy.cli.process import FOUND
 from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError
 from replay_proxy.importers import FORMATS, NotCarried, carry_over, detect, line_format, read
 from replay_proxy.importers.documents import MAX_BYTES
@@ -42,8 +43,8 @@ def import_(
         str | None,
         typer.Option("--format", help=f"{TWIN}, {', '.join(FORMATS)}; by default it is detected."),
     ] = None,
-    store: words.Store = None,
-    as_json: words.Json = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
 ) -> None:
     """Import recordings of other tools, or text that `export` wrote.
 
@@ -53,9 +54,9 @@ def import_(
     imported: list[dict[str, Any]] = []
     refusal: ReplayProxyError | None = None
     for file in files:
-        target = words.path_of(cassette or name_of(file), store)
+        target = paths.cassette_path(cassette or name_of(file), store)
         try:
-            imported.append(_imported(file, target, format_name))
+            imported.append(_import_file(file, target, format_name))
         except ReplayProxyError as error:
             if not imported:
                 raise
@@ -75,13 +76,13 @@ def import_(
         for lost in each["not_carried"]
     ]
     total = (
-        f"Imported {words.many(carried, 'interaction')} from {words.many(len(imported), 'file')}; "
-        f"{left:,} not carried over"
+        f"Imported {wording.many(carried, 'interaction')} from "
+        f"{wording.many(len(imported), 'file')}; {left:,} not carried over"
     )
-    words.answer(document, [*lines, total], as_json=as_json)
+    terminal.answer(document, [*lines, total], as_json=as_json)
     if refusal is not None:
         raise refusal
-    raise typer.Exit(0 if carried else words.FOUND)
+    raise typer.Exit(0 if carried else FOUND)
 
 
 def name_of(file: Path) -> str:
@@ -92,10 +93,10 @@ def name_of(file: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".-")[:_NAME_CHARS] or "imported"
 
 
-def _imported(file: Path, target: Path, format_name: str | None) -> dict[str, Any]:
+def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str, Any]:
     """Import one file; nothing of it is kept when it cannot be read."""
     try:
-        with _opened(file) as lines:
+        with _open(file) as lines:
             start = lines.read(max(len(BOM_UTF8 + _TWIN_HEAD), len(_CASSETTE_HEAD)))
             begins_as_twin = start.removeprefix(BOM_UTF8).startswith(_TWIN_HEAD)
             if start.startswith(_CASSETTE_HEAD):
@@ -124,7 +125,7 @@ def _imported(file: Path, target: Path, format_name: str | None) -> dict[str, An
     }
 
 
-def _opened(file: Path) -> BinaryIO:
+def _open(file: Path) -> BinaryIO:
     """A file to read, or what a pipe gives. Raises ``ConfigurationError`` when there is none."""
     try:
         found = file.stat()
@@ -140,12 +141,12 @@ def _opened(file: Path) -> BinaryIO:
         if stat.S_ISREG(found.st_mode):
             return lines
         with lines:
-            return _spooled(file, lines)
+            return _spool(file, lines)
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from error
 
 
-def _spooled(file: Path, lines: BinaryIO) -> BinaryIO:
+def _spool(file: Path, lines: BinaryIO) -> BinaryIO:
     """What a pipe or a device gives, so that it can be read again."""
     spool = TemporaryFile()  # noqa: SIM115 - closed by who reads it
     size = 0
@@ -164,7 +165,7 @@ def _spooled(file: Path, lines: BinaryIO) -> BinaryIO:
 def _store_twin(target: Path, lines: BinaryIO) -> int:
     with changing(target) as change:
         number = 0
-        for each in words.counted(twin.read(lines), None, f"Importing {target.stem}"):
+        for each in terminal.progress(twin.read(lines), None, f"Importing {target.stem}"):
             if isinstance(each, Take):
                 change.add_take(each)
             else:
@@ -197,7 +198,7 @@ def _store_foreign(
     if first is not None:
         with changing(target) as change:
             take_id = change.join_take(run)
-            for each in words.counted(chain([first], found), None, f"Importing {target.stem}"):
+            for each in terminal.progress(chain([first], found), None, f"Importing {target.stem}"):
                 change.add(take_id, each)
                 number += 1
     return number, lost, known

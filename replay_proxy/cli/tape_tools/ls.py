@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.filesize import decimal
 
-from replay_proxy.cli import words
+from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import StoreError
 from replay_proxy.matching.miss import summary
 from replay_proxy.settings.values import MOST
@@ -21,21 +21,21 @@ def ls(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many interactions.")] = 50,
     offset: Annotated[int, typer.Option(min=0, max=MOST, help="How many to pass over.")] = 0,
-    store: words.Store = None,
-    as_json: words.Json = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
 ) -> None:
     """List the cassettes of a store, or the interactions of one."""
     if cassette is None:
-        directory = words.store_directory(store)
-        found = [_described(path) for path in sorted(directory.glob("*.sqlite"))]
+        directory = paths.store_directory(store)
+        found = [_cassette_entry(path) for path in sorted(directory.glob("*.sqlite"))]
         document = {"version": 1, "store": str(directory), "cassettes": found}
-        words.answer(document, _cassettes(found), as_json=as_json)
+        terminal.answer(document, _cassettes_text(found), as_json=as_json)
         return
-    document = _interactions(words.path_of(cassette, store), limit, offset)
-    words.answer(document, _listed(document, offset), as_json=as_json)
+    document = _interactions(paths.cassette_path(cassette, store), limit, offset)
+    terminal.answer(document, _interactions_text(document, offset), as_json=as_json)
 
 
-def _described(path: Path) -> dict[str, Any]:
+def _cassette_entry(path: Path) -> dict[str, Any]:
     """One cassette of the list; of one that cannot be read only its size, and why."""
     described: dict[str, Any] = {"cassette": path.stem, "bytes": _size(path)}
     nothing = dict.fromkeys((*_COUNTS, "first_recorded_at", "last_recorded_at"))
@@ -51,8 +51,8 @@ def _described(path: Path) -> dict[str, Any]:
         "requests": len(answers.by_take),
         "takes": takes,
         "superseded": len(answers.superseded()),
-        "first_recorded_at": words.moment(min(ids) >> 11) if ids else None,
-        "last_recorded_at": words.moment(max(ids) >> 11) if ids else None,
+        "first_recorded_at": wording.iso_time(min(ids) >> 11) if ids else None,
+        "last_recorded_at": wording.iso_time(max(ids) >> 11) if ids else None,
         "error": None,
     }
 
@@ -62,13 +62,13 @@ def _size(path: Path) -> int:
     return (path.stat() if path.exists() else path.lstat()).st_size
 
 
-def _cassettes(found: list[dict[str, Any]]) -> list[words.Rows | str]:
-    table = words.Rows(
+def _cassettes_text(found: list[dict[str, Any]]) -> list[terminal.Rows | str]:
+    table = terminal.Rows(
         "cassette", *_COUNTS, "recorded", "size", numbers=(*_COUNTS, "size"), folded=["cassette"]
     )
     for each in found:
         counts = ("" if each[name] is None else f"{each[name]:,}" for name in _COUNTS)
-        recorded = words.day(each["last_recorded_at"])
+        recorded = wording.day(each["last_recorded_at"])
         table.add(each["cassette"], *counts, recorded, decimal(each["bytes"]))
     broken = [f"{each['cassette']}: {each['error']}" for each in found if each["error"]]
     return [table if found else "There is no cassette here.", *broken]
@@ -84,7 +84,7 @@ def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
                 "interaction": str(found.id),
                 "take": str(take_id),
                 "superseded": found.id in superseded,
-                "recorded_at": words.moment(found.request.arrived_us),
+                "recorded_at": wording.iso_time(found.request.arrived_us),
                 **summary(found.request),
                 "status": found.status,
                 "streams": found.streams,
@@ -96,7 +96,7 @@ def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
         takes = [
             {
                 "take": str(take.id),
-                "recorded_at": words.moment(take.started_us),
+                "recorded_at": wording.iso_time(take.started_us),
                 "interactions": answers.count_in(take.id),
             }
             for take in archive.takes()
@@ -110,8 +110,8 @@ def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
     }
 
 
-def _listed(document: dict[str, Any], offset: int) -> list[words.Rows | str]:
-    table = words.Rows(
+def _interactions_text(document: dict[str, Any], offset: int) -> list[terminal.Rows | str]:
+    table = terminal.Rows(
         "#",
         "recorded",
         "request",
@@ -125,7 +125,7 @@ def _listed(document: dict[str, Any], offset: int) -> list[words.Rows | str]:
         kind = [f"{each['chunks']:,} chunks"] if each["streams"] else []
         table.add(
             str(each["number"]),
-            words.day(each["recorded_at"]),
+            wording.day(each["recorded_at"]),
             f"{each['method']} {each['path']}",
             each["model"],
             each["last_message"],
@@ -133,9 +133,9 @@ def _listed(document: dict[str, Any], offset: int) -> list[words.Rows | str]:
         )
     takes = [
         f"take {take['take']}, {take['recorded_at']}: "
-        f"{words.many(take['interactions'], 'interaction')}"
+        f"{wording.many(take['interactions'], 'interaction')}"
         for take in document["takes"]
     ]
     more = document["total"] - offset - len(document["interactions"])
-    rest = [f"{words.many(more, 'more interaction')}; see --offset and --limit"]
+    rest = [f"{wording.many(more, 'more interaction')}; see --offset and --limit"]
     return [table, *(rest if more > 0 else []), *(takes if len(takes) > 1 else [])]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from replay_proxy.cli import words
+from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
@@ -18,12 +18,12 @@ def merge(
     cassettes: Annotated[
         list[str], typer.Argument(help="The cassettes to put into it; they stay as they are.")
     ],
-    store: words.Store = None,
-    as_json: words.Json = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
 ) -> None:
     """Put all takes of some cassettes into another; of each request the newest take replays."""
-    target = words.path_of(into, store)
-    sources = [words.existing(each, store) for each in cassettes]
+    target = paths.cassette_path(into, store)
+    sources = [paths.existing_path(each, store) for each in cassettes]
     if target.exists() and any(target.samefile(each) for each in sources):
         raise ConfigurationError(f"{target} cannot be merged into itself. Name another first.")
     merged: list[dict[str, Any]] = []
@@ -35,7 +35,7 @@ def merge(
                 total = archive.counts().interactions
                 merged.append({"cassette": source.stem, "interactions": total})
                 if number < copied:
-                    checked = words.counted(
+                    checked = terminal.progress(
                         archive.interactions(), total, f"Checking {source.stem}"
                     )
                     deque(checked, maxlen=0)  # Raises if one is not as it was recorded.
@@ -43,10 +43,12 @@ def merge(
                 for take in archive.takes():
                     change.add_take(take)
                 rows = archive.checksums()
-                for id_, take_id, checksum in words.counted(rows, total, f"Merging {source.stem}"):
+                for id_, take_id, checksum in terminal.progress(
+                    rows, total, f"Merging {source.stem}"
+                ):
                     if not change.holds(id_, take_id, checksum):
                         change.add(*archive.in_take(id_))
     document = {"version": 1, "cassette": target.stem, "merged": merged}
     count = sum(each["interactions"] for each in merged)
-    said = f"Put {words.many(count, 'interaction')} into '{target.stem}'"
-    words.answer(document, [said], as_json=as_json)
+    said = f"Put {wording.many(count, 'interaction')} into '{target.stem}'"
+    terminal.answer(document, [said], as_json=as_json)

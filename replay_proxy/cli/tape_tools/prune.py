@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from replay_proxy.cli import words
-from replay_proxy.cli.tape_tools.unused import unused_of, used_in
+from replay_proxy.cli import options, paths, terminal, wording
+from replay_proxy.cli.tape_tools.unused import unused_interactions, used_interactions
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.change import changing
 
 
 def prune(
-    cassette: words.Name,
+    cassette: options.Name,
     report: Annotated[
         list[Path] | None,
         typer.Option(
@@ -24,17 +24,17 @@ def prune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")
     ] = False,
-    store: words.Store = None,
-    as_json: words.Json = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
 ) -> None:
     """Delete superseded recordings and, given reports of test runs, what they did not use."""
-    path = words.path_of(cassette, store)
+    path = paths.cassette_path(cassette, store)
     superseded, not_used = _deletable(path, report or [])
     before = path.stat().st_size
     if not dry_run and (superseded or not_used):
         with changing(path) as change:
             gone = superseded + not_used
-            for number in words.counted(gone, len(gone), "Deleting"):
+            for number in terminal.progress(gone, len(gone), "Deleting"):
                 change.delete(number)
     after = path.stat().st_size
     document = {
@@ -48,12 +48,12 @@ def prune(
     }
     summary = (
         f"{'Would delete' if dry_run else 'Deleted'} "
-        f"{words.many(len(superseded), 'superseded recording')} and "
+        f"{wording.many(len(superseded), 'superseded recording')} and "
         f"{len(not_used):,} unused of '{path.stem}'"
     )
     if after != before:
         summary += f": {before:,} bytes before, {after:,} now"
-    words.answer(document, [summary], as_json=as_json)
+    terminal.answer(document, [summary], as_json=as_json)
 
 
 def _deletable(path: Path, reports: Sequence[Path]) -> tuple[list[int], list[int]]:
@@ -66,5 +66,7 @@ def _deletable(path: Path, reports: Sequence[Path]) -> tuple[list[int], list[int
         superseded = answers.superseded()
         for number in answers.superseding():
             archive.interaction(number)  # Raises if it is damaged.
-        not_used = unused_of(answers, used_in(reports, path.stem)) if reports else []
+        not_used = (
+            unused_interactions(answers, used_interactions(reports, path.stem)) if reports else []
+        )
     return superseded, not_used

@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
-from replay_proxy.cli import words
+from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.store.change import at_rest, changing
 
 
 def rename(
-    cassette: words.Name,
+    cassette: options.Name,
     name: Annotated[str, typer.Argument(help="The new name; no path.")],
-    store: words.Store = None,
-    as_json: words.Json = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
 ) -> None:
     """Give a cassette another name, in the directory where it is."""
-    old = words.existing(cassette, store)
-    new = words.named(name.removesuffix(".sqlite"), old.parent)
+    old = paths.existing_path(cassette, store)
+    new = paths.named_path(name.removesuffix(".sqlite"), old.parent)
     with at_rest(old):
         try:
             os.link(old, new, follow_symlinks=False)  # Unlike rename, never in place of another.
@@ -30,7 +30,7 @@ def rename(
             ) from None
         old.unlink()
     document = {"version": 1, "cassette": old.stem, "renamed": new.stem}
-    words.answer(document, [f"Renamed '{old.stem}' to '{new.stem}'"], as_json=as_json)
+    terminal.answer(document, [f"Renamed '{old.stem}' to '{new.stem}'"], as_json=as_json)
 
 
 def rm(
@@ -43,23 +43,23 @@ def rm(
             show_default=False,
         ),
     ] = None,
-    store: words.Store = None,
-    as_json: words.Json = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
 ) -> None:
     """Delete cassettes, or interactions of one. Without git, nothing brings them back."""
     if interaction:
         _rm_interactions(cassettes, interaction, store, as_json=as_json)
         return
-    paths: dict[Path, None] = dict.fromkeys(words.existing(each, store) for each in cassettes)
+    files: dict[Path, None] = dict.fromkeys(paths.existing_path(each, store) for each in cassettes)
     with ExitStack() as resting:
-        for path in paths:  # All of them can be deleted, or none is.
+        for path in files:  # All of them can be deleted, or none is.
             resting.enter_context(at_rest(path))
-        for path in paths:
+        for path in files:
             path.unlink()
-    deleted = [path.stem for path in paths]
+    deleted = [path.stem for path in files]
     names = ", ".join(f"'{name}'" for name in deleted)
     document = {"version": 1, "deleted": deleted, "interactions": []}
-    words.answer(document, [f"Deleted {names}"], as_json=as_json)
+    terminal.answer(document, [f"Deleted {names}"], as_json=as_json)
 
 
 def _rm_interactions(
@@ -68,7 +68,7 @@ def _rm_interactions(
     """Delete all of these interactions, or none."""
     if len(cassettes) != 1:
         raise ConfigurationError("--interaction is about one cassette: leave out the others.")
-    path = words.existing(cassettes[0], store)
+    path = paths.existing_path(cassettes[0], store)
     with changing(path) as change:
         for number in dict.fromkeys(ids):
             if not -(2**63) <= number < 2**63 or not change.drop(number):
@@ -77,5 +77,5 @@ def _rm_interactions(
                     f"{path.stem} --json` and `verify` tell ids."
                 )
     document = {"version": 1, "deleted": [], "interactions": [str(number) for number in ids]}
-    said = f"Deleted {words.many(len(ids), 'interaction')} of '{path.stem}'"
-    words.answer(document, [said], as_json=as_json)
+    said = f"Deleted {wording.many(len(ids), 'interaction')} of '{path.stem}'"
+    terminal.answer(document, [said], as_json=as_json)

@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from replay_proxy.answers.parsed import answer
 from replay_proxy.answers.transcript import Transcript, transcript
 from replay_proxy.cassette import Interaction
-from replay_proxy.cli import words
+from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.redaction.display import (
     redacted,
@@ -33,17 +33,17 @@ _CHUNK = ("chunk", "after", "gap", "bytes")
 
 
 def show(
-    cassette: words.Name,
+    cassette: options.Name,
     interaction: Annotated[
         str, typer.Argument(help="Its id, its number in `ls`, or a request's fingerprint.")
     ],
-    store: words.Store = None,
-    as_json: words.Json = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
 ) -> None:
     """Show one interaction: the request, the answer as text, and when its chunks came."""
-    path = words.existing(cassette, store)
+    path = paths.existing_path(cassette, store)
     with Archive(path) as archive:
-        number = _id_of(archive, interaction)
+        number = _interaction_id(archive, interaction)
         take_id, found = archive.in_take(number)
     said = transcript(answer(found.status, found.headers, found.body))
     document = {
@@ -52,7 +52,7 @@ def show(
         "interaction": str(found.id),
         "take": str(take_id),
         "fingerprint": found.fingerprint,
-        "recorded_at": words.moment(found.request.arrived_us),
+        "recorded_at": wording.iso_time(found.request.arrived_us),
         "request": {
             "method": found.request.method,
             "path": found.request.path,
@@ -64,7 +64,7 @@ def show(
             "status": found.status,
             "headers": _pairs(stored_response_headers(found.headers)),
             **_body(found.body),
-            **_said(said),
+            **_transcript_document(said),
         },
         "timeline": {
             "head_us": found.timeline.head_us,
@@ -75,10 +75,10 @@ def show(
             ],
         },
     }
-    words.answer(document, _shown(found, said), as_json=as_json)
+    terminal.answer(document, _text(found, said), as_json=as_json)
 
 
-def _id_of(archive: Archive, named: str) -> int:
+def _interaction_id(archive: Archive, named: str) -> int:
     """The interaction that is meant. Raises ``ConfigurationError`` when there is none."""
     number: int | None = None
     if not named.isascii() or len(named) > _LONGEST_NAME:
@@ -109,7 +109,7 @@ def _body(body: bytes) -> dict[str, str | None]:
         return {"body": None, "body_base64": b64encode(body).decode()}
 
 
-def _said(said: Transcript) -> dict[str, Any]:
+def _transcript_document(said: Transcript) -> dict[str, Any]:
     usage = said.usage
     return {
         "text": said.text,
@@ -130,17 +130,17 @@ def _said(said: Transcript) -> dict[str, Any]:
     }
 
 
-def _shown(found: Interaction, said: Transcript) -> list[RenderableType]:
+def _text(found: Interaction, said: Transcript) -> list[RenderableType]:
     request, timeline = stored_request(found.request), found.timeline
     target = f"{request.path}?{request.query}" if request.query else request.path
     lines = [
-        f"interaction {found.id}, recorded {words.moment(request.arrived_us)}",
+        f"interaction {found.id}, recorded {wording.iso_time(request.arrived_us)}",
         found.fingerprint,
         "",
         f"> {request.method} {target}",
         *(f"> {name}: {value}" for name, value in _pairs(request.headers)),
         "",
-        _readable(request.body),
+        _readable_body(request.body),
         "",
         f"< {found.status}",
         *(f"< {name}: {value}" for name, value in _pairs(stored_response_headers(found.headers))),
@@ -157,7 +157,7 @@ def _shown(found: Interaction, said: Transcript) -> list[RenderableType]:
     text = redacted("\n".join(lines))
     if len(chunks) < 2:
         return [text]
-    table = words.Rows(*_CHUNK, numbers=_CHUNK)
+    table = terminal.Rows(*_CHUNK, numbers=_CHUNK)
     before_us = 0
     for number, (offset_us, chunk) in enumerate(chunks[:SHOWN_CHUNKS], start=1):
         table.add(str(number), _ms(offset_us), f"+{_ms(offset_us - before_us)}", str(len(chunk)))
@@ -175,7 +175,7 @@ def _facts(said: Transcript) -> list[str]:
     ]
 
 
-def _readable(body: bytes) -> str:
+def _readable_body(body: bytes) -> str:
     """JSON indented, other text, without credentials; of anything else its size."""
     try:
         return json.dumps(without_secrets(json.loads(body)), ensure_ascii=False, indent=2)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from replay_proxy.cli import words
+from replay_proxy.cli import options, paths, terminal, wording
+from replay_proxy.cli.process import FOUND
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.matching.miss import summary
 from replay_proxy.store.archive import Archive
@@ -27,31 +28,34 @@ Reports = Annotated[
 
 
 def unused(
-    cassette: words.Name, report: Reports, store: words.Store = None, as_json: words.Json = False
+    cassette: options.Name,
+    report: Reports,
+    store: options.Store = None,
+    as_json: options.Json = False,
 ) -> None:
     """List the recordings that no test run has used; exit 1 if there are any.
 
     Which were used is read from the reports of the runs.
     """
-    path = words.path_of(cassette, store)
+    path = paths.cassette_path(cassette, store)
     with Archive(path) as archive:
-        found = unused_of(archive.answers(), used_in(report, path.stem))
-        described = [described_of(archive, number) for number in found[:SHOWN]]
+        found = unused_interactions(archive.answers(), used_interactions(report, path.stem))
+        described = [entry(archive, number) for number in found[:SHOWN]]
     document = {
         "version": 1,
         "cassette": path.stem,
         "unused_total": len(found),
         "unused": described,
     }
-    total = f"{words.many(len(found), 'recording')} of '{path.stem}' that no report has used"
+    total = f"{wording.many(len(found), 'recording')} of '{path.stem}' that no report has used"
     if len(found) > LISTED:
         total += f", of which the first {LISTED} are listed"
     shown = [_table(described[:LISTED])] if found else []
-    words.answer(document, [*shown, total], as_json=as_json)
-    raise typer.Exit(words.FOUND if found else 0)
+    terminal.answer(document, [*shown, total], as_json=as_json)
+    raise typer.Exit(FOUND if found else 0)
 
 
-def used_in(reports: Sequence[Path], cassette: str) -> set[int]:
+def used_interactions(reports: Sequence[Path], cassette: str) -> set[int]:
     """The interactions that any of the reports has used. Raises ``ConfigurationError``."""
     used: set[int] = set()
     told: set[str] = set()
@@ -73,24 +77,24 @@ def used_in(reports: Sequence[Path], cassette: str) -> set[int]:
     return used
 
 
-def unused_of(answers: RecordedAnswers, used: Collection[int]) -> list[int]:
+def unused_interactions(answers: RecordedAnswers, used: Collection[int]) -> list[int]:
     """What replay could use and did not, by arrival."""
     current = answers.current().values()
     return sorted(number for each in current for number in each if number not in used)
 
 
-def described_of(archive: Archive, number: int) -> dict[str, Any]:
+def entry(archive: Archive, number: int) -> dict[str, Any]:
     """What a person knows a recording by."""
     request = archive.request(number).request
     return {
         "interaction": str(number),
         **summary(request),
-        "recorded_at": words.moment(request.arrived_us),
+        "recorded_at": wording.iso_time(request.arrived_us),
     }
 
 
-def _table(found: list[dict[str, Any]]) -> words.Rows:
-    table = words.Rows(
+def _table(found: list[dict[str, Any]]) -> terminal.Rows:
+    table = terminal.Rows(
         "recorded",
         "request",
         "model",
@@ -100,7 +104,7 @@ def _table(found: list[dict[str, Any]]) -> words.Rows:
     )
     for each in found:
         table.add(
-            words.day(each["recorded_at"]),
+            wording.day(each["recorded_at"]),
             f"{each['method']} {each['path']}",
             each["model"],
             each["last_message"],

@@ -12,7 +12,8 @@ import orjson
 import typer
 
 from replay_proxy.answers.leaks import leaks
-from replay_proxy.cli import words
+from replay_proxy.cli import options, paths, terminal, wording
+from replay_proxy.cli.process import FOUND
 from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.matching.fingerprint import fingerprint, former_fingerprint
 from replay_proxy.matching.nearness import former_features
@@ -56,21 +57,21 @@ def verify(
         list[str] | None,
         typer.Argument(help="Names or files of cassettes; without them, all of the store."),
     ] = None,
-    store: words.Store = None,
-    as_json: words.Json = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
 ) -> None:
     """Check that cassettes are whole, unaltered and free of credentials; exit 1 if not."""
     if cassettes:
-        paths = [words.existing(each, store) for each in cassettes]
+        files = [paths.existing_path(each, store) for each in cassettes]
     else:
-        directory = words.store_directory(store)
-        paths = sorted(directory.glob("*.sqlite"))
-        if not paths:
+        directory = paths.store_directory(store)
+        files = sorted(directory.glob("*.sqlite"))
+        if not files:
             raise CassetteMissing(
                 f"There is no cassette in {directory}, so that nothing can be verified. "
                 "Name where they are with --store."
             )
-    found = [verified(path) for path in paths]
+    found = [findings_of(path) for path in files]
     count = sum(len(each["findings"]) for each in found)
     document = {
         "version": 1,
@@ -79,14 +80,14 @@ def verify(
     }
     total = sum(each["interactions"] for each in found)
     said = (
-        f"{words.many(count, 'finding')} in {words.many(total, 'interaction')} of "
-        f"{words.many(len(paths), 'cassette')}"
+        f"{wording.many(count, 'finding')} in {wording.many(total, 'interaction')} of "
+        f"{wording.many(len(files), 'cassette')}"
     )
-    words.answer(document, [*([_table(found)] if count else []), said], as_json=as_json)
-    raise typer.Exit(words.FOUND if count else 0)
+    terminal.answer(document, [*([_table(found)] if count else []), said], as_json=as_json)
+    raise typer.Exit(FOUND if count else 0)
 
 
-def verified(path: Path) -> dict[str, Any]:
+def findings_of(path: Path) -> dict[str, Any]:
     """What ``verify`` tells of one cassette."""
     findings: list[dict[str, Any]] = []
     interactions = 0
@@ -98,7 +99,7 @@ def verified(path: Path) -> dict[str, Any]:
             takes = {take.id for take in archive.takes()}
             total = archive.counts().interactions
             words_by_id = _words(archive, findings)
-            for row in words.counted(archive.rows(), total, f"Verifying {path.stem}"):
+            for row in terminal.progress(archive.rows(), total, f"Verifying {path.stem}"):
                 interactions += 1
                 found = None if words_by_id is None else words_by_id.pop(row["id"], 0)
                 findings += _findings(row, takes, found)
@@ -180,8 +181,8 @@ def _finding(kind: str, interaction: int | None, what: str) -> dict[str, Any]:
     return {"kind": kind, "interaction": named, "what": what}
 
 
-def _table(found: list[dict[str, Any]]) -> words.Rows:
-    table = words.Rows("cassette", "interaction", "kind", "what", folded=["what"])
+def _table(found: list[dict[str, Any]]) -> terminal.Rows:
+    table = terminal.Rows("cassette", "interaction", "kind", "what", folded=["what"])
     for each in found:
         for finding in each["findings"]:
             table.add(each["cassette"], finding["interaction"], finding["kind"], finding["what"])

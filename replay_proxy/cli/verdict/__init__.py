@@ -16,7 +16,7 @@ from replay_proxy.cli.verdict.junit import junit
 from replay_proxy.cli.verdict.outcome import (
     CassetteReport,
     Outcome,
-    Recording,
+    ReportedInteraction,
     answered,
     counted,
     line,
@@ -30,12 +30,12 @@ __all__ = [
     "VERSION",
     "CassetteReport",
     "Outcome",
-    "Recording",
+    "ReportedInteraction",
+    "age_s",
     "document",
     "exit_code",
-    "faults",
+    "failure_reasons",
     "junit",
-    "seconds",
     "text",
 ]
 
@@ -48,8 +48,8 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 SHOWN, SHOWN_IF_ALLOWED = 20, 5
 
 
-def seconds(age: str) -> int:
-    """``30d`` in seconds; ``s``, ``m``, ``h``, ``d`` and ``w`` are known. Raises ``ValueError``."""
+def age_s(age: str) -> int:
+    """``30d`` in age_s; ``s``, ``m``, ``h``, ``d`` and ``w`` are known. Raises ``ValueError``."""
     if not (found := _AGE.fullmatch(age)):
         raise ValueError(
             f"{age!r} is not an age: write a whole number and a unit, s, m, h, d or w, as in 30d"
@@ -57,7 +57,7 @@ def seconds(age: str) -> int:
     return int(found[1]) * _UNIT_S[found[2]]
 
 
-def faults(outcome: Outcome) -> list[str]:
+def failure_reasons(outcome: Outcome) -> list[str]:
     """Why the recordings fail the run, in words; empty when they do not."""
     cassettes = outcome.cassettes.values()
     misses = sum(len(each["misses"]) + each.get("more_misses", 0) for each in cassettes)
@@ -79,7 +79,7 @@ def exit_code(outcome: Outcome) -> int:
     """The command's own exit code if it failed, as a shell gives it; otherwise 1 on any fault."""
     if outcome.exit_code < 0:
         return 128 - outcome.exit_code
-    return outcome.exit_code or (1 if faults(outcome) else 0)
+    return outcome.exit_code or (1 if failure_reasons(outcome) else 0)
 
 
 def text(outcome: Outcome) -> str:
@@ -126,13 +126,13 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "command_exit_code": exit_code(Outcome(outcome.command, outcome.exit_code, {})),
         "verdict": "failed" if code else "passed",
         "exit_code": code,
-        "faults": faults(outcome),
+        "faults": failure_reasons(outcome),
         "cassettes": outcome.cassettes,
     }
 
 
 def _listed(
-    title: str, recordings: Sequence[Recording], total: int, *, shown: int
+    title: str, recordings: Sequence[ReportedInteraction], total: int, *, shown: int
 ) -> Iterator[str]:
     if not total:
         return
@@ -166,7 +166,7 @@ def _summary(outcome: Outcome) -> str:
 
 
 def _conclusion(outcome: Outcome) -> str:
-    reasons = faults(outcome)
+    reasons = failure_reasons(outcome)
     if outcome.exit_code < 0:
         names = {number.value: number.name for number in signal.Signals}
         ended_by = names.get(-outcome.exit_code, f"signal {-outcome.exit_code}")

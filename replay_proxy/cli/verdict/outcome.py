@@ -15,7 +15,7 @@ _SOURCES = {
 }
 
 
-class Recording(TypedDict):
+class ReportedInteraction(TypedDict):
     """An interaction; an unused one was ``asked`` if its request was, less often than recorded."""
 
     interaction: str
@@ -48,9 +48,9 @@ class CassetteReport(TypedDict):
     used: list[str]
     recorded: NotRequired[list[str]]
     lost: NotRequired[int]
-    unused: list[Recording]
+    unused: list[ReportedInteraction]
     unused_total: int
-    expired: list[Recording]
+    expired: list[ReportedInteraction]
     saved: Saved
     more_misses: NotRequired[int]
     more_used: NotRequired[int]

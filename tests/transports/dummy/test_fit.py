@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from replay_proxy.assembly import Assembly
 from replay_proxy.cassette import Interaction, interaction_id
-from replay_proxy.cli import app
+from replay_proxy.cli.commands import app
 from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.settings import Mode, Settings

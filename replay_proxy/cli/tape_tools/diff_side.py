@@ -1,4 +1,4 @@
-"""``Side``: one of the two states of cassettes that are compared. Part of ``diff``."""
+"""``DiffSide``: one of the two states of cassettes that are compared. Part of ``diff``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ State = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
-class Side:
+class DiffSide:
     """One of the two that are compared."""
 
     archive: Archive

@@ -4,15 +4,12 @@ No hooks here. What a session pays for only when a test uses the proxy is import
 """
 
 import contextlib
-import shlex
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, NoReturn
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.pytest_plugin.options import Options
-from replay_proxy.pytest_plugin.tally import Report, Tally, faults, first, merged, unused_text
+from replay_proxy.pytest_plugin.tally import Report
 
 if TYPE_CHECKING:
     from replay_proxy.serving.child.server import Server
@@ -84,34 +81,34 @@ class Proxies:
         """What happened on a cassette since it was last rewound. Raises ``ReplayProxyError``."""
         age_s = self.options.max_age_s
         asked = {"cassette": cassette, "max_age_s": None if age_s is None else str(age_s)}
-        found = _call(self.child(cassette), "GET", "report", asked)["cassettes"]
-        return self._judged(cassette, found[cassette])
+        found = _ask(self.child(cassette), "GET", "report", asked)["cassettes"]
+        return self._applicable(cassette, found[cassette])
 
     def rewind(self, cassette: str) -> None:
         """Start a cassette and its report over. Raises ``ReplayProxyError``."""
-        _call(self.child(cassette), "POST", "rewind", {"cassette": cassette})
+        _ask(self.child(cassette), "POST", "rewind", {"cassette": cassette})
 
     def leftovers(self) -> dict[str, Report]:
         """What happened on any cassette since it was last rewound. Raises ``ReplayProxyError``."""
         found: dict[str, Report] = {}
         for mode, child in self._children.items():
             if mode not in self._refused:
-                found |= _call(child, "GET", "report", {})["cassettes"]
-        return {cassette: self._judged(cassette, report) for cassette, report in found.items()}
+                found |= _ask(child, "GET", "report", {})["cassettes"]
+        return {cassette: self._applicable(cassette, report) for cassette, report in found.items()}
 
     def stop(self) -> None:
         """Stop them all; cassettes are complete when this returns."""
         while self._children:
             self._children.popitem()[1].stop()
 
-    def _judged(self, cassette: str, report: Report) -> Report:
+    def _applicable(self, cassette: str, report: Report) -> Report:
         """The report; who records is not expected to use what was recorded before."""
         if self.mode(cassette) == "replay":
             return report
         return report | {"unused": [], "unused_total": 0}
 
 
-def _call(child: "Server", method: str, path: str, query: dict[str, str | None]) -> Any:
+def _ask(child: "Server", method: str, path: str, query: dict[str, str | None]) -> Any:
     import json
     from http.client import HTTPException
     from urllib.error import HTTPError
@@ -124,93 +121,3 @@ def _call(child: "Server", method: str, path: str, query: dict[str, str | None])
                 raise ReplayProxyError(json.load(error)["error"]["message"]) from None
         log = "\n".join(child.log.splitlines()[-LOG_LINES:])
         raise ReplayProxyError(f"The proxy does not answer: {error}. It wrote:\n{log}") from None
-
-
-class CassetteInUse:
-    """The fixture ``replay_proxy``: a test's cassette, and the proxy that serves it."""
-
-    def __init__(self, cassette: str, proxies: Proxies) -> None:
-        self._proxies = proxies
-        self._past: Report | None = None
-        #: The cassette's name.
-        self.cassette = cassette
-        #: What a client takes as its ``base_url``; ``OPENAI_BASE_URL`` names it too.
-        self.base_url = proxies.base_url(cassette)
-        #: ``http://127.0.0.1:<port>``.
-        self.origin = proxies.child(cassette).origin
-        proxies.rewind(cassette)
-
-    @property
-    def misses(self) -> list[dict[str, Any]]:
-        """The misses of this test so far, each with its ``message``."""
-        return list(self.report()["misses"])
-
-    def report(self) -> Report:
-        """What this test has asked so far."""
-        return merged(self._past, self._proxies.report(self.cassette))
-
-    def rewind(self) -> None:
-        """Start the cassette over; what was asked before still counts."""
-        self._past = self.report()
-        self._proxies.rewind(self.cassette)
-
-
-class Run:
-    """One run of a test that uses the fixture, from its setup to the end of its teardown.
-
-    ``shared`` is whether a marker names the cassette, so that it may serve other tests too.
-    """
-
-    def __init__(
-        self, item: pytest.Item, nodeid: str, cassette: str, proxies: Proxies, *, shared: bool
-    ) -> None:
-        self.item = item
-        self.cassette = CassetteInUse(cassette, proxies)
-        self.environment = pytest.MonkeyPatch()
-        self.passed = False
-        #: What this phase has to tell, and the failure that does.
-        self.text = ""
-        self.failure: BaseException | None = None
-        self._nodeid = nodeid
-        self._proxies = proxies
-        self._shared = shared
-        self._report: Report | None = None
-        self._told: set[str] = set()
-
-    def judge(self) -> str:
-        """What has gone wrong since this was asked before, or nothing."""
-        try:
-            self._report = self.cassette.report()
-            found = faults(self._report)
-            again = f"pytest {shlex.quote(self._nodeid)} --replay-mode=record"
-            remedy = [f"To record this test again: {again}"]
-        except ReplayProxyError as error:
-            found, remedy = {"": error.message}, []
-        new = [text for key, text in found.items() if key not in self._told]
-        self._told |= found.keys()
-        self.text = "\n\n".join(first(new) + remedy) if new else ""
-        return self.text
-
-    def unused(self) -> str:
-        """What a passed test left unused of its own cassette, or nothing."""
-        if not self.passed or self._shared or not (self._report and self._report["unused_total"]):
-            return ""
-        report, store = self._report, self._proxies.options.store
-        return unused_text(self.cassette.cassette, report["unused"], report["unused_total"], store)
-
-    def fail(self) -> NoReturn:
-        """Fail the test in its words, without a traceback."""
-        self.failure = pytest.fail.Exception(self.text, pytrace=False)
-        raise self.failure
-
-    def close(self, tally: Tally) -> None:
-        """Add up what was asked, and leave nothing of it to whoever is next."""
-        if self._report is None:
-            return
-        cassette = self.cassette.cassette
-        tally.count(self._report)
-        if self._shared:
-            tally.share(cassette, self._report)
-            tally.passed += [self._nodeid] if self.passed else []
-        with contextlib.suppress(ReplayProxyError):  # A proxy that is gone was told before.
-            self._proxies.rewind(cassette)

@@ -1,4 +1,4 @@
-"""Asking the real API again what was recorded, and holding its answers against the recorded ones.
+"""Sender the real API again what was recorded, and holding its answers against the recorded ones.
 
 Part of ``refresh``. With a cassette the new answers are recorded into it, as ``MODE=record`` does.
 """
@@ -6,12 +6,12 @@ Part of ``refresh``. With a cassette the new answers are recorded into it, as ``
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
 
 from replay_proxy.answers.drift import Change, Finding, drift
 from replay_proxy.answers.parsed import answer
 from replay_proxy.cassette import Interaction, Recordable, process_number
+from replay_proxy.cli.refresh.result import RefreshResult
 from replay_proxy.errors import (
     ConfigurationError,
     ReplayProxyError,
@@ -33,57 +33,7 @@ RETRIES, WAIT_S = 3, 1.0
 MOST_WAIT_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Refreshed:
-    """What came of asking one interaction again.
-
-    ``interaction`` is the recorded one's id, ``new_id`` the new one's if it was kept, ``asked``
-    what a person knows the request by. What is not a question is not ``sent``.
-    """
-
-    OUTCOMES: ClassVar = ("same", "wording", "added", "drifted", "failed", "not_sent")
-
-    interaction: int
-    asked: dict[str, Any]
-    findings: tuple[Finding, ...] = ()
-    error: str | None = None
-    new_id: int | None = None
-    sent: bool = True
-
-    @property
-    def outcome(self) -> str:
-        """One of ``OUTCOMES``, the gravest that applies."""
-        changes = {finding.change for finding in self.findings}
-        if not self.sent:
-            return "not_sent"
-        if self.error is not None:
-            return "failed"
-        if changes & {Change.REMOVED, Change.CHANGED}:
-            return "drifted"
-        if Change.ADDED in changes:
-            return "added"
-        return "wording" if changes else "same"
-
-    def document(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "interaction": str(self.interaction),
-            **self.asked,
-            "outcome": self.outcome,
-            "error": self.error,
-            "findings": [
-                {
-                    "change": finding.change.value,
-                    "path": finding.path,
-                    "recorded": finding.recorded,
-                    "now": finding.now,
-                }
-                for finding in self.findings
-            ],
-        }
-
-
-class Asking:
+class Sender:
     """Sends recorded requests to the upstream of the settings.
 
     ``api_key`` is sent as the API of the path wants it; without one nothing is.
@@ -108,16 +58,16 @@ class Asking:
         )
         self._recorder = Recorder(
             self._upstream,
-            cassette or _Nowhere(),
+            cassette or _NullCassette(),
             clock=clock,
             process_number=process_number(),
             drain_s=settings.drain_s,
             keep_transient=False,
         )
 
-    async def all(self, recorded: Iterable[Interaction]) -> AsyncIterator[Refreshed]:
+    async def all(self, recorded: Iterable[Interaction]) -> AsyncIterator[RefreshResult]:
         """What came of each, in order. Raises ``ConfigurationError`` if nothing can be asked."""
-        waiting: deque[asyncio.Task[Refreshed]] = deque()
+        waiting: deque[asyncio.Task[RefreshResult]] = deque()
         try:
             for interaction in recorded:
                 waiting.append(asyncio.create_task(self._again(interaction)))
@@ -135,21 +85,21 @@ class Asking:
         await self._recorder.aclose()
         await self._upstream.aclose()
 
-    async def _again(self, interaction: Interaction) -> Refreshed:
+    async def _again(self, interaction: Interaction) -> RefreshResult:
         """Ask, and again while it is only the moment that keeps the API from answering."""
         wait_s = WAIT_S
         for _ in range(RETRIES):
-            refreshed, told_s = await self._once(interaction)
+            refreshed, retry_after_s = await self._once(interaction)
             if refreshed.error is None:
                 return refreshed
-            await asyncio.sleep(max(wait_s, told_s))
+            await asyncio.sleep(max(wait_s, retry_after_s))
             wait_s *= 2
         refreshed, _ = await self._once(interaction)
         if refreshed.error is not None and not self._reached:
             raise ConfigurationError(refreshed.error)
         return refreshed
 
-    async def _once(self, interaction: Interaction) -> tuple[Refreshed, float]:
+    async def _once(self, interaction: Interaction) -> tuple[RefreshResult, float]:
         """What came of it, and how many seconds the API wants to be left alone.
 
         Raises ``StoreError`` when the answer cannot be kept: asking again would only cost more.
@@ -161,7 +111,7 @@ class Asking:
         except StoreError:
             raise
         except ReplayProxyError as error:
-            return Refreshed(interaction.id, asked, error=error.message), 0.0
+            return RefreshResult(interaction.id, asked, error=error.message), 0.0
         self._reached = True
         status = response.status
         if status != interaction.status:
@@ -171,8 +121,10 @@ class Asking:
                     "Set OPENAI_API_KEY, or UPSTREAM_API_KEY, to one that it does."
                 )
             if status in TRANSIENT or status >= 500:
-                failed = Refreshed(interaction.id, asked, error=f"The upstream answers {status}.")
-                return failed, _told_s(response)
+                failed = RefreshResult(
+                    interaction.id, asked, error=f"The upstream answers {status}."
+                )
+                return failed, _retry_after_s(response)
         before = answer(interaction.status, interaction.headers, interaction.body)
         now = answer(status, response.headers, body)
         findings = drift(interaction.request, before, now)
@@ -182,7 +134,7 @@ class Asking:
             findings += (Finding(Change.CHANGED, "end", "whole", "cut off"),)
         assert response.provenance is not None
         new_id = None if cut else response.provenance.interaction
-        return Refreshed(interaction.id, asked, findings, new_id=new_id), 0.0
+        return RefreshResult(interaction.id, asked, findings, new_id=new_id), 0.0
 
     def _request(self, recorded: Request) -> Request:
         """The request as it is sent now; the upstream puts the key where a client has one.
@@ -195,7 +147,7 @@ class Asking:
         return replace(request, arrived_us=self._arrivals.next_us())
 
 
-class _Nowhere:
+class _NullCassette:
     """Where a recorder records that is not to record."""
 
     async def add(self, interaction: Interaction) -> int:
@@ -206,7 +158,7 @@ class _Nowhere:
         """Nothing is counted."""
 
 
-def _told_s(response: Response) -> float:
+def _retry_after_s(response: Response) -> float:
     """The seconds that ``retry-after`` names."""
     told = header(response.headers, b"retry-after") or b""
     return min(float(told), MOST_WAIT_S) if told.isdigit() else 0.0

@@ -1,0 +1,74 @@
+"""The files that a command names: a cassette by its name or path, and a file to write."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from replay_proxy.errors import CassetteMissing, ConfigurationError
+from replay_proxy.settings import cassette_name, load
+from replay_proxy.store.files.drafts import draft
+
+#: Directories whose links lead to what a process has open, such as /dev/stdout.
+_DEVICES = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
+
+
+def store_directory(store: Path | None) -> Path:
+    """The directory of the cassettes. Raises ``ConfigurationError`` when it does not exist."""
+    directory = store or load().store
+    if not directory.is_dir():
+        raise ConfigurationError(
+            f"STORE={directory} is not a directory. Name where the cassettes are with --store."
+        )
+    return directory
+
+
+def cassette_path(cassette: str, store: Path | None) -> Path:
+    """The file of a cassette by its name, or by its path, which ends in ``.sqlite``.
+
+    It may not exist. Raises ``ConfigurationError``.
+    """
+    if cassette.endswith(".sqlite"):
+        return Path(cassette)
+    return named_path(cassette, store or load().store)
+
+
+def named_path(cassette: str, store: Path) -> Path:
+    """The file of a cassette of this name. Raises ``ConfigurationError`` when it is no name."""
+    try:
+        return store / f"{cassette_name(cassette)}.sqlite"
+    except ValueError as error:
+        raise ConfigurationError(f"{cassette!r} names no cassette: {error}.") from None
+
+
+def existing_path(cassette: str, store: Path | None) -> Path:
+    """The same of a cassette that is there. Raises ``StoreError``, ``ConfigurationError``."""
+    path = cassette_path(cassette, store)
+    if not path.exists():
+        raise CassetteMissing(f"There is no cassette {path}. Check its name, and STORE.")
+    return path
+
+
+@contextmanager
+def replacement(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes its place when all of it is there.
+
+    What is no plain file, such as ``/dev/stdout``, is written to. Raises ``ConfigurationError``
+    when it cannot be written, and for any other link: what it leads to is not what was named.
+    """
+    if path.is_symlink() and path.parent not in _DEVICES:
+        raise ConfigurationError(
+            f"{path} is a symbolic link, and nothing is written through one. Name the file itself."
+        )
+    try:
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            with path.open("wb") as content:
+                yield content
+            return
+        with draft(path.parent) as part:
+            with part.open("xb") as content:  # Never through a link that stands there.
+                yield content
+            part.replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error

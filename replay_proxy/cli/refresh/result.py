@@ -1,0 +1,56 @@
+"""``RefreshResult``: what one request that was sent again has shown. Pure."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from replay_proxy.answers.drift import Change, Finding
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshResult:
+    """What came of asking one interaction again.
+
+    ``interaction`` is the recorded one's id, ``new_id`` the new one's if it was kept, ``asked``
+    what a person knows the request by. What is not a question is not ``sent``.
+    """
+
+    OUTCOMES: ClassVar = ("same", "wording", "added", "drifted", "failed", "not_sent")
+
+    interaction: int
+    asked: dict[str, Any]
+    findings: tuple[Finding, ...] = ()
+    error: str | None = None
+    new_id: int | None = None
+    sent: bool = True
+
+    @property
+    def outcome(self) -> str:
+        """One of ``OUTCOMES``, the gravest that applies."""
+        changes = {finding.change for finding in self.findings}
+        if not self.sent:
+            return "not_sent"
+        if self.error is not None:
+            return "failed"
+        if changes & {Change.REMOVED, Change.CHANGED}:
+            return "drifted"
+        if Change.ADDED in changes:
+            return "added"
+        return "wording" if changes else "same"
+
+    def document(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "interaction": str(self.interaction),
+            **self.asked,
+            "outcome": self.outcome,
+            "error": self.error,
+            "findings": [
+                {
+                    "change": finding.change.value,
+                    "path": finding.path,
+                    "recorded": finding.recorded,
+                    "now": finding.now,
+                }
+                for finding in self.findings
+            ],
+        }

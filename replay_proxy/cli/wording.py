@@ -1,0 +1,21 @@
+"""Phrases that more than one command prints: a number of things, a request, a time. Pure.
+
+Only the standard library is imported: the pytest plugin uses this too.
+"""
+
+from datetime import UTC, datetime
+
+
+def iso_time(us: int) -> str:
+    """Microseconds since 1970 as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
+
+
+def day(time: str | None) -> str:
+    """The date of an ``iso_time``, for a table."""
+    return (time or "").partition("T")[0]
+
+
+def many(number: int, one: str, more: str = "") -> str:
+    """``1 take``, ``1,200 takes``."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
