@@ -6,7 +6,6 @@ fixture.
 Not in here: the proxy itself, which is a child process (``serving.child``).
 """
 
-import warnings
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -16,16 +15,12 @@ from replay_proxy.errors import ReplayProxyError
 from replay_proxy.pytest_plugin.item_run import CassetteFixture, ItemRun
 from replay_proxy.pytest_plugin.options import OPTIONS, cassette_of, marker_cassette, options
 from replay_proxy.pytest_plugin.proxies import Proxies
-from replay_proxy.pytest_plugin.tally import Tally
+from replay_proxy.pytest_plugin.tally import Tally, UnusedRecordingWarning, fails
 
 __all__ = ["CassetteFixture", "CassetteInUse", "Proxies", "UnusedRecordingWarning"]
 
 #: The former name of ``CassetteFixture``.
 CassetteInUse = CassetteFixture
-
-
-class UnusedRecordingWarning(pytest.PytestWarning):
-    """A cassette holds recordings that nothing asked for."""
 
 
 _NODEID = pytest.StashKey[str]()
@@ -145,7 +140,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
             run.environment.undo()
             run.judge()
     if run is not None:
-        if (unused := run.unused()) and _fails(unused, session.proxies.options.unused):
+        if (unused := run.unused()) and fails(unused, session.proxies.options.unused):
             run.text = "\n\n".join(filter(None, (run.text, unused)))
         if run.text:
             run.fail()
@@ -208,20 +203,10 @@ def _judge(session: pytest.Session, kept: _Session) -> None:
         arguments = [config.invocation_params.dir / argument for argument in config.args]
         whole = all(path.is_dir() for path in arguments) and not config.getoption("lf", False)
         found = kept.tally.unused(whole=whole, store=chosen.store)
-        kept.tally.failures += [text for text in found if _fails(text, chosen.unused)]
+        kept.tally.failures += [text for text in found if fails(text, chosen.unused)]
     passed = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     if kept.tally.failures and session.exitstatus in passed:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def _fails(unused: str, wish: str) -> bool:
-    """Whether unused recordings fail who left them; a warning that a filter raises does too."""
-    try:
-        if wish == "warn":
-            warnings.warn(UnusedRecordingWarning(unused), stacklevel=2)
-    except UnusedRecordingWarning:
-        return True
-    return wish == "fail"
 
 
 @pytest.hookimpl(optionalhook=True)

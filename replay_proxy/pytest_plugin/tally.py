@@ -3,6 +3,7 @@
 Pure: reports of the proxy in, sums and words out.
 """
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,10 @@ Report = dict[str, Any]
 KEPT_MISSES = 1_000
 #: So many misses, or recordings, are shown in one text.
 SHOWN = 10
+
+
+class UnusedRecordingWarning(pytest.PytestWarning):
+    """A cassette holds recordings that nothing asked for."""
 
 
 class Tally:
@@ -140,6 +145,16 @@ def unused_text(cassette: str, unused: Sequence[dict[str, Any]], total: int, sto
             f"{store / cassette}.sqlite",
         ]
     )
+
+
+def fails(unused: str, wish: str) -> bool:
+    """Whether unused recordings fail who left them; a warning that a filter raises does too."""
+    try:
+        if wish == "warn":
+            warnings.warn(UnusedRecordingWarning(unused), stacklevel=3)
+    except UnusedRecordingWarning:
+        return True
+    return wish == "fail"
 
 
 def first(texts: Sequence[str], total: int | None = None) -> list[str]:
