@@ -178,9 +178,9 @@ def ratios(values: Sequence[float], digits: int) -> list[str]:
 
 
 def header(dimension: str, *, further: str | None, more: Sequence[str] = ()) -> None:
-    titles = ["work", dimension, "processor ms an answer"]
+    titles = ["work", dimension, "processor ms per answer"]
     titles += [f"each further {further}"] if further else []
-    titles += ["answers/s", "memory, MB", "at the most, MB", *more]
+    titles += ["answers/s", "memory, MB", "peak, MB", *more]
     print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
 
 

@@ -19,11 +19,11 @@ TITLES = (
     "open streams",
     "chunk late, ms: median",
     "worst",
-    "processor ms a stream",
-    "µs a chunk",
+    "processor ms per stream",
+    "µs per chunk",
     "share of a core",
     "waiting for a core",
-    "memory at the most, MB",
+    "peak memory, MB",
     "each further stream, kB",
 )
 

@@ -155,7 +155,7 @@ def main() -> None:
         upstream = uvicorn("the upstream", "benchmarks.bare_asgi:in_chunks")
         stack.callback(upstream.stop)
         upstream.wait()
-        print("| work | server | processor ms an answer | ratio | answers/s | ratio |")
+        print("| work | server | processor ms per answer | ratio | answers/s | ratio |")
         print("|---|---|---|---|---|---|")
         for work, entries in (
             ("W1 dummy, plain", bench.dummy(stream=False)),

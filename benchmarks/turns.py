@@ -31,7 +31,7 @@ class Entry:
 
 @dataclass
 class Found:
-    """A server's figures: processor ms an answer and answers a second of each round, and memory.
+    """A server's figures: processor ms per answer and answers a second of each round, and memory.
 
     None where the system does not tell.
     """
