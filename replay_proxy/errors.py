@@ -1,17 +1,11 @@
-"""Every error that replay-proxy raises on purpose.
+"""The errors that replay-proxy raises on purpose; those of one place are defined there.
 
     ReplayProxyError
     ├── ConfigurationError          a setting is unknown, wrong or contradicts another: exit 2
     ├── ImportRefused               a file cannot be read as recordings: exit 2
     ├── CassetteMiss                a request that no recording answers: 404
     ├── RequestError                the client's request cannot be served
-    │   ├── BodyTooLarge            413
-    │   │   └── TooManyLargeBodies  503
-    │   ├── UnknownPath             404
     │   ├── NotAllowed              403, what only a web page of somebody else sends
-    │   │   ├── InvalidHost         400
-    │   │   ├── HostNotAllowed
-    │   │   └── OriginNotAllowed
     │   ├── InvalidTarget           400
     │   ├── InvalidRequest          400, as OpenAI words it
     │   ├── InvalidCassetteName     400
@@ -20,16 +14,20 @@
     ├── StoreError                  an answer could not be read or kept: 500
     │   ├── CassetteMissing         there is no such cassette
     │   ├── CassetteInUse           another process has locked it: 503
-    │   ├── CassetteDamaged         there is a file, and it cannot be trusted
-    │   └── RedirectRefused         the answer would send its client to another server
+    │   └── CassetteDamaged         there is a file, and it cannot be trusted
     ├── ConnectionDropped           a fault ends the client's connection
     └── UpstreamError               the real API gave no whole answer
         ├── UpstreamUnreachable     502
         ├── UpstreamTooSlow         504
         └── UpstreamCut             the answer broke off after its head
 
-A message names the thing, the cause and the remedy.
+A message names the thing, the cause and the remedy. Who knows a part better than the place that
+raised the error sets that part: nobody edits the text.
 """
+
+#: A longer part loses its middle: it quotes a long text.
+_LONGEST_CHARS = 20_000
+_ENDS_CHARS = 900
 
 
 class ReplayProxyError(Exception):
@@ -38,6 +36,9 @@ class ReplayProxyError(Exception):
     ``status`` is the HTTP status under which a client sees the error, ``type`` and ``code``
     the fields of OpenAI's error object, ``retry`` whether asking again could help
     (``x-should-retry`` tells the OpenAI SDKs, which otherwise retry 408, 409, 429 and >= 500).
+
+    The message is ``{thing} {cause}. {remedy}``. Of an error that is made of one text, that text is
+    the cause.
     """
 
     status: int = 500
@@ -46,16 +47,39 @@ class ReplayProxyError(Exception):
     param: str | None = None
     retry: bool = False
 
-    def __init__(self, message: str) -> None:
-        # One that quotes a long text loses its middle.
-        self.message = f"{message[:900]} … {message[-900:]}" if len(message) > 20_000 else message
-        super().__init__(self.message)
+    def __init__(self, cause: str, *, thing: str = "", remedy: str = "") -> None:
+        super().__init__(cause)
+        self.thing = _shortened(thing)
+        self.cause = _shortened(cause)
+        self.remedy = _shortened(remedy)
         self.details: dict[str, object] = {}
+
+    def __str__(self) -> str:
+        return self.message
+
+    @property
+    def explanation(self) -> str:
+        """The message without its remedy."""
+        return f"{self.thing} {self.cause}" if self.thing else self.cause
+
+    @property
+    def message(self) -> str:
+        """All parts as one text."""
+        explanation = self.explanation
+        if not self.remedy:
+            return explanation
+        return f"{explanation}{'' if explanation.endswith('.') else '.'} {self.remedy}"
 
     def as_json(self) -> dict[str, object]:
         """OpenAI's error object: its four fields, then ``details``."""
         four = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         return four | self.details
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _LONGEST_CHARS:
+        return text
+    return f"{text[:_ENDS_CHARS]} … {text[-_ENDS_CHARS:]}"
 
 
 class ConfigurationError(ReplayProxyError):
@@ -80,10 +104,17 @@ class CassetteMiss(ReplayProxyError):
     status = 404
     type = "cassette_miss"
 
-    def __init__(self, message: str, *, reason: str, details: dict[str, object]) -> None:
-        super().__init__(message)
+    def __init__(
+        self, cause: str, *, remedy: str = "", reason: str, details: dict[str, object]
+    ) -> None:
+        super().__init__(cause, remedy=remedy)
         self.code = reason
         self.details = details
+
+    @property
+    def message(self) -> str:
+        """All parts; the remedy is a line of its own."""
+        return f"{self.explanation}\n  {self.remedy}" if self.remedy else self.explanation
 
 
 class RequestError(ReplayProxyError):
@@ -93,43 +124,10 @@ class RequestError(ReplayProxyError):
     type = "invalid_request_error"
 
 
-class BodyTooLarge(RequestError):
-    """The request's body is larger than the proxy takes."""
-
-    status = 413
-    code = "request_too_large"
-
-
-class UnknownPath(RequestError):
-    """Nothing is served under this path."""
-
-    status = 404
-    code = "unknown_url"
-
-
 class NotAllowed(RequestError):
     """What a web page in a browser could send, and is not allowed to."""
 
     status = 403
-
-
-class InvalidHost(NotAllowed):
-    """The request has no Host, several, or one that is not a host (RFC 9112, section 3.2)."""
-
-    status = 400
-    code = "invalid_host"
-
-
-class HostNotAllowed(NotAllowed):
-    """The request is for a host name that the proxy does not have."""
-
-    code = "host_not_allowed"
-
-
-class OriginNotAllowed(NotAllowed):
-    """The request comes from a web page whose origin is not listed."""
-
-    code = "origin_not_allowed"
 
 
 class InvalidTarget(RequestError):
@@ -139,8 +137,10 @@ class InvalidTarget(RequestError):
 
     def __init__(self, cause: str) -> None:
         super().__init__(
-            f"The request is refused: {cause}. Send a path below /v1/ or /openai/, without '..', "
-            "and percent-encode what is not visible ASCII."
+            f"is refused: {cause}",
+            thing="The request",
+            remedy="Send a path below /v1/ or /openai/, without '..', and percent-encode what is "
+            "not visible ASCII.",
         )
 
 
@@ -202,12 +202,6 @@ class CassetteDamaged(StoreError):
     """There is a file of this name, and it is no cassette that this version can trust."""
 
     code = "cassette_damaged"
-
-
-class RedirectRefused(StoreError):
-    """The recorded answer would send its client, and maybe a key, to another server."""
-
-    code = "redirect_refused"
 
 
 class ConnectionDropped(ReplayProxyError):

@@ -45,7 +45,9 @@ def existing_path(cassette: str, store: Path | None) -> Path:
     """The same of a cassette that is there. Raises ``StoreError``, ``ConfigurationError``."""
     path = cassette_path(cassette, store)
     if not path.exists():
-        raise CassetteMissing(f"There is no cassette {path}. Check its name, and STORE.")
+        raise CassetteMissing(
+            "does not exist", thing=f"Cassette {path}", remedy="Check its name, and STORE."
+        )
     return path
 
 

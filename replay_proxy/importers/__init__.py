@@ -44,8 +44,9 @@ def detect(name: str, content: bytes) -> str:
         if known.recognises(file):
             return format_name
     raise ImportRefused(
-        f"{name} looks like no recording of a known tool. "
-        f"If it is one, name its format: --format {' | '.join(FORMATS)}"
+        "does not look like a recording of a known tool",
+        thing=name,
+        remedy=f"If it is one, name its format: --format {' | '.join(FORMATS)}",
     )
 
 
@@ -70,7 +71,9 @@ def read(
         format_name = format_name or detect(name, content)
     if format_name not in FORMATS:
         raise ImportRefused(
-            f"There is no import format {format_name}. There are: {', '.join(FORMATS)}"
+            f"cannot be read as {format_name}, which is not an import format",
+            thing=name,
+            remedy=f"Name one of these: {', '.join(FORMATS)}",
         )
     known = FORMATS[format_name]
     try:
@@ -81,8 +84,9 @@ def read(
             yield from known.read_lines(content)
     except Misshapen as error:
         raise ImportRefused(
-            f"{name} cannot be read as {format_name}: {error}. "
-            "Mend the file or record it again; another format is named with --format"
+            f"cannot be read as {format_name}: {error}",
+            thing=name,
+            remedy="Mend the file or record it again; another format is named with --format",
         ) from None
 
 
@@ -91,5 +95,7 @@ def _unpacked(name: str, content: bytes) -> bytes:
         return unpacked(content)
     except Misshapen as error:
         raise ImportRefused(
-            f"{name} cannot be read: {error}. Decompress, split or fetch it again"
+            f"cannot be read: {error}",
+            thing=name,
+            remedy="Decompress, split or fetch it again",
         ) from None

@@ -98,8 +98,8 @@ def explain(
     why = _WHY[reason].format(cassette=cassette, answers=answers, none=none)
     details: dict[str, Any] = {"fingerprint": fingerprint, "cassette": cassette, "asked": asked}
     details |= {"counts": numbers, "nearest": nearest, "remedy": remedy}
-    message = printable(_message(asked, reason, why, nearest, remedy))
-    return CassetteMiss(message, reason=reason, details=printable_in(details))
+    cause = printable(_cause(asked, reason, why, nearest))
+    return CassetteMiss(cause, remedy=remedy, reason=reason, details=printable_in(details))
 
 
 def summary(request: Request) -> dict[str, str | None]:
@@ -175,12 +175,8 @@ def _near(
     }
 
 
-def _message(
-    asked: dict[str, str | None],
-    reason: str,
-    why: str,
-    nearest: Sequence[dict[str, Any]],
-    remedy: str,
+def _cause(
+    asked: dict[str, str | None], reason: str, why: str, nearest: Sequence[dict[str, Any]]
 ) -> str:
     said = asked["last_message"]
     what = ", ".join(filter(None, (asked["model"], said and f'"{said}"')))
@@ -199,7 +195,7 @@ def _message(
             lines.append(f"    and {each['more_differences']} more differences")
         if each["match_ignore"]:
             lines.append(f"    to ignore this: MATCH_IGNORE={each['match_ignore']}")
-    return "\n".join([*lines, f"  {remedy}"])
+    return "\n".join(lines)
 
 
 def _both_shown(recorded: Any, asked: Any) -> tuple[str, str]:

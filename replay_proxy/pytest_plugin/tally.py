@@ -130,8 +130,8 @@ def failures(report: Report) -> dict[str, str]:
 
 def _miss_text(miss: dict[str, Any]) -> str:
     """The miss without the variables that would record it, which are options here."""
-    message, remedy = str(miss["message"]), str(miss.get("remedy", ""))
-    return message.removesuffix(f"\n  {remedy}") if "MODE=record" in remedy else message
+    part = "explanation" if "MODE=record" in miss.get("remedy", "") else "message"
+    return str(miss[part])
 
 
 def unused_text(cassette: str, unused: Sequence[dict[str, Any]], total: int, store: Path) -> str:

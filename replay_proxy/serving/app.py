@@ -20,8 +20,8 @@ from replay_proxy.errors import (
     InvalidRequest,
     NotAllowed,
     ReplayProxyError,
+    RequestError,
     StoreError,
-    UnknownPath,
 )
 from replay_proxy.serving.browsers import Browsers
 from replay_proxy.serving.connection import Receive, Scope, Send
@@ -53,6 +53,13 @@ _NO_LIFESPAN = (
     "cassettes are not settled at the end. Start it without that option, or with "
     "`replay-proxy serve`."
 )
+
+
+class UnknownPath(RequestError):
+    """Nothing is served under this path."""
+
+    status = 404
+    code = "unknown_url"
 
 
 class ReplayProxy(FastAPI):

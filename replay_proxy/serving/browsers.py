@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from replay_proxy.errors import InvalidHost, OriginNotAllowed
+from replay_proxy.errors import NotAllowed
 from replay_proxy.serving.connection import Scope, Send
-from replay_proxy.serving.hosts import Hosts
+from replay_proxy.serving.hosts import Hosts, InvalidHost
 from replay_proxy.wire import Headers, Response
 
 _REQUESTED_METHOD = b"access-control-request-method"
@@ -47,6 +47,12 @@ _MAX_AGE = b"600"
 _PAGE = re.compile(rb"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
 #: As much of a refused origin as an error repeats.
 _SHOWN = 100
+
+
+class OriginNotAllowed(NotAllowed):
+    """The request comes from a web page whose origin is not listed."""
+
+    code = "origin_not_allowed"
 
 
 @dataclass(frozen=True, slots=True)

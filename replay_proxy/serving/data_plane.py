@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import quote, unquote
 
 from replay_proxy.bounds.apart import APART_BYTES
-from replay_proxy.errors import BodyTooLarge, ConnectionDropped, ReplayProxyError
+from replay_proxy.errors import ConnectionDropped, ReplayProxyError
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.redaction.display import redacted
@@ -28,7 +28,12 @@ from replay_proxy.serving.connection import (
 )
 from replay_proxy.serving.departures import Departure, Departures
 from replay_proxy.serving.errors import REFUSED, error_response
-from replay_proxy.serving.request_body import LARGE_BYTES, RequestBodies, UnknownTransferCoding
+from replay_proxy.serving.request_body import (
+    LARGE_BYTES,
+    BodyTooLarge,
+    RequestBodies,
+    UnknownTransferCoding,
+)
 from replay_proxy.timeline import Arrivals
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
@@ -110,7 +115,9 @@ class DataPlane:
         except ConnectionDropped:
             raise
         except ReplayProxyError as error:
-            error.message = redacted(error.message)  # It may quote what the client has sent.
+            # Any part may quote what the client has sent.
+            error.thing, error.cause = redacted(error.thing), redacted(error.cause)
+            error.remedy = redacted(error.remedy)
             # Under no other name: an error refers to this frame, and with it to the request.
             return error_response(error, Provenance(Source.REFUSED, fingerprint(request)))
         except Exception:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-from replay_proxy.errors import HostNotAllowed, InvalidHost
+from replay_proxy.errors import NotAllowed
 from replay_proxy.settings.browsers import canonical_host
 
 #: ``uri-host [":" port]`` (RFC 9110, section 7.2), less what no client sends: no user, no ``%``.
@@ -20,6 +20,19 @@ _DOTLESS = re.compile(r"[a-z_][a-z0-9_-]*")
 _KEPT = 1024
 #: As much of a refused ``Host`` as an error repeats.
 _SHOWN = 100
+
+
+class InvalidHost(NotAllowed):
+    """The request has no Host, several, or one that is not a host (RFC 9112, section 3.2)."""
+
+    status = 400
+    code = "invalid_host"
+
+
+class HostNotAllowed(NotAllowed):
+    """The request is for a host name that the proxy does not have."""
+
+    code = "host_not_allowed"
 
 
 class Hosts:

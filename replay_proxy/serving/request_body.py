@@ -7,7 +7,7 @@ before a client that asks (``Expect: 100-continue``) is told to send it.
 import io
 
 from replay_proxy.bounds.budget import Budget
-from replay_proxy.errors import BodyTooLarge, RequestError
+from replay_proxy.errors import RequestError
 from replay_proxy.serving.connection import Receive
 from replay_proxy.wire import Headers
 
@@ -21,6 +21,13 @@ LARGE_BYTES = 1 << 20
 _SHOWN = 100
 #: A length of so few digits is none of a large body's.
 _SMALL_DIGITS = 6
+
+
+class BodyTooLarge(RequestError):
+    """The request's body is larger than the proxy takes."""
+
+    status = 413
+    code = "request_too_large"
 
 
 class TooManyLargeBodies(BodyTooLarge):

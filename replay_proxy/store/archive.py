@@ -36,7 +36,9 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
-            raise CassetteMissing(f"There is no cassette {path}. Check its name, and STORE.")
+            raise CassetteMissing(
+                "does not exist", thing=f"Cassette {path}", remedy="Check its name, and STORE."
+            )
         self.path = path
         self._connection = open_to_read(path)
         self._steps = Steps(self._connection, path)

@@ -52,8 +52,10 @@ class Change:
         found = self._connection.execute(statements.FIND_TAKE, named).fetchone()
         if found is None or found[0] != take.id:
             raise StoreError(
-                f"Take {take.id} of run {take.run} does not fit those of {self._path}: the ids "
-                "are in use the other way round. Write to a cassette of another name."
+                f"does not fit take {take.id} of run {take.run}: it has another take of this id, "
+                "or another id for this run",
+                thing=f"Cassette {self._path}",
+                remedy="Write to a cassette of another name.",
             )
 
     def join_take(self, run: str) -> int:
@@ -148,8 +150,9 @@ def changing(path: Path, start: Path | None = None) -> Iterator[Change]:
             raise
         if hindrance is not None:
             raise StoreError(
-                f"Cassette {path} is changed, but {wal(path)} still holds a part of it: "
-                f"{hindrance}. Free space on the disk, and let `replay-proxy ls` open it once."
+                f"is changed, but {wal(path)} still holds a part of it: {hindrance}",
+                thing=f"Cassette {path}",
+                remedy="Free space on the disk, and let `replay-proxy ls` open it once.",
             ) from hindrance
         return
     with ExitStack() as stack:
@@ -167,7 +170,9 @@ def changing(path: Path, start: Path | None = None) -> Iterator[Change]:
                 raise trouble(part, hindrance) from hindrance
             _publish(part, path)
         except StoreError as error:
-            raise type(error)(error.message.replace(str(part), str(path))) from error
+            if error.thing == f"Cassette {part}":
+                error.thing = f"Cassette {path}"
+            raise
 
 
 def _publish(part: Path, path: Path) -> None:
@@ -221,8 +226,9 @@ def _changing(path: Path) -> Iterator[Change]:
         is_to_pack = change.finish()
         if not connection.is_current():
             raise StoreError(
-                f"Cassette {path} was replaced or moved meanwhile. Nothing of this change is kept: "
-                "do the same again."
+                "was replaced or moved meanwhile",
+                thing=f"Cassette {path}",
+                remedy="Nothing of this change is kept: do the same again.",
             )
         connection.execute("COMMIT")
         if is_to_pack:
@@ -236,14 +242,3 @@ def _changing(path: Path) -> Iterator[Change]:
             raise trouble(path, error) from error
         raise
     connection.close()
-
-
-@contextmanager
-def at_rest(path: Path) -> Iterator[None]:
-    """While its file is moved or deleted. Raises ``StoreError`` if somebody has it open."""
-    hindrance = settle(path, wait_s=0)
-    if wal(path).exists():
-        if hindrance is not None:
-            raise trouble(path, hindrance) from hindrance
-        raise StoreError(f"Cassette {path} is in use by a proxy. Stop it first.")
-    yield

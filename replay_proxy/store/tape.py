@@ -82,7 +82,7 @@ class Tape:
     async def add(self, interaction: Interaction) -> int:
         """Commit an interaction; see ``Recordable.add``."""
         if self._writer is None:
-            raise StoreError(f"Cassette {self._path} is open for reading only.")
+            raise StoreError("is open for reading only.", thing=f"Cassette {self._path}")
         take = None
         if self._fills_gaps:
             newest = partial(self._answers.newest_take, interaction)

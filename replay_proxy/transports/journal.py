@@ -150,10 +150,11 @@ class Journal:
         entry = self.entry(cassette)
         entry.answers[Source.REFUSED] += 1
         if isinstance(error, CassetteMiss):
-            self._note_miss(entry, error.as_json())
+            self._note_miss(entry, error.as_json() | {"explanation": error.explanation})
         elif isinstance(error, _UNANSWERED):
             told = {
                 "message": redacted(error.message),
+                "explanation": redacted(error.explanation),
                 "type": error.type,
                 "code": error.code,
                 "fingerprint": fingerprint(request),

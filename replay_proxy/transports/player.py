@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 
 from replay_proxy.answers.waits import replayed_headers
 from replay_proxy.cassette import Interaction, Playable
-from replay_proxy.errors import RedirectRefused
+from replay_proxy.errors import StoreError
 from replay_proxy.matching.rules import Rule
 from replay_proxy.redaction.display import redacted
 from replay_proxy.target import leads_away
@@ -20,6 +20,12 @@ from replay_proxy.wire import Chunks, Provenance, Request, Response, Source, Tra
 LARGE_BYTES, PIECE_BYTES = 1 << 20, 1 << 18
 #: After so many chunks an instant replay lets other requests run.
 CHUNKS_PER_TURN = 64
+
+
+class RedirectRefused(StoreError):
+    """The recorded answer would send its client, and maybe a key, to another server."""
+
+    code = "redirect_refused"
 
 
 class Player:

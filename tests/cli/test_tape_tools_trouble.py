@@ -185,12 +185,12 @@ def test_what_is_no_file_is_said_to_be_none() -> None:
     many("a", 1)
     for name in ("d.sqlite", "f.sqlite"):
         for words in (["ls", name], ["export", name], ["merge", "a.sqlite", name], ["prune", name]):
-            assert f"{name} is no file, and so no cassette" in error(*words)
-    assert "f.sqlite is no file" in said(start("verify", "f.sqlite"), 1)
+            assert f"{name} is not a file" in error(*words)
+    assert "f.sqlite is not a file" in said(start("verify", "f.sqlite"), 1)
     assert "l.sqlite is a link to nothing" in error("merge", "l.sqlite", "a.sqlite")
     listed = said(start("ls", "--store", "."), 0)
-    assert "l: There is no cassette l.sqlite" in listed
-    assert "d: d.sqlite is no file" in listed
+    assert "l: Cassette l.sqlite does not exist" in listed
+    assert "d: Cassette d.sqlite is not a file" in listed
 
 
 def test_rm_deletes_all_or_none() -> None:

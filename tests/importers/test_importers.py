@@ -804,9 +804,13 @@ def test_a_file_that_grows_without_bound_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_file_of_no_format_is_refused_with_the_formats_that_there_are() -> None:
-    with pytest.raises(ImportRefused, match=r"notes\.txt looks like no recording.*--format vcrpy"):
+    with pytest.raises(
+        ImportRefused, match=r"notes\.txt does not look like a recording.*--format vcrpy"
+    ):
         detect("notes.txt", b"hello")
-    with pytest.raises(ImportRefused, match=r"no import format nock\. There are: vcrpy"):
+    with pytest.raises(
+        ImportRefused, match=r"nock, which is not an import format\. Name one of these: vcrpy"
+    ):
         list(read("notes.txt", b"hello", "nock"))
 
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay_proxy.errors import ConfigurationError, HostNotAllowed, InvalidHost
-from replay_proxy.serving.hosts import Hosts
+from replay_proxy.errors import ConfigurationError
+from replay_proxy.serving.hosts import HostNotAllowed, Hosts, InvalidHost
 from replay_proxy.serving.process import _allow
 from replay_proxy.settings import Settings, load
 from tests.support.nursery import Child, Nursery

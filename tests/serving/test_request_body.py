@@ -8,9 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
-from replay_proxy.errors import BodyTooLarge
 from replay_proxy.serving import request_body
-from replay_proxy.serving.request_body import LARGE_BYTES, RequestBodies, TooManyLargeBodies
+from replay_proxy.serving.request_body import (
+    LARGE_BYTES,
+    BodyTooLarge,
+    RequestBodies,
+    TooManyLargeBodies,
+)
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
 from tests.support.script import JSON, Answer

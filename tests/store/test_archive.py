@@ -10,7 +10,8 @@ from replay_proxy.cassette import Take
 from replay_proxy.errors import CassetteDamaged, CassetteMissing, StoreError
 from replay_proxy.matching.nearness import features
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import Change, at_rest, changing
+from replay_proxy.store.change import Change, changing
+from replay_proxy.store.files.settling import at_rest
 from tests.support.tape import make, recorded
 
 

@@ -377,7 +377,7 @@ def newer_schema(path: Path) -> None:
 DAMAGE: dict[Callable[[Path], object], str] = {
     truncate: "is damaged",
     overwrite_the_middle: "is damaged",
-    other_database: "no cassette of replay-proxy",
+    other_database: "not a cassette of replay-proxy",
     newer_schema: "schema version 99",
     lambda path: path.write_bytes(b""): "it is empty",
     lambda path: path.write_text("{}" * 1000): "is damaged: file is not a database",

@@ -228,7 +228,7 @@ def test_what_no_cassette_can_hold_is_refused_with_the_line_that_says_it(
 ) -> None:
     lines = text_of(recorded([b"x"])).splitlines(keepends=True)
     lines[2] = json.dumps(json.loads(lines[2]) | {member: value}).encode() + b"\n"
-    with pytest.raises(ImportRefused, match=f"Line 3 .*{cause}"):
+    with pytest.raises(ImportRefused, match=f"Line 3: .*{cause}"):
         list(read(lines))
 
 
@@ -280,7 +280,7 @@ def test_a_line_that_would_fill_the_memory_is_refused_by_its_number(
     text = head() + take_line(TAKE) + BEGUN + line
     tracemalloc.start()
     try:
-        with pytest.raises(ImportRefused, match=f"^Line 4 .*({cause})") as refused:
+        with pytest.raises(ImportRefused, match=f"Line 4: .*({cause})") as refused:
             list(read(io.BytesIO(text)))
         assert len(str(refused.value)) < 500
         assert tracemalloc.get_traced_memory()[1] < MOST_LINE_BYTES + 100 * len(BEGUN) + 2**26
@@ -301,7 +301,7 @@ def test_an_interaction_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_interaction_that_cannot_be_is_refused_by_the_line_where_it_begins() -> None:
     text = text_of(recorded([b"x"])).replace(b'"status":200', b'"status":204')
-    with pytest.raises(ImportRefused, match=r"^Line 3 .*its status is 204, and it has a body"):
+    with pytest.raises(ImportRefused, match=r"Line 3: .*its status is 204, and it has a body"):
         back(text)
 
 

@@ -25,8 +25,8 @@ from replay_proxy.cli.tape_tools.export import write_twin
 from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.redaction.display import printable
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import at_rest
 from replay_proxy.store.files.drafts import PATTERN as DRAFTS
+from replay_proxy.store.files.settling import at_rest
 
 _DRIVER = "replay-proxy"
 
@@ -38,8 +38,9 @@ def git_setup(store: options.Store = None) -> None:
         root = Path(_git("rev-parse", "--show-toplevel", cwd=directory).strip())
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"{error.message} Set up the repository that holds {directory}: run `git init` first, "
-            "or name another store with --store."
+            error.message,
+            remedy=f"Set up the repository that holds {directory}: run `git init` first, or name "
+            "another store with --store.",
         ) from None
     inside = directory.relative_to(root.resolve()).as_posix()
     pattern = "*.sqlite" if inside == "." else f"{_literal(inside)}/*.sqlite"
@@ -146,13 +147,15 @@ def _plain_names_in_errors(name: str, *versions: Path) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        cause = error.message
         for side, file in zip(("base", "ours", "theirs"), versions, strict=True):
-            cause = cause.replace(str(file), f"{name} ({side})")
+            if error.thing == f"Cassette {file}":
+                error.thing = f"Cassette {name} ({side})"
         quoted = shlex.quote(name)
         raise StoreError(
-            f"{name} cannot be merged, and is left as it is. {cause} Or keep one version as a "
-            f"whole: git checkout --ours {quoted}, or --theirs, and git add it."
+            f"cannot be merged, and is left as it is. {error.message}",
+            thing=name,
+            remedy=f"Or keep one version as a whole: git checkout --ours {quoted}, or --theirs, "
+            "and git add it.",
         ) from error
 
 

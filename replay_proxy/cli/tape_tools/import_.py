@@ -101,8 +101,9 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
             begins_as_twin = start.removeprefix(BOM_UTF8).startswith(_TWIN_HEAD)
             if start.startswith(_CASSETTE_HEAD):
                 raise ImportRefused(
-                    "it is a cassette already. Copy it into the store, or merge it into another "
-                    "with `replay-proxy merge`."
+                    "is a cassette already",
+                    remedy="Copy it into the store, or merge it into another with `replay-proxy "
+                    "merge`.",
                 )
             lines.seek(0)
             if format_name == TWIN or (format_name is None and begins_as_twin):
@@ -111,11 +112,8 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
             else:
                 found, lost, format_name = _store_foreign(file, target, lines, format_name)
     except ImportRefused as error:
-        # A reader knows the file's name, a person wants its path.
-        what = error.message.removeprefix(file.name)
-        raise ImportRefused(
-            f"{file}{what}" if what != error.message else f"{file}: {error.message}"
-        ) from None
+        error.thing = str(file)  # A reader knows the file's name, if that.
+        raise
     return {
         "file": str(file),
         "format": format_name,

@@ -9,7 +9,8 @@ import typer
 
 from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import ConfigurationError, StoreError
-from replay_proxy.store.change import at_rest, changing
+from replay_proxy.store.change import changing
+from replay_proxy.store.files.settling import at_rest
 
 
 def rename(

@@ -32,6 +32,7 @@ def create(path: Path) -> None:
     except (OSError, sqlite3.Error) as error:
         cause = getattr(error, "strerror", None) or error
         raise StoreError(
-            f"Cassette {path} cannot be created: {cause}. Check the disk, its free space, and "
-            "that this user can write to the directory."
+            f"cannot be created: {cause}",
+            thing=f"Cassette {path}",
+            remedy="Check the disk, its free space, and that this user can write to the directory.",
         ) from error

@@ -14,6 +14,7 @@ def refuse_link(path: Path) -> None:
     """Raise ``StoreError`` for a link, before what it leads to is changed."""
     if path.is_symlink():
         raise StoreError(
-            f"{path} is a symbolic link, and nothing is written through one. Put the file itself "
-            "in its place, or name the cassette that it leads to."
+            "is a symbolic link, and nothing is written through one",
+            thing=f"Cassette {path}",
+            remedy="Put the file itself in its place, or name the cassette that it leads to.",
         )

@@ -163,8 +163,9 @@ def _open_to_read(path: Path, busy_ms: int) -> sqlite3.Connection:
             # A recorder's file on a read-only disk: nobody can be writing to it.
             for left in _unfinished(path):
                 raise StoreError(
-                    f"Cassette {path} was left by a process that was killed, with {left}. "
-                    "Let a process that may write to the directory open it once."
+                    f"was left by a process that was killed, with {left}",
+                    thing=f"Cassette {path}",
+                    remedy="Let a process that may write to the directory open it once.",
                 ) from None
             with _closed_on_failure(connect(path, "ro&immutable=1")) as connection:
                 _check(connection, path)
@@ -189,12 +190,13 @@ def _refuse_empty(path: Path) -> None:
     holds on it, and another one would then remove the journal under a living writer
     (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
+    thing = f"Cassette {path}"
     try:
         found = path.stat()
     except OSError as error:
-        raise StoreError(f"Cassette {path} cannot be read: {error.strerror or error}.") from error
+        raise StoreError(f"cannot be read: {error.strerror or error}.", thing=thing) from error
     if not stat.S_ISREG(found.st_mode):
-        raise CassetteDamaged(f"{path} is no file, and so no cassette. Name another, or move it.")
+        raise CassetteDamaged("is not a file", thing=thing, remedy="Name another, or move it.")
     size = found.st_size
     if size < SMALLEST_BYTES:
         raise damaged(path, f"{size} bytes are left of it" if size else "it is empty")
@@ -206,15 +208,17 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID:
         raise CassetteDamaged(
-            f"{path} is a SQLite file, but no cassette of replay-proxy. Name another CASSETTE or "
-            "STORE, or move the file away."
+            "cannot be opened: it is a SQLite file, but not a cassette of replay-proxy",
+            thing=f"Cassette {path}",
+            remedy="Name another CASSETTE or STORE, or move the file away.",
         )
     if version < 1:
         raise damaged(path, f"its schema version is {version}")
     if version > SCHEMA_VERSION:
         raise CassetteDamaged(
-            f"Cassette {path} has schema version {version}, this replay-proxy knows up to "
-            f"{SCHEMA_VERSION}. Upgrade replay-proxy."
+            f"has schema version {version}, this replay-proxy knows up to {SCHEMA_VERSION}",
+            thing=f"Cassette {path}",
+            remedy="Upgrade replay-proxy.",
         )
     check_schema(connection, path)  # Before anything reads a table, the check of pages too.
     check_pages(connection, path)
@@ -232,8 +236,9 @@ def _recover(path: Path) -> None:
             settle(path, wait_s=0)
     elif journals.is_foreign(file):
         raise StoreError(
-            f"Beside cassette {path} is the journal of another file, which it has replaced. Let a "
-            "process that may write to the directory open it once."
+            "lies beside the journal of another file, which it has replaced",
+            thing=f"Cassette {path}",
+            remedy="Let a process that may write to the directory open it once.",
         )
 
 

@@ -126,8 +126,10 @@ def _renew(path: Path) -> None:
         shutil.copy2(path, part)
         if not _is_whole(part):
             raise CassetteDamaged(
-                f"Cassette {path} is damaged: somebody has written over it while it was recorded, "
-                "and it is no whole SQLite file. Restore it (git checkout) or delete it."
+                "is damaged: somebody has written over it while it was recorded, and it is not a "
+                "whole SQLite file",
+                thing=f"Cassette {path}",
+                remedy="Restore it (git checkout) or delete it.",
             )
         os.replace(part, path)
 

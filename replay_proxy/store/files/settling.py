@@ -1,12 +1,14 @@
 """How a cassette becomes one plain file again, and a name is made ready for another file."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from replay_proxy.errors import StoreError
 from replay_proxy.store.files import journals, replaced
 from replay_proxy.store.files.salvage import salvage
-from replay_proxy.store.files.troubles import ERRORS, is_in_use, not_written
+from replay_proxy.store.files.troubles import ERRORS, is_in_use, not_written, trouble
 from replay_proxy.store.sqlite.connections import connect
 
 
@@ -80,3 +82,14 @@ def clear(file: Path) -> None:
     """Set aside, and keep, what is beside a cassette and not its own. Needs the lock."""
     replaced.clear(file)
     salvage(file)
+
+
+@contextmanager
+def at_rest(path: Path) -> Iterator[None]:
+    """While its file is moved or deleted. Raises ``StoreError`` if somebody has it open."""
+    hindrance = settle(path, wait_s=0)
+    if journals.wal(path).exists():
+        if hindrance is not None:
+            raise trouble(path, hindrance) from hindrance
+        raise StoreError("is in use by a proxy", thing=f"Cassette {path}", remedy="Stop it first.")
+    yield

@@ -17,8 +17,9 @@ def trouble(path: Path, error: Exception) -> StoreError:
     code = getattr(error, "sqlite_errorcode", None)
     if is_in_use(error):
         return CassetteInUse(
-            f"Cassette {path} is in use by another process: {cause}. Wait until it has done, or "
-            "end it, and do the same again."
+            f"is in use by another process: {cause}",
+            thing=f"Cassette {path}",
+            remedy="Wait until it has done, or end it, and do the same again.",
         )
     if isinstance(error, MemoryError):
         return damaged(path, "to read it takes more memory than there is")
@@ -31,8 +32,9 @@ def trouble(path: Path, error: Exception) -> StoreError:
     if broken or isinstance(error, UnicodeError) or cause.startswith("Could not decode"):
         return damaged(path, cause)
     return StoreError(
-        f"Cassette {path} cannot be used: {cause}. Check the disk, its free space, and that the "
-        "file can be written by this user."
+        f"cannot be used: {cause}",
+        thing=f"Cassette {path}",
+        remedy="Check the disk, its free space, and that the file can be written by this user.",
     )
 
 
@@ -45,14 +47,16 @@ def is_in_use(error: Exception) -> bool:
 def damaged(path: Path, cause: str) -> CassetteDamaged:
     """The error for a file that cannot be trusted."""
     return CassetteDamaged(
-        f"Cassette {path} is damaged: {cause}. Restore it (git checkout) or delete it and record "
-        "it again."
+        f"is damaged: {cause}",
+        thing=f"Cassette {path}",
+        remedy="Restore it (git checkout) or delete it and record it again.",
     )
 
 
 def not_written(path: Path, error: OSError) -> StoreError:
     """The error for what the system refuses."""
     return StoreError(
-        f"Cassette {path} cannot be used: {error.strerror or error}. Check the disk, its free "
-        "space, and that this user can write to the directory."
+        f"cannot be used: {error.strerror or error}",
+        thing=f"Cassette {path}",
+        remedy="Check the disk, its free space, and that this user can write to the directory.",
     )

@@ -108,8 +108,10 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
 
 def _refused(path: Path, cause: str) -> CassetteDamaged:
     return CassetteDamaged(
-        f"Cassette {path} is damaged or was altered: {cause}. Restore it (git checkout), or delete "
-        "it and record it again. If somebody else made it, ask what for before you trust it."
+        f"is damaged or was altered: {cause}",
+        thing=f"Cassette {path}",
+        remedy="Restore it (git checkout), or delete it and record it again. If somebody else made "
+        "it, ask what for before you trust it.",
     )
 
 

@@ -74,14 +74,20 @@ def read(content: BinaryIO | Iterable[bytes]) -> Iterator[Take | tuple[int, Inte
         if begun is not None:
             yield begun.interaction()
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        number = getattr(error, "line", number)
-        cause = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        cause = cause if len(cause) < _CAUSE_CHARS else cause[:_CAUSE_CHARS] + "…"
-        raise ImportRefused(
-            f"Line {number} does not tell of a cassette: {cause}. Undo the edit, or export again."
-        ) from error
+        raise _refusal(getattr(error, "line", number), error) from error
     if not number:
-        raise ImportRefused("The file is empty. Export the cassette again.")
+        raise ImportRefused("is empty", thing="The text", remedy="Export the cassette again.")
+
+
+def _refusal(number: int, error: Exception) -> ImportRefused:
+    """The error for the line of this number."""
+    cause = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    cause = cause if len(cause) < _CAUSE_CHARS else cause[:_CAUSE_CHARS] + "…"
+    return ImportRefused(
+        f"cannot be read as a cassette. Line {number}: {cause}",
+        thing="The text",
+        remedy="Undo the edit, or export again.",
+    )
 
 
 class _Unsound(ValueError):

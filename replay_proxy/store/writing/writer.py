@@ -164,7 +164,9 @@ class Writer:
                 connection.checkpoint(rows, size)
             return
         raise StoreError(
-            f"Cassette {path} is replaced again and again. Stop what does that, and record again."
+            "is replaced again and again",
+            thing=f"Cassette {path}",
+            remedy="Stop what does that, and record again.",
         )
 
     def _commit_to(self, connection: Bound, path: Path, jobs: list[Job]) -> None:

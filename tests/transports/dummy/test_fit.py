@@ -292,7 +292,7 @@ def test_a_cassette_without_streams_is_refused_with_the_remedy(tmp_path: Path) -
     path = make(tmp_path / "a.sqlite", [stream((1, b"{}"), headers=JSON)])
     with pytest.raises(ConfigurationError, match=r"nothing to fit: .* Record streamed answers"):
         from_cassette(path)
-    with pytest.raises(StoreError, match="no cassette"):
+    with pytest.raises(StoreError, match="does not exist"):
         from_cassette(tmp_path / "b.sqlite")
 
 
