@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import chats
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 
 ROUNDS = 3
 #: A merge makes ``b`` anew so often: the first large file that a virtual machine writes is slow.
@@ -38,7 +38,7 @@ def small(directory: Path) -> None:
     """A cassette of one interaction that ``a`` has too."""
     with Archive(directory / "a.sqlite") as archive:
         take_id, one = next(archive.interactions())
-        with changing(directory / "small.sqlite") as change:
+        with transaction(directory / "small.sqlite") as change:
             for take in archive.takes():
                 change.add_take(take)
             change.add(take_id, one)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from replay_proxy.errors import StoreError
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.files.settling import settle
+from replay_proxy.store.files.plain_files import settle
 from tests.kill import Outcome, Target, answer, clients, whole
 from tests.support.nursery import Child, Nursery
 from tests.support.servers import Proxy

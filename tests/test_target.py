@@ -24,7 +24,7 @@ from replay_proxy.errors import ImportRefused, InvalidTarget, StoreError
 from replay_proxy.importers import Found, NotCarried, carry_over
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 from replay_proxy.store.twin import head, interaction_lines, read, take_line
 from replay_proxy.target import flaw, leads_away
 from replay_proxy.timeline import MonotonicClock
@@ -485,7 +485,7 @@ def test_git_merges_nothing_that_could_lead_elsewhere(tmp_path: Path) -> None:
 def test_what_could_lead_elsewhere_can_be_deleted(tmp_path: Path) -> None:
     bad = asked("POST", "@evil/v1/x")
     make(tmp_path / "a.sqlite", [recorded("Q", b"{}"), bad])
-    with changing(tmp_path / "a.sqlite") as change:
+    with transaction(tmp_path / "a.sqlite") as change:
         change.delete(bad.id)
     with Archive(tmp_path / "a.sqlite") as archive:
         assert len(list(archive.interactions())) == 1

@@ -21,7 +21,7 @@ from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.redaction.display import stored_request, stored_response_headers
 from replay_proxy.store import Store, twin
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 from replay_proxy.timeline import Timeline
 from tests.near import request_of
 from tests.support.corpus import Record, load
@@ -65,14 +65,14 @@ def survive(records: Sequence[Record], takes: int, seed: int) -> Tally:
     tally = Tally()
     with tempfile.TemporaryDirectory() as directory:
         first, second = Path(directory, "first.sqlite"), Path(directory, "second.sqlite")
-        with changing(first) as change:
+        with transaction(first) as change:
             for take, number, record in _recorded(records, takes, rng):
                 each = interaction_of(record, number, rng)
                 change.add(change.join_take(f"run {take}"), each)
                 tally.interactions += 1
                 tally.chunks += len(each.timeline.ends)
         text = exported(first)
-        with changing(second) as change:
+        with transaction(second) as change:
             for found in twin.read(io.BytesIO(text)):
                 if isinstance(found, Take):
                     change.add_take(found)

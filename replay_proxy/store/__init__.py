@@ -17,7 +17,7 @@ from replay_proxy.store.reading.keys import Keys
 from replay_proxy.store.reading.patience import insist
 from replay_proxy.store.reading.positions import open_positions, run_name
 from replay_proxy.store.tape import Tape
-from replay_proxy.store.writing.takes import Recording, newest_take
+from replay_proxy.store.writing.takes import TakeOfRun, newest_take
 from replay_proxy.store.writing.writer import Writer
 from replay_proxy.timeline import own_offset_us
 
@@ -43,7 +43,7 @@ class Store:
     ) -> None:
         self._directory = directory
         rule = rule or Rule()
-        self._recording = Recording(run_name())
+        self._recording = TakeOfRun(run_name())
         begin = partial(newest_take, run=run_name()) if fills_gaps else self._recording.take
         self._deck = Deck(
             writer=Writer(begin) if writable else None,

@@ -1,4 +1,4 @@
-"""``Archive``: a cassette at rest, as the tape tools read it; ``change`` is how they change it.
+"""``Archive``: a cassette at rest, as the tape tools read it; ``transaction`` changes one.
 
 Each question that a tool has is a method; the SQL is in ``statements``.
 
@@ -13,12 +13,13 @@ from typing import Any, Self, TypeVar
 
 from replay_proxy.cassette import Counts, Interaction, RecordedRequest, Take
 from replay_proxy.errors import CassetteMissing
-from replay_proxy.store.files.opening import ERRORS, damaged, open_to_read, trouble
+from replay_proxy.store.files.access import open_to_read
+from replay_proxy.store.files.troubles import ERRORS, damage, trouble
 from replay_proxy.store.listing import RecordedAnswers, to_answers, to_stamp, to_take
-from replay_proxy.store.reading.order import rising
+from replay_proxy.store.reading.order import in_id_order
 from replay_proxy.store.sqlite import statements
-from replay_proxy.store.sqlite.rows import Row, replayable, to_recorded
-from replay_proxy.store.sqlite.steps import Steps
+from replay_proxy.store.sqlite.rows import Row, replayable, to_recorded_request
+from replay_proxy.store.sqlite.step_limit import StepLimit
 from replay_proxy.store.sqlite.vocabulary import digests
 from replay_proxy.target import flaw
 
@@ -41,7 +42,7 @@ class Archive:
             )
         self.path = path
         self._connection = open_to_read(path)
-        self._steps = Steps(self._connection, path)
+        self._steps = StepLimit(self._connection, path)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("BEGIN")
 
@@ -100,7 +101,7 @@ class Archive:
         """
         for number, method, path, query in self._by_id(statements.ALL_TARGETS):
             if cause := flaw(str(method), str(path), str(query)):
-                raise damaged(self.path, f"interaction {number}: {cause}")
+                raise damage(self.path, f"interaction {number}: {cause}")
             yield number, method, path
 
     def newest_streams(self, most: int) -> Iterator[Interaction]:
@@ -111,7 +112,7 @@ class Archive:
     def page(self, limit: int, offset: int) -> Iterator[tuple[int, Interaction]]:
         """As ``interactions``, ``limit`` of them after the first ``offset``."""
         rows = self._query(statements.PAGE_OF_INTERACTIONS, {"limit": limit, "offset": offset})
-        return ((row["take_id"], self._whole(dict(row))) for row in rising(self.path, rows))
+        return ((row["take_id"], self._whole(dict(row))) for row in in_id_order(self.path, rows))
 
     def interaction(self, number: int) -> Interaction:
         """The interaction of this id, which is known to be in the file."""
@@ -124,14 +125,14 @@ class Archive:
 
     def request(self, number: int) -> RecordedRequest:
         """The request of this id, without the answer."""
-        return self._sound(to_recorded, self._only(statements.READ_REQUEST, number))
+        return self._sound(to_recorded_request, self._only(statements.READ_REQUEST, number))
 
     def _only(self, sql: str, number: int) -> Row:
         """The row of an id that is known to be in the file."""
         for row in self._query(sql, {"id": number}):
             if row["id"] == number:
                 return dict(row)
-        raise damaged(self.path, f"interaction {number} is listed, and it is not there")
+        raise damage(self.path, f"interaction {number} is listed, and it is not there")
 
     def holds(self, number: int) -> bool:
         """Whether there is an interaction of this id."""
@@ -151,7 +152,7 @@ class Archive:
             self._steps.begin()
             for number, row in enumerate(self._connection.execute(sql, parameters or {})):
                 if number % 1_000 == 999 and number > self._steps.most_rows():
-                    raise damaged(self.path, _TOO_MANY)
+                    raise damage(self.path, _TOO_MANY)
                 yield row
         except ERRORS as error:
             raise trouble(self.path, error) from error
@@ -164,7 +165,7 @@ class Archive:
 
     def _by_id(self, sql: str) -> Iterator[sqlite3.Row]:
         """The rows of a statement that orders them by id."""
-        return rising(self.path, self._query(sql))
+        return in_id_order(self.path, self._query(sql))
 
     def _tuples(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows that a statement reads, all at once and without names, which is faster."""
@@ -177,7 +178,7 @@ class Archive:
         except ERRORS as error:
             raise trouble(self.path, error) from error
         if len(rows) > most:
-            raise damaged(self.path, _TOO_MANY)
+            raise damage(self.path, _TOO_MANY)
         return rows
 
     def _whole(self, row: Row) -> Interaction:
@@ -189,4 +190,4 @@ class Archive:
             return read(stored)
         except ValueError as error:
             named = f"interaction {stored['id']}: " if "fingerprint" in stored else ""
-            raise damaged(self.path, f"{named}{error}") from error
+            raise damage(self.path, f"{named}{error}") from error

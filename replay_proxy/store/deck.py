@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from replay_proxy.bounds.aside import Aside
 from replay_proxy.matching.rules import Rule
 from replay_proxy.settings import Repeats
-from replay_proxy.store.reading.cache import Kept
+from replay_proxy.store.reading.cache import Cache
 from replay_proxy.store.reading.keys import Keys
-from replay_proxy.store.reading.large import LargeRows
+from replay_proxy.store.reading.large_rows import LargeRows
 from replay_proxy.store.reading.patience import Patience
 from replay_proxy.store.reading.positions import Positions
 from replay_proxy.store.reading.readers import Readers
@@ -28,7 +28,7 @@ class Deck:
     keys: Keys | None
     positions: Positions
     readers: Readers = field(default_factory=Readers)
-    cache: Kept = field(default_factory=Kept)
+    cache: Cache = field(default_factory=Cache)
     large: LargeRows = field(default_factory=LargeRows)
     patience: Patience = field(default_factory=Patience)
     aside: Aside = field(default_factory=Aside)

@@ -16,17 +16,17 @@ from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.nearness import features_to_look_up
 from replay_proxy.settings import Repeats
 from replay_proxy.store.deck import Deck
-from replay_proxy.store.files.opening import damaged
-from replay_proxy.store.files.replaced import kept_from
-from replay_proxy.store.reading.answers import Answers, ByFingerprint, Place
-from replay_proxy.store.reading.by_rule import ByRule
-from replay_proxy.store.reading.large import Far
-from replay_proxy.store.reading.near import near_requests
+from replay_proxy.store.files.quarantine import kept_cassettes
+from replay_proxy.store.files.troubles import damage
+from replay_proxy.store.reading.answer_index import AnswerIndex, FingerprintIndex, IndexPlace
+from replay_proxy.store.reading.candidates import near_requests
+from replay_proxy.store.reading.large_rows import LargeAnswer
 from replay_proxy.store.reading.readers import LargeRow
+from replay_proxy.store.reading.rule_index import RuleIndex
 from replay_proxy.store.sqlite import statements
-from replay_proxy.store.sqlite.rows import Row, replayable, to_recorded
-from replay_proxy.store.sqlite.soundly import read_sound
-from replay_proxy.store.writing.placed import Placed
+from replay_proxy.store.sqlite.lookups import row_value
+from replay_proxy.store.sqlite.rows import Row, replayable, to_recorded_request
+from replay_proxy.store.writing.pending_row import PendingRow
 from replay_proxy.wire import Request
 
 logger = logging.getLogger("replay_proxy")
@@ -45,14 +45,14 @@ class Tape:
         self._writer, self._fills_gaps = deck.writer, deck.fills_gaps
         self._positions, self._repeats = deck.positions, deck.repeats
         self._aside, self._large = deck.aside, deck.large
-        self._request = partial(self._sound, statements.READ_REQUEST, to_recorded)
+        self._request = partial(self._sound, statements.READ_REQUEST, to_recorded_request)
         self._counted: tuple[tuple[int, int], Counts] | None = None
         #: How often the answers were told of a recording, which is after its commit.
         self._added = 0
         self._exact = deck.rule.exact
-        self._answers: Answers = ByFingerprint(path, deck.readers)
+        self._answers: AnswerIndex = FingerprintIndex(path, deck.readers)
         if deck.keys is not None:
-            self._answers = ByRule(path, deck.readers, deck.patience, deck.rule, deck.keys)
+            self._answers = RuleIndex(path, deck.readers, deck.patience, deck.rule, deck.keys)
 
     def check(self) -> None:
         """Raise ``StoreError`` if there is a file that cannot be used."""
@@ -72,7 +72,7 @@ class Tape:
             found = await self._patience.run(self._path, partial(self._next, key))
         if found is None and await self._answers.complete():
             found = await self._patience.run(self._path, partial(self._next, key))
-        if isinstance(found, Far):
+        if isinstance(found, LargeAnswer):
             if (far := await self._large.interaction(self._path, found.id)) is not None:
                 return self._checked(far, key, found.version)
             self._answers.missing()
@@ -87,13 +87,14 @@ class Tape:
         if self._fills_gaps:
             newest = partial(self._answers.newest_take, interaction)
             take = await self._patience.run(self._path, newest)
-        placed = Placed(interaction, take)
+        placed = PendingRow(interaction, take)
         try:
             await self._writer.write(self._path, interaction.id, placed.row, placed.size)
         except StoreError:
             if take is None:
                 raise
-            placed = Placed(interaction, None)  # The file may be another one, without that take.
+            # The file may be another one, without that take.
+            placed = PendingRow(interaction, None)
             await self._writer.write(self._path, interaction.id, placed.row, placed.size)
         placed.warn(self._path)
         self._answers.added(placed.interaction, placed.take)
@@ -112,7 +113,7 @@ class Tape:
         near = await near_requests(features, size, read=self._read, request=self._request)
         same = near.get(fingerprint(request)) if self._exact else None
         if same is not None and not await self.answer_count(same.fingerprint):
-            raise damaged(self._path, f"its index hides interaction {same.id}")
+            raise damage(self._path, f"its index hides interaction {same.id}")
         return list(near.values())
 
     def rewind(self) -> None:
@@ -123,7 +124,7 @@ class Tape:
         """What nobody asked for; see ``Catalogue.unused``."""
         await self._answers.complete()
         found: list[int] = []
-        after: Place | None = None
+        after: IndexPlace | None = None
         while True:
             page = partial(self._answers.current, after)
             ids, after = await self._patience.run(self._path, page)
@@ -151,7 +152,7 @@ class Tape:
 
     def kept_cassettes(self) -> list[str]:
         """What was kept of a replaced file; see ``Catalogue.kept_cassettes``."""
-        return kept_from(self._path)
+        return kept_cassettes(self._path)
 
     def _count(self) -> Counts | None:
         version = self._readers.version(self._path)
@@ -167,7 +168,7 @@ class Tape:
         version = self._readers.version(self._path)
         return self._kept.get(self._path, key, (version, self._added))
 
-    def _next_if_current(self, key: str) -> tuple[Interaction | Far | None, bool]:
+    def _next_if_current(self, key: str) -> tuple[Interaction | LargeAnswer | None, bool]:
         """The next answer, and True; None and False if others have committed since."""
         with self._readers.one_state(self._path):
             version = self._readers.version(self._path)
@@ -175,17 +176,17 @@ class Tape:
                 return None, False
             return self._kept_or_read(key, version), True
 
-    def _next(self, key: str) -> Interaction | Far | None:
+    def _next(self, key: str) -> Interaction | LargeAnswer | None:
         """The next answer as far as is known; others may have committed again meanwhile."""
         with self._readers.one_state(self._path):
             return self._kept_or_read(key, self._readers.version(self._path))
 
-    def _kept_or_read(self, key: str, file_version: Hashable) -> Interaction | Far | None:
+    def _kept_or_read(self, key: str, file_version: Hashable) -> Interaction | LargeAnswer | None:
         version = file_version, self._added
         known = self._kept.get(self._path, key, version)
         return known if known is not None else self._look_up(key, version)
 
-    def _look_up(self, key: str, version: Hashable) -> Interaction | Far | None:
+    def _look_up(self, key: str, version: Hashable) -> Interaction | LargeAnswer | None:
         first = self._answers.some(key, 0, 2)
         if not first:
             return None
@@ -202,8 +203,8 @@ class Tape:
         try:
             rows = self._readers.read(self._path, statements.READ_INTERACTION, {"id": answer})
         except LargeRow:
-            return Far(answer, None if repeats else version)
-        interaction = read_sound(self._path, replayable, answer, rows)
+            return LargeAnswer(answer, None if repeats else version)
+        interaction = row_value(self._path, replayable, answer, rows)
         if interaction is None:
             self._answers.missing()
             return None
@@ -222,7 +223,7 @@ class Tape:
             rows = await self._read(sql, {"id": number})
         except LargeRow:
             return await self._large.read(self._path, sql, convert, number)
-        return read_sound(self._path, convert, number, rows)
+        return row_value(self._path, convert, number, rows)
 
     async def _read(self, sql: str, parameters: dict[str, Any]) -> list[Any]:
         read = partial(self._readers.read, self._path, sql, parameters)

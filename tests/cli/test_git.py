@@ -11,7 +11,7 @@ import pytest
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 from tests.support.tape import all_stored, make, recorded, stored
 
 
@@ -118,7 +118,7 @@ def test_what_one_branch_recorded_again_or_deleted_is_taken_from_it(
     again, gone, kept = recorded("again", b"old"), recorded("gone", b"x"), recorded("kept", b"y")
     repository.record(again, gone, kept)
     repository.branch("theirs")
-    with changing(repository.cassette) as change:
+    with transaction(repository.cassette) as change:
         change.delete(gone.id)
     repository.record(recorded("again", b"new"))
     repository.git("checkout", "main")
@@ -206,7 +206,7 @@ def test_one_side_that_deleted_what_the_other_recorded_again_is_a_conflict(
     repository.branch("theirs")
     repository.record(recorded("A", b"new A\x1b[31m"))
     repository.git("checkout", "main")
-    with changing(repository.cassette) as change:
+    with transaction(repository.cassette) as change:
         change.delete(one.id)
     repository.commit()
     said = repository.git("merge", "theirs", code=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 from tests.cli.test_git import Repository
 from tests.support.tape import make, recorded
 
@@ -196,7 +196,7 @@ class History:
                 for take in archive.answers().by_take[recorded(question).fingerprint].values()
                 for number in take
             ]
-        with changing(self.repository.cassette) as change:
+        with transaction(self.repository.cassette) as change:
             for number in found:
                 change.delete(number)
 

@@ -24,7 +24,8 @@ from replay_proxy.cli.terminal import Rows
 from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError, StoreError
 from replay_proxy.importers import documents
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.files.opening import open_to_write, wal
+from replay_proxy.store.files.access import open_to_write
+from replay_proxy.store.files.journals import wal
 from replay_proxy.store.sqlite.rows import to_row
 from replay_proxy.store.sqlite.statements import PUT_INTERACTION, PUT_NEARNESS
 from tests.support.tape import EVENTS, make, recorded, stored

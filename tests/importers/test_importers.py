@@ -890,9 +890,9 @@ def test_a_damaged_file_is_read_told_or_refused(file: Path, data: st.DataObject)
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     cut = bytes(content[: data.draw(st.integers(0, len(content)))])
-    for damaged in (bytes(content), cut):
+    for damage in (bytes(content), cut):
         try:
-            list(carry_over(read(file.name, damaged), begin_us=BEGIN_US))
+            list(carry_over(read(file.name, damage), begin_us=BEGIN_US))
         except ImportRefused as error:
             told_of = str(error)
         else:

@@ -26,7 +26,7 @@ from replay_proxy.matching.nearness import features, former_features
 from replay_proxy.matching.rules import Rule
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 from replay_proxy.store.writing.writer import LARGE_BYTES as LARGE_ROW
 from replay_proxy.wire import Request
 from tests.near import fill
@@ -200,7 +200,7 @@ def test_what_an_older_version_has_indexed_leaves_the_index_whole_when_it_goes(
     assert any(features(each.request) != former_features(each.request) for each in recorded)
     kept, *gone = recorded
     again = recorded[-1]
-    with changing(path) as change:
+    with transaction(path) as change:
         for one in gone:
             change.delete(one.id)
         change.add(change.join_take("later"), again)

@@ -25,7 +25,7 @@ from replay_proxy.serving import data_plane
 from replay_proxy.serving.app import ReplayProxy
 from replay_proxy.settings import Mode, OnMiss, Settings
 from replay_proxy.store import Store
-from replay_proxy.store.reading import large
+from replay_proxy.store.reading import large_rows
 from replay_proxy.store.sqlite import rows
 from replay_proxy.transports.faults import limits
 from replay_proxy.wire import Headers, Request, Response
@@ -140,7 +140,7 @@ def test_large_recordings_that_are_sent_at_once_have_a_bound_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three of ten are in memory at once; the others wait in their order, and all are answered."""
-    monkeypatch.setattr(large, "RECORDINGS_BYTES", 3 * SIZE + MIB)
+    monkeypatch.setattr(large_rows, "RECORDINGS_BYTES", 3 * SIZE + MIB)
     all_ = answers(10)
     make(tmp_path / "default.sqlite", all_)
     requests, hashes = [each.request for each in all_], [zlib.crc32(each.body) for each in all_]

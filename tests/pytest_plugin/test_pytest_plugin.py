@@ -32,7 +32,7 @@ from replay_proxy.pytest_plugin.options import CASSETTE_NAME, MODES, OPTIONS, ca
 from replay_proxy.pytest_plugin.tally import report_sum
 from replay_proxy.settings import values
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 from tests.support.paths import ROOT
 from tests.support.script import JSON, Answer, Received
 from tests.support.servers import clean_environment
@@ -161,7 +161,7 @@ class Project:
         for path in self.cassettes.glob("*.sqlite"):
             with Archive(path) as archive:
                 recorded = list(archive.interactions())
-            with changing(path) as change:
+            with transaction(path) as change:
                 for take_id, each in recorded:
                     older_us = each.request.arrived_us - days * 86_400_000_000
                     request = replace(each.request, arrived_us=older_us)

@@ -10,8 +10,8 @@ from replay_proxy.cassette import Take
 from replay_proxy.errors import CassetteDamaged, CassetteMissing, StoreError
 from replay_proxy.matching.nearness import features
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import Change, changing
-from replay_proxy.store.files.settling import at_rest
+from replay_proxy.store.files.plain_files import at_rest
+from replay_proxy.store.transaction import Transaction, transaction
 from tests.support.tape import make, recorded
 
 
@@ -56,13 +56,13 @@ def test_a_failed_change_changes_nothing_and_leaves_no_file(tmp_path: Path) -> N
     one = recorded("1", b"a")
     path = make(tmp_path / "a.sqlite", [one])
 
-    def fail(change: Change) -> None:
+    def fail(change: Transaction) -> None:
         change.add(change.join_take("x"), recorded("2", b"b"))
         change.delete(one.id)
         raise RuntimeError
 
     for each in (path, tmp_path / "new.sqlite"):
-        with pytest.raises(RuntimeError), changing(each) as change:
+        with pytest.raises(RuntimeError), transaction(each) as change:
             fail(change)
     assert ids(path) == [one.id]
     assert [each.name for each in tmp_path.iterdir()] == ["a.sqlite"]
@@ -72,7 +72,7 @@ def test_a_new_cassette_is_under_its_name_when_it_is_whole(tmp_path: Path) -> No
     old, one = recorded("0", b"old"), recorded("1", b"a")
     start = make(tmp_path / "start.sqlite", [old])
     path = tmp_path / "new.sqlite"
-    with changing(path, start) as change:
+    with transaction(path, start) as change:
         change.add(change.join_take("x"), one)
         assert not path.exists(), "one that is killed now would leave it"
     assert ids(path) == [old.id, one.id]
@@ -84,13 +84,13 @@ def test_a_new_cassette_does_not_replace_one_that_came_meanwhile(tmp_path: Path)
     one, other = recorded("1", b"a"), recorded("2", b"b")
     path = tmp_path / "new.sqlite"
 
-    def add_too_late(change: Change) -> None:
+    def add_too_late(change: Transaction) -> None:
         change.add(change.join_take("x"), one)
         make(path, [other])
 
     with (
         pytest.raises(StoreError, match=r"new\.sqlite was made meanwhile"),
-        changing(path) as change,
+        transaction(path) as change,
     ):
         add_too_late(change)
     assert ids(path) == [other.id]
@@ -100,7 +100,7 @@ def test_a_new_cassette_does_not_replace_one_that_came_meanwhile(tmp_path: Path)
 def test_what_is_deleted_is_found_by_nobody_any_more_nor_is_its_take(tmp_path: Path) -> None:
     gone, kept = recorded("gone", b"a"), recorded("kept", b"b")
     path = make(tmp_path / "a.sqlite", [gone], [kept])
-    with changing(path) as change:
+    with transaction(path) as change:
         change.delete(gone.id)
         change.delete(12345)
     assert ids(path) == [kept.id]
@@ -126,7 +126,7 @@ def test_an_interaction_of_the_same_id_is_replaced_also_in_the_index(tmp_path: P
 def test_a_large_deletion_makes_the_file_smaller(tmp_path: Path) -> None:
     large, small = recorded("1", b"x" * 1_000_000), recorded("2", b"y")
     path = make(tmp_path / "a.sqlite", [large, small])
-    with changing(path) as change:
+    with transaction(path) as change:
         change.delete(large.id)
     assert path.stat().st_size < 200_000
 
@@ -136,7 +136,7 @@ def test_a_take_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with Archive(path) as archive:
         (take,) = archive.takes()
     for wrong in (Take(take.id, "another", 1), Take(take.id + 1, take.run, 1)):
-        with pytest.raises(StoreError, match="does not fit"), changing(path) as change:
+        with pytest.raises(StoreError, match="does not fit"), transaction(path) as change:
             change.add_take(wrong)
 
 

@@ -13,10 +13,10 @@ from replay_proxy.cassette import Interaction
 from replay_proxy.errors import CassetteDamaged
 from replay_proxy.matching.rules import Rule
 from replay_proxy.store import Store
-from replay_proxy.store.change import changing
-from replay_proxy.store.files.opening import open_to_write
+from replay_proxy.store.files.access import open_to_write
 from replay_proxy.store.files.pages import CHECKED_WHOLE_BYTES
-from replay_proxy.store.sqlite.soundly import read_sound
+from replay_proxy.store.sqlite.lookups import row_value
+from replay_proxy.store.transaction import transaction
 from tests.support.tape import make, recorded
 
 PAGE = 4096
@@ -133,7 +133,7 @@ def test_a_row_that_is_of_another_request_now_answers_that_one_under_a_rule(tmp_
         store = Store(tmp_path, writable=False, rule=rule)
         tape = store.cassette("default")
         assert asyncio.run(tape.next_answer(rule.key(one.request))) == one
-        with changing(path) as change:
+        with transaction(path) as change:
             take = change.join_take(f"run {one.id}")
             change.delete(one.id)
             change.add(take, replacing)
@@ -144,7 +144,7 @@ def test_a_row_that_is_of_another_request_now_answers_that_one_under_a_rule(tmp_
 
 def test_a_row_in_the_place_of_another_one_is_damage(tmp_path: Path) -> None:
     with pytest.raises(CassetteDamaged, match="interaction 7: another one stands in its place"):
-        read_sound(tmp_path / "default.sqlite", dict, 7, [{"id": 8}])
+        row_value(tmp_path / "default.sqlite", dict, 7, [{"id": 8}])
 
 
 def put(path: Path, at: int, page: bytes) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from replay_proxy.cli.paths import replacement
-from replay_proxy.store.change import changing
 from replay_proxy.store.files.drafts import draft
+from replay_proxy.store.transaction import transaction
 from tests.support.paths import ROOT
 from tests.support.tape import make, recorded
 
@@ -34,7 +34,7 @@ with replacement(directory / "twin.jsonl") as content:
 START = """
 import os, signal, sys
 from pathlib import Path
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import changing
 from replay_proxy.store.files.creation import create
 from replay_proxy.cli.paths import replacement
 directory = Path(sys.argv[1])
@@ -59,7 +59,7 @@ def test_what_a_killed_process_has_not_finished_goes_at_the_next_opening_to_writ
     killed(what, tmp_path)
     assert hidden(tmp_path)
 
-    with changing(path) as change:
+    with transaction(path) as change:
         change.join_take("another")
 
     assert not hidden(tmp_path)
@@ -81,7 +81,7 @@ def test_a_draft_of_a_living_process_stays(tmp_path: Path) -> None:
         child = START + "\nwith changing(directory / 'a.sqlite') as change: change.join_take('r')"
         command = [sys.executable, "-c", child, str(tmp_path)]
         subprocess.run(command, check=True, timeout=60)
-        with changing(tmp_path / "a.sqlite") as change:
+        with transaction(tmp_path / "a.sqlite") as change:
             change.join_take("mine")
         assert mine.read_bytes() == b"half"
 

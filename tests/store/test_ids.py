@@ -12,7 +12,7 @@ from replay_proxy.cassette import Interaction, interaction_id, process_number
 from replay_proxy.cli.tape_tools.merge import merge
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 from replay_proxy.timeline import Timeline
 from tests.support.injected import COARSE_CLOCK, SAME_PROCESS_NUMBER, injected
 from tests.support.nursery import Nursery
@@ -137,7 +137,7 @@ def test_processes_draw_their_numbers_at_random() -> None:
 def test_a_merge_keeps_both_of_two_exchanges_with_one_id(tmp_path: Path) -> None:
     one, two = same_id("one", "two")
     make(tmp_path / "a.sqlite", [one])
-    with changing(tmp_path / "b.sqlite") as change:
+    with transaction(tmp_path / "b.sqlite") as change:
         change.add(change.join_take("another run"), two)
     for _ in range(2):  # The second time nothing is new.
         merge("a", ["b"], store=tmp_path, as_json=True)
@@ -150,7 +150,7 @@ def test_a_merge_puts_the_same_exchange_in_place_of_itself(tmp_path: Path) -> No
     make(tmp_path / "a.sqlite", [one])
     with Archive(tmp_path / "a.sqlite") as archive:
         (take,) = archive.takes()
-    with changing(tmp_path / "b.sqlite") as change:
+    with transaction(tmp_path / "b.sqlite") as change:
         change.add_take(take)
         change.add(take.id, replace(one, body=b"eno"))
     merge("a", ["b"], store=tmp_path, as_json=True)
@@ -161,7 +161,7 @@ def test_a_merge_puts_the_same_exchange_in_place_of_itself(tmp_path: Path) -> No
 def test_a_merge_does_not_double_an_exchange_that_stands_in_another_take(tmp_path: Path) -> None:
     one = recorded("one", b"one")
     make(tmp_path / "a.sqlite", [one])
-    with changing(tmp_path / "b.sqlite") as change:
+    with transaction(tmp_path / "b.sqlite") as change:
         change.add(change.join_take("another run"), one)
     merge("a", ["b"], store=tmp_path, as_json=True)
     with Archive(tmp_path / "a.sqlite") as archive:

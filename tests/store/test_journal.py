@@ -18,9 +18,9 @@ import pytest
 from replay_proxy.cli.tape_tools.verify import findings_of
 from replay_proxy.settings import cassette_name
 from replay_proxy.store.archive import Archive
+from replay_proxy.store.files.access import close_to_write, open_to_write
 from replay_proxy.store.files.journals import wal
-from replay_proxy.store.files.opening import close_to_write, open_to_write
-from replay_proxy.store.files.settling import settle
+from replay_proxy.store.files.plain_files import settle
 from replay_proxy.store.reading import readers
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient

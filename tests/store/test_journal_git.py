@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from replay_proxy.store.files.journals import has_journal
-from replay_proxy.store.files.settling import settle
+from replay_proxy.store.files.plain_files import settle
 from tests.store.test_journal import Proxy, at_rest, bodies, echo, kept_bodies
 from tests.support.nursery import Nursery
 from tests.support.tape import make, recorded

@@ -11,9 +11,9 @@ import pytest
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.matching.rules import Rule
 from replay_proxy.store import Store, Tape
-from replay_proxy.store.change import changing
 from replay_proxy.store.reading import news
-from replay_proxy.store.reading.by_rule import ByRule
+from replay_proxy.store.reading.rule_index import RuleIndex
+from replay_proxy.store.transaction import transaction
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
 from tests.support.script import JSON, Answer, Received
@@ -69,14 +69,14 @@ def one(tmp_path: Path) -> Iterator[Store]:
 
 
 def put(directory: Path, run: str, *interactions: Interaction) -> None:
-    with changing(directory / "default.sqlite") as change:
+    with transaction(directory / "default.sqlite") as change:
         take = change.join_take(run)
         for each in interactions:
             change.add(take, each)
 
 
 def drop(directory: Path, *interactions: Interaction) -> None:
-    with changing(directory / "default.sqlite") as change:
+    with transaction(directory / "default.sqlite") as change:
         for each in interactions:
             change.delete(each.id)
 
@@ -147,17 +147,17 @@ def test_a_look_at_what_is_new_does_not_read_what_is_old(
 ) -> None:
     many = [recorded(str(number), b"x") for number in range(10 * news.PAGE)]
     put(tmp_path, "run", *many)
-    put_keys = ByRule._put
+    put_keys = RuleIndex._put
     read: list[int] = []
 
-    def count(self: ByRule, rows: list[dict[str, int]]) -> None:
+    def count(self: RuleIndex, rows: list[dict[str, int]]) -> None:
         read.append(len(rows))
         put_keys(self, rows)
 
     async def scenario() -> None:
         tape = one.cassette("default")
         assert await body(tape, many[0]) == b"x"
-        monkeypatch.setattr(ByRule, "_put", count)
+        monkeypatch.setattr(RuleIndex, "_put", count)
         last = replace(many[0], id=interaction_id(recorded("last", b"").request.arrived_us, 1))
         await recorder.cassette("default").add(recorded("new", b"x"))
         await recorder.cassette("default").add(last)

@@ -183,7 +183,7 @@ def test_a_request_gets_its_answer_or_an_error_of_ours_whatever_a_row_holds(
 ) -> None:
     chances = random.Random(SEED)
     made = {f"c{n}": cassette(tmp_path / f"c{n}.sqlite", chances) for n in range(SERVED)}
-    damaged = 0
+    damage = 0
     with Proxy(tmp_path, "--http", http, STORE=".") as proxy:
         for name, (three, how) in made.items():
             with RawClient(proxy.base_url) as client:
@@ -198,7 +198,7 @@ def test_a_request_gets_its_answer_or_an_error_of_ours_whatever_a_row_holds(
                     assert answer.header(b"x-injected") is None
                     assert answer.header(b"set-cookie") is None
                     if answer.status == 500:
-                        damaged += 1
+                        damage += 1
                         error = json.loads(answer.body)["error"]
                         assert error["code"] == "cassette_damaged", (name, how, error)
                     elif answer.header(b"x-replay-source") == b"cassette":
@@ -209,4 +209,4 @@ def test_a_request_gets_its_answer_or_an_error_of_ours_whatever_a_row_holds(
             report = client.request("GET", "/_replay/api/report")
         assert report.status in (200, 500)
     assert "Traceback" not in proxy.stderr
-    assert damaged > SERVED // 3
+    assert damage > SERVED // 3

@@ -15,10 +15,10 @@ from replay_proxy.cli.commands import app
 from replay_proxy.errors import CassetteDamaged, ReplayProxyError
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
-from replay_proxy.store.files.opening import open_to_read, open_to_write
+from replay_proxy.store.files.access import open_to_read, open_to_write
 from replay_proxy.store.sqlite import schema
 from replay_proxy.store.sqlite.tables import SCHEMA
+from replay_proxy.store.transaction import transaction
 from tests.support.servers import clean_environment
 from tests.support.tape import make, recorded, stored
 
@@ -146,7 +146,7 @@ def test_what_is_not_of_the_schema_is_refused_by_name_at_every_opening(
         open_to_write(path)
     with pytest.raises(CassetteDamaged, match=re.escape(words)):
         Archive(path)
-    with pytest.raises(CassetteDamaged, match=re.escape(words)), changing(path):
+    with pytest.raises(CassetteDamaged, match=re.escape(words)), transaction(path):
         pass
     assert path.read_bytes() == before, "a file that is refused is left as it is"
 
@@ -232,7 +232,7 @@ def test_other_white_space_analysis_and_encodings_are_no_alteration(tmp_path: Pa
     rewrite(path, "chunk", lambda sql: sql.replace("\n", "\r\n\t "))
     run(path, "ANALYZE")
     assert stored(tmp_path, one.request) == one
-    with changing(path) as change:
+    with transaction(path) as change:
         change.add(change.join_take("more"), recorded("2", b"b"))
     assert stored(tmp_path, one.request) == one
 

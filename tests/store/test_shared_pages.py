@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from replay_proxy.cli.commands import app
 from replay_proxy.errors import StoreError
 from replay_proxy.matching.rules import Rule
-from replay_proxy.store.sqlite import steps
+from replay_proxy.store.sqlite import step_limit
 from replay_proxy.store import Store
 from replay_proxy.store.reading.keys import Keys
 from replay_proxy.store.reading.news import News

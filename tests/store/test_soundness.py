@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from replay_proxy.errors import StoreError
-from replay_proxy.store.sqlite.rows import Row, checksum, from_row, replayable, to_recorded, to_row
+from replay_proxy.store.sqlite.rows import (
+    Row,
+    checksum,
+    from_row,
+    replayable,
+    to_recorded_request,
+    to_row,
+)
 from replay_proxy.store.sqlite.soundness import check_interaction
 from replay_proxy.store.sqlite.statements import COLUMNS, REQUEST_COLUMNS
 from replay_proxy.wire import HOP_BY_HOP
@@ -94,7 +101,7 @@ def test_a_row_as_it_was_recorded_is_read() -> None:
     interaction = recorded("question", b"abc", b"def")
     made = to_row(interaction, TAKE) | {"streams": 0}  # As SQLite gives it.
     assert replayable(made) == interaction
-    assert to_recorded(made).request == interaction.request
+    assert to_recorded_request(made).request == interaction.request
 
 
 @pytest.mark.parametrize(("column", "value", "cause"), IN_ANSWERS + IN_REQUESTS)
@@ -107,7 +114,7 @@ def test_what_no_interaction_can_be_is_refused(column: str, value: Any, cause: s
 def test_what_no_request_can_be_is_refused(column: str, value: Any, cause: str) -> None:
     made = row(**{column: value})
     with pytest.raises(ValueError, match=re.escape(cause)):
-        to_recorded({name: made[name] for name in REQUEST_COLUMNS})
+        to_recorded_request({name: made[name] for name in REQUEST_COLUMNS})
 
 
 @pytest.mark.parametrize("column", [name for name in COLUMNS if name != "checksum"])
@@ -135,7 +142,7 @@ def test_what_was_changed_without_its_checksum_is_refused(column: str) -> None:
         replayable(changed)
     if column in REQUEST_COLUMNS:
         with pytest.raises(ValueError, match="its checksum does not match its request"):
-            to_recorded(changed)
+            to_recorded_request(changed)
 
 
 def test_what_would_not_be_believed_is_not_written() -> None:

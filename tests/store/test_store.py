@@ -21,10 +21,9 @@ from replay_proxy.errors import CassetteDamaged, CassetteMissing, StoreError
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.rules import Rule
 from replay_proxy.store import Store
-from replay_proxy.store.files import opening as files
-from replay_proxy.store.files import pages
+from replay_proxy.store.files import access, creation, pages
 from replay_proxy.store.reading import readers
-from replay_proxy.store.reading.cache import ONE_IN, Kept
+from replay_proxy.store.reading.cache import ONE_IN, Cache
 from replay_proxy.store.reading.positions import SharedPositions
 from replay_proxy.store.reading.readers import Readers
 from replay_proxy.store.sqlite import statements
@@ -203,7 +202,7 @@ def test_what_was_deleted_meanwhile_is_a_miss_under_a_rule_too(tmp_path: Path) -
 def test_no_more_is_kept_than_its_bytes_allow(tmp_path: Path) -> None:
     one, two, three = (interaction(b"x" * 4_000, user=str(number)) for number in range(3))
     size = 2_000 + 4_000 + len(one.request.body) + 80 * 4_000
-    kept = Kept(most_bytes=2 * size + 1_000)
+    kept = Cache(most_bytes=2 * size + 1_000)
     for each in (one, two, two):
         kept.put(tmp_path, each.fingerprint, 1, each)
     assert kept.get(tmp_path, one.fingerprint, 1) == one
@@ -226,7 +225,7 @@ def test_what_is_kept_is_counted_with_headers_and_query(tmp_path: Path) -> None:
     one, other = interaction(user="1"), interaction(user="2")
     large = replace(one, headers=headers), replace(one, request=replace(one.request, query=query))
     for each in large:
-        kept = Kept(most_bytes=50_000)
+        kept = Cache(most_bytes=50_000)
         for _ in range(ONE_IN):
             kept.put(tmp_path, one.fingerprint, 1, each)
         assert kept.get(tmp_path, one.fingerprint, 1) is None
@@ -315,7 +314,7 @@ def test_a_replay_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="reading only"):
         asyncio.run(tape.add(interaction()))
     with (
-        closing(files.open_to_read(tmp_path / "default.sqlite")) as connection,
+        closing(access.open_to_read(tmp_path / "default.sqlite")) as connection,
         pytest.raises(sqlite3.OperationalError, match="readonly"),
     ):
         connection.execute("DELETE FROM interaction")
@@ -482,13 +481,13 @@ def test_a_cassette_that_does_not_exist_is_not_an_empty_one(tmp_path: Path) -> N
 
 def test_processes_that_create_one_cassette_at_once_make_one(tmp_path: Path) -> None:
     path = tmp_path / "default.sqlite"
-    threads = [threading.Thread(target=files.create, args=(path,)) for _ in range(8)]
+    threads = [threading.Thread(target=creation.create, args=(path,)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert [each.name for each in tmp_path.iterdir()] == ["default.sqlite"]
-    files.open_to_read(path).close()
+    access.open_to_read(path).close()
 
 
 def test_shared_positions_count_together_and_leave_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from replay_proxy.cli.tape_tools.prune import prune
 from replay_proxy.settings import Repeats
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
 from tests.support.script import JSON, Answer, Received
@@ -139,7 +139,7 @@ def test_a_take_that_is_deleted_while_two_record_it_is_begun_again_by_both(
         ask(two, 1)
         with Archive(store / "default.sqlite") as archive:
             numbers = [each.id for _, each in archive.interactions()]
-        with changing(store / "default.sqlite") as change:
+        with transaction(store / "default.sqlite") as change:
             for number in numbers:
                 change.delete(number)
         ask(two, 1)
@@ -173,7 +173,7 @@ def test_a_take_is_newer_than_one_from_a_clock_that_was_a_year_ahead(
     store: Path, nursery: Nursery
 ) -> None:
     ahead = recorded("x", b"old", arrived_us=4_000_000_000_000_000)
-    with changing(store / "default.sqlite") as change:
+    with transaction(store / "default.sqlite") as change:
         change.add(change.join_take("ahead"), ahead)
     with closing(sqlite3.connect(store / "default.sqlite")) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")

@@ -15,7 +15,7 @@ from replay_proxy.cassette import Interaction, Take, interaction_id
 from replay_proxy.errors import ImportRefused
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.store import twin
-from replay_proxy.store.twin import head, interaction_lines, read, reading, take_line
+from replay_proxy.store.twin import head, interaction_lines, read, reader, take_line
 from replay_proxy.store.twin.lines import MOST_LINE_BYTES
 from replay_proxy.target import path_flaw
 from replay_proxy.timeline import Timeline
@@ -293,7 +293,7 @@ def test_an_interaction_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) 
         yield from (head(), take_line(TAKE), BEGUN, b'{"at_us":1,"answer":""}')
         yield from itertools.repeat(line)
 
-    monkeypatch.setattr(reading, "_MOST_BYTES", 100_000)
+    monkeypatch.setattr(reader, "_MOST_BYTES", 100_000)
     for line in (b'{"answer":""}', b'{"header":["a","b"]}', b'{"request":"%b"}' % (b"a" * 999)):
         with pytest.raises(ImportRefused, match="interaction is larger than"):
             list(read(endless(line)))

@@ -16,7 +16,7 @@ from replay_proxy.cli.commands import app
 from replay_proxy.errors import CassetteDamaged, ConfigurationError
 from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.rows import checksum
-from tests.store.test_steps import alter
+from tests.store.test_step_limit import alter
 from tests.support.tape import all_stored, make, recorded
 
 #: How many cassettes with an altered index are verified, and the first seed.

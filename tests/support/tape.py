@@ -9,8 +9,8 @@ import pytest
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.store import Store
-from replay_proxy.store.change import changing
 from replay_proxy.store.sqlite import rows
+from replay_proxy.store.transaction import transaction
 from replay_proxy.timeline import Arrivals, Timeline
 from replay_proxy.wire import Headers, Request
 
@@ -51,7 +51,7 @@ def recorded(
 def make(path: Path, *takes: Sequence[Interaction]) -> Path:
     """A cassette of these takes, the oldest first; into one that exists they are added."""
     for take in takes:
-        with changing(path) as change:
+        with transaction(path) as change:
             number = change.join_take(f"run {take[0].id}")
             for each in take:
                 change.add(number, each)

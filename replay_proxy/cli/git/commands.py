@@ -26,7 +26,7 @@ from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.redaction.display import printable
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.files.drafts import PATTERN as DRAFTS
-from replay_proxy.store.files.settling import at_rest
+from replay_proxy.store.files.plain_files import at_rest
 
 _DRIVER = "replay-proxy"
 

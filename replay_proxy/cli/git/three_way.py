@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 
 #: The rows of one request: by id, the take and the checksum.
 _State = dict[int, tuple[int, int]]
@@ -64,7 +64,7 @@ def three_way_merge(
 
 def apply(merge: Merge, theirs: Path, ours: Path) -> None:
     """Make of our cassette's file the merged one. Raises ``StoreError``."""
-    with Archive(theirs) as archive, changing(ours) as change:
+    with Archive(theirs) as archive, transaction(ours) as change:
         for take in archive.takes():
             change.add_take(take)
         for number in merge.deleted:
@@ -80,7 +80,7 @@ def add_recorded_since(versions: tuple[Path, ...], now: Path, merged: Path) -> N
         if version.stat().st_size:
             with Archive(version) as archive:
                 known.update(number for number, *_ in archive.stamps())
-    with Archive(now) as archive, changing(merged) as change:
+    with Archive(now) as archive, transaction(merged) as change:
         for take in archive.takes():
             change.add_take(take)
         for number, *_ in list(archive.stamps()):

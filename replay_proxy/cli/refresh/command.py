@@ -28,7 +28,7 @@ from replay_proxy.settings import Settings, load
 from replay_proxy.settings.values import sendable_key
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 
 #: So many interactions are shown to a person; the JSON has all of them.
 SHOWN = 50
@@ -158,7 +158,7 @@ def _keep(
     ]
     if not whole:
         return 0
-    with Archive(new) as archive, changing(path) as change:
+    with Archive(new) as archive, transaction(path) as change:
         take_id = change.join_take(archive.takes()[0].run)
         for number in whole:
             change.add(take_id, archive.interaction(number))

@@ -21,7 +21,7 @@ from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyEr
 from replay_proxy.importers import FORMATS, NotCarried, carry_over, detect, line_format, read
 from replay_proxy.importers.documents import MAX_BYTES
 from replay_proxy.store import twin
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 
 TWIN = "twin"
 #: More does not come from a pipe or a device, which may have no end.
@@ -161,7 +161,7 @@ def _spool(file: Path, lines: BinaryIO) -> BinaryIO:
 
 
 def _store_twin(target: Path, lines: BinaryIO) -> int:
-    with changing(target) as change:
+    with transaction(target) as change:
         number = 0
         for each in terminal.progress(twin.read(lines), None, f"Importing {target.stem}"):
             if isinstance(each, Take):
@@ -194,7 +194,7 @@ def _store_foreign(
     first = next(found, None)
     number = 0
     if first is not None:
-        with changing(target) as change:
+        with transaction(target) as change:
             take_id = change.join_take(run)
             for each in terminal.progress(chain([first], found), None, f"Importing {target.stem}"):
                 change.add(take_id, each)

@@ -8,7 +8,7 @@ import typer
 from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 
 
 def merge(
@@ -29,7 +29,7 @@ def merge(
     merged: list[dict[str, Any]] = []
     # Of one that is made, the first is copied as it is: a hundred times as fast.
     copied = 0 if target.exists() else 1
-    with changing(target, sources[0]) as change:
+    with transaction(target, sources[0]) as change:
         for number, source in enumerate(sources):
             with Archive(source) as archive:
                 total = archive.counts().interactions

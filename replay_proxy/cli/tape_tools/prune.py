@@ -9,7 +9,7 @@ import typer
 from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.cli.tape_tools.unused import unused_interactions, used_interactions
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
+from replay_proxy.store.transaction import transaction
 
 
 def prune(
@@ -32,7 +32,7 @@ def prune(
     superseded, not_used = _deletable(path, report or [])
     before = path.stat().st_size
     if not dry_run and (superseded or not_used):
-        with changing(path) as change:
+        with transaction(path) as change:
             gone = superseded + not_used
             for number in terminal.progress(gone, len(gone), "Deleting"):
                 change.delete(number)

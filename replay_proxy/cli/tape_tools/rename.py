@@ -9,8 +9,8 @@ import typer
 
 from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import ConfigurationError, StoreError
-from replay_proxy.store.change import changing
-from replay_proxy.store.files.settling import at_rest
+from replay_proxy.store.files.plain_files import at_rest
+from replay_proxy.store.transaction import transaction
 
 
 def rename(
@@ -70,7 +70,7 @@ def _rm_interactions(
     if len(cassettes) != 1:
         raise ConfigurationError("--interaction is about one cassette: leave out the others.")
     path = paths.existing_path(cassettes[0], store)
-    with changing(path) as change:
+    with transaction(path) as change:
         for number in dict.fromkeys(ids):
             if not -(2**63) <= number < 2**63 or not change.drop(number):
                 raise ConfigurationError(

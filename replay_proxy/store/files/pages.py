@@ -8,7 +8,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from replay_proxy.store.files.troubles import damaged
+from replay_proxy.store.files.troubles import damage
 
 #: A file up to this size is checked to its last page when it is opened, and so is one that seems
 #: to have a hole. Of a larger file each page is checked when it is read, or starting would take
@@ -39,7 +39,7 @@ def check_pages(connection: sqlite3.Connection, path: Path) -> None:
     if has_hole:
         verdict = _without_hole(connection, found.st_size, verdict)
     if verdict != "ok":
-        raise damaged(path, verdict)
+        raise damage(path, verdict)
 
 
 def _without_hole(connection: sqlite3.Connection, size: int, verdict: str) -> str:

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from replay_proxy.store.files import journals, replaced
+from replay_proxy.store.files import journals, quarantine
 from replay_proxy.store.files.drafts import draft
 from replay_proxy.store.files.troubles import ERRORS
 from replay_proxy.store.sqlite import statements
@@ -30,7 +30,7 @@ def salvage(path: Path) -> None:
 
     What cannot be kept now, on a full disk say, stays for the next time.
     """
-    for old in replaced.files(path):
+    for old in quarantine.files(path):
         try:
             connection = connect(old, "rw")
             try:
@@ -38,7 +38,7 @@ def salvage(path: Path) -> None:
                 keep(connection, path, old.parent.name)
                 # Without its name the file is not written to when the connection is closed: it may
                 # be somebody's under another name.
-                replaced.forget(old, path)
+                quarantine.forget(old, path)
             finally:
                 connection.close()
         except (*ERRORS, OSError) as error:

@@ -22,15 +22,15 @@ def trouble(path: Path, error: Exception) -> StoreError:
             remedy="Wait until it has done, or end it, and do the same again.",
         )
     if isinstance(error, MemoryError):
-        return damaged(path, "to read it takes more memory than there is")
-    if code == sqlite3.SQLITE_INTERRUPT:  # By ``Steps``.
-        return damaged(path, "to read it takes more steps than it has bytes")
+        return damage(path, "to read it takes more memory than there is")
+    if code == sqlite3.SQLITE_INTERRUPT:  # By ``StepLimit``.
+        return damage(path, "to read it takes more steps than it has bytes")
     broken = cause.startswith("no such") or (
         # The lower byte is the kind: a virtual table or an index has a code of its own.
         code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
     )
     if broken or isinstance(error, UnicodeError) or cause.startswith("Could not decode"):
-        return damaged(path, cause)
+        return damage(path, cause)
     return StoreError(
         f"cannot be used: {cause}",
         thing=f"Cassette {path}",
@@ -44,7 +44,7 @@ def is_in_use(error: Exception) -> bool:
     return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def damaged(path: Path, cause: str) -> CassetteDamaged:
+def damage(path: Path, cause: str) -> CassetteDamaged:
     """The error for a file that cannot be trusted."""
     return CassetteDamaged(
         f"is damaged: {cause}",
@@ -53,7 +53,7 @@ def damaged(path: Path, cause: str) -> CassetteDamaged:
     )
 
 
-def not_written(path: Path, error: OSError) -> StoreError:
+def system_trouble(path: Path, error: OSError) -> StoreError:
     """The error for what the system refuses."""
     return StoreError(
         f"cannot be used: {error.strerror or error}",

@@ -1,4 +1,4 @@
-"""``Kept``: interactions that were read lately, so that what is asked for again is not read again.
+"""``Cache``: interactions that were read lately, so that what is asked for again is not read again.
 
 Bounded in bytes, over all cassettes, so that memory does not grow with what they hold. Whether one
 is still what the file says is told by the file's version, which the caller gives.
@@ -20,7 +20,7 @@ ONE_IN = 16
 _BYTES, _CHUNK_BYTES = 2_000, 80
 
 
-class Kept:
+class Cache:
     """The interactions that keys of cassettes led to; those unused for longest go first."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:

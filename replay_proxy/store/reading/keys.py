@@ -43,7 +43,7 @@ ORDER BY key, take, id LIMIT :limit
 """
 
 #: A key, the take of its interaction, the interaction, and a number that tells of another request.
-Entry = tuple[str, int, int, int]
+KeyEntry = tuple[str, int, int, int]
 
 
 class Keys:
@@ -59,7 +59,7 @@ class Keys:
         self._sizes: Counter[Path] = Counter()
         self.closed = False
 
-    def put(self, cassette: Path, entries: Sequence[Entry]) -> None:
+    def put(self, cassette: Path, entries: Sequence[KeyEntry]) -> None:
         """Add entries; those that are there already change nothing. None once it is closed."""
         self._change(cassette, _PUT, entries, +1)
 

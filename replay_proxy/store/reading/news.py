@@ -11,18 +11,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from replay_proxy.store.files.opening import ERRORS, damaged, open_to_read, trouble
+from replay_proxy.store.files.access import open_to_read
+from replay_proxy.store.files.troubles import ERRORS, damage, trouble
 from replay_proxy.store.reading.keys import Keys
 from replay_proxy.store.reading.readers import LargeRow, Readers
 from replay_proxy.store.sqlite import statements
-from replay_proxy.store.sqlite.steps import Steps
+from replay_proxy.store.sqlite.step_limit import StepLimit
 
 #: So many ids are looked at together; those of a page that are all known end the quick look.
 PAGE = 32
 #: Where the first page begins: above every id.
 TOP = 2**63 - 1
 
-Version = tuple[int, int] | None
+FileVersion = tuple[int, int] | None
 
 
 class News:
@@ -35,7 +36,7 @@ class News:
         #: Which opening of the file has been counted row by row.
         self._counted: int | None = None
 
-    def version(self) -> Version:
+    def version(self) -> FileVersion:
         """Differs once anybody has committed."""
         return self._readers.version(self._path)
 
@@ -47,7 +48,7 @@ class News:
         named = {"below": below, "limit": PAGE}
         ids = [row[0] for row in self._readers.read(self._path, statements.NEWEST_IDS, named)]
         if any(later <= earlier for later, earlier in pairwise([below, *ids])):
-            raise damaged(self._path, "its interactions are not in the order of their ids")
+            raise damage(self._path, "its interactions are not in the order of their ids")
         unknown = self._keys.unknown(self._path, ids)
         rows: list[dict[str, Any]] = []
         large: list[int] = []
@@ -79,7 +80,7 @@ class News:
         else:
             try:
                 with closing(open_to_read(self._path, busy_ms=0)) as connection:
-                    Steps(connection, self._path)
+                    StepLimit(connection, self._path)
                     there = {row[0] for row in connection.execute(statements.ALL_IDS)}
             except ERRORS as error:
                 raise trouble(self._path, error) from error

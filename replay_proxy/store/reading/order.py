@@ -8,18 +8,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from replay_proxy.store.files.troubles import damaged
+from replay_proxy.store.files.troubles import damage
 
 #: So many entries of an index are looked at before others have their turn.
 _PAGE = 1_000
 
 #: A place in an index: a key, a take and an id.
-Place = tuple[str, int, int]
+IndexPlace = tuple[str, int, int]
 
 R = TypeVar("R")
 
 
-def rising(path: Path, rows: Iterable[R]) -> Iterator[R]:
+def in_id_order(path: Path, rows: Iterable[R]) -> Iterator[R]:
     """The rows of a statement that orders them by id.
 
     Raises ``CassetteDamaged`` if they do not come in that order.
@@ -28,29 +28,29 @@ def rising(path: Path, rows: Iterable[R]) -> Iterator[R]:
     for row in rows:
         number = row["id"]  # type: ignore[index]
         if not isinstance(number, int) or (before is not None and number <= before):
-            raise damaged(path, f"interaction {number} is there more than once")
+            raise damage(path, f"interaction {number} is there more than once")
         before = number
         yield row
 
 
-def check_order(path: Path, after: Place | None, rows: Sequence[Any]) -> None:
+def check_order(path: Path, after: IndexPlace | None, rows: Sequence[Any]) -> None:
     """Raise ``CassetteDamaged`` if the places of an index do not come one after another."""
     places = [tuple(row)[:3] for row in rows]
     if {tuple(map(type, each)) for each in places} - {(str, int, int)}:
-        raise damaged(path, "its index has values of other types than an index's")
+        raise damage(path, "its index has values of other types than an index's")
     if after is not None:
         places.insert(0, after)
     if any(one >= other for one, other in pairwise(places)):
-        raise damaged(path, "its index is not in order")
+        raise damage(path, "its index is not in order")
 
 
-def start_at(after: Place | None) -> dict[str, Any]:
+def start_at(after: IndexPlace | None) -> dict[str, Any]:
     """The parameters of a statement for a page of an index that begins after a place."""
     key, take, number = after or ("", 0, 0)
     return {"key": key, "take": take, "id": number, "limit": _PAGE}
 
 
-def page_of(rows: Sequence[Any]) -> tuple[list[int], Place | None]:
+def page_of(rows: Sequence[Any]) -> tuple[list[int], IndexPlace | None]:
     """The ids that replay can use of such a page, and the place to go on from."""
     ids = [row[2] for row in rows if row[3]]
     return ids, tuple(rows[-1])[:3] if len(rows) == _PAGE else None

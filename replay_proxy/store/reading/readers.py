@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from replay_proxy.store.files.journals import is_overwritten
-from replay_proxy.store.files.opening import ERRORS, open_to_read, trouble, wal
-from replay_proxy.store.files.troubles import not_written
-from replay_proxy.store.sqlite.steps import Steps
+from replay_proxy.store.files.access import open_to_read
+from replay_proxy.store.files.journals import is_overwritten, wal
+from replay_proxy.store.files.troubles import ERRORS, system_trouble, trouble
+from replay_proxy.store.sqlite.step_limit import StepLimit
 
 #: The most cassettes that are open at once; the one unused for longest is closed.
 OPEN_CASSETTES = 64
@@ -108,7 +108,7 @@ class Readers:
             except FileNotFoundError:
                 return None
             except OSError as error:
-                raise not_written(path, error) from error
+                raise system_trouble(path, error) from error
             if len(self._open) >= OPEN_CASSETTES:
                 self._open.popitem(last=False)[1].connection.close()
             opened = self._open[path] = _Opened(path, seen, next(self._count))
@@ -125,7 +125,7 @@ class _Opened:
         self.connection = open_to_read(path, busy_ms=0)
         self.connection.row_factory = sqlite3.Row
         self.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGE_BYTES)
-        self.steps = Steps(self.connection, path)
+        self.steps = StepLimit(self.connection, path)
         self.path = path
         self._name = str(path)
         self._inode = seen.st_dev, seen.st_ino

@@ -142,14 +142,14 @@ def replayable(row: Row) -> Interaction:
     return interaction
 
 
-def to_recorded(row: Row) -> RecordedRequest:
+def to_recorded_request(row: Row) -> RecordedRequest:
     """The request of a row of at least ``REQUEST_COLUMNS``. Raises ``ValueError`` as above."""
-    recorded = to_deleted(row)
+    recorded = to_any_request(row)
     check_target(recorded.request)
     return recorded
 
 
-def to_deleted(row: Row) -> RecordedRequest:
+def to_any_request(row: Row) -> RecordedRequest:
     """The same of a row that is to go, wherever its request leads."""
     _check_types(row, REQUEST_COLUMNS)
     if not _is_half_intact(row):

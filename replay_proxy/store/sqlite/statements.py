@@ -78,7 +78,7 @@ SELECT id FROM interaction WHERE fingerprint = :fingerprint ORDER BY take_id DES
 NEWEST_IDS = "SELECT id FROM interaction WHERE id < :below ORDER BY id DESC LIMIT :limit"
 #: From the index alone.
 ALL_IDS = "SELECT id FROM interaction INDEXED BY interaction_by_fingerprint"
-#: Row by row, so that ``Steps`` can interrupt it.
+#: Row by row, so that ``StepLimit`` can interrupt it.
 COUNT_IDS = "SELECT count(*) FROM interaction INDEXED BY interaction_by_fingerprint WHERE +id > 0"
 #: Forty times as fast, and in one step, which has no end where pages lead back to themselves.
 COUNT_IDS_AGAIN = "SELECT count(*) FROM interaction"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from replay_proxy.store.files.troubles import damaged
+from replay_proxy.store.files.troubles import damage
 from replay_proxy.store.sqlite import statements
 
 _OPEN = "CREATE VIRTUAL TABLE temp.word USING fts5vocab(main, nearness, instance)"
@@ -30,7 +30,7 @@ def digests(connection: sqlite3.Connection, path: Path) -> dict[int, int]:
     Raises ``CassetteDamaged``, and what SQLite raises for an index that it cannot read.
     """
     for (name,) in connection.execute(statements.INDEX_SETTING):
-        raise damaged(path, f"its index of words has the setting {name!r}")
+        raise damage(path, f"its index of words has the setting {name!r}")
     found: dict[int, int] = {}
     with _opened(connection):
         for number, word in _bounded(connection, path, connection.execute(_ALL)):
@@ -67,7 +67,7 @@ def _bounded(connection: sqlite3.Connection, path: Path, rows: sqlite3.Cursor) -
     (most,) = connection.execute(statements.INDEX_BYTES).fetchone()
     for count, row in enumerate(rows):
         if count >= most:
-            raise damaged(path, "its index gives more words than it has room for")
+            raise damage(path, "its index gives more words than it has room for")
         yield row
 
 

@@ -28,7 +28,7 @@ from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.redaction.display import json_printable, stored_response_headers
 from replay_proxy.sse.terminal import event_ends
 from replay_proxy.store.twin.lines import PIECE_BYTES
-from replay_proxy.store.twin.reading import VERSION, read
+from replay_proxy.store.twin.reader import VERSION, read
 from replay_proxy.wire import header
 
 __all__ = ["VERSION", "head", "interaction_lines", "read", "take_line"]

@@ -1,8 +1,8 @@
 """Takes: which one a recording run writes to.
 
-A run with ``MODE=record`` begins a take that is newer than every other (``Recording``), a run with
+A run with ``MODE=record`` begins a take that is newer than every other (``TakeOfRun``), a run with
 ``ON_MISS=record`` adds what is missing to the newest one (``newest_take``). A further answer to a
-recorded request joins the others of it (``Answers.newest_take``), or it would hide them.
+recorded request joins the others of it (``AnswerIndex.newest_take``), or it would hide them.
 """
 
 import sqlite3
@@ -30,7 +30,7 @@ def join_take(connection: sqlite3.Connection, run: str) -> int:
     return int(number)
 
 
-class Recording:
+class TakeOfRun:
     """A run with ``MODE=record``, in one of its processes.
 
     Runs that record one cassette at the same time share a take: the one that the first of them has

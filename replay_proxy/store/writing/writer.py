@@ -15,19 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from replay_proxy.errors import CassetteInUse, StoreError
-from replay_proxy.store.files.opening import (
-    close_to_write,
-    open_to_write,
-    reopen_to_write,
-    settle,
-    trouble,
-    wal,
-)
-from replay_proxy.store.files.troubles import is_in_use
+from replay_proxy.store.files.access import close_to_write, open_to_write, reopen_to_write
+from replay_proxy.store.files.journals import wal
+from replay_proxy.store.files.plain_files import settle
+from replay_proxy.store.files.troubles import is_in_use, trouble
 from replay_proxy.store.sqlite.rows import Row
-from replay_proxy.store.writing.bound import Bound
+from replay_proxy.store.writing.bound_connection import BoundConnection
 from replay_proxy.store.writing.jobs import Job, settle_all
-from replay_proxy.store.writing.placing import Placing
+from replay_proxy.store.writing.row_ids import RowIds
 
 #: The most rows that share one commit.
 BATCH = 256
@@ -52,12 +47,12 @@ class Writer:
 
     def __init__(self, begin: Callable[[sqlite3.Connection, Path], int]) -> None:
         self._begin = begin
-        self._placing = Placing()
+        self._placing = RowIds()
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._large: deque[Job] = deque()
         #: What could not be committed yet, by its cassette and whether it is large.
         self._locked: dict[tuple[Path, bool], list[Job]] = {}
-        self._open: OrderedDict[Path, Bound] = OrderedDict()
+        self._open: OrderedDict[Path, BoundConnection] = OrderedDict()
         self._written: set[Path] = set()
         self._thread = threading.Thread(target=self._run, name="cassette writer", daemon=True)
         self._thread.start()
@@ -67,7 +62,7 @@ class Writer:
     ) -> None:
         """Commit the row that ``make_row`` gives for the take's id and its own.
 
-        Its own is ``number`` if no other exchange has it (see ``Placing``). ``size`` is about how
+        Its own is ``number`` if no other exchange has it (see ``RowIds``). ``size`` is about how
         many bytes it has. Raises ``StoreError``.
         """
         job = Job(path, number, make_row, size)
@@ -135,7 +130,7 @@ class Writer:
             jobs.append(self._large.popleft())
         return jobs
 
-    def _connection(self, path: Path) -> Bound:
+    def _connection(self, path: Path) -> BoundConnection:
         """The connection to a cassette."""
         if path not in self._open:
             if len(self._open) >= OPEN_CASSETTES:
@@ -169,7 +164,7 @@ class Writer:
             remedy="Stop what does that, and record again.",
         )
 
-    def _commit_to(self, connection: Bound, path: Path, jobs: list[Job]) -> None:
+    def _commit_to(self, connection: BoundConnection, path: Path, jobs: list[Job]) -> None:
         """Commit all jobs at once, or, when one of them cannot be, the others one by one."""
         try:
             self._insert(connection, jobs)
@@ -192,7 +187,7 @@ class Writer:
         else:
             settle_all(jobs)
 
-    def _insert(self, connection: Bound, jobs: list[Job]) -> None:
+    def _insert(self, connection: BoundConnection, jobs: list[Job]) -> None:
         """Raises ``_Replaced`` when nobody would find under the cassette's name what is committed.
 
         A file that goes after this look was there when its answers were kept: its journal is set

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple, TypeVar
 from replay_proxy.bounds.aside import Aside
 from replay_proxy.bounds.room import RECORDINGS_BYTES, Room
 from replay_proxy.cassette import Interaction
-from replay_proxy.store.files.opening import ERRORS, open_to_read, trouble
+from replay_proxy.store.files.access import open_to_read
+from replay_proxy.store.files.troubles import ERRORS, trouble
 from replay_proxy.store.reading.patience import insist_aside
 from replay_proxy.store.sqlite import statements
+from replay_proxy.store.sqlite.lookups import row_value
 from replay_proxy.store.sqlite.rows import Row, replayable
-from replay_proxy.store.sqlite.soundly import read_sound
-from replay_proxy.store.sqlite.steps import Steps
+from replay_proxy.store.sqlite.step_limit import StepLimit
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ T = TypeVar("T")
 _TIMELINE_TIMES = 5
 
 
-class Far(NamedTuple):
+class LargeAnswer(NamedTuple):
     """The answer is a large row; if it may be kept, the version of the cassette that has it."""
 
     id: int
@@ -55,7 +56,7 @@ class LargeRows:
         self, path: Path, sql: str, convert: Callable[[Row], T], number: int
     ) -> T | None:
         """What is read of the row of this id, if there is one."""
-        return await self._rows(path, sql, number, partial(read_sound, path, convert, number))
+        return await self._rows(path, sql, number, partial(row_value, path, convert, number))
 
     def close(self) -> None:
         """Let go of the thread."""
@@ -75,7 +76,7 @@ def _rows(path: Path, sql: str, number: int) -> list[Any]:
         return []
     with closing(open_to_read(path, busy_ms=0)) as connection:
         connection.row_factory = sqlite3.Row
-        Steps(connection, path).begin()
+        StepLimit(connection, path).begin()
         try:
             return connection.execute(sql, {"id": number}).fetchall()
         except ERRORS as error:

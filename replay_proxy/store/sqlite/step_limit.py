@@ -18,7 +18,7 @@ _ASKS = 10_000_000
 _ROW_BYTES = 20
 
 
-class Steps:
+class StepLimit:
     """Interrupts a statement of a connection that takes more steps than the file has bytes.
 
     ``begin`` comes before each statement; a connection for one statement does without.

@@ -1,4 +1,4 @@
-"""``ByRule``: answers by a rule's keys, which are made of what is stored."""
+"""``RuleIndex``: answers by a rule's keys, which are made of what is stored."""
 
 import asyncio
 import sqlite3
@@ -10,21 +10,22 @@ from pathlib import Path
 
 from replay_proxy.cassette import Interaction, RecordedRequest
 from replay_proxy.matching.rules import Rule
-from replay_proxy.store.files.opening import ERRORS, damaged, open_to_read, trouble
-from replay_proxy.store.reading.keys import Entry, Keys
-from replay_proxy.store.reading.news import TOP, News, Version
-from replay_proxy.store.reading.order import Place, page_of, rising, start_at
+from replay_proxy.store.files.access import open_to_read
+from replay_proxy.store.files.troubles import ERRORS, damage, trouble
+from replay_proxy.store.reading.keys import KeyEntry, Keys
+from replay_proxy.store.reading.news import TOP, FileVersion, News
+from replay_proxy.store.reading.order import IndexPlace, in_id_order, page_of, start_at
 from replay_proxy.store.reading.patience import Patience, insist_aside
 from replay_proxy.store.reading.readers import Readers
 from replay_proxy.store.sqlite import statements
-from replay_proxy.store.sqlite.rows import Row, to_recorded
-from replay_proxy.store.sqlite.steps import Steps
+from replay_proxy.store.sqlite.rows import Row, to_recorded_request
+from replay_proxy.store.sqlite.step_limit import StepLimit
 
 #: So many requests are read at a time.
 _BATCH = 64
 
 
-class ByRule:
+class RuleIndex:
     """Answers by a rule's keys, which no column holds: ``keys``, filled at the first use.
 
     That reads every request of the cassette once, in a thread. It goes on when those who wait for
@@ -40,9 +41,9 @@ class ByRule:
         self._rule = rule
         self._keys = keys
         self._news = News(path, readers, keys)
-        self._version: Version = None
+        self._version: FileVersion = None
         #: The version that was compared in full, or counted.
-        self._complete: Version = None
+        self._complete: FileVersion = None
         self._doubtful = False
         self._turn = asyncio.Lock()
         self._is_read = False
@@ -56,7 +57,7 @@ class ByRule:
             self._reading = asyncio.create_task(self._read())
         await asyncio.shield(self._reading)
 
-    def knows(self, version: Version) -> bool:
+    def knows(self, version: FileVersion) -> bool:
         """Whether the quick look has been at this version, or a newer one."""
         return version == self._version
 
@@ -87,7 +88,7 @@ class ByRule:
         """How many there are."""
         return self._keys.count(self._path, key)
 
-    def current(self, after: Place | None) -> tuple[Sequence[int], Place | None]:
+    def current(self, after: IndexPlace | None) -> tuple[Sequence[int], IndexPlace | None]:
         """Some of the ids that a key leads to, from a place on, and the place to go on from."""
         return page_of(self._keys.page(self._path, **start_at(after)))
 
@@ -114,7 +115,7 @@ class ByRule:
         self.missing()
         return False
 
-    async def _renew(self) -> Version:
+    async def _renew(self) -> FileVersion:
         version = await self._patience.run(self._path, self._news.version)
         if version == self._version:
             return version
@@ -147,10 +148,10 @@ class ByRule:
         try:
             with closing(open_to_read(self._path, busy_ms=0)) as connection:
                 connection.row_factory = sqlite3.Row
-                steps = Steps(connection, self._path)
+                steps = StepLimit(connection, self._path)
                 for named in [{}] if ids is None else [{"id": each} for each in ids]:
                     steps.begin()
-                    rows = rising(self._path, connection.execute(sql, named))
+                    rows = in_id_order(self._path, connection.execute(sql, named))
                     while (some := list(islice(rows, _BATCH))) and not self._keys.closed:
                         self._put([dict(row) for row in some])
         except ERRORS as error:
@@ -159,13 +160,13 @@ class ByRule:
     def _put(self, rows: Sequence[Row]) -> None:
         self._keys.put(self._path, [self._entry(row) for row in rows])
 
-    def _entry(self, row: Row) -> Entry:
+    def _entry(self, row: Row) -> KeyEntry:
         try:
-            return self._entry_of(to_recorded(row), row["take_id"])
+            return self._entry_of(to_recorded_request(row), row["take_id"])
         except ValueError as error:
-            raise damaged(self._path, f"interaction {row['id']}: {error}") from error
+            raise damage(self._path, f"interaction {row['id']}: {error}") from error
 
-    def _entry_of(self, found: Interaction | RecordedRequest, take_id: int) -> Entry:
+    def _entry_of(self, found: Interaction | RecordedRequest, take_id: int) -> KeyEntry:
         return self._rule.key(found.request), take_id, found.id, _mark(found)
 
 

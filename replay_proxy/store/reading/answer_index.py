@@ -1,6 +1,6 @@
-"""``Answers``: which interactions answer a key, in order; ``ByFingerprint`` asks the file's index.
+"""``AnswerIndex``: which interactions answer a key, in order of arrival, counted from 0.
 
-They are those of the newest take that has the key, and are counted from 0.
+They are those of the newest take that has the key. ``FingerprintIndex`` asks the file's index.
 """
 
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from replay_proxy.cassette import Interaction
-from replay_proxy.store.files.opening import damaged
-from replay_proxy.store.reading.news import Version
-from replay_proxy.store.reading.order import Place as Place
+from replay_proxy.store.files.troubles import damage
+from replay_proxy.store.reading.news import FileVersion
+from replay_proxy.store.reading.order import IndexPlace as IndexPlace
 from replay_proxy.store.reading.order import check_order, page_of, start_at
 from replay_proxy.store.reading.readers import Readers
 from replay_proxy.store.sqlite import statements
 
 
-class Answers(Protocol):
+class AnswerIndex(Protocol):
     """Looks interactions up by key, once it is ready."""
 
     async def ready(self) -> None:
@@ -31,7 +31,7 @@ class Answers(Protocol):
         """How many there are."""
         ...
 
-    def current(self, after: Place | None) -> tuple[Sequence[int], Place | None]:
+    def current(self, after: IndexPlace | None) -> tuple[Sequence[int], IndexPlace | None]:
         """Some of the ids that a key leads to, from a place on, and the place to go on from."""
         ...
 
@@ -54,7 +54,7 @@ class Answers(Protocol):
         """
         ...
 
-    def knows(self, version: Version) -> bool:
+    def knows(self, version: FileVersion) -> bool:
         """Whether what is answered is of this version of the cassette."""
         ...
 
@@ -67,7 +67,7 @@ class Answers(Protocol):
         ...
 
 
-class ByFingerprint:
+class FingerprintIndex:
     """Answers by the column ``fingerprint`` and its index: nothing is kept in memory."""
 
     def __init__(self, path: Path, readers: Readers) -> None:
@@ -85,7 +85,7 @@ class ByFingerprint:
         """How many there are."""
         return sum(self._ids(statements.COUNT_ANSWERS, fingerprint=key))
 
-    def current(self, after: Place | None) -> tuple[Sequence[int], Place | None]:
+    def current(self, after: IndexPlace | None) -> tuple[Sequence[int], IndexPlace | None]:
         """Some of the ids that a key leads to, from a place on, and the place to go on from."""
         rows = self._readers.read(self._path, statements.CURRENT, start_at(after))
         check_order(self._path, after, rows)
@@ -106,10 +106,10 @@ class ByFingerprint:
         """Compare the fingerprints of the index and of the row."""
         if found.fingerprint != key:
             cause = f"its index leads to interaction {found.id} of another request"
-            raise damaged(self._path, cause)
+            raise damage(self._path, cause)
         return True
 
-    def knows(self, version: Version) -> bool:
+    def knows(self, version: FileVersion) -> bool:
         """The index is of every version."""
         return True
 

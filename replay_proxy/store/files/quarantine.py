@@ -78,7 +78,7 @@ def forget(aside: Path, path: Path) -> None:
     tidy(path)
 
 
-def kept_from(path: Path) -> list[str]:
+def kept_cassettes(path: Path) -> list[str]:
     """The names of the cassettes that hold what was in ``path`` when it was replaced."""
     path = Path(os.path.realpath(path))  # ``resolve`` raises for a link to itself.
     head = _head(path)

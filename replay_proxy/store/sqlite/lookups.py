@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from replay_proxy.store.files.opening import damaged
+from replay_proxy.store.files.troubles import damage
 from replay_proxy.store.sqlite.rows import Row
 
 T = TypeVar("T")
 
 
-def read_sound(path: Path, read: Callable[[Row], T], number: int, rows: Sequence[Any]) -> T | None:
+def row_value(path: Path, read: Callable[[Row], T], number: int, rows: Sequence[Any]) -> T | None:
     """What is read of the row of this id, if there is one. Raises ``CassetteDamaged``."""
     if not rows:
         return None
@@ -19,4 +19,4 @@ def read_sound(path: Path, read: Callable[[Row], T], number: int, rows: Sequence
             raise ValueError("another one stands in its place")
         return read(rows[0])
     except ValueError as error:
-        raise damaged(path, f"interaction {number}: {error}") from error
+        raise damage(path, f"interaction {number}: {error}") from error

@@ -1,4 +1,4 @@
-"""``Placing``: puts rows under ids that no other exchange has.
+"""``RowIds``: puts rows under ids that no other exchange has.
 
 Two processes can give one id to two exchanges. The one that commits second moves to the next free
 id of the same microsecond, so nothing is overwritten and the order by arrival stays. What else a
@@ -21,7 +21,7 @@ from replay_proxy.store.writing.insertion import put_interaction, put_interactio
 OWN = 10_000
 
 
-class Placing:
+class RowIds:
     """Inserts the rows of one process."""
 
     def __init__(self, own: int = OWN) -> None:

@@ -1,4 +1,4 @@
-"""``Change``: what is changed of a cassette at rest, all of it or nothing. ``Archive`` reads."""
+"""``Transaction``: changes a cassette at rest, completely or not at all. ``Archive`` reads one."""
 
 import os
 import shutil
@@ -11,24 +11,17 @@ from pathlib import Path
 from replay_proxy.cassette import Interaction, Take
 from replay_proxy.errors import StoreError
 from replay_proxy.matching.nearness import features, former_features
+from replay_proxy.store.files.access import open_to_read, open_to_write
 from replay_proxy.store.files.drafts import draft
-from replay_proxy.store.files.opening import (
-    ERRORS,
-    damaged,
-    open_to_read,
-    open_to_write,
-    release,
-    settle,
-    trouble,
-    wal,
-)
-from replay_proxy.store.files.troubles import not_written
+from replay_proxy.store.files.journals import wal
+from replay_proxy.store.files.plain_files import release, settle
+from replay_proxy.store.files.troubles import ERRORS, damage, system_trouble, trouble
 from replay_proxy.store.sqlite import statements
-from replay_proxy.store.sqlite.rows import to_deleted, to_row
-from replay_proxy.store.sqlite.steps import Steps
+from replay_proxy.store.sqlite.rows import to_any_request, to_row
+from replay_proxy.store.sqlite.step_limit import StepLimit
 from replay_proxy.store.sqlite.vocabulary import drop
 from replay_proxy.store.writing.insertion import put_interaction
-from replay_proxy.store.writing.placing import id_of
+from replay_proxy.store.writing.row_ids import id_of
 from replay_proxy.store.writing.takes import join_take
 from replay_proxy.wire import Request
 
@@ -36,13 +29,13 @@ from replay_proxy.wire import Request
 _FREE_SHARE = 0.2
 
 
-class Change:
-    """What is changed in a cassette in one transaction; see ``changing``."""
+class Transaction:
+    """What is changed in a cassette in one transaction; see ``transaction``."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
         self._connection = connection
-        self._steps = Steps(connection, path)
+        self._steps = StepLimit(connection, path)
 
     def add_take(self, take: Take) -> None:
         """Put a take, unless it is there. Raises ``StoreError`` if its id is another run's."""
@@ -86,9 +79,9 @@ class Change:
         for row in self._connection.execute(statements.READ_REQUEST, {"id": number}).fetchall():
             named = dict(zip(statements.REQUEST_COLUMNS, row, strict=True))
             try:
-                request = to_deleted(named).request
+                request = to_any_request(named).request
             except ValueError as error:
-                raise damaged(self._path, f"interaction {number}: {error}") from error
+                raise damage(self._path, f"interaction {number}: {error}") from error
             self._delete_features(number, request)
             self._connection.execute(statements.DELETE_INTERACTION, {"id": number})
 
@@ -113,7 +106,7 @@ class Change:
         self._steps.begin()
         verdict = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if verdict != "ok":
-            raise damaged(self._path, verdict)
+            raise damage(self._path, verdict)
         return True
 
     def _delete_features(self, number: int, request: Request) -> None:
@@ -134,7 +127,7 @@ class Change:
 
 
 @contextmanager
-def changing(path: Path, start: Path | None = None) -> Iterator[Change]:
+def transaction(path: Path, start: Path | None = None) -> Iterator[Transaction]:
     """A change of the cassette, which is made if it is missing: all of it is kept, or nothing.
 
     What is made begins with all that ``start`` has, and is under its name when it is whole. Takes
@@ -160,7 +153,7 @@ def changing(path: Path, start: Path | None = None) -> Iterator[Change]:
             path.parent.mkdir(parents=True, exist_ok=True)
             part = stack.enter_context(draft(path.parent))
         except OSError as error:
-            raise not_written(path, error) from error
+            raise system_trouble(path, error) from error
         try:
             if start is not None:
                 _copy(start, part)
@@ -217,11 +210,11 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[Change]:
+def _changing(path: Path) -> Iterator[Transaction]:
     connection = open_to_write(path)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        change = Change(path, connection)
+        change = Transaction(path, connection)
         yield change
         is_to_pack = change.finish()
         if not connection.is_current():

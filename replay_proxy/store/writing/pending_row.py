@@ -1,4 +1,4 @@
-"""``Placed``: an interaction on its way into a cassette, and where it is stored there."""
+"""``PendingRow``: an interaction on its way into a cassette, and where it is stored there."""
 
 import logging
 from dataclasses import replace
@@ -10,7 +10,7 @@ from replay_proxy.store.sqlite.rows import Row, to_row
 logger = logging.getLogger("replay_proxy")
 
 
-class Placed:
+class PendingRow:
     """Makes the row of an interaction once the writer knows its take and its id.
 
     ``take`` is the take that it belongs to in any case; None leaves that to the writer.

@@ -1,4 +1,4 @@
-"""``Bound``: a connection that writes to a cassette, and notices when it is another file."""
+"""``BoundConnection``: writes to a cassette, and notices when its name is another file's."""
 
 import os
 import sqlite3
@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from replay_proxy.store.files import journals, replaced
+from replay_proxy.store.files import journals, quarantine
 from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.connections import connect_as
 
@@ -21,7 +21,7 @@ _COMMIT_BYTES, _ROW_BYTES = 24_000, 12_000
 _BUSY_MS = 50
 
 
-class Bound(sqlite3.Connection):
+class BoundConnection(sqlite3.Connection):
     """A connection to a bound cassette; ``watch`` begins what ``is_current`` compares with.
 
     Only these connections, and ``settle``, write to the file itself, and each time they say so
@@ -78,7 +78,7 @@ class Bound(sqlite3.Connection):
             os.stat(each).st_ino == self._inodes[1]
             and journals.wal(each).exists()
             and os.stat(journals.wal(each)).st_ino == self._inodes[2]
-            for each in replaced.files(self._path)
+            for each in quarantine.files(self._path)
         )
 
     def owns_journal(self) -> bool:
@@ -145,14 +145,14 @@ class Bound(sqlite3.Connection):
                 journals.unbind(path)
 
 
-def open_bound(file: Path, check: Callable[[sqlite3.Connection], None]) -> Bound | None:
+def open_bound(file: Path, check: Callable[[sqlite3.Connection], None]) -> BoundConnection | None:
     """A connection to the file and no other, or None if it was replaced meanwhile.
 
     Needs the lock. What ``check`` refuses is left as it is.
     """
     journals.bind(file)
     # Others are waited for without the lock.
-    connection = connect_as(Bound, file, "rw", busy_ms=_BUSY_MS)
+    connection = connect_as(BoundConnection, file, "rw", busy_ms=_BUSY_MS)
     try:
         # From here to the first statement nobody moves the journal that SQLite finds by its name.
         if not journals.is_bound(file):
@@ -163,7 +163,7 @@ def open_bound(file: Path, check: Callable[[sqlite3.Connection], None]) -> Bound
         # A commit survives the process at once; the file is synced at every checkpoint.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")  # ``Bound.checkpoint`` does it.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # ``checkpoint`` does it.
         # From the first read on the journal is there, and others see that the file is in use.
         connection.execute(statements.TOUCH_TAKES)
         connection.watch(file)

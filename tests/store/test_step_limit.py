@@ -12,9 +12,9 @@ import pytest
 from replay_proxy.errors import CassetteDamaged, StoreError
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
-from replay_proxy.store.change import changing
 from replay_proxy.store.reading.readers import Readers
-from replay_proxy.store.sqlite import steps
+from replay_proxy.store.sqlite import step_limit
+from replay_proxy.store.transaction import transaction
 from tests.support.tape import make, recorded
 
 #: How many files are tried, and the first seed. Seed 1000 + n is file n.
@@ -72,7 +72,7 @@ def test_whatever_the_index_of_words_holds_a_request_and_a_change_end_with_an_er
             store.close()
 
     def change() -> None:
-        with changing(path) as opened:
+        with transaction(path) as opened:
             take = opened.join_take("another")
             opened.delete(known[3].id)
             for n in range(5):
@@ -96,7 +96,7 @@ def test_more_than_there_is_memory_is_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make(tmp_path / "a.sqlite", [recorded("1", b"a")])
-    with pytest.raises(CassetteDamaged, match="more memory"), changing(path):
+    with pytest.raises(CassetteDamaged, match="more memory"), transaction(path):
         raise MemoryError
 
 
@@ -104,7 +104,7 @@ def test_more_than_there_is_memory_is_damage(
 def test_a_statement_without_end_is_damage(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "_ASKS", 100_000)
+    monkeypatch.setattr(step_limit, "_ASKS", 100_000)
     path = make(tmp_path / "a.sqlite", [recorded("1", b"a")])
     readers = Readers()
     with pytest.raises(CassetteDamaged, match="more steps than it has bytes"):

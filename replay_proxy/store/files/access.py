@@ -13,35 +13,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from replay_proxy.errors import CassetteDamaged, StoreError
-from replay_proxy.store.files import journals, replaced
+from replay_proxy.store.files import journals, quarantine
 from replay_proxy.store.files.creation import create
 from replay_proxy.store.files.drafts import sweep
-from replay_proxy.store.files.journals import shm, wal
+from replay_proxy.store.files.journals import wal
 from replay_proxy.store.files.links import refuse_link
 from replay_proxy.store.files.pages import check_pages
+from replay_proxy.store.files.plain_files import clear, settle
 from replay_proxy.store.files.salvage import keep, salvage
-from replay_proxy.store.files.settling import clear, release, settle
-from replay_proxy.store.files.troubles import ERRORS, damaged, is_in_use, not_written, trouble
+from replay_proxy.store.files.troubles import ERRORS, damage, is_in_use, system_trouble, trouble
 from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.connections import BUSY_MS, connect
 from replay_proxy.store.sqlite.schema import check_schema
 from replay_proxy.store.sqlite.statements import APPLICATION_ID, SCHEMA_VERSION
-from replay_proxy.store.writing.bound import Bound, open_bound
-
-__all__ = [
-    "ERRORS",
-    "close_to_write",
-    "create",
-    "damaged",
-    "open_to_read",
-    "open_to_write",
-    "release",
-    "reopen_to_write",
-    "settle",
-    "shm",
-    "trouble",
-    "wal",
-]
+from replay_proxy.store.writing.bound_connection import BoundConnection, open_bound
 
 logger = logging.getLogger("replay_proxy")
 
@@ -51,7 +36,7 @@ _TRIES = 10
 SMALLEST_BYTES = 512
 
 
-def open_to_write(path: Path, *, busy_ms: int = BUSY_MS) -> Bound:
+def open_to_write(path: Path, *, busy_ms: int = BUSY_MS) -> BoundConnection:
     """A connection that writes, and waits so long for others. Raises ``StoreError``."""
     refuse_link(path)
     file = path.resolve()  # SQLite follows a link, and puts the journal beside the file.
@@ -69,10 +54,10 @@ def open_to_write(path: Path, *, busy_ms: int = BUSY_MS) -> Bound:
                 raise trouble(path, error) from error
             time.sleep(0.02)
         except OSError as error:
-            raise not_written(path, error) from error
+            raise system_trouble(path, error) from error
 
 
-def _open_bound(path: Path, file: Path) -> Bound | None:
+def _open_bound(path: Path, file: Path) -> BoundConnection | None:
     """A connection to the file and no other, or None if it was replaced meanwhile."""
     clear(file)
     sweep(file.parent)
@@ -81,7 +66,9 @@ def _open_bound(path: Path, file: Path) -> Bound | None:
     return open_bound(file, lambda connection: _check(connection, path))
 
 
-def reopen_to_write(connection: Bound, path: Path, *, busy_ms: int = BUSY_MS) -> Bound:
+def reopen_to_write(
+    connection: BoundConnection, path: Path, *, busy_ms: int = BUSY_MS
+) -> BoundConnection:
     """A connection to the file that has the cassette's name now, in place of one to another file.
 
     Raises ``StoreError``.
@@ -90,7 +77,7 @@ def reopen_to_write(connection: Bound, path: Path, *, busy_ms: int = BUSY_MS) ->
     return open_to_write(path, busy_ms=busy_ms)
 
 
-def close_to_write(connection: Bound, path: Path) -> None:
+def close_to_write(connection: BoundConnection, path: Path) -> None:
     """Close a connection; what it holds is kept under another name if it is not the cassette."""
     file = path.resolve()
     try:
@@ -100,9 +87,9 @@ def close_to_write(connection: Bound, path: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with journals.locked(file):
             try:
-                replaced.clear(file)
+                quarantine.clear(file)
                 if not (connection.is_set_aside() or connection.take_back()):
-                    keep(connection, file, replaced.unused_stem(file))
+                    keep(connection, file, quarantine.unused_stem(file))
                     journals.tidy(file)
             finally:
                 connection.leave()
@@ -138,7 +125,7 @@ def open_to_read(path: Path, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
                 return connection
             connection.close()
         except OSError as error:
-            raise not_written(path, error) from error
+            raise system_trouble(path, error) from error
     raise StoreError(
         f"Cassette {path} is replaced again and again. Wait until that is done, and do it again."
     )
@@ -199,7 +186,7 @@ def _refuse_empty(path: Path) -> None:
         raise CassetteDamaged("is not a file", thing=thing, remedy="Name another, or move it.")
     size = found.st_size
     if size < SMALLEST_BYTES:
-        raise damaged(path, f"{size} bytes are left of it" if size else "it is empty")
+        raise damage(path, f"{size} bytes are left of it" if size else "it is empty")
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
@@ -213,7 +200,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             remedy="Name another CASSETTE or STORE, or move the file away.",
         )
     if version < 1:
-        raise damaged(path, f"its schema version is {version}")
+        raise damage(path, f"its schema version is {version}")
     if version > SCHEMA_VERSION:
         raise CassetteDamaged(
             f"has schema version {version}, this replay-proxy knows up to {SCHEMA_VERSION}",

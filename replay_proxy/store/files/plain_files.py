@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from replay_proxy.errors import StoreError
-from replay_proxy.store.files import journals, replaced
+from replay_proxy.store.files import journals, quarantine
 from replay_proxy.store.files.salvage import salvage
-from replay_proxy.store.files.troubles import ERRORS, is_in_use, not_written, trouble
+from replay_proxy.store.files.troubles import ERRORS, is_in_use, system_trouble, trouble
 from replay_proxy.store.sqlite.connections import connect
 
 
@@ -24,7 +24,7 @@ def release(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise not_written(path, error) from error
+        raise system_trouble(path, error) from error
 
 
 def settle(path: Path, *, wait_s: float = 2.0) -> Exception | None:
@@ -80,7 +80,7 @@ def _settle(file: Path) -> bool:
 
 def clear(file: Path) -> None:
     """Set aside, and keep, what is beside a cassette and not its own. Needs the lock."""
-    replaced.clear(file)
+    quarantine.clear(file)
     salvage(file)
 
 
