@@ -152,6 +152,8 @@ def test_large_recordings_that_are_sent_at_once_have_a_bound_together(
 
     async def scenario() -> tuple[list[int], int]:
         base = tracemalloc.get_traced_memory()[0]
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        over.set_result(None)
         asking: list[asyncio.Future[Any]] = [
             asyncio.create_task(assembly.transport(None).handle(request)) for request in requests
         ]
@@ -161,7 +163,7 @@ def test_large_recordings_that_are_sent_at_once_have_a_bound_together(
             waiting = [number for number, each in enumerate(asking) if not each.done()]
             assert waiting == list(range(10))[len(asking) - len(waiting) :], "in their order"
             got.append(zlib.crc32(await contents(response)))
-            asking[number] = asyncio.ensure_future(asyncio.sleep(0))
+            asking[number] = over
             del response, task
         peak = tracemalloc.get_traced_memory()[1] - base
         await assembly.aclose()
