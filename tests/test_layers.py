@@ -239,7 +239,7 @@ def test_the_example_application_knows_nothing_of_the_proxy() -> None:
             "def later():\n    from replay_proxy.transports.upstream import Upstream",
         ),
         ("transports.recorder.pump", "from replay_proxy.transports.upstream import Upstream"),
-        ("store.tape", "from replay_proxy.transports.dummy.sayings.text import said"),
+        ("store.tape", "from replay_proxy.transports.dummy.sayings.text import answer_pieces"),
         ("store.tape", "from ..transports.dummy import Dummy"),
         ("transports.dummy.__init__", "from ...assembly import Assembly"),
         ("transports.dummy.sayings.text", "from ....modes import nested"),

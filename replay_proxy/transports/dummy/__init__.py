@@ -1,4 +1,4 @@
-"""The dummy: synthetic answers, and the table of the endpoints that it has.
+"""The dummy: synthetic answers, and the table of its endpoints.
 
 Not in here: what an answer looks like (``endpoints``), what it says (``sayings``), when it is sent
 (``timing``), and how errors are rendered.
@@ -18,23 +18,22 @@ from urllib.parse import unquote
 from replay_proxy.errors import NotImplementedByDummy
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.timeline import Clock, MonotonicClock
-from replay_proxy.transports.dummy.budget import Budget, BudgetSpent, quick
-from replay_proxy.transports.dummy.call import Call
 from replay_proxy.transports.dummy.endpoints.chat_completions import create_chat_completion
 from replay_proxy.transports.dummy.endpoints.completions import create_completion
 from replay_proxy.transports.dummy.endpoints.embeddings import create_embedding
 from replay_proxy.transports.dummy.endpoints.models import list_models, retrieve_model
 from replay_proxy.transports.dummy.endpoints.moderations import create_moderation
 from replay_proxy.transports.dummy.endpoints.responses import create_response
+from replay_proxy.transports.dummy.question import Question
 from replay_proxy.transports.dummy.recent import Recent
-from replay_proxy.transports.dummy.replies import Reply, Streamed, Whole
+from replay_proxy.transports.dummy.replies import Reply, StreamReply, WholeReply
 from replay_proxy.transports.dummy.sayings.content import Content
 from replay_proxy.transports.dummy.timing.chances import Chances
-from replay_proxy.transports.dummy.timing.instant import instantly
+from replay_proxy.transports.dummy.timing.deadlines import timely_body
+from replay_proxy.transports.dummy.timing.instant import instant_body
 from replay_proxy.transports.dummy.timing.load import Load
-from replay_proxy.transports.dummy.timing.observed import model_of
 from replay_proxy.transports.dummy.timing.tempo import Tempo
-from replay_proxy.transports.dummy.timing.timed import timely
+from replay_proxy.transports.dummy.work_budget import BudgetSpent, WorkBudget, quick_budget
 from replay_proxy.wire import Chunks, Provenance, Request, Response, Source
 
 __all__ = ["ENDPOINTS", "Content", "Dummy", "Endpoint", "Tempo"]
@@ -43,19 +42,19 @@ __all__ = ["ENDPOINTS", "Content", "Dummy", "Endpoint", "Tempo"]
 class Endpoint(NamedTuple):
     """One line of the table.
 
-    ``path`` is what follows the root, with ``{name}`` for a part that varies. ``answer`` raises
-    ``InvalidRequest`` for what the API would refuse.
+    ``path`` follows the root, and has ``{name}`` for a variable part. ``answer`` raises
+    ``InvalidRequest`` for a request that the API would refuse.
     """
 
     method: str
     path: str
-    answer: Callable[[Call], Reply]
+    answer: Callable[[Question], Reply]
 
 
-#: So many bytes of a request are read in a step, or so many where its texts are cut into tokens.
-_READ, _CUT = 200, 20
+#: Bytes of a request that one step reads; fewer where its texts are split into tokens or words.
+_BYTES_PER_STEP, _SPLIT_BYTES_PER_STEP = 200, 20
 
-#: Every endpoint of the dummy, by the name that the OpenAPI description gives its operation.
+#: Every endpoint of the dummy. The functions have the names of OpenAI's OpenAPI operations.
 ENDPOINTS = (
     Endpoint("POST", "/chat/completions", create_chat_completion),
     Endpoint("GET", "/models", list_models),
@@ -66,23 +65,23 @@ ENDPOINTS = (
     Endpoint("POST", "/moderations", create_moderation),
 )
 
-# OpenAI's root, then Azure's two: the deployment stands for the model there.
+# OpenAI's root and Azure's two. In Azure's the deployment stands for the model.
 _ROOT = r"(?:/v1|/openai/v1|/openai/deployments/(?P<deployment>[^/]+))"
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    # A part takes slashes too: model names such as "org/name" arrive unescaped.
+    # A part may contain slashes: model names such as "org/name" arrive unescaped.
     return re.compile(_ROOT + re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", path))
 
 
 _PATTERNS = tuple((each.method, _pattern(each.path), each.answer) for each in ENDPOINTS)
 
 
-@lru_cache(maxsize=64)  # Most requests are for one of a few paths.
-def _route(method: str, path: str) -> tuple[Callable[[Call], Reply], Mapping[str, str]] | None:
-    """What answers a request, and the parts of its path that vary, percent-decoded."""
-    for known, pattern, answer in _PATTERNS:
-        if known == method and (match := pattern.fullmatch(path)):
+@lru_cache(maxsize=64)  # Most requests have one of a few paths.
+def _route(method: str, path: str) -> tuple[Callable[[Question], Reply], Mapping[str, str]] | None:
+    """The function that answers a request, and the path's variable parts, percent-decoded."""
+    for accepted, pattern, answer in _PATTERNS:
+        if accepted == method and (match := pattern.fullmatch(path)):
             return answer, {
                 name: unquote(part) for name, part in match.groupdict("").items() if part
             }
@@ -106,7 +105,7 @@ class Dummy:
         self._load = Load(capacity)
         self._recent = Recent()
         self._chances = Chances(self._content.seed)
-        # One thread for all: what takes long waits for its like, and shares with everything else.
+        # One thread for all: long work waits for other long work, and never blocks the rest.
         self._slow = ThreadPoolExecutor(1, "dummy")
 
     async def handle(self, request: Request) -> Response:
@@ -116,70 +115,77 @@ class Dummy:
         ``InvalidRequest`` for a request that OpenAI would refuse.
         """
         arrived_s = self._clock.now_s()
-        tempo = self._tempo.asked(request.headers)
+        tempo = self._tempo.with_headers(request.headers)
         instant = tempo.instant and tempo.fit is None
         if instant and (recent := self._recent.get(request)) is not None:
             return recent
-        if (route := _route(request.method, request.path)) is not None:
-            answer, parts = route
-            name = fingerprint(request)
-            content = self._content
-            if tempo.fit is not None:
-                model = tempo.fit.of(model_of(request))
-                tempo = tempo.fitted(model, len(request.body))
-                content = replace(content, tokens=content.tokens or model.tokens)
-            call = Call(request, parts, content, name, quick())
-            try:
-                reply = _paid(answer, call)
-            except BudgetSpent:
-                reply = await self._beside_others(answer, replace(call, budget=Budget()))
-            if instant and isinstance(reply, Whole):
-                body: bytes | Chunks = reply.body
-            else:
-                body = await self._body(reply, tempo, name, arrived_s)
-            response = _response(reply, body, name)
-            if instant:
-                self._recent.put(request, response)
-            return response
-        has = ", ".join(f"{endpoint.method} /v1{endpoint.path}" for endpoint in ENDPOINTS)
-        raise NotImplementedByDummy(
-            f"The dummy has no answer for {request.method} {request.path}: it implements {has}. "
-            "Record this endpoint and replay it instead: a recording needs no dummy."
-        )
+        if (route := _route(request.method, request.path)) is None:
+            raise _not_implemented(request)
+        answer, parts = route
+        name = fingerprint(request)
+        question = Question(request, parts, self._content, name, quick_budget())
+        if tempo.fit is not None:
+            fit = tempo.fit.of(question.model)
+            tempo = tempo.with_fit(fit, len(request.body))
+            question.content = replace(self._content, tokens=self._content.tokens or fit.tokens)
+        try:
+            reply = _paid_reply(answer, question)
+        except BudgetSpent:
+            question.budget = WorkBudget()
+            reply = await self._reply_from_thread(answer, question)
+        if instant and isinstance(reply, WholeReply):
+            body: bytes | Chunks = reply.body
+        else:
+            body = await self._body(reply, tempo, name, arrived_s)
+        response = _response(reply, body, name)
+        if instant:
+            self._recent.put(request, response)
+        return response
 
     async def aclose(self, drain_s: float | None = None) -> None:
-        """Let go of the thread."""
+        """Release the thread."""
         self._slow.shutdown(wait=False, cancel_futures=True)
 
     def rewind(self) -> None:
-        """Nothing is counted."""
+        """Do nothing: the dummy keeps no position."""
 
-    async def _beside_others(self, answer: Callable[[Call], Reply], call: Call) -> Reply:
-        """The reply to a call, made in a thread."""
+    async def _reply_from_thread(
+        self, answer: Callable[[Question], Reply], question: Question
+    ) -> Reply:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._slow, _paid, answer, call)
+        return await loop.run_in_executor(self._slow, _paid_reply, answer, question)
 
     async def _body(
         self, reply: Reply, tempo: Tempo, fingerprint: str, arrived_s: float
     ) -> bytes | Chunks:
-        """The reply's bytes, when they are due; what no model works on is due at once."""
-        if tempo.instant or (isinstance(reply, Whole) and not reply.tokens + reply.prompt_tokens):
-            return instantly(reply) if isinstance(reply, Streamed) else reply.body
+        """The reply's bytes when they are due. A reply without any tokens is due at once."""
+        no_tokens = isinstance(reply, WholeReply) and not reply.tokens + reply.prompt_tokens
+        if tempo.instant or no_tokens:
+            return instant_body(reply) if isinstance(reply, StreamReply) else reply.body
         pace = tempo.pace(self._chances.of(fingerprint), reply.prompt_tokens)
-        return await timely(reply, pace, arrived_s, clock=self._clock, load=self._load)
+        return await timely_body(reply, pace, arrived_s, clock=self._clock, load=self._load)
 
 
-def _paid(answer: Callable[[Call], Reply], call: Call) -> Reply:
-    """The reply to a call, its request's size paid for. Raises ``BudgetSpent``."""
-    size = len(call.request.body)
-    call.budget.step(size // (_READ if call.content.unit == "char" else _CUT))
-    return answer(call)
+def _paid_reply(answer: Callable[[Question], Reply], question: Question) -> Reply:
+    """The reply, after paying for the size of the request. Raises ``BudgetSpent``."""
+    by_character = question.content.unit == "char"
+    size = len(question.request.body)
+    question.budget.step(size // (_BYTES_PER_STEP if by_character else _SPLIT_BYTES_PER_STEP))
+    return answer(question)
 
 
 def _response(reply: Reply, body: bytes | Chunks, fingerprint: str) -> Response:
-    """The reply and, unless it streams, its length."""
+    """The response for a reply, with its length unless it streams."""
     provenance = Provenance(Source.DUMMY, fingerprint)
-    if isinstance(reply, Streamed):
+    if isinstance(reply, StreamReply):
         return Response(200, reply.headers, body, provenance=provenance)
     headers = (*reply.headers, (b"content-length", str(len(reply.body)).encode()))
     return Response(reply.status, headers, body, provenance=provenance)
+
+
+def _not_implemented(request: Request) -> NotImplementedByDummy:
+    endpoints = ", ".join(f"{endpoint.method} /v1{endpoint.path}" for endpoint in ENDPOINTS)
+    return NotImplementedByDummy(
+        f"The dummy has no answer for {request.method} {request.path}: it implements {endpoints}. "
+        "Record this endpoint and replay it instead: a recording needs no dummy."
+    )

@@ -1,7 +1,6 @@
-"""Server-sent events, rendered.
+"""Server-sent events as bytes.
 
-In here: from JSON-ready values to the bytes of an event. Not in here: which events an endpoint
-has.
+In here: rendering JSON-ready values as events. Not in here: which events an endpoint sends.
 """
 
 import json
@@ -12,16 +11,16 @@ import orjson
 
 DONE = b"data: [DONE]\n\n"
 
-# Python clients that cut a stream with str.splitlines, as httpx's iter_lines does, would cut
-# an event at these three, which JSON need not escape.
+# JSON need not escape these three. Python clients that split a stream with str.splitlines, as
+# httpx's iter_lines does, would split an event at them.
 _LINE_ENDS = {end: json.dumps(end).encode() for end in "\x85\u2028\u2029"}
 _IN_UTF8 = [(end.encode(), escape.strip(b'"')) for end, escape in _LINE_ENDS.items()]
-# How many distinct texts are kept as JSON, and how many of an answer as events.
-_KEPT = 4096
+#: The most distinct texts whose JSON is cached, and the most distinct events of one answer.
+_CACHED = 4096
 
 
 def json_bytes(content: object) -> bytes:
-    """JSON, also of integers beyond 64 bits, which a request may bring and orjson does not know."""
+    """JSON, including integers beyond 64 bits, which a request may contain and orjson refuses."""
     try:
         return orjson.dumps(content)
     except TypeError:
@@ -30,48 +29,48 @@ def json_bytes(content: object) -> bytes:
 
 def event(content: Mapping[str, object]) -> bytes:
     """An event without a name."""
-    return b"data: " + escaped(orjson.dumps(content)) + b"\n\n"
+    return b"data: " + line_safe(orjson.dumps(content)) + b"\n\n"
 
 
-@lru_cache(_KEPT)
+@lru_cache(_CACHED)
 def json_string(text: str) -> bytes:
-    """A text as JSON that is one line to every client."""
+    """A text as JSON that every client reads as one line."""
     if len(text) > 1:
-        return escaped(orjson.dumps(text))
+        return line_safe(orjson.dumps(text))
     return _LINE_ENDS.get(text) or orjson.dumps(text)
 
 
-def escaped(rendered: bytes) -> bytes:
-    """JSON with the line ends escaped that only some clients know."""
+def line_safe(rendered: bytes) -> bytes:
+    """JSON in which the line ends that only some clients recognise are escaped."""
     for end, escape in _IN_UTF8:
         if end in rendered:
             rendered = rendered.replace(end, escape)
     return rendered
 
 
-class _Rendered(dict[str, bytes]):
-    """Each distinct text rendered once."""
+class _Renderings(dict[str, bytes]):
+    """Renders each distinct text once."""
 
     def __init__(self, render: Callable[[str], bytes]) -> None:
         super().__init__()
         self._render = render
 
     def __missing__(self, text: str) -> bytes:
-        if len(self) >= _KEPT:
+        if len(self) >= _CACHED:
             self.clear()
         rendered = self[text] = self._render(text)
         return rendered
 
 
-def rendered_once(render: Callable[[str], bytes], pieces: Iterable[str]) -> Iterator[bytes]:
-    """Render pieces of a text lazily, each distinct one once."""
-    return map(_Rendered(render).__getitem__, pieces)
+def renderings(render: Callable[[str], bytes], pieces: Iterable[str]) -> Iterator[bytes]:
+    """The pieces of a text, rendered lazily, each distinct one once."""
+    return map(_Renderings(render).__getitem__, pieces)
 
 
-def framed(before: bytes, after: bytes, pieces: Sequence[str]) -> Iterator[bytes]:
-    """Pieces of a text as JSON, each between the same bytes."""
-    if isinstance(pieces, str) and len(distinct := set(pieces)) <= _KEPT:
-        # The commonest and the fastest: all that a text of characters can need, made at once.
+def frames(before: bytes, after: bytes, pieces: Sequence[str]) -> Iterator[bytes]:
+    """The pieces of a text as JSON, each between the same bytes."""
+    if isinstance(pieces, str) and len(distinct := set(pieces)) <= _CACHED:
+        # The most frequent case, and the fastest: each distinct character is rendered in advance.
         rendered = {piece: before + json_string(piece) + after for piece in distinct}
         return map(rendered.__getitem__, pieces)
-    return rendered_once(lambda piece: before + json_string(piece) + after, pieces)
+    return renderings(lambda piece: before + json_string(piece) + after, pieces)

@@ -1,15 +1,15 @@
-"""Answers that were given just now, to be given again as they are.
+"""Answers of the current second, which can be given again as they are.
 
-A load test asks the same again and again, and the same request gets the same answer but for the
-second in which it is made. In here: which answer can be given again. Not in here: making one.
+A load test sends the same request again and again. Its answers are equal within a second, because
+only ``created`` changes. In here: which answer can be given again. Not in here: making one.
 """
 
 import time
 
 from replay_proxy.wire import Request, Response
 
-#: So many answers are kept, of requests and answers up to so many bytes each: 64 MB at the most.
-KEPT, BYTES = 256, 128_000
+#: The most answers that are kept, and the largest request and answer: 64 MB in all.
+ENTRIES, BYTES = 256, 128_000
 
 _Key = tuple[str, str, str, bytes]
 
@@ -22,17 +22,17 @@ class Recent:
         self._answers: dict[_Key, Response] = {}
 
     def get(self, request: Request) -> Response | None:
-        """The answer to an equal request of this second."""
+        """The answer to an equal request in this second."""
         if self._second != (second := int(time.time())):
             self._second = second
             self._answers.clear()
         return self._answers.get(_key(request))
 
     def put(self, request: Request, response: Response) -> None:
-        """Keep an answer that was made since ``get``, if it is whole and small."""
+        """Keep an answer made since ``get``, if it is whole and small."""
         body = response.body
         small = isinstance(body, bytes) and max(len(body), len(request.body)) <= BYTES
-        if small and len(self._answers) < KEPT and self._second == int(time.time()):
+        if small and len(self._answers) < ENTRIES and self._second == int(time.time()):
             self._answers[_key(request)] = response
 
 

@@ -1,9 +1,9 @@
-"""What an endpoint gives back: a whole answer, or a stream in three parts.
+"""What an endpoint returns: a whole answer, or a stream in three parts.
 
-In here: bytes and how many tokens they stand for. Not in here: when they are sent (``instant``),
-what they say (each endpoint's own file).
+In here: bytes, and how many tokens they stand for. Not in here: when they are sent (``timing``),
+what they say (``endpoints``, ``sayings``).
 
-A stream is apart from its time: whoever sends it decides when each part is due.
+A stream has no times of its own: the sender decides when each part is due.
 """
 
 from collections.abc import Iterable
@@ -19,8 +19,8 @@ EVENTS: Headers = (
 )
 
 
-class Whole(NamedTuple):
-    """An answer that is sent as one. ``tokens`` is how many were made, as ``usage`` tells."""
+class WholeReply(NamedTuple):
+    """An answer that is sent in one piece. ``tokens`` are those generated, as in ``usage``."""
 
     headers: Headers
     body: bytes
@@ -30,12 +30,13 @@ class Whole(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Streamed:
-    """An answer that is sent token by token, under status 200.
+class StreamReply:
+    """An answer that is sent token by token, with status 200.
 
-    ``opening`` stands before the first token and is due with it at the latest. ``tokens`` has one
-    item a token, ``count`` of them, each of which is whole events (``n`` choices have one event
-    each in it), and is rendered when it is read; it can be read once. ``closing`` ends the stream.
+    ``opening`` precedes the first token and is due with it at the latest. ``tokens`` yields
+    ``count`` items, one per token. Each item is one or more whole events (one for each of the
+    ``n`` choices) and is rendered when it is read; it can be read once. ``closing`` ends the
+    stream.
     """
 
     headers: Headers
@@ -46,4 +47,4 @@ class Streamed:
     prompt_tokens: int = 0
 
 
-Reply = Whole | Streamed
+Reply = WholeReply | StreamReply

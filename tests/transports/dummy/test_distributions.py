@@ -95,8 +95,8 @@ def test_one_distribution_may_be_written_in_several_ways(one: str, other: str) -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "is no number: it has to be a number of at least 0, or normal"),
-        ("fast", "'fast' is no number: it has to be"),
+        ("", "is not a number: it has to be a number of at least 0, or normal"),
+        ("fast", "'fast' is not a number: it has to be"),
         ("-1", "-1 is out of range: it has to be"),
         ("nan", "out of range"),
         ("inf", "out of range"),
@@ -106,12 +106,12 @@ def test_one_distribution_may_be_written_in_several_ways(one: str, other: str) -
         ("normal(350,mean=80)", r"normal is written normal\(mean,sd\)"),
         ("normal(350,σ=80)", r"normal is written normal\(mean,sd\)"),
         ("normal(350,-80)", "-80 is out of range"),
-        ("normal(350,80", "is no number"),
+        ("normal(350,80", "is not a number"),
         ("lognormal(0,900)", "median has to be above 0"),
         ("lognormal(900,350)", "p95 at least as large"),
-        ("uniform(500,200)", "lower end comes first"),
-        ("empirical()", "'' is no number"),
-        ("exponential()", "'' is no number"),
+        ("uniform(500,200)", "lower end has to come first"),
+        ("empirical()", "'' is not a number"),
+        ("exponential()", "'' is not a number"),
     ],
 )
 def test_anything_else_is_refused_with_the_remedy(text: str, said: str) -> None:

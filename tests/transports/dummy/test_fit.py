@@ -22,9 +22,9 @@ from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.settings import Mode, Settings
 from replay_proxy.timeline import Timeline
 from replay_proxy.transports.dummy.timing.distributions import parse
-from replay_proxy.transports.dummy.timing.fit import ANY, VALUES, Fit, fitted
+from replay_proxy.transports.dummy.timing.fit import ANY, VALUES, Fit, fit_to
 from replay_proxy.transports.dummy.timing.latencies import from_cassette, from_file
-from replay_proxy.transports.dummy.timing.observed import Observation, observed
+from replay_proxy.transports.dummy.timing.observations import Observation, observation_of
 from replay_proxy.wire import Headers, Request
 from tests.support.clock import FakeClock
 from tests.support.rawclient import RawAnswer, RawClient
@@ -73,7 +73,7 @@ def stream(
 
 
 def test_the_first_token_is_the_first_event_with_content_and_not_the_role() -> None:
-    found = observed(
+    found = observation_of(
         stream((300, ROLE), (350, token()), (370, token()), (400, token()), (410, END))
     )
     assert found == Observation("m", 13, 350.0, (20.0, 30.0))
@@ -81,7 +81,9 @@ def test_the_first_token_is_the_first_event_with_content_and_not_the_role() -> N
 
 def test_events_in_one_chunk_came_together_and_one_in_two_chunks_came_with_the_second() -> None:
     half = token()[:20]
-    found = observed(stream((350, ROLE + token() + token() + half), (400, token()[20:] + END)))
+    found = observation_of(
+        stream((350, ROLE + token() + token() + half), (400, token()[20:] + END))
+    )
     assert found
     assert (found.ttft_ms, found.gaps_ms) == (350.0, (0.0, 50.0))
 
@@ -98,7 +100,7 @@ def test_events_in_one_chunk_came_together_and_one_in_two_chunks_came_with_the_s
     ],
 )
 def test_whatever_a_model_says_is_a_token(event: bytes) -> None:
-    found = observed(stream((10, b": comment\n\n" + event)))
+    found = observation_of(stream((10, b": comment\n\n" + event)))
     assert found
     assert found.ttft_ms == 10
 
@@ -116,20 +118,23 @@ def test_whatever_a_model_says_is_a_token(event: bytes) -> None:
     ],
 )
 def test_what_says_nothing_is_no_token(event: bytes) -> None:
-    assert observed(stream((10, event))) is None
+    assert observation_of(stream((10, event))) is None
 
 
 def test_a_whole_and_a_compressed_answer_tell_no_time() -> None:
-    assert observed(stream((10, b'{"choices":[{"text":"a"}]}'), headers=JSON)) is None
+    assert observation_of(stream((10, b'{"choices":[{"text":"a"}]}'), headers=JSON)) is None
     import gzip
 
     zipped = gzip.compress(ROLE + token() + END)
-    assert observed(stream((10, zipped), headers=(*EVENTS, (b"content-encoding", b"gzip")))) is None
+    assert (
+        observation_of(stream((10, zipped), headers=(*EVENTS, (b"content-encoding", b"gzip"))))
+        is None
+    )
 
 
 def test_azures_deployment_is_the_model() -> None:
     path = "/openai/deployments/mine/chat/completions"
-    found = observed(stream((10, token()), path=path, body=b"{}"))
+    found = observation_of(stream((10, token()), path=path, body=b"{}"))
     assert found
     assert found.model == "mine"
 
@@ -191,7 +196,7 @@ def test_what_is_simulated_agrees_with_the_half_that_the_fit_has_not_seen(
 ) -> None:
     observations = made_up(800, seed)
     seen, held_out = observations[::2], observations[1::2]
-    fit = fitted(seen)
+    fit = fit_to(seen)
     again = simulated(fit, [each.prompt_bytes for each in held_out], seed)[quantity]
     assert agree(again, recorded(seen)[quantity])
     assert agree(again, recorded(held_out)[quantity])
@@ -200,13 +205,13 @@ def test_what_is_simulated_agrees_with_the_half_that_the_fit_has_not_seen(
 @pytest.mark.parametrize("quantity", ["ttft", "gaps", "tokens"])
 def test_the_test_of_agreement_sees_what_is_a_fifth_slower(quantity: str) -> None:
     observations = made_up(800, 1)
-    again = simulated(fitted(observations), [each.prompt_bytes for each in observations], 1)
+    again = simulated(fit_to(observations), [each.prompt_bytes for each in observations], 1)
     assert not agree([1.2 * value for value in again[quantity]], recorded(observations)[quantity])
 
 
 def test_without_the_prompts_length_the_distributions_would_not_agree() -> None:
     observations = [each for each in made_up(2000, 2) if each.prompt_bytes < 2000]
-    fit = fitted(made_up(800, 2))
+    fit = fit_to(made_up(800, 2))
     again = simulated(fit, [each.prompt_bytes for each in observations], 2)["ttft"]
     assert agree(again, recorded(observations)["ttft"])
     average = simulated(fit, [4000] * len(observations), 2)["ttft"]
@@ -218,20 +223,20 @@ def test_stragglers_do_not_bend_the_slope() -> None:
     for number in range(0, 500, 10):
         one = observations[number]
         observations[number] = Observation("m", one.prompt_bytes, 60_000.0, one.gaps_ms)
-    assert fitted(observations).of("m").per_kb_ms == pytest.approx(80, rel=0.15)
+    assert fit_to(observations).of("m").per_kb_ms == pytest.approx(80, rel=0.15)
 
 
 def test_a_few_streams_or_lengths_tell_no_slope() -> None:
-    assert fitted(made_up(9, 1)).of("m").per_kb_ms == 0
+    assert fit_to(made_up(9, 1)).of("m").per_kb_ms == 0
     same = [Observation("m", 100 + number % 2, 10.0 * number, ()) for number in range(50)]
-    assert fitted(same).of("m").per_kb_ms == 0
+    assert fit_to(same).of("m").per_kb_ms == 0
     falling = [Observation("m", 100 * number, 1000.0 - number, ()) for number in range(50)]
-    assert fitted(falling).of("m").per_kb_ms == 0
+    assert fit_to(falling).of("m").per_kb_ms == 0
 
 
 def test_each_model_has_its_own_fit_and_an_unknown_one_that_of_all() -> None:
     fast, slow = Observation("fast", 10, 100.0, (5.0,)), Observation("slow", 10, 900.0, (50.0,))
-    fit = fitted([fast, slow])
+    fit = fit_to([fast, slow])
     assert list(fit.models) == ["fast", "slow", ANY]
     assert fit.of("fast").ttft_ms(10).quantile(0.5) == 100
     assert fit.of("slow").gaps_ms.values == (50.0,)
@@ -239,7 +244,7 @@ def test_each_model_has_its_own_fit_and_an_unknown_one_that_of_all() -> None:
 
 
 def test_a_fit_is_small_and_survives_its_json() -> None:
-    fit = fitted(made_up(800, 4))
+    fit = fit_to(made_up(800, 4))
     text = orjson.dumps(fit.to_json())
     assert len(text) < 20_000
     again = Fit.from_json(orjson.loads(text))

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from replay_proxy.transports.dummy.budget import BudgetSpent
-from replay_proxy.transports.dummy.json_schema.patterns import matching
+from replay_proxy.transports.dummy.json_schema.patterns import random_match
 from replay_proxy.transports.dummy.json_schema.references import _KINDS
 from replay_proxy.transports.dummy.json_schema.schema import value_of
+from replay_proxy.transports.dummy.work_budget import BudgetSpent
 
 NODE = {
     "type": "object",
@@ -349,4 +349,4 @@ def test_any_json_in_the_place_of_a_schema_gets_a_value_unless_it_has_no_end(sch
 )  # fmt: skip
 def test_a_pattern_is_matched(pattern: str) -> None:
     for seed in range(20):
-        assert re.search(pattern, matching(pattern, Random(seed), 3)), seed
+        assert re.search(pattern, random_match(pattern, Random(seed), 3)), seed

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from replay_proxy.transports.dummy import Dummy
-from replay_proxy.transports.dummy.recent import BYTES, KEPT, Recent
+from replay_proxy.transports.dummy.recent import BYTES, ENTRIES, Recent
 from replay_proxy.wire import Request, Response
 
 MODULE = "replay_proxy.transports.dummy.recent.time.time"
@@ -64,10 +64,10 @@ def test_memory_is_bounded() -> None:
         recent.put(large, Response(200, (), b""))
         recent.put(chat("large answer"), Response(200, (), b"x" * (BYTES + 1)))
         assert recent.get(large) is recent.get(chat("large answer")) is None
-        for number in itertools.islice(itertools.count(), KEPT + 10):
+        for number in itertools.islice(itertools.count(), ENTRIES + 10):
             recent.put(chat(str(number)), Response(200, (), b""))
-        assert recent.get(chat(str(KEPT - 1))) is not None
-        assert recent.get(chat(str(KEPT))) is None
+        assert recent.get(chat(str(ENTRIES - 1))) is not None
+        assert recent.get(chat(str(ENTRIES))) is None
 
 
 def test_an_answer_of_a_second_that_is_over_is_not_kept() -> None:

@@ -281,7 +281,10 @@ def test_the_settings_say_the_tempo() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"dummy_ttft_ms": "fast"}, "DUMMY_TTFT_MS=fast is not valid: 'fast' is no number: it has"),
+        (
+            {"dummy_ttft_ms": "fast"},
+            "DUMMY_TTFT_MS=fast is not valid: 'fast' is not a number: it has",
+        ),
         ({"dummy_itl_ms": "normal(1)"}, r"DUMMY_ITL_MS=normal\(1\) is not valid: normal is writ"),
         ({"dummy_itl_ms": "20", "dummy_tps": 50}, "DUMMY_TPS=50 and DUMMY_ITL_MS=20 say the same"),
     ],

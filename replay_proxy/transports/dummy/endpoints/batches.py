@@ -1,7 +1,7 @@
 """Inputs that come alone or in batches, as text or as tokens.
 
-In here: from what a request has to a list of texts, and how many tokens they are. Not in here:
-what an endpoint makes of them.
+In here: from a field of a request to a list of texts with their numbers of tokens. Not in here:
+the answers to them.
 """
 
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from replay_proxy.errors import InvalidRequest
 from replay_proxy.transports.dummy.sayings.units import count
 
-#: What the API takes at once.
+#: The most inputs that the API accepts at once.
 _MOST = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """One input. Tokens that no dummy can read are shown as their numbers."""
+class InputText:
+    """One input. Tokens, which the dummy cannot decode, are written as their numbers."""
 
     text: str
     tokens: int
 
 
-def batch(value: object, param: str, unit: str) -> list[Text]:
-    """The inputs in a request. Raises ``InvalidRequest`` for what is none."""
+def batch(value: object, param: str, unit: str) -> list[InputText]:
+    """The inputs in a request. Raises ``InvalidRequest`` for anything else."""
     match value:
         case str():
-            return [Text(value, count(value, unit))]
+            return [InputText(value, count(value, unit))]
         case []:
             raise InvalidRequest(
                 f"Invalid '{param}': empty array. "
@@ -45,26 +45,26 @@ def batch(value: object, param: str, unit: str) -> list[Text]:
                 code="array_above_max_length",
             )
         case _:
-            raise _unfit(param)
+            raise _wrong_type(param)
 
 
-def _one(item: object, param: str, unit: str) -> Text:
+def _one(item: object, param: str, unit: str) -> InputText:
     if isinstance(item, str):
-        return Text(item, count(item, unit))
+        return InputText(item, count(item, unit))
     if isinstance(item, list) and item and all(map(_is_token, item)):
         return _of_tokens(item)
-    raise _unfit(param)
+    raise _wrong_type(param)
 
 
 def _is_token(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _of_tokens(tokens: list[object]) -> Text:
-    return Text(" ".join(map(str, tokens)), len(tokens))
+def _of_tokens(tokens: list[object]) -> InputText:
+    return InputText(" ".join(map(str, tokens)), len(tokens))
 
 
-def _unfit(param: str) -> InvalidRequest:
+def _wrong_type(param: str) -> InvalidRequest:
     return InvalidRequest(
         f"Invalid type for '{param}': expected a string, an array of strings, an array of tokens, "
         "or an array of arrays of tokens.",

@@ -1,10 +1,10 @@
-"""A chat completion written down: as one object, or as a stream.
+"""A chat completion as one object, or as a stream.
 
-In here: the JSON and the events. Not in here: what is said (``turn``), what a request contains
-(``chat_completions``).
+In here: the JSON and the events. Not in here: what the answer says (``model_output``), what a
+request contains (``chat_completions``).
 
-A streamed token costs no serialisation of its own: its event is a constant head, the token as
-JSON, and a constant tail.
+A streamed token needs no serialisation of a whole event: its event is a constant head, the token
+as JSON, and a constant tail.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,24 +14,24 @@ from typing import Any, NamedTuple
 import orjson
 
 from replay_proxy.transports.dummy.endpoints.usage import usage
-from replay_proxy.transports.dummy.events import DONE, event, framed, rendered_once
-from replay_proxy.transports.dummy.replies import EVENTS, JSON, Streamed, Whole
+from replay_proxy.transports.dummy.events import DONE, event, frames, renderings
+from replay_proxy.transports.dummy.replies import EVENTS, JSON, StreamReply, WholeReply
 from replay_proxy.transports.dummy.sayings.logprobs import logprob
-from replay_proxy.transports.dummy.sayings.turn import ToolCall, Turn
+from replay_proxy.transports.dummy.sayings.model_output import ModelOutput, PlannedCall
 
 
-class Answer(NamedTuple):
-    """One turn, ``n`` times over.
+class ChatAnswer(NamedTuple):
+    """The model's output, as each of ``n`` choices.
 
-    ``created`` is in seconds since 1970. ``top_logprobs`` is None if no log probabilities are
-    shown. ``legacy`` writes a call as ``function_call``. ``call_id`` gives the id of a call by
-    its choice and index.
+    ``created`` is in seconds since 1970. ``top_logprobs`` is None if the answer has no log
+    probabilities. ``legacy`` writes a call as ``function_call``. ``call_id`` returns the id of a
+    call by its choice and index.
     """
 
     id: str
     created: int
     model: str
-    turn: Turn
+    output: ModelOutput
     prompt_tokens: int
     call_id: Callable[[int, int], str]
     n: int = 1
@@ -41,29 +41,29 @@ class Answer(NamedTuple):
 
     @property
     def finish_reason(self) -> str:
-        """Why it ends, in this endpoint's words."""
-        reason = self.turn.reason
+        """Why the answer ends, in this endpoint's terms."""
+        reason = self.output.reason
         return "function_call" if self.legacy and reason == "tool_calls" else reason
 
     @property
     def usage(self) -> dict[str, Any]:
-        """What it took."""
-        thought = self.turn.reasoning_tokens
+        """The tokens of the prompt and of all choices."""
+        reasoning_tokens = self.output.reasoning_tokens
         return usage(
             self.prompt_tokens,
-            self.n * self.turn.tokens,
-            None if thought is None else self.n * thought,
+            self.n * self.output.tokens,
+            None if reasoning_tokens is None else self.n * reasoning_tokens,
         )
 
     def head(self, kind: str) -> dict[str, object]:
-        """The fields that stand at the top of every object."""
+        """The first fields of every object."""
         head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
         return head | ({"service_tier": self.tier} if self.tier else {})
 
 
-def whole(answer: Answer) -> Whole:
+def whole_reply(answer: ChatAnswer) -> WholeReply:
     """The answer as one object."""
-    likely = _logprobs(answer, answer.turn.pieces)
+    logprobs = _logprobs(answer, answer.output.pieces)
     body = orjson.dumps(
         {
             **answer.head("chat.completion"),
@@ -71,7 +71,7 @@ def whole(answer: Answer) -> Whole:
                 {
                     "index": index,
                     "message": _message(answer, index),
-                    "logprobs": likely,
+                    "logprobs": logprobs,
                     "finish_reason": answer.finish_reason,
                 }
                 for index in range(answer.n)
@@ -79,70 +79,70 @@ def whole(answer: Answer) -> Whole:
             "usage": answer.usage,
         }
     )
-    return Whole(JSON, body, answer.n * answer.turn.tokens, answer.prompt_tokens)
+    return WholeReply(JSON, body, answer.n * answer.output.tokens, answer.prompt_tokens)
 
 
-def _message(answer: Answer, index: int) -> dict[str, object]:
-    calls = answer.turn.calls
+def _message(answer: ChatAnswer, index: int) -> dict[str, object]:
+    calls = answer.output.calls
     message: dict[str, object] = {
         "role": "assistant",
-        "content": None if calls else answer.turn.text,
+        "content": None if calls else answer.output.text,
         "refusal": None,
     }
     if calls and answer.legacy:
         message["function_call"] = _inner(calls[0], "".join(calls[0].pieces))
     elif calls:
         message["tool_calls"] = [
-            {"id": answer.call_id(index, at), **_call(each, "".join(each.pieces))}
-            for at, each in enumerate(calls)
+            {"id": answer.call_id(index, at), **_call(call, "".join(call.pieces))}
+            for at, call in enumerate(calls)
         ]
     return message
 
 
-def _inner(call: ToolCall, text: str) -> dict[str, str]:
+def _inner(call: PlannedCall, text: str) -> dict[str, str]:
     return {"name": call.tool.name, "input" if call.tool.takes_text else "arguments": text}
 
 
-def _call(call: ToolCall, text: str) -> dict[str, object]:
+def _call(call: PlannedCall, text: str) -> dict[str, object]:
     kind = "custom" if call.tool.takes_text else "function"
     return {"type": kind, kind: _inner(call, text)}
 
 
-def _logprobs(answer: Answer, tokens: Iterable[str]) -> dict[str, object] | None:
-    if answer.top_logprobs is None or answer.turn.calls:
+def _logprobs(answer: ChatAnswer, tokens: Iterable[str]) -> dict[str, object] | None:
+    if answer.top_logprobs is None or answer.output.calls:
         return None
     return {"content": [logprob(token, answer.top_logprobs) for token in tokens], "refusal": None}
 
 
-def streamed(answer: Answer, *, with_usage: bool) -> Streamed:
+def stream_reply(answer: ChatAnswer, *, with_usage: bool) -> StreamReply:
     """The answer as a stream. ``with_usage`` appends an event with nothing but the usage."""
-    turn = answer.turn
-    write = _Writer(answer, with_usage=with_usage)
+    output = answer.output
+    write = _ChatEvents(answer, with_usage=with_usage)
     tokens: Iterator[bytes]
-    if turn.calls:
-        tokens = chain.from_iterable(write.call(at, call) for at, call in enumerate(turn.calls))
+    if output.calls:
+        tokens = chain.from_iterable(write.call(at, call) for at, call in enumerate(output.calls))
     elif answer.top_logprobs is None:
-        tokens = write.tokens({"content": ""}, turn.pieces)
+        tokens = write.tokens({"content": ""}, output.pieces)
     else:
-        tokens = rendered_once(write.likely_token, turn.pieces)
-    opening: dict[str, object] = {"role": "assistant", "content": None if turn.calls else ""}
+        tokens = renderings(write.likely_token, output.pieces)
+    opening: dict[str, object] = {"role": "assistant", "content": None if output.calls else ""}
     closing = write.events(lambda _: {}, finish_reason=answer.finish_reason)
     if with_usage:
         closing.append(event({**write.head, "choices": [], "usage": answer.usage}))
-    return Streamed(
+    return StreamReply(
         EVENTS,
         opening=b"".join(write.events(lambda _: opening)),
         tokens=tokens,
         closing=b"".join([*closing, DONE]),
-        count=turn.shown,
+        count=output.visible_tokens,
         prompt_tokens=answer.prompt_tokens,
     )
 
 
-class _Writer:
+class _ChatEvents:
     """Writes the events of one stream. Every event has one of the ``n`` choices."""
 
-    def __init__(self, answer: Answer, *, with_usage: bool) -> None:
+    def __init__(self, answer: ChatAnswer, *, with_usage: bool) -> None:
         self._answer = answer
         self._no_usage = {"usage": None} if with_usage else {}
         self.head = answer.head("chat.completion.chunk")
@@ -178,11 +178,11 @@ class _Writer:
         """The pieces as tokens: each stands in the place of the delta's empty text."""
         # That is the last empty string of its event: only the model's name is free text, and it
         # comes before.
-        frames = [each.rpartition(b'""')[::2] for each in self.events(lambda _: delta)]
-        choices = [framed(before, after, pieces) for before, after in frames]
+        ends = [each.rpartition(b'""')[::2] for each in self.events(lambda _: delta)]
+        choices = [frames(before, after, pieces) for before, after in ends]
         return choices[0] if len(choices) == 1 else map(b"".join, zip(*choices, strict=True))
 
-    def call(self, at: int, call: ToolCall) -> Iterator[bytes]:
+    def call(self, at: int, call: PlannedCall) -> Iterator[bytes]:
         """One call. Its first event, which names the tool, comes with the first token."""
         if self._answer.legacy:
             first = self.events(lambda _: {"function_call": _inner(call, "")})

@@ -1,84 +1,75 @@
-"""``POST /v1/completions``: prompts continued, as before there were conversations.
+"""``POST /v1/completions``: continuations of prompts, the API before conversations.
 
-In here: what a request asks for, its JSON and its events. Not in here: what is said (``text``),
-which prompts there are (``batches``).
+In here: what a request asks for, and the JSON and the events of the answer. Not in here: what the
+answer says (``text``), reading the prompts (``batches``).
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
 import orjson
 
-from replay_proxy.transports.dummy.budget import Budget
-from replay_proxy.transports.dummy.call import Call
-from replay_proxy.transports.dummy.endpoints.batches import batch
+from replay_proxy.transports.dummy.endpoints.batches import InputText, batch
 from replay_proxy.transports.dummy.endpoints.usage import usage
-from replay_proxy.transports.dummy.endpoints.validation import checked, json_object
-from replay_proxy.transports.dummy.events import DONE, event, json_string, rendered_once
-from replay_proxy.transports.dummy.replies import EVENTS, JSON, Reply, Streamed, Whole
+from replay_proxy.transports.dummy.endpoints.validation import typed_body
+from replay_proxy.transports.dummy.events import DONE, event, json_string, renderings
+from replay_proxy.transports.dummy.question import Question
+from replay_proxy.transports.dummy.replies import EVENTS, JSON, Reply, StreamReply, WholeReply
 from replay_proxy.transports.dummy.sayings.logprobs import logprob, pay
-from replay_proxy.transports.dummy.sayings.text import ended, said
+from replay_proxy.transports.dummy.sayings.text import answer_pieces, up_to_end
 from replay_proxy.transports.dummy.sayings.units import pieces
 from replay_proxy.transports.dummy.schemas import CreateCompletionRequest
+from replay_proxy.transports.dummy.work_budget import WorkBudget
 
-#: So many choices are made of one request: an event of a stream has a part of each of them.
+#: The most choices for one request: an event of a stream has a part of each of them.
 _CHOICES = 4096
-#: The characters around a choice.
+#: Characters of JSON around a choice.
 _FRAME = 150
-#: What the API continues where there is no prompt.
+#: The prompt of a request without one.
 _NO_PROMPT = "<|endoftext|>"
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
-    """One continuation. It is ``shown`` with the prompt before it where that is repeated."""
+class _Continuation:
+    """One continuation. With ``echo``, ``text`` has the prompt before it."""
 
     pieces: Sequence[str]
     finish_reason: str
-    shown: Sequence[str]
+    text: Sequence[str]
 
 
-def create_completion(call: Call) -> Reply:
+def create_completion(question: Question) -> Reply:
     """Continue a prompt, or each of several, ``n`` times. Raises ``InvalidRequest``."""
-    fields = json_object(call.request.body)
-    call.name_model(fields)
-    asked = checked(CreateCompletionRequest, fields)
-    unit = call.content.unit
-    prompts = batch(_NO_PROMPT if asked.prompt is None else asked.prompt, "prompt", unit)
-    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop or ()
-    call.budget.part = "prompt"
-    if len(prompts) * (asked.n or 1) > _CHOICES:
-        raise call.budget.spent(f"{_CHOICES:,} choices")
-    choices: list[_Choice] = []
-    for prompt in prompts:
-        text, reason = ended(said(call, prompt.text, prompt.text), stop, asked.max_tokens, unit)
-        shown = _joined(pieces(prompt.text, unit), text) if asked.echo else text
-        _pay(call.budget, asked, shown)
-        choices += [_Choice(text, reason, shown)] * (asked.n or 1)
+    body = typed_body(CreateCompletionRequest, question.fields_with_model())
+    unit = question.content.unit
+    prompts = batch(_NO_PROMPT if body.prompt is None else body.prompt, "prompt", unit)
+    choices = _continuations(question, body, prompts)
     prompt_tokens = sum(prompt.tokens for prompt in prompts)
     tokens = sum(len(choice.pieces) for choice in choices)
     used = usage(prompt_tokens, tokens, None)
     head = {
-        "id": call.new_id("cmpl-"),
+        "id": question.new_id("cmpl-"),
         "object": "text_completion",
         "created": int(time.time()),
-        "model": asked.model,
+        "model": body.model,
     }
-    if asked.stream:
-        with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-        return _streamed(head, choices, asked.logprobs, prompt_tokens, used if with_usage else None)
+    if body.stream:
+        with_usage = bool(body.stream_options and body.stream_options.include_usage)
+        return _stream_reply(
+            head, choices, body.logprobs, prompt_tokens, used if with_usage else None
+        )
     # The choices of a prompt are one object.
-    likely = {id(each): _logprobs(each.shown, asked.logprobs) for each in choices[:: asked.n or 1]}
-    body = orjson.dumps(
+    logprobs = {id(each): _logprobs(each.text, body.logprobs) for each in choices[:: body.n or 1]}
+    rendered = orjson.dumps(
         {
             **head,
             "choices": [
                 {
-                    "text": "".join(choice.shown),
+                    "text": "".join(choice.text),
                     "index": index,
-                    "logprobs": likely[id(choice)],
+                    "logprobs": logprobs[id(choice)],
                     "finish_reason": choice.finish_reason,
                 }
                 for index, choice in enumerate(choices)
@@ -86,7 +77,26 @@ def create_completion(call: Call) -> Reply:
             "usage": used,
         }
     )
-    return Whole(JSON, body, tokens, prompt_tokens)
+    return WholeReply(JSON, rendered, tokens, prompt_tokens)
+
+
+def _continuations(
+    question: Question, body: CreateCompletionRequest, prompts: Sequence[InputText]
+) -> list[_Continuation]:
+    """The choices, ``n`` of each prompt, paid for. Raises ``BudgetSpent``."""
+    budget, unit, times = question.budget, question.content.unit, body.n or 1
+    budget.part = "prompt"
+    if len(prompts) * times > _CHOICES:
+        raise budget.refusal(f"{_CHOICES:,} choices")
+    stop = [body.stop] if isinstance(body.stop, str) else body.stop or ()
+    choices: list[_Continuation] = []
+    for prompt in prompts:
+        answer = answer_pieces(question, prompt.text, prompt.text)
+        answer, reason = up_to_end(answer, stop, body.max_tokens, unit)
+        text = _joined(pieces(prompt.text, unit), answer) if body.echo else answer
+        _pay(budget, body, text)
+        choices += [_Continuation(answer, reason, text)] * times
+    return choices
 
 
 def _joined(one: Sequence[str], other: Sequence[str]) -> Sequence[str]:
@@ -95,15 +105,15 @@ def _joined(one: Sequence[str], other: Sequence[str]) -> Sequence[str]:
     return [*one, *other]
 
 
-def _pay(budget: Budget, asked: CreateCompletionRequest, shown: Sequence[str]) -> None:
+def _pay(budget: WorkBudget, body: CreateCompletionRequest, text: Sequence[str]) -> None:
     """Pay for the continuations of one prompt. Raises ``BudgetSpent``."""
-    times = asked.n or 1
+    times = body.n or 1
     budget.part = "n" if times > 1 else "prompt"
     budget.step(times)
-    budget.write(times * (_FRAME + sum(map(len, shown))))
-    if asked.logprobs is not None:
+    budget.write(times * (_FRAME + sum(map(len, text))))
+    if body.logprobs is not None:
         budget.part = "logprobs"
-        pay(budget, shown, asked.logprobs, times)
+        pay(budget, text, body.logprobs, times)
 
 
 def _logprobs(tokens: Sequence[str], top: int | None, offset: int = 0) -> dict[str, object] | None:
@@ -113,53 +123,52 @@ def _logprobs(tokens: Sequence[str], top: int | None, offset: int = 0) -> dict[s
     for token in tokens:
         offsets.append(offset)
         offset += len(token)
-    likely = [logprob(token, top) for token in tokens]
+    entries = [logprob(token, top) for token in tokens]
     return {
         "text_offset": offsets,
-        "token_logprobs": [each["logprob"] for each in likely],
+        "token_logprobs": [entry["logprob"] for entry in entries],
         "tokens": list(tokens),
         "top_logprobs": [
-            {other["token"]: other["logprob"] for other in each["top_logprobs"]} for each in likely
+            {other["token"]: other["logprob"] for other in entry["top_logprobs"]}
+            for entry in entries
         ],
     }
 
 
-def _streamed(
+def _stream_reply(
     head: Mapping[str, object],
-    choices: Sequence[_Choice],
-    logprobs: int | None,
+    choices: Sequence[_Continuation],
+    top_logprobs: int | None,
     prompt_tokens: int,
     used: Mapping[str, object] | None,
-) -> Streamed:
+) -> StreamReply:
     no_usage = {} if used is None else {"usage": None}
 
-    def one(index: int, text: str, reason: str | None = None, likely: object = None) -> bytes:
-        choice = {"text": text, "index": index, "logprobs": likely, "finish_reason": reason}
+    def one(index: int, text: str, reason: str | None = None, logprobs: object = None) -> bytes:
+        choice = {"text": text, "index": index, "logprobs": logprobs, "finish_reason": reason}
         return event({**head, "choices": [choice], **no_usage})
 
-    def framed(index: int) -> Callable[[str], bytes]:
-        # The text's is the last empty string: only the model's name is free, which comes before.
+    def plain(index: int, choice: _Continuation) -> Iterator[bytes]:
+        # The text is the last empty string: only the model's name is free, and it comes before.
         before, _, after = one(index, "").rpartition(b'""')
-        return lambda text: before + json_string(text) + after
+        return renderings(lambda text: before + json_string(text) + after, choice.text)
 
-    def likely(index: int, choice: _Choice) -> Iterator[bytes]:
+    def likely(index: int, choice: _Continuation) -> Iterator[bytes]:
         offset = 0
-        for text in choice.shown:
-            yield one(index, text, likely=_logprobs([text], logprobs, offset))
+        for text in choice.text:
+            yield one(index, text, logprobs=_logprobs([text], top_logprobs, offset))
             offset += len(text)
 
-    streams = [
-        rendered_once(framed(index), choice.shown) if logprobs is None else likely(index, choice)
-        for index, choice in enumerate(choices)
-    ]
+    events = plain if top_logprobs is None else likely
+    streams = [events(index, choice) for index, choice in enumerate(choices)]
     closing = [one(index, "", choice.finish_reason) for index, choice in enumerate(choices)]
     if used is not None:
         closing.append(event({**head, "choices": [], "usage": used}))
-    return Streamed(
+    return StreamReply(
         EVENTS,
         opening=b"",
         tokens=map(b"".join, zip_longest(*streams, fillvalue=b"")),
         closing=b"".join([*closing, DONE]),
-        count=max(len(choice.shown) for choice in choices),
+        count=max(len(choice.text) for choice in choices),
         prompt_tokens=prompt_tokens,
     )

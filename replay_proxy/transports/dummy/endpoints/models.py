@@ -1,33 +1,33 @@
-"""``GET /v1/models`` and ``GET /v1/models/{model}``: which models there are.
+"""``GET /v1/models`` and ``GET /v1/models/{model}``: the models.
 
-In here: the list and one entry of it. Not in here: what a model answers.
+In here: the list and its entries. Not in here: what a model answers.
 """
 
 import orjson
 
-from replay_proxy.transports.dummy.call import Call
-from replay_proxy.transports.dummy.replies import JSON, Whole
+from replay_proxy.transports.dummy.question import Question
+from replay_proxy.transports.dummy.replies import JSON, WholeReply
 
-#: The models that the list names; every other name is answered too.
+#: The models in the list. Requests for any other model are answered too.
 MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-5", "gpt-5-mini")
 
-# Seconds since 1970, the first of January 2025: the same list every time.
+# 1 January 2025, in seconds since 1970. The list is always the same.
 _CREATED = 1735689600
 
 
-def list_models(call: Call) -> Whole:
+def list_models(question: Question) -> WholeReply:
     """List the models."""
     return _answer({"object": "list", "data": [_model(name) for name in MODELS]})
 
 
-def retrieve_model(call: Call) -> Whole:
+def retrieve_model(question: Question) -> WholeReply:
     """Show one model, by any name: the dummy answers for every model."""
-    return _answer(_model(call.path["model"]))
+    return _answer(_model(question.path["model"]))
 
 
 def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": _CREATED, "owned_by": "replay-proxy"}
 
 
-def _answer(content: dict[str, object]) -> Whole:
-    return Whole(JSON, orjson.dumps(content))
+def _answer(content: dict[str, object]) -> WholeReply:
+    return WholeReply(JSON, orjson.dumps(content))

@@ -1,7 +1,7 @@
-"""``POST /v1/moderations``: inputs judged.
+"""``POST /v1/moderations``: verdicts on inputs.
 
 In here: the verdicts and the JSON around them. Not in here: any judgement. Nothing is ever
-flagged: what the dummy is asked about is test data.
+flagged: the inputs are test data.
 """
 
 from hashlib import sha256
@@ -9,14 +9,14 @@ from hashlib import sha256
 import orjson
 
 from replay_proxy.errors import InvalidRequest
-from replay_proxy.transports.dummy.call import Call
-from replay_proxy.transports.dummy.endpoints.validation import checked, json_object, missing
-from replay_proxy.transports.dummy.replies import JSON, Whole
+from replay_proxy.transports.dummy.endpoints.validation import missing_parameter, typed_body
+from replay_proxy.transports.dummy.question import Question
+from replay_proxy.transports.dummy.replies import JSON, WholeReply
 from replay_proxy.transports.dummy.schemas import CreateModerationRequest
 
-#: What a verdict costs.
+#: Steps that a verdict costs.
 _STEPS = 25
-#: Each category, and whether images are judged for it too.
+#: Each category, and whether it applies to images too.
 _CATEGORIES = {
     "harassment": False,
     "harassment/threatening": False,
@@ -34,24 +34,24 @@ _CATEGORIES = {
 }
 
 
-def create_moderation(call: Call) -> Whole:
+def create_moderation(question: Question) -> WholeReply:
     """Judge an input, or each of several. Raises ``InvalidRequest``."""
-    asked = checked(CreateModerationRequest, json_object(call.request.body))
-    inputs = _inputs(asked.input)
-    call.budget.part = "input"
-    call.budget.step(_STEPS * len(inputs))
-    body = orjson.dumps(
+    body = typed_body(CreateModerationRequest, question.fields)
+    inputs = _inputs(body.input)
+    question.budget.part = "input"
+    question.budget.step(_STEPS * len(inputs))
+    rendered = orjson.dumps(
         {
-            "id": call.new_id("modr-"),
-            "model": asked.model or "omni-moderation-latest",
-            "results": [_result(text, seen) for text, seen in inputs],
+            "id": question.new_id("modr-"),
+            "model": body.model or "omni-moderation-latest",
+            "results": [_result(text, has_image) for text, has_image in inputs],
         }
     )
-    return Whole(JSON, body)
+    return WholeReply(JSON, rendered)
 
 
 def _inputs(value: object) -> list[tuple[str, bool]]:
-    """Each input as its text, and whether it has an image. Parts of several kinds are one."""
+    """The text of each input, and whether it has an image. An array of parts is one input."""
     match value:
         case str():
             return [(value, False)]
@@ -70,14 +70,14 @@ def _inputs(value: object) -> list[tuple[str, bool]]:
 
 
 def _part(item: object, at: int) -> str | None:
-    """Text of a part; None for an image."""
+    """The text of a part; None for an image."""
     match item:
         case {"type": "text", "text": str(text)}:
             return text
         case {"type": "image_url", "image_url": {"url": str()}}:
             return None
         case {"type": "text" | "image_url" as kind}:
-            raise missing(f"input[{at}].{kind}")
+            raise missing_parameter(f"input[{at}].{kind}")
         case _:
             raise InvalidRequest(
                 f"Invalid value for 'input[{at}].type': "
@@ -87,16 +87,16 @@ def _part(item: object, at: int) -> str | None:
             )
 
 
-def _result(text: str, seen: bool) -> dict[str, object]:
+def _result(text: str, has_image: bool) -> dict[str, object]:
     drawn = sha256(text.encode()).digest()
     applied = {
-        category: ["text", "image"] if seen and images else ["text"]
+        category: ["text", "image"] if has_image and images else ["text"]
         for category, images in _CATEGORIES.items()
     }
     return {
         "flagged": False,
         "categories": dict.fromkeys(_CATEGORIES, False),
-        # Small as they are for harmless texts, and equal for equal ones.
+        # Small, as for harmless texts, and equal for equal texts.
         "category_scores": {
             category: (1 + byte) * 1e-6 for category, byte in zip(_CATEGORIES, drawn, strict=False)
         },

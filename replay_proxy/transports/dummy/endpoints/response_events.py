@@ -1,8 +1,8 @@
-"""A response written down as a stream: its events, each with a name and a number.
+"""A response as a stream: its events, each with a name and a number.
 
 In here: which events, in which order. Not in here: the items in them (``response_object``).
 
-A streamed token costs no serialisation of its own, as in ``chat_answer``.
+A streamed token needs no serialisation of a whole event, as in ``chat_answer``.
 
 Source: https://platform.openai.com/docs/api-reference/responses-streaming
 """
@@ -12,19 +12,19 @@ from itertools import chain, count
 from typing import Any
 
 from replay_proxy.transports.dummy.endpoints.response_object import (
-    Answer,
     Item,
-    begun,
-    ended,
+    ResponseObject,
+    final_response,
+    initial_response,
     text_part,
 )
-from replay_proxy.transports.dummy.events import escaped, json_bytes, json_string, rendered_once
-from replay_proxy.transports.dummy.replies import EVENTS, Streamed
+from replay_proxy.transports.dummy.events import json_bytes, json_string, line_safe, renderings
+from replay_proxy.transports.dummy.replies import EVENTS, StreamReply
 from replay_proxy.transports.dummy.sayings.logprobs import logprob
 
 
-class _Writer:
-    """Numbers the events of one stream as they are planned."""
+class _ResponseEvents:
+    """The events of one stream, numbered in the order in which they are made."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -35,61 +35,62 @@ class _Writer:
         return rendered
 
     def deltas(self, render: Callable[[str], bytes], pieces: Sequence[str]) -> Iterator[bytes]:
-        """One event a piece, rendered when it is read; ``render`` leaves the number out."""
+        """One event per piece, rendered when it is read; ``render`` leaves the number out."""
         numbers = count(self._number)
         self._number += len(pieces)
         return (
-            b"%b%d}\n\n" % pair
-            for pair in zip(rendered_once(render, pieces), numbers, strict=False)
+            b"%b%d}\n\n" % pair for pair in zip(renderings(render, pieces), numbers, strict=False)
         )
 
 
 def _unnumbered(kind: str, fields: dict[str, Any]) -> bytes:
-    """An event up to its number, which comes last."""
-    content = escaped(json_bytes({"type": kind, **fields, "sequence_number": 0}))
+    """An event up to its number, which is the last field."""
+    content = line_safe(json_bytes({"type": kind, **fields, "sequence_number": 0}))
     return b"event: %b\ndata: %b" % (kind.encode(), content.removesuffix(b"0}"))
 
 
-def _framed(kind: str, place: dict[str, Any]) -> Callable[[str], bytes]:
-    """Render deltas that differ in their text only."""
-    # Behind the delta, only the number follows.
+def _delta(kind: str, place: dict[str, Any]) -> Callable[[str], bytes]:
+    """A function that renders deltas, which differ in their text only."""
+    # Only the number follows the delta.
     before, _, after = _unnumbered(kind, {**place, "delta": ""}).rpartition(b'""')
     return lambda text: before + json_string(text) + after
 
 
-def streamed(answer: Answer) -> Streamed:
-    """The response as a stream. It has no ``[DONE]``: its last event says that it is the last."""
-    write = _Writer()
-    started = begun(answer)
+def stream_reply(answer: ResponseObject) -> StreamReply:
+    """The response as a stream. It has no ``[DONE]``: the type of its last event ends it."""
+    write = _ResponseEvents()
+    initial = initial_response(answer)
     opening = [
-        write.event("response.created", response=started),
-        write.event("response.in_progress", response=started),
+        write.event("response.created", response=initial),
+        write.event("response.in_progress", response=initial),
     ]
-    if answer.turn.reasoning_tokens:
+    if answer.output.reasoning_tokens:
         item = answer.items[0]
         opening.append(write.event("response.output_item.added", output_index=0, item=item))
         opening.append(write.event("response.output_item.done", output_index=0, item=item))
-    if answer.turn.calls:
+    if answer.output.calls:
         first, tokens, end = _calls(write, answer)
     else:
         first, tokens, end = _message(write, answer, len(answer.items) - 1)
     kind = "response.incomplete" if answer.status == "incomplete" else "response.completed"
-    return Streamed(
+    return StreamReply(
         EVENTS,
         opening=b"".join([*opening, first]),
         tokens=tokens,
-        closing=end + write.event(kind, response=ended(answer)),
-        count=answer.turn.shown,
+        closing=end + write.event(kind, response=final_response(answer)),
+        count=answer.output.visible_tokens,
         prompt_tokens=answer.prompt_tokens,
     )
 
 
-def _message(write: _Writer, answer: Answer, index: int) -> tuple[bytes, Iterator[bytes], bytes]:
+def _message(
+    write: _ResponseEvents, answer: ResponseObject, index: int
+) -> tuple[bytes, Iterator[bytes], bytes]:
     item = answer.items[index]
-    top, text = answer.top_logprobs, answer.turn.text
+    top, text = answer.top_logprobs, answer.output.text
     place = {"item_id": item["id"], "output_index": index, "content_index": 0}
-    begun = {**item, "status": "in_progress", "content": []}
-    opening = write.event("response.output_item.added", output_index=index, item=begun)
+    initial_item = {**item, "status": "in_progress", "content": []}
+    opening = write.event("response.output_item.added", output_index=index, item=initial_item)
     opening += write.event("response.content_part.added", **place, part=text_part("", []))
     kind = "response.output_text.delta"
 
@@ -97,8 +98,8 @@ def _message(write: _Writer, answer: Answer, index: int) -> tuple[bytes, Iterato
         fields = {**place, "logprobs": [logprob(piece, top or 0)], "delta": piece}
         return _unnumbered(kind, fields)
 
-    render = _framed(kind, {**place, "logprobs": []}) if top is None else likely
-    tokens = write.deltas(render, answer.turn.pieces)
+    render = _delta(kind, {**place, "logprobs": []}) if top is None else likely
+    tokens = write.deltas(render, answer.output.pieces)
     part = item["content"][0]
     closing = [
         write.event("response.output_text.done", **place, logprobs=part["logprobs"], text=text),
@@ -108,13 +109,13 @@ def _message(write: _Writer, answer: Answer, index: int) -> tuple[bytes, Iterato
     return opening, tokens, b"".join(closing)
 
 
-def _calls(write: _Writer, answer: Answer) -> tuple[bytes, Iterator[bytes], bytes]:
-    """The calls; what lies between two of them comes with the first token of the second."""
+def _calls(write: _ResponseEvents, answer: ResponseObject) -> tuple[bytes, Iterator[bytes], bytes]:
+    """The calls. The events between two calls come with the first token of the second."""
     between = b""
     parts: list[Iterator[bytes]] = []
     opening = b""
-    before = len(answer.items) - len(answer.turn.calls)
-    for index, call in enumerate(answer.turn.calls, before):
+    before = len(answer.items) - len(answer.output.calls)
+    for index, call in enumerate(answer.output.calls, before):
         item = answer.items[index]
         opened, tokens, closed = _call(write, item, index, call.pieces)
         if parts:
@@ -127,15 +128,15 @@ def _calls(write: _Writer, answer: Answer) -> tuple[bytes, Iterator[bytes], byte
 
 
 def _call(
-    write: _Writer, item: Item, index: int, pieces: Sequence[str]
+    write: _ResponseEvents, item: Item, index: int, pieces: Sequence[str]
 ) -> tuple[bytes, Iterator[bytes], bytes]:
     is_function = item["type"] == "function_call"
     field = "arguments" if is_function else "input"
     kind = f"response.{'function_call_arguments' if is_function else 'custom_tool_call_input'}"
     place = {"item_id": item["id"], "output_index": index}
-    begun = {**item, "status": "in_progress", field: ""}
-    opening = write.event("response.output_item.added", output_index=index, item=begun)
-    tokens = write.deltas(_framed(f"{kind}.delta", place), pieces)
+    initial_item = {**item, "status": "in_progress", field: ""}
+    opening = write.event("response.output_item.added", output_index=index, item=initial_item)
+    tokens = write.deltas(_delta(f"{kind}.delta", place), pieces)
     closing = write.event(f"{kind}.done", **place, **{field: item[field]})
     return (
         opening,
@@ -145,7 +146,7 @@ def _call(
 
 
 def _after(bridge: bytes, tokens: Iterator[bytes]) -> Iterator[bytes]:
-    """Tokens, the first of which comes with what stands before it."""
+    """Tokens; the first comes together with the bytes before it."""
     for first in tokens:
         yield bridge + first
         break

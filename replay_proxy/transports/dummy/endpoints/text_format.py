@@ -1,13 +1,13 @@
-"""Which JSON an answer's text has to be.
+"""The format of an answer's text: free, or JSON that fits a schema.
 
-In here: ``response_format`` and ``text.format``, read. Not in here: values that fit
+In here: reading ``response_format`` and ``text.format``. Not in here: values that fit a schema
 (``json_schema``).
 """
 
 from replay_proxy.errors import InvalidRequest
-from replay_proxy.transports.dummy.endpoints.validation import missing
+from replay_proxy.transports.dummy.endpoints.validation import missing_parameter
 
-#: What ``json_object`` asks for.
+#: The schema for ``json_object``.
 ANY_OBJECT = {
     "type": "object",
     "properties": {"answer": {"type": "string"}},
@@ -16,10 +16,10 @@ ANY_OBJECT = {
 
 
 def schema_of(form: dict[str, object], inner: object, param: str, within: str) -> object:
-    """The schema that a text has to fit, None where it is free.
+    """The schema that a text has to fit; None if the text is free.
 
-    ``form`` stands at ``param`` in the request, and ``inner``, which holds the schema, at
-    ``within``. Raises ``InvalidRequest`` for a form that the API does not know.
+    ``form`` is the field at ``param`` in the request. ``inner``, which holds the schema, is at
+    ``within``. Raises ``InvalidRequest`` for a format that the API does not know.
     """
     match form.get("type"):
         case "text" | "grammar" | "python" | None:
@@ -28,9 +28,9 @@ def schema_of(form: dict[str, object], inner: object, param: str, within: str) -
             return ANY_OBJECT
         case "json_schema":
             if not isinstance(inner, dict):
-                raise missing(within)
+                raise missing_parameter(within)
             if not isinstance(inner.get("name"), str):
-                raise missing(f"{within}.name")
+                raise missing_parameter(f"{within}.name")
             schema = inner.get("schema")
             return ANY_OBJECT if schema is None else schema
         case other:

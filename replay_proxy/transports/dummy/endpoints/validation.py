@@ -1,10 +1,10 @@
-"""Requests checked, and refused in OpenAI's words.
+"""Validation of requests, with OpenAI's error messages.
 
-In here: from bytes to a typed request, and from a fault that pydantic finds to the message,
-``param`` and ``code`` that the API answers with. Not in here: which fields there are
-(``schemas``), the HTTP side of a refusal (the app).
+In here: from bytes to a typed request, and from an error of pydantic's to the API's message,
+``param`` and ``code``. Not in here: which fields there are (``schemas``), the HTTP side of a
+refusal (the app).
 
-The words are those of api.openai.com as clients report them, for instance in
+The messages are those of api.openai.com as clients report them, for instance in
 https://github.com/continuedev/continue/issues/2461.
 """
 
@@ -18,7 +18,8 @@ from replay_proxy.errors import InvalidRequest
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
-_NOT_JSON = (
+#: The API's message for a body that is not a JSON object.
+NOT_JSON = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using "
     "your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was "
     "not valid JSON. If you have trouble figuring out how to fix this, please contact us through "
@@ -46,48 +47,45 @@ _GOT = {
 }
 
 
-def json_object(body: bytes) -> dict[str, object]:
-    """Read the JSON object in a body.
+def json_object(body: bytes) -> dict[str, object] | None:
+    """The JSON object in a body; None for anything else.
 
-    Raises ``InvalidRequest`` for anything else: no JSON (``NaN``, a lone surrogate and a nesting
-    of more than some 200 levels included), or JSON that is no object.
+    Not JSON are, among others, ``NaN``, a lone surrogate and more than some 200 levels of nesting.
     """
     try:
         value = from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise InvalidRequest(_NOT_JSON) from error
-    if not isinstance(value, dict):
-        raise InvalidRequest(_NOT_JSON)
-    return cast("dict[str, object]", value)
+    except ValueError:
+        return None
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
-def checked(schema: type[_Body], body: dict[str, object]) -> _Body:
-    """Type a body as its schema does. Raises ``InvalidRequest``, which names the first fault."""
+def typed_body(schema: type[_Body], body: dict[str, object]) -> _Body:
+    """The body as its schema types it. Raises ``InvalidRequest``, which names the first error."""
     try:
         return schema.model_validate(body)
     except ValidationError as error:
         raise _refusal(error.errors(include_url=False)[0]) from error
 
 
-def missing(param: str) -> InvalidRequest:
-    """The refusal of a request that lacks a field; ``param`` is the path to it."""
+def missing_parameter(param: str) -> InvalidRequest:
+    """The error for a request without a required field; ``param`` is the path to it."""
     return InvalidRequest(
         f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
     )
 
 
 def _refusal(fault: ErrorDetails) -> InvalidRequest:
-    """The API's refusal of a request with this fault."""
+    """The API's error for a validation error of pydantic's."""
     param, value = _param(fault["loc"]), fault["input"]
     match fault["type"]:
         case "missing":
-            return missing(param)
+            return missing_parameter(param)
         case "wrong_type":
             return _wrong_type(param, value, fault["msg"])
         case kind if kind in _EXPECTED:
             return _wrong_type(param, value, _EXPECTED[kind])
         case "literal_error" if not isinstance(value, str):
-            return _wrong_type(param, value, f"one of {_listed(_values(fault), 'or')}")
+            return _wrong_type(param, value, f"one of {_enumeration(_values(fault), 'or')}")
         case _:
             message, code = _out_of_bounds(fault, param)
             return InvalidRequest(message, param=param, code=code)
@@ -107,7 +105,7 @@ def _out_of_bounds(fault: ErrorDetails, param: str) -> tuple[str, str]:
     value, bounds = fault["input"], fault.get("ctx", {})
     match fault["type"]:
         case "literal_error":
-            values = _listed(_values(fault), "and")
+            values = _enumeration(_values(fault), "and")
             return f"Invalid value: '{value}'. Supported values are: {values}.", "invalid_value"
         case "greater_than_equal":
             kind, limit = _number(bounds["ge"])
@@ -141,7 +139,7 @@ def _values(fault: ErrorDetails) -> list[str]:
 
 
 def _param(path: tuple[int | str, ...]) -> str:
-    """Path to a fault in OpenAI's spelling: ``messages[0].content``."""
+    """The path to a value in OpenAI's spelling: ``messages[0].content``."""
     steps = (
         f"[{step}]" if isinstance(step, int) else f".{step}"
         for step in path
@@ -152,12 +150,12 @@ def _param(path: tuple[int | str, ...]) -> str:
 
 
 def _number(bound: float) -> tuple[str, str]:
-    """Kind of number that has this bound, and the bound: pydantic types it as the field."""
+    """The kind of number, and its bound. The bound has the type of the field."""
     return ("decimal" if isinstance(bound, float) else "integer"), f"{bound:g}"
 
 
-def _listed(values: list[str], conjunction: str) -> str:
-    """Enumerate values: ``'a', 'b', and 'c'``, or ``'a' and 'b'``."""
+def _enumeration(values: list[str], conjunction: str) -> str:
+    """The values as a list in words: ``'a', 'b', and 'c'``, or ``'a' and 'b'``."""
     if len(values) < 3:
         return f" {conjunction} ".join(values)
     return f"{', '.join(values[:-1])}, {conjunction} {values[-1]}"

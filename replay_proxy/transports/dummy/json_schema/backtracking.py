@@ -1,25 +1,25 @@
-"""How long it can take to look for a regular expression: whether a match may be checked at all.
+"""The effort of a search for a regular expression: whether a match may be checked at all.
 
 In here: patterns in, a bound out. Not in here: matching. Python's ``re`` tries every way of
 dividing a text among the repetitions of a pattern, and cannot be interrupted: ``^(a+)+$`` takes
-2**n steps for n characters. The bound is coarse, and above what really happens.
+2**n steps for n characters. The bound is coarse, and higher than the real effort.
 """
 
-from replay_proxy.transports.dummy.json_schema.patterns import COUNT, LOOKAROUND, repeated
+from replay_proxy.transports.dummy.json_schema.patterns import COUNT, LOOKAROUND, repetition_count
 
-#: The bound of what is not tried.
+#: The largest bound. A search that reaches it is never tried.
 HOPELESS = 10**12
-#: So often an element of several ways may come; more is exponential.
+#: The most repetitions of an element with several ways to match; more are exponential.
 _FEW = 10
-#: A longer pattern takes too long to be compiled.
+#: The longest pattern; a longer one takes too long to compile.
 _LONGEST = 1000
 
 
 def effort(pattern: str, length: int) -> int:
-    """A bound for the steps of ``re.search`` over a text of so many characters."""
+    """An upper bound for the steps of ``re.search`` over a text of ``length`` characters."""
     if len(pattern) > _LONGEST:
         return HOPELESS
-    open_groups = [_Group()]  # The outermost stands for the pattern.
+    open_groups = [_Group()]  # The outermost one is the pattern itself.
     ways, simple, at = 1, True, 0
     while at < len(pattern):
         character = pattern[at]
@@ -32,7 +32,7 @@ def effort(pattern: str, length: int) -> int:
         if character == ")" and len(open_groups) > 1:
             group = open_groups.pop()
             ways, simple = group.total * group.alternatives, group.simple
-            if group.looks:  # It is looked through once at each place, and not again.
+            if group.looks:  # A lookaround is searched once at each place, and not again.
                 open_groups[-1].aside += ways
                 ways, simple = 1, True
         else:
@@ -41,12 +41,12 @@ def effort(pattern: str, length: int) -> int:
         choices, most, at = _repetitions(pattern, at, length)
         if most != 1 or ways != 1:
             open_groups[-1].repeat(ways, simple, choices, most)
-    # A group that is never closed is no pattern, and takes no time.
+    # A pattern with a group that is never closed is invalid, and takes no time.
     return min(HOPELESS, (length + 1) * open_groups[0].total * open_groups[0].alternatives)
 
 
 class _Group:
-    """The ways to match a group, as far as it was read; ``aside`` are those of lookarounds in it.
+    """The ways to match the part of a group read so far; ``aside`` are those of its lookarounds.
 
     It is ``simple`` if a text can match it in one way only.
     """
@@ -63,7 +63,7 @@ class _Group:
         return min(HOPELESS, self._ways + self.aside)
 
     def repeat(self, ways: int, simple: bool, choices: int, most: int) -> None:
-        """Add an element of so many ways, which comes ``most`` times, or so many ``choices``."""
+        """Add an element with ``ways``, repeated ``most`` times or one of ``choices`` counts."""
         self.simple = False
         if ways == 1 and simple:
             self._ways *= choices
@@ -75,7 +75,7 @@ class _Group:
 
 
 def _after(pattern: str, at: int) -> int:
-    """The place after an element that is no group."""
+    """The place after an element that is not a group."""
     if pattern[at] == "\\":
         return at + 2
     if pattern[at] != "[":
@@ -87,16 +87,16 @@ def _after(pattern: str, at: int) -> int:
 
 
 def _repetitions(pattern: str, at: int, length: int) -> tuple[int, int, int]:
-    """How many numbers of repetitions can be, the largest, and the place after the quantifier."""
+    """The number of possible repetition counts, the largest, and the place after the quantifier."""
     character = pattern[at : at + 1]
     if character in ("*", "+"):
         least, most, at = 0, length, at + 1
     elif character == "?":
         least, most, at = 0, 1, at + 1
-    elif found := COUNT.match(pattern, at):
-        at = found.end()
-        least = repeated(found[1])
-        most = repeated(found[3]) if found[3] else (length if found[2] else least)
+    elif count := COUNT.match(pattern, at):
+        at = count.end()
+        least = repetition_count(count[1])
+        most = repetition_count(count[3]) if count[3] else (length if count[2] else least)
     else:
         return 1, 1, at
     if pattern[at : at + 1] in ("?", "+"):

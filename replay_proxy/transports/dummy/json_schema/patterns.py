@@ -1,9 +1,9 @@
 """Strings that match a regular expression, drawn at random.
 
-In here: the expressions that JSON Schema recommends, and what is usual besides: classes, groups,
-alternatives, repetitions, anchors. Not in here: what a match cannot be built from, such as
-lookaround and back references, which are passed over; whoever draws checks what it gets
-(``json_strings``), as far as that is cheap (``backtracking``).
+In here: the expressions that JSON Schema recommends, and other common ones: classes, groups,
+alternatives, repetitions, anchors. Not in here: lookaround and back references, which are skipped,
+since no match can be built from them; the caller checks the match (``strings``), as far as that is
+cheap (``backtracking``).
 
 Source: https://json-schema.org/understanding-json-schema/reference/regular_expressions
 """
@@ -11,7 +11,7 @@ Source: https://json-schema.org/understanding-json-schema/reference/regular_expr
 import re
 from random import Random
 
-from replay_proxy.transports.dummy.budget import Budget
+from replay_proxy.transports.dummy.work_budget import WorkBudget
 
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -25,30 +25,31 @@ _CLASSES = {
     "S": _LETTERS + _DIGITS,
 }
 _CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "0": "\0"}
-#: A count of repetitions; one of more digits than a budget has is as good as endless.
+#: A number of repetitions.
 COUNT = re.compile(r"\{([0-9]+)(,?)([0-9]*)\}")
+#: Stands for every larger number of repetitions: it exceeds any budget.
 _ENDLESS = 10**9
 _GROUP = re.compile(r"\(\?(?:P?<\w+>|:|[a-z]*:)")
 LOOKAROUND = re.compile(r"\(\?<?[=!]")
 
 
-def matching(pattern: str, chance: Random, more: int, budget: Budget | None = None) -> str:
-    """A string that matches, with at most ``more`` repetitions beyond the fewest.
+def random_match(pattern: str, chance: Random, more: int, budget: WorkBudget | None = None) -> str:
+    """A string that matches, with at most ``more`` repetitions beyond the fewest possible.
 
     Each element of the pattern costs a step each time it is drawn. Raises ``BudgetSpent``.
     """
-    return _Reading(pattern, chance, more, budget or Budget()).alternatives()
+    return _PatternReader(pattern, chance, more, budget or WorkBudget()).alternatives()
 
 
-def repeated(digits: str) -> int:
-    """The number of repetitions that these digits say."""
+def repetition_count(digits: str) -> int:
+    """The number of repetitions that these digits stand for."""
     return int(digits) if len(digits) < 10 else _ENDLESS
 
 
-class _Reading:
-    """A pattern being read, and a match being drawn of each part as it comes by."""
+class _PatternReader:
+    """Reads a pattern from left to right, and draws a match of each part."""
 
-    def __init__(self, pattern: str, chance: Random, more: int, budget: Budget) -> None:
+    def __init__(self, pattern: str, chance: Random, more: int, budget: WorkBudget) -> None:
         self._pattern = pattern
         self._chance = chance
         self._more = more
@@ -74,14 +75,14 @@ class _Reading:
             if times:
                 drawn.append(first)
             for _ in range(times - 1):
-                self._at = start  # Read once more, another match is drawn.
+                self._at = start  # Reading again draws another match.
                 drawn.append(self._atom())
                 assert self._at == after
             self._at = end
-        found = "".join(drawn)
-        # A text is joined again at each level that it is nested in.
-        self._budget.step(len(found) // 100)
-        return found
+        match = "".join(drawn)
+        # Each level of nesting joins the text again.
+        self._budget.step(len(match) // 100)
+        return match
 
     def _repetitions(self) -> tuple[int, int]:
         if self._next("*"):
@@ -90,14 +91,15 @@ class _Reading:
             least, most = 1, 1 + self._more
         elif self._next("?"):
             least, most = 0, 1
-        elif found := COUNT.match(self._pattern, self._at):
-            self._at = found.end()
-            least = repeated(found[1])
-            most = repeated(found[3]) if found[3] else least + (self._more if found[2] else 0)
+        elif count := COUNT.match(self._pattern, self._at):
+            self._at = count.end()
+            least = repetition_count(count[1])
+            open_end = least + (self._more if count[2] else 0)
+            most = repetition_count(count[3]) if count[3] else open_end
             most = max(least, min(most, least + self._more))
         else:
             return 1, 1
-        self._next("?")  # Lazy or possessive, a match is a match.
+        self._next("?")  # Lazy and possessive repetitions have the same matches.
         self._next("+")
         return least, most
 
@@ -135,24 +137,24 @@ class _Reading:
     def _set(self) -> str:
         """The characters of ``[…]``."""
         negated = self._next("^")
-        found: list[str] = []
-        while self._at < len(self._pattern) and (self._pattern[self._at] != "]" or not found):
+        members: list[str] = []
+        while self._at < len(self._pattern) and (self._pattern[self._at] != "]" or not members):
             self._budget.step()
             options = self._member()
             is_range = self._pattern[self._at : self._at + 1] == "-"
             if is_range and len(options) == 1 and self._pattern[self._at + 1 : self._at + 2] != "]":
                 self._at += 1
                 last = self._member()[-1:] or options
-                # A wide range needs no more than its beginning.
+                # The beginning of a wide range is enough.
                 end = min(ord(last), ord(options) + 256)
                 options = "".join(map(chr, range(ord(options), end + 1)))
                 self._budget.step(len(options) // 10)
-            found.append(options)
+            members.append(options)
         self._next("]")
-        options = "".join(found)
+        options = "".join(members)
         if negated:
-            left = set(options)
-            options = "".join(each for each in _LETTERS + _VISIBLE if each not in left)
+            excluded = set(options)
+            options = "".join(each for each in _LETTERS + _VISIBLE if each not in excluded)
         return options or "a"
 
     def _member(self) -> str:
@@ -177,7 +179,7 @@ class _Reading:
         return self._pattern[self._at - 1 : self._at]
 
     def _next(self, character: str) -> bool:
-        """Whether this comes next; it is passed then."""
+        """Whether this character is next; if so, it is consumed."""
         if self._pattern[self._at : self._at + 1] != character:
             return False
         self._at += 1

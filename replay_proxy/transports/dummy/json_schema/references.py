@@ -1,25 +1,25 @@
-"""A JSON Schema taken apart: references followed, schemas joined, and how deep a value must be.
+"""Parts of a JSON Schema: references followed, schemas intersected, and the least depth of a value.
 
-Each schema that is looked at costs a step, and so do references: a few of them can stand for a
-schema of any size.
+Each look at a schema costs steps, and so do references: a few of them can stand for a schema of
+any size.
 
-In here: schemas in, schemas and numbers out. Not in here: values (``json_schema``).
+In here: schemas in, schemas and numbers out. Not in here: values (``schema``).
 """
 
 import re
 from typing import Any
 from urllib.parse import unquote
 
-from replay_proxy.transports.dummy.budget import Budget
+from replay_proxy.transports.dummy.work_budget import WorkBudget
 
 Schema = dict[str, Any]
 
-#: No value, and no schema, is nested deeper.
+#: The deepest nesting of a value, and of a schema.
 LEVELS = 150
 #: The height of a schema that no finite value fits.
 INFINITE = 1_000_000
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
-#: What a keyword has to be; one that is something else says nothing.
+#: The type of each keyword's value; a keyword with another type is ignored.
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "$ref": str,
     "format": str,
@@ -30,33 +30,32 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("minProperties", "maxProperties", "multipleOf"), (int, float)),
     **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), (int, float)),
 }
-
-
-#: The steps that a schema costs each time that it is looked at.
+#: Steps that each look at a schema costs.
 _SCHEMA = 5
-#: Keywords that have more in them that is looked at each time.
+#: Keywords whose items are looked at each time.
 _LISTS = ("properties", "required", "type")
-#: So many keywords, names or values are looked at in a step.
+#: Keywords, names or values that one step looks at.
 _PER_STEP = 20
 _INDEX = re.compile("[0-9]{1,9}")
 
 
-def sound(schema: object) -> Schema:
-    """The keywords of a schema that are what they have to be; {} for what is no schema."""
+def sound_keywords(schema: object) -> Schema:
+    """The keywords of a schema whose values have the right type; {} for anything but a schema."""
     if not isinstance(schema, dict):
         return {}
-    found: Schema = {}
+    keywords: Schema = {}
     for keyword, value in schema.items():
-        kind = _KINDS.get(keyword, object)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind == (int, float)):
+        expected = _KINDS.get(keyword, object)
+        is_flag = isinstance(value, bool) and expected == (int, float)
+        if not isinstance(value, expected) or is_flag:
             continue
         if keyword == "type":
-            found[keyword] = [each for each in TYPES if value == each or each in _list(value)]
+            keywords[keyword] = [kind for kind in TYPES if value == kind or kind in _list(value)]
         elif keyword == "required":
-            found[keyword] = [name for name in _list(value) if isinstance(name, str)]
+            keywords[keyword] = [name for name in _list(value) if isinstance(name, str)]
         else:
-            found[keyword] = value
-    return found
+            keywords[keyword] = value
+    return keywords
 
 
 def _list(value: object) -> list[Any]:
@@ -66,93 +65,93 @@ def _list(value: object) -> list[Any]:
 class References:
     """The references within one schema."""
 
-    def __init__(self, root: object, budget: Budget) -> None:
+    def __init__(self, root: object, budget: WorkBudget) -> None:
         self._root = root
         self._budget = budget
         self._depth = 0
         self._heights = dict.fromkeys(_references(root, budget), INFINITE)
         self._measure()
 
-    def sound(self, schema: object) -> Schema:
-        """``sound``, paid for."""
-        found = sound(schema)
-        looked_at = len(found)
+    def sound_keywords(self, schema: object) -> Schema:
+        """``sound_keywords``, paid for."""
+        keywords = sound_keywords(schema)
+        looked_at = len(keywords)
         for keyword in _LISTS:
-            if keyword in found:
+            if keyword in keywords:
                 written = schema[keyword]  # type: ignore[index]
                 looked_at += len(written) if isinstance(written, list | dict) else 1
         self._budget.step(_SCHEMA + looked_at // _PER_STEP)
-        return found
+        return keywords
 
-    def resolved(self, schema: object) -> Schema:
+    def flat_schema(self, schema: object) -> Schema:
         """A schema of finite height without ``$ref`` and ``allOf`` at its top.
 
         Its ``type`` is a list. Raises ``BudgetSpent``, also for references that lead to themselves.
         """
-        found = self.sound(schema)
-        parts = found.pop("allOf", [])
-        if (reference := found.pop("$ref", None)) is not None:
+        flat = self.sound_keywords(schema)
+        parts = flat.pop("allOf", [])
+        if (reference := flat.pop("$ref", None)) is not None:
             parts = [self._target(reference), *parts]
         if parts:
             self._depth += 1
             self._budget.nest(self._depth)
             for part in parts:
-                found = self.joined(found, part)
+                flat = self.intersection(flat, part)
             self._depth -= 1
-        return found
+        return flat
 
-    def joined(self, one: Schema, other: object) -> Schema:
-        """A schema for what fits both, as far as that can be said with simple means."""
-        one, other = self.resolved(one), self.resolved(other)
-        found = {**one, **other}
+    def intersection(self, one: Schema, other: object) -> Schema:
+        """A schema for the values that fit both, as far as simple means can express it."""
+        one, other = self.flat_schema(one), self.flat_schema(other)
+        common = {**one, **other}
         for keyword in one.keys() & other.keys():
             left, right = one[keyword], other[keyword]
             match keyword:
                 case "properties":
                     both = {n: {"allOf": [left[n], right[n]]} for n in left if n in right}
-                    found[keyword] = {**left, **right, **both}
+                    common[keyword] = {**left, **right, **both}
                 case "required":
-                    found[keyword] = list(dict.fromkeys([*left, *right]))
+                    common[keyword] = list(dict.fromkeys([*left, *right]))
                 case "enum":
                     self._budget.step(len(left) * len(right) // _PER_STEP)
-                    found[keyword] = [value for value in left if value in right]
+                    common[keyword] = [value for value in left if value in right]
                 case "type":
-                    found[keyword] = _common(left, right)
+                    common[keyword] = _common_types(left, right)
                 case "additionalProperties" if left is False:
-                    found[keyword] = False
+                    common[keyword] = False
                 case "minimum" | "exclusiveMinimum" | "minLength" | "minItems":
-                    found[keyword] = max(left, right)
+                    common[keyword] = max(left, right)
                 case "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems":
-                    found[keyword] = min(left, right)
+                    common[keyword] = min(left, right)
                 case "anyOf" | "oneOf":
-                    # Both unions have to be met: one of the pairs.
+                    # A value has to fit both unions: one of the pairs.
                     self._budget.step(len(left) * len(right))
-                    found[keyword] = [{"allOf": [a, b]} for a in left for b in right]
-        return found
+                    common[keyword] = [{"allOf": [a, b]} for a in left for b in right]
+        return common
 
     def height(self, schema: object, depth: int = 0) -> int:
-        """How many objects and arrays the flattest value has around its innermost one."""
+        """The number of objects and arrays around the innermost value of the flattest value."""
         if schema is False:
             return INFINITE
         self._budget.nest(depth, LEVELS)
         depth += 1
-        found = self.sound(schema)
-        if "const" in found or "enum" in found:
+        keywords = self.sound_keywords(schema)
+        if "const" in keywords or "enum" in keywords:
             return 0
-        heights = [0, *(self.height(each, depth) for each in found.get("allOf", []))]
-        if "$ref" in found:
-            heights.append(self._heights.get(found["$ref"], INFINITE))
-        unions = [found.get("anyOf"), found.get("oneOf")]
-        heights += [min(self.height(each, depth) for each in union) for union in unions if union]
-        if set(found.get("type", ())) - {"array", "object"}:
+        heights = [0, *(self.height(part, depth) for part in keywords.get("allOf", []))]
+        if "$ref" in keywords:
+            heights.append(self._heights.get(keywords["$ref"], INFINITE))
+        unions = [keywords.get("anyOf"), keywords.get("oneOf")]
+        heights += [min(self.height(part, depth) for part in union) for union in unions if union]
+        if set(keywords.get("type", ())) - {"array", "object"}:
             return max(heights)
-        properties = found.get("properties", {})
-        needed = [properties[name] for name in found.get("required", ()) if name in properties]
-        first = found.get("prefixItems", [])
-        needed += first
-        if found.get("minItems", 0) > len(first):
-            needed.append(found.get("items", {}))
-        heights += [1 + self.height(inner, depth) for inner in needed]
+        properties = keywords.get("properties", {})
+        required = [properties[name] for name in keywords.get("required", ()) if name in properties]
+        first = keywords.get("prefixItems", [])
+        required += first
+        if keywords.get("minItems", 0) > len(first):
+            required.append(keywords.get("items", {}))
+        heights += [1 + self.height(inner, depth) for inner in required]
         return min(INFINITE, max(heights))
 
     def _measure(self) -> None:
@@ -166,47 +165,47 @@ class References:
                 if height < self._heights[reference]:
                     self._heights[reference] = height
                     changed = True
-            # A chain that is written from its end to its beginning takes two rounds like others.
+            # So a chain written from its end to its beginning takes two rounds, like any other.
             references.reverse()
 
     def _target(self, reference: str) -> object:
-        """What a reference within the schema points to; {} for one that leads nowhere."""
+        """The target of a reference within the schema; {} if it has none."""
         self._budget.step(1 + len(reference) // _PER_STEP)
         if not reference.startswith("#"):
             return {}
-        found: Any = self._root
+        target: Any = self._root
         for step in reference[1:].split("/")[1:]:
             name = unquote(step).replace("~1", "/").replace("~0", "~")
-            if isinstance(found, dict) and name in found:
-                found = found[name]
-            elif isinstance(found, list) and _INDEX.fullmatch(name) and int(name) < len(found):
-                found = found[int(name)]
+            if isinstance(target, dict) and name in target:
+                target = target[name]
+            elif isinstance(target, list) and _INDEX.fullmatch(name) and int(name) < len(target):
+                target = target[int(name)]
             else:
                 return {}
-        return found
+        return target
 
 
-def _common(left: list[str], right: list[str]) -> list[str]:
-    """The types that two schemas have in common; an integer is a number."""
+def _common_types(left: list[str], right: list[str]) -> list[str]:
+    """The types that two schemas have in common. An integer is a number."""
     common = [kind for kind in left if kind in right]
     if not common and {*left, *right} >= {"integer", "number"}:
         return ["integer"]
     return common
 
 
-def _references(schema: object, budget: Budget) -> dict[str, None]:
-    """Every reference anywhere in a schema, in an order that is the same in each process."""
-    found: dict[str, None] = {}
+def _references(schema: object, budget: WorkBudget) -> dict[str, None]:
+    """Every reference anywhere in a schema, in the same order in every process."""
+    references: dict[str, None] = {}
     waiting = [schema]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
             if isinstance(reference := value.get("$ref"), str):
-                found[reference] = None
+                references[reference] = None
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
         else:
             continue
         budget.step(1 + len(value) // _PER_STEP)
-    return found
+    return references

@@ -1,19 +1,18 @@
 """Values that fit a JSON Schema, drawn at random.
 
-In here: which branch, how many items, which properties. Not in here: strings (``json_strings``),
-numbers (``json_numbers``), how references are followed and schemas joined (``json_references``).
+In here: which branch, how many items, which properties. Not in here: strings (``strings``),
+numbers (``numbers``), following references and intersecting schemas (``references``).
 
-What OpenAI's structured outputs allow is fitted exactly, recursive schemas included
-(https://platform.openai.com/docs/guides/structured-outputs); of the rest of JSON Schema what is
-usual. A schema that nothing fits, or that is none, still gets a value: an application is tested
-with the answer, the schema is not.
+All that OpenAI's structured outputs allow is fitted exactly, recursive schemas included
+(https://platform.openai.com/docs/guides/structured-outputs); of the rest of JSON Schema, what is
+common. A schema that nothing fits, or that is not a schema, still gets a value: the answer is to
+test an application, not the schema.
 """
 
 import json
 from random import Random
 from typing import Any
 
-from replay_proxy.transports.dummy.budget import Budget
 from replay_proxy.transports.dummy.json_schema.numbers import integer, number
 from replay_proxy.transports.dummy.json_schema.references import (
     INFINITE,
@@ -21,21 +20,22 @@ from replay_proxy.transports.dummy.json_schema.references import (
     References,
     Schema,
 )
-from replay_proxy.transports.dummy.json_schema.strings import string
+from replay_proxy.transports.dummy.json_schema.strings import random_string
 from replay_proxy.transports.dummy.sayings.lorem import phrase
+from replay_proxy.transports.dummy.work_budget import WorkBudget
 
-#: Below this depth, and after so many values, only what has to be is drawn, so that it ends.
+#: Below this depth, and after this many values, only required values are drawn, so that it ends.
 _DEPTH, _VALUES = 6, 200
-#: After so many more it is cut off: a small schema can ask for a value of any size.
+#: Values left at which everything becomes null: a small schema can ask for a value of any size.
 _BOTTOM = -20_000
-#: No array, and no object, is made larger.
+#: The largest size of an array, and of an object.
 _MOST = 100_000
-#: What a value costs: steps, and the characters around it.
+#: Steps per value, and characters of JSON around it.
 _STEPS, _FRAME = 5, 4
-#: So many characters or values are looked at in a step.
+#: Characters or values that one step looks at.
 _PER_STEP = 20
 _NULLS = ("null", {"type": "null"})
-#: Keywords that tell the type of a schema that does not.
+#: Keywords that imply the type of a schema without ``type``.
 _HINTS = (
     ("object", ("properties", "required", "additionalProperties", "patternProperties")),
     ("array", ("items", "prefixItems", "minItems", "maxItems", "contains")),
@@ -44,15 +44,15 @@ _HINTS = (
 )
 
 
-def value_of(schema: object, chance: Random, budget: Budget | None = None) -> Any:
+def value_of(schema: object, chance: Random, budget: WorkBudget | None = None) -> Any:
     """A value that fits the schema. Raises ``BudgetSpent``."""
-    return _Drawing(schema, chance, budget or Budget()).value(schema, 0)
+    return _Drawing(schema, chance, budget or WorkBudget()).value(schema, 0)
 
 
 class _Drawing:
     """One value being drawn."""
 
-    def __init__(self, root: object, chance: Random, budget: Budget) -> None:
+    def __init__(self, root: object, chance: Random, budget: WorkBudget) -> None:
         self._references = References(root, budget)
         self._chance = chance
         self._budget = budget
@@ -67,7 +67,7 @@ class _Drawing:
             return None
         self._budget.nest(depth, LEVELS)
         short = depth > _DEPTH or self._left < 0
-        flat = self._branched(self._references.resolved(schema), short)
+        flat = self._without_unions(self._references.flat_schema(schema), short)
         if "const" in flat:
             return self._quoted(flat["const"])
         if flat.get("enum"):
@@ -86,21 +86,21 @@ class _Drawing:
             case "object":
                 return self._object(flat, depth, short)
             case _:
-                text = string(flat, self._chance, self._budget)
+                text = random_string(flat, self._chance, self._budget)
                 self._budget.write(len(text))
                 return text
 
     def _quoted(self, value: Any) -> Any:
-        """A value that the schema has in it, and pay for its size each time."""
+        """A value from the schema, paid for by its size each time."""
         size = self._sizes.get(id(value))
-        if size is None:  # It is as alive as the schema, and so is its id.
+        if size is None:  # The value lives as long as the schema, so its id stays valid.
             size = self._sizes[id(value)] = _size_of(value)
             self._budget.step(size // _PER_STEP)
         self._budget.write(size)
         return value
 
-    def _branched(self, schema: Schema, short: bool, unions: int = 0) -> Schema:
-        """A schema without unions: one branch of each is joined to what stands beside it."""
+    def _without_unions(self, schema: Schema, short: bool, unions: int = 0) -> Schema:
+        """A schema without unions: one branch of each is intersected with the other keywords."""
         for keyword in ("anyOf", "oneOf"):
             branches = schema.get(keyword)
             if not branches:
@@ -109,13 +109,13 @@ class _Drawing:
             rest = {name: value for name, value in schema.items() if name != keyword}
             heights = [self._references.height(branch) for branch in branches]
             limit = min(heights) if short else INFINITE - 1
-            able = [b for b, height in zip(branches, heights, strict=True) if height <= limit]
-            joined = self._references.joined(rest, self._rarely_null(able, short))
-            return self._branched(joined, short, unions + 1)
+            possible = [b for b, height in zip(branches, heights, strict=True) if height <= limit]
+            schema_without = self._references.intersection(rest, self._rarely_null(possible, short))
+            return self._without_unions(schema_without, short, unions + 1)
         return schema
 
     def _rarely_null(self, branches: list[Any], short: bool) -> Any:
-        """One branch; null, which says little, in one of four cases, or where it ends a chain."""
+        """One branch. It is null, which shows little, in one of four cases, or to end a chain."""
         self._budget.step(len(branches) // _PER_STEP)
         nulls = [branch for branch in branches if branch in _NULLS]
         others = [branch for branch in branches if branch not in _NULLS]
@@ -128,9 +128,9 @@ class _Drawing:
     def _type(self, schema: Schema, short: bool) -> str:
         if schema.get("type"):
             return str(self._rarely_null(schema["type"], short))
-        for hinted, keywords in _HINTS:
+        for kind, keywords in _HINTS:
             if any(keyword in schema for keyword in keywords):
-                return hinted
+                return kind
         return "string"
 
     def _array(self, schema: Schema, depth: int, short: bool) -> list[Any]:
@@ -139,7 +139,7 @@ class _Drawing:
         contained = schema.get("contains")
         low = max(least or 0, len(first), 1 if contained is not None else 0)
         if not short and self._references.height(items) < INFINITE:
-            # An empty list shows an application nothing.
+            # An empty list would not test an application.
             low = max(low, 1) + self._chance.randint(0, 2)
         length = low if most is None else min(low, most)
         schemas = [*first, *([items] * max(0, length - len(first)))][:length]
@@ -163,29 +163,29 @@ class _Drawing:
         properties = schema.get("properties", {})
         required = dict.fromkeys(schema.get("required", []))
         others = schema.get("additionalProperties", {})
-        made: dict[str, Any] = {}
+        drawn: dict[str, Any] = {}
         for name, inner in properties.items():
             if name not in required and (
                 short or inner is False or self._references.height(inner) >= INFINITE
             ):
                 continue
             self._budget.write(len(name))
-            made[name] = self.value(inner, depth + 1)
+            drawn[name] = self.value(inner, depth + 1)
         for name in required:
-            if name not in made:
+            if name not in drawn:
                 self._budget.write(len(name))
-                made[name] = self.value(others, depth + 1)
+                drawn[name] = self.value(others, depth + 1)
         least = _size(schema, "minProperties") or 0
-        # A map of names to values, as dict[str, int] has it, shows one of them.
+        # A map of names to values, such as dict[str, int], gets at least one.
         if not properties and isinstance(schema.get("additionalProperties"), dict) and not short:
             least = max(least, 1)
         most = _size(schema, "maxProperties")
-        while len(made) < least and others is not False and (most is None or len(made) < most):
-            made[f"{phrase(self._chance)} {len(made) + 1}"] = self.value(others, depth + 1)
+        while len(drawn) < least and others is not False and (most is None or len(drawn) < most):
+            drawn[f"{phrase(self._chance)} {len(drawn) + 1}"] = self.value(others, depth + 1)
         if most is not None:
-            for name in [name for name in made if name not in required][most - len(required) :]:
-                del made[name]
-        return made
+            for name in [name for name in drawn if name not in required][most - len(required) :]:
+                del drawn[name]
+        return drawn
 
 
 def _size_of(value: Any) -> int:

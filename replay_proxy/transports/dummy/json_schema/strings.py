@@ -1,6 +1,6 @@
 """Strings that fit a JSON Schema, drawn at random.
 
-In here: ``format``, ``pattern`` by way of ``regular``, ``minLength`` and ``maxLength``. Not in
+In here: ``format``, ``minLength``, ``maxLength``, and ``pattern`` by means of ``patterns``. Not in
 here: any other type.
 
 Formats: https://json-schema.org/draft/2020-12/json-schema-validation#section-7.3
@@ -12,27 +12,30 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from replay_proxy.transports.dummy.budget import Budget, BudgetSpent
 from replay_proxy.transports.dummy.json_schema.backtracking import effort
-from replay_proxy.transports.dummy.json_schema.patterns import matching
+from replay_proxy.transports.dummy.json_schema.patterns import random_match
 from replay_proxy.transports.dummy.sayings.lorem import WORDS, phrase, sentences
+from replay_proxy.transports.dummy.work_budget import BudgetSpent, WorkBudget
 
-#: How often a pattern is drawn for a length, or another bound, that it does not know of; and the
-#: steps after which no further match is tried.
-_TRIES, _TRIED = 100, 20_000
-#: A match that takes more than this to check is taken as it was drawn; a step is this much of it.
-_CHECKED, _PER_STEP = 200_000, 20
-#: No string is made longer.
+#: The most matches of a pattern that are drawn to find one of the right length.
+_TRIES = 100
+#: Steps after which no further match is tried.
+_TRY_STEPS = 20_000
+#: The greatest effort to check a match; one that takes more is used unchecked.
+_CHECK_EFFORT = 200_000
+#: Effort that costs one step.
+_PER_STEP = 20
+#: The longest string.
 _MOST = 100_000
-#: A word of the filler has at least so many characters, its space included.
+#: The least characters of a word of the filler text, with its space.
 _SHORTEST_WORD = 3
 
 
-def string(schema: dict[str, Any], chance: Random, budget: Budget) -> str:
+def random_string(schema: dict[str, Any], chance: Random, budget: WorkBudget) -> str:
     """A string that fits. Raises ``BudgetSpent``."""
     least, most = _length(schema, "minLength") or 0, _length(schema, "maxLength")
     if "pattern" in schema:
-        return _matching(schema["pattern"], least, most, chance, budget)
+        return _string_like(schema["pattern"], least, most, chance, budget)
     if (form := _FORMATS.get(schema.get("format", ""))) is not None:
         return form(chance)
     text = phrase(chance)
@@ -43,16 +46,18 @@ def string(schema: dict[str, Any], chance: Random, budget: Budget) -> str:
     return text[:most]
 
 
-def _matching(pattern: str, least: int, most: int | None, chance: Random, budget: Budget) -> str:
-    """A match of the pattern, of the length if one is found in time."""
+def _string_like(
+    pattern: str, least: int, most: int | None, chance: Random, budget: WorkBudget
+) -> str:
+    """A match of the pattern; of the right length, if one is found in time."""
     drawn: str | None = None
-    stop = budget.steps_left - _TRIED
+    stop = budget.steps_left - _TRY_STEPS
     for attempt in range(_TRIES):
-        # From short to long: the repetitions that have no bound of their own get one.
+        # From short to long: this is the bound of repetitions that have none of their own.
         more = 3 if least == 0 and most is None else min(attempt + 1, max(least, 3))
-        drawn = _drawn(pattern, chance, more, budget)
+        drawn = _random_match(pattern, chance, more, budget)
         fits = len(drawn) >= least and (most is None or len(drawn) <= most)
-        if fits and _found(pattern, drawn, budget):
+        if fits and _is_match(pattern, drawn, budget):
             return drawn
         if budget.steps_left < stop:
             break
@@ -60,32 +65,32 @@ def _matching(pattern: str, least: int, most: int | None, chance: Random, budget
     return drawn
 
 
-def _drawn(pattern: str, chance: Random, more: int, budget: Budget) -> str:
-    """A match; where repetitions within repetitions make it too large, the shortest one."""
-    limit = min(_TRIED, budget.steps_left)
-    trial = Budget(limit)
+def _random_match(pattern: str, chance: Random, more: int, budget: WorkBudget) -> str:
+    """A match, or the shortest one if nested repetitions make it too large."""
+    limit = min(_TRY_STEPS, budget.steps_left)
+    trial = WorkBudget(limit)
     try:
-        drawn = matching(pattern, chance, more, trial)
+        drawn = random_match(pattern, chance, more, trial)
     except BudgetSpent:
         budget.step(limit)
-        drawn = matching(pattern, chance, 0, budget)
+        drawn = random_match(pattern, chance, 0, budget)
     else:
         budget.step(limit - trial.steps_left)
-    # A pattern of JavaScript's names a character beyond the first plane by two surrogates.
+    # JavaScript's patterns write a character beyond the first plane as two surrogates.
     return drawn.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _found(pattern: str, text: str, budget: Budget) -> bool:
-    """Whether the pattern is in the text, as far as it can be found out in time."""
-    budget.step(len(pattern))  # To read it, here and where it is compiled.
+def _is_match(pattern: str, text: str, budget: WorkBudget) -> bool:
+    """Whether the text has a match of the pattern; True if that takes too long to find out."""
+    budget.step(len(pattern))  # To read it, here and to compile it.
     steps = effort(pattern, len(text))
-    if steps > _CHECKED:
+    if steps > _CHECK_EFFORT:
         return True
     budget.step(steps // _PER_STEP)
     try:
         return re.search(pattern, text) is not None
     except (re.error, OverflowError, RecursionError):
-        return True  # JavaScript's, or too large: it cannot be checked here.
+        return True  # JavaScript's syntax, or too large for Python.
 
 
 def _length(schema: dict[str, Any], keyword: str) -> int | None:
@@ -119,7 +124,7 @@ _FORMATS: dict[str, Callable[[Random], str]] = {
     "idn-email": lambda chance: f"{_word(chance)}@example.com",
     "hostname": lambda chance: f"{_word(chance)}.example.com",
     "idn-hostname": lambda chance: f"{_word(chance)}.example.com",
-    # Addresses that are reserved for documentation: RFC 5737, RFC 3849.
+    # Addresses reserved for documentation: RFC 5737, RFC 3849.
     "ipv4": lambda chance: f"192.0.2.{chance.randint(1, 254)}",
     "ipv6": _ipv6,
     "uuid": lambda chance: str(UUID(int=chance.getrandbits(128), version=4)),

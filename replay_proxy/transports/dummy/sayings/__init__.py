@@ -1,4 +1,4 @@
 """What the dummy says: text, tool calls, and their units.
 
-Not in here: the shape of an endpoint's body, and time.
+Not in here: the form of an endpoint's body (``endpoints``), and time (``timing``).
 """

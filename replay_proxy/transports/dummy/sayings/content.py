@@ -1,6 +1,6 @@
-"""What the settings say about the dummy's answers.
+"""The settings for the content of the dummy's answers.
 
-In here: settings, typed. Not in here: what follows from them for an answer (``text``).
+In here: the settings with their types. Not in here: making an answer from them (``text``).
 """
 
 from dataclasses import dataclass
@@ -16,39 +16,39 @@ from replay_proxy.transports.dummy.timing.distributions import Distribution, par
 class Content:
     """The content of answers.
 
-    ``source`` is ``echo``, ``echo_last``, ``lorem`` or ``fixed``, which always says ``said``.
-    ``tokens`` is the length of an answer in units of ``unit``; None leaves it to the text.
-    ``seed`` is None where nobody asked for equal ids.
+    ``source`` is ``echo``, ``echo_last``, ``lorem``, or ``fixed`` for ``fixed_text``.
+    ``tokens`` is the length of an answer in units of ``unit``; None is the length of the text.
+    ``seed`` is None if it is not set.
     """
 
     source: str = "echo"
-    said: str = ""
+    fixed_text: str = ""
     tokens: Distribution | None = None
     unit: str = "char"
     seed: int | None = None
 
     @classmethod
     def of(cls, settings: DummySettings) -> Self:
-        """The content that was set. Raises ``ConfigurationError``."""
-        source, _, said = settings.dummy_text.partition(":")
+        """The content from the settings. Raises ``ConfigurationError``."""
+        source, _, text = settings.dummy_text.partition(":")
         if source == "file":
-            source, said = "fixed", _text_of(Path(said))
+            source, text = "fixed", _text_of(Path(text))
         return cls(
             source=source,
-            said=said,
+            fixed_text=text,
             tokens=_length(settings.dummy_tokens),
             unit=settings.dummy_chunk,
             seed=settings.dummy_seed,
         )
 
 
-def _length(written: str) -> Distribution | None:
-    if not written:
+def _length(setting: str) -> Distribution | None:
+    if not setting:
         return None
     try:
-        return parse(written)
+        return parse(setting)
     except ValueError as error:
-        raise ConfigurationError(f"DUMMY_TOKENS={written} is not valid: {error}.") from None
+        raise ConfigurationError(f"DUMMY_TOKENS={setting} is not valid: {error}.") from None
 
 
 def _text_of(file: Path) -> str:

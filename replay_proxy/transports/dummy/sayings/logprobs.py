@@ -1,6 +1,6 @@
-"""Log probabilities, made up: how sure a model could have been of each token.
+"""Random log probabilities for the tokens of an answer.
 
-In here: the numbers and the objects around them. Not in here: which endpoint shows them where.
+In here: the numbers and the objects around them. Not in here: where an endpoint has them.
 """
 
 from collections.abc import Sequence
@@ -8,44 +8,45 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from replay_proxy.transports.dummy.budget import Budget
+from replay_proxy.transports.dummy.work_budget import WorkBudget
 
-#: What could have stood there instead.
+#: Alternatives to a token.
 _OTHERS = [*" ,.-:;()!?/'0123456789abcdefghij"]
 
+#: Characters of an entry.
+_ENTRY = 80
+#: Steps that it takes to draw the entries of one token.
+_DRAW = 100
+#: The most tokens whose entries are cached, and the longest of them.
+_CACHED, _SHORT = 1024, 32
 
-#: The characters of an entry, and the steps that it takes to draw those of one token.
-_ENTRY, _DRAWN = 80, 100
-#: So many tokens are kept with their entries, if they are short.
-_KEPT, _SHORT = 1024, 32
 
-
-def pay(budget: Budget, tokens: Sequence[str], top: int, times: int) -> None:
+def pay(budget: WorkBudget, tokens: Sequence[str], top: int, times: int) -> None:
     """Pay for the log probabilities of an answer's tokens. Raises ``BudgetSpent``."""
     budget.write(len(tokens) * times * _ENTRY * (1 + top))
-    budget.step(len(tokens) * (1 + times // 10) + _DRAWN * len(set(tokens)))
+    budget.step(len(tokens) * (1 + times // 10) + _DRAW * len(set(tokens)))
 
 
 def logprob(token: str, top: int) -> dict[str, Any]:
-    """One token with its log probability, and the ``top`` most likely ones, itself the first.
+    """A token with its log probability, and the ``top`` most likely ones, itself the first.
 
-    The same token has the same numbers everywhere. Not to be changed: it is kept.
+    The same token has the same numbers everywhere. The result is cached: do not change it.
     """
-    return _kept(token, top) if len(token) <= _SHORT else _logprob(token, top)
+    return _cached_logprob(token, top) if len(token) <= _SHORT else _logprob(token, top)
 
 
 def _logprob(token: str, top: int) -> dict[str, Any]:
     chance = Random(token)  # noqa: S311
     value = -round(chance.random() / 2, 6)
-    found = _entry(token, value)
+    entry = _entry(token, value)
     others = [other for other in _OTHERS if other != token]
     chance.shuffle(others)
-    less = [round(value - rank - chance.random() / 2, 6) for rank in range(1, top)]
-    likely = [dict(found), *map(_entry, others, less)][:top]
-    return {**found, "top_logprobs": likely}
+    lower = [round(value - rank - chance.random() / 2, 6) for rank in range(1, top)]
+    likely = [dict(entry), *map(_entry, others, lower)][:top]
+    return {**entry, "top_logprobs": likely}
 
 
-_kept = lru_cache(_KEPT)(_logprob)
+_cached_logprob = lru_cache(_CACHED)(_logprob)
 
 
 def _entry(token: str, value: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Filler: words that mean nothing, drawn at random.
+"""Filler text: Latin words, drawn at random.
 
 In here: words, phrases and paragraphs. Not in here: how long an answer is.
 """
@@ -16,15 +16,15 @@ WORDS = _TEXT.split()
 
 
 def phrase(chance: Random) -> str:
-    """Between one and four words."""
+    """One to four words."""
     return " ".join(chance.choices(WORDS, k=chance.randint(1, 4)))
 
 
 def sentences(chance: Random, words: int) -> str:
-    """Sentences of so many words in all."""
-    said = []
+    """Sentences with ``words`` words in all."""
+    text = []
     while words > 0:
         length = min(words, chance.randint(5, 12))
-        said.append(" ".join(chance.choices(WORDS, k=length)).capitalize() + ".")
+        text.append(" ".join(chance.choices(WORDS, k=length)).capitalize() + ".")
         words -= length
-    return " ".join(said)
+    return " ".join(text)

@@ -1,58 +1,58 @@
-"""What the dummy says, as plain text: which words, how many, and where they end.
+"""The text of an answer: which words, how many, and where they end.
 
-In here: strings in, pieces of strings out. Not in here: JSON, events, HTTP, a request's form.
+In here: strings in, pieces of strings out. Not in here: JSON, events, HTTP, the form of a request.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from replay_proxy.transports.dummy.call import Call
+from replay_proxy.transports.dummy.question import Question
 from replay_proxy.transports.dummy.sayings.lorem import sentences
 from replay_proxy.transports.dummy.sayings.units import pieces
 
 
-def said(call: Call, first: str, last: str) -> Sequence[str]:
-    """Whole answer, in pieces: it quotes the first message, or the user's last, or neither."""
-    content = call.content
-    length = None if content.tokens is None else _length(call)
+def answer_pieces(question: Question, first: str, last: str) -> Sequence[str]:
+    """The whole answer. It quotes the first message, or the user's last, or neither."""
+    content = question.content
+    length = None if content.tokens is None else _length(question)
     match content.source:
         case "echo":
             text = f"{first}의 응답 내용"
         case "echo_last":
             text = f"{last}의 응답 내용"
         case "lorem":
-            chance = call.random("lorem")
-            # No unit is longer than a word, but for sizes that the repetition below makes up for.
+            chance = question.random("lorem")
+            # Most units are at most a word. For longer ones the repetition below makes up.
             text = sentences(chance, chance.randint(20, 80) if length is None else length)
         case _:
-            text = content.said
-    found = pieces(text, content.unit)
+            text = content.fixed_text
+    answer = pieces(text, content.unit)
     if length is None:
-        return found
-    if found and len(found) < length:
-        found = pieces(" ".join([text] * (length // len(found) + 1)), content.unit)
-    return found[:length]
+        return answer
+    if answer and len(answer) < length:
+        answer = pieces(" ".join([text] * (length // len(answer) + 1)), content.unit)
+    return answer[:length]
 
 
-def _length(call: Call) -> int:
-    """How many pieces an answer has, drawn for this request; at least one."""
-    assert call.content.tokens is not None
-    return max(1, round(call.content.tokens.sample(call.random("length"))))
+def _length(question: Question) -> int:
+    """The number of pieces, drawn for this request; at least one."""
+    assert question.content.tokens is not None
+    return max(1, round(question.content.tokens.sample(question.random("length"))))
 
 
-def ended(
-    found: Sequence[str], stop: Iterable[str], limit: int | None, unit: str
+def up_to_end(
+    answer: Sequence[str], stop: Iterable[str], limit: int | None, unit: str
 ) -> tuple[Sequence[str], Literal["stop", "length"]]:
-    """Pieces up to the end of an answer, and why it ends there (``finish_reason``).
+    """The pieces of an answer up to its end, and why it ends there (``finish_reason``).
 
     It ends before the first stop sequence, and after ``limit`` pieces.
     """
-    # An empty sequence stands everywhere: heeding it would silence every answer.
+    # An empty sequence is found everywhere: it would leave nothing of any answer.
     if sequences := [sequence for sequence in stop if sequence]:
-        text = "".join(found)
+        text = "".join(answer)
         places = [at for sequence in sequences if (at := text.find(sequence)) >= 0]
         if places:
-            found = pieces(text[: min(places)], unit)
-    if limit is None or len(found) <= limit:
-        return found, "stop"
-    return found[:limit], "length"
+            answer = pieces(text[: min(places)], unit)
+    if limit is None or len(answer) <= limit:
+        return answer, "stop"
+    return answer[:limit], "length"

@@ -1,22 +1,23 @@
-"""The unit of a text: what one streamed chunk holds, and what counts as one token.
+"""The unit of a text: the content of one streamed chunk, which counts as one token.
 
-In here: a text in pieces, and how many. Not in here: which text. A unit is named as in
-``DUMMY_CHUNK``: ``char`` is one Unicode code point, ``token`` about what OpenAI's tokenizers
-make of a text, ``word`` a word with the white space before it, a number so many characters.
+In here: splitting a text into units, and counting them. Not in here: which text. The units are
+those of ``DUMMY_CHUNK``: ``char`` is one Unicode code point, ``token`` is about a token of
+OpenAI's tokenizers, ``word`` is a word with the white space before it, and a number is a number
+of characters.
 """
 
 import re
 from collections.abc import Sequence
 
 _PATTERNS = {
-    # English has about four characters a token, Korean not quite two.
+    # English has about four characters per token, Korean not quite two.
     "token": re.compile(r" ?(?:[A-Za-z]{1,4}|[0-9]{1,3}|[가-힣]{1,2})|.", re.DOTALL),
     "word": re.compile(r"\s*\S+|\s+"),
 }
 
 
 def pieces(text: str, unit: str) -> Sequence[str]:
-    """Text cut into its units; joined, they are the text."""
+    """A text split into its units; joined, they are the text."""
     if unit == "char":
         return text
     if pattern := _PATTERNS.get(unit):
@@ -26,5 +27,5 @@ def pieces(text: str, unit: str) -> Sequence[str]:
 
 
 def count(text: str, unit: str) -> int:
-    """How many units a text has."""
+    """The number of units in a text."""
     return len(text) if unit == "char" else len(pieces(text, unit))

@@ -1,10 +1,10 @@
 """The typed bodies of the dummy's endpoints, by their names in OpenAI's OpenAPI description.
 
-The endpoints check requests with these, and /docs shows them. Answers are written without them, for
+The endpoints check requests with these, and /docs shows them. Answers are made without them, for
 speed, and tested against them. Types are strict, as the API's are (``"2"`` is not an integer), and
-fields that are not named here pass.
+unknown fields are accepted.
 
-Not in here: how a violation is worded (``endpoints.validation``).
+Not in here: error messages (``endpoints.validation``).
 
 Source: https://github.com/openai/openai-openapi
 """

@@ -1,8 +1,7 @@
 """The typed bodies of chat completions, by their names in OpenAI's OpenAPI description.
 
-In here: which fields there are, their types and bounds. Not in here: other endpoints', what all
-have in common (``common``). The fields of a request stand in the order in which the API reports
-faults in them.
+In here: the fields, their types and bounds. Not in here: other endpoints' bodies, parts of several
+bodies (``common``). The fields of a request are in the order in which the API reports errors.
 """
 
 from typing import Annotated, Any, Literal
@@ -10,22 +9,22 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from replay_proxy.errors import InvalidRequest
-from replay_proxy.transports.dummy.schemas.common import Metadata, Schema, Stop, content_tag
+from replay_proxy.transports.dummy.schemas.common import Metadata, Stop, TypedBody, content_tag
 
 
 def _part_tag(value: object) -> str:
     return "<text>" if isinstance(value, dict) and value.get("type") == "text" else "<other>"
 
 
-class ChatCompletionRequestMessageContentPartText(Schema):
+class ChatCompletionRequestMessageContentPartText(TypedBody):
     """A piece of text within a message."""
 
     type: Literal["text"]
     text: str
 
 
-class ChatCompletionRequestMessageContentPart(Schema):
-    """A piece of a message that is no text: an image, a file, or a type yet to come."""
+class ChatCompletionRequestMessageContentPart(TypedBody):
+    """A piece of a message that is not text: an image, a file, or a future type."""
 
     type: Annotated[str, Field(json_schema_extra={"not": {"const": "text"}})]
 
@@ -37,7 +36,7 @@ ContentPart = Annotated[
 ]
 
 
-class ChatCompletionRequestMessage(Schema):
+class ChatCompletionRequestMessage(TypedBody):
     """One message of a conversation. Its content may be absent, whatever its role."""
 
     role: Literal["system", "assistant", "user", "function", "tool", "developer"]
@@ -56,14 +55,14 @@ class ChatCompletionRequestMessage(Schema):
     name: str | None = None
 
 
-class ChatCompletionStreamOptions(Schema):
-    """What a stream carries besides its text."""
+class ChatCompletionStreamOptions(TypedBody):
+    """Additional content of a stream."""
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
 
 
-class CreateChatCompletionRequest(Schema):
+class CreateChatCompletionRequest(TypedBody):
     """The body of ``POST /v1/chat/completions``."""
 
     model: str
@@ -96,7 +95,7 @@ class CreateChatCompletionRequest(Schema):
 
     @model_validator(mode="after")
     def _fields_agree(self) -> "CreateChatCompletionRequest":
-        # Raised as it is: pydantic passes on what is no ValueError.
+        # Not wrapped: pydantic lets through what is not a ValueError.
         if self.max_tokens is not None and self.max_completion_tokens is not None:
             raise InvalidRequest(
                 "Setting 'max_tokens' and 'max_completion_tokens' at the same time "
@@ -117,14 +116,14 @@ class CreateChatCompletionRequest(Schema):
         return self
 
 
-class CompletionTokensDetails(Schema):
-    """What the tokens of an answer were spent on."""
+class CompletionTokensDetails(TypedBody):
+    """The parts of an answer's tokens."""
 
     reasoning_tokens: int
 
 
-class CompletionUsage(Schema):
-    """How many tokens a request took, in the unit that ``DUMMY_CHUNK`` names."""
+class CompletionUsage(TypedBody):
+    """The number of tokens of a request, in the unit of ``DUMMY_CHUNK``."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -132,7 +131,7 @@ class CompletionUsage(Schema):
     completion_tokens_details: CompletionTokensDetails | None = None
 
 
-class ChatCompletionResponseMessage(Schema):
+class ChatCompletionResponseMessage(TypedBody):
     """The message of an answer."""
 
     role: Literal["assistant"]
@@ -142,7 +141,7 @@ class ChatCompletionResponseMessage(Schema):
     function_call: dict[str, str] | None = None
 
 
-class ChatCompletionChoice(Schema):
+class ChatCompletionChoice(TypedBody):
     """One of the ``n`` answers to a request."""
 
     index: int
@@ -151,7 +150,7 @@ class ChatCompletionChoice(Schema):
     finish_reason: Literal["stop", "length", "tool_calls", "function_call"]
 
 
-class CreateChatCompletionResponse(Schema):
+class CreateChatCompletionResponse(TypedBody):
     """The whole answer of ``POST /v1/chat/completions``. ``created`` is in seconds since 1970."""
 
     id: str
@@ -163,8 +162,8 @@ class CreateChatCompletionResponse(Schema):
     usage: CompletionUsage
 
 
-class ChatCompletionStreamResponseDelta(Schema):
-    """What one event adds to an answer: its role, a piece of its text, or nothing at its end."""
+class ChatCompletionStreamResponseDelta(TypedBody):
+    """The addition of one event to an answer: the role, a piece of text, or nothing at the end."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
@@ -172,7 +171,7 @@ class ChatCompletionStreamResponseDelta(Schema):
     function_call: dict[str, str] | None = None
 
 
-class ChatCompletionStreamChoice(Schema):
+class ChatCompletionStreamChoice(TypedBody):
     """One of the ``n`` answers within one event."""
 
     index: int
@@ -181,10 +180,10 @@ class ChatCompletionStreamChoice(Schema):
     finish_reason: Literal["stop", "length", "tool_calls", "function_call"] | None
 
 
-class CreateChatCompletionStreamResponse(Schema):
+class CreateChatCompletionStreamResponse(TypedBody):
     """One event of a streamed answer.
 
-    ``usage`` is there when it was asked for: null, but for the last event, which has no choices.
+    ``usage`` is there if the request asks for it: null except in the last event, without choices.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What the typed bodies have in common. Not in here: any endpoint's fields."""
+"""Parts of several typed bodies. Not in here: the fields of one endpoint."""
 
 from typing import Annotated
 
@@ -6,23 +6,23 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from replay_proxy.errors import InvalidRequest
 
-#: The pairs that the API keeps of an object's metadata.
+#: The most pairs in an object's metadata.
 _PAIRS = 16
 
 
-class Schema(BaseModel):
-    """A body whose types are strict and whose further fields pass."""
+class TypedBody(BaseModel):
+    """A body with strict types that accepts unknown fields."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
 
-# Tags stand in angle brackets: they show up in the path to a fault, where no field has them.
+# Tags are in angle brackets: they are part of the path to an error, and no field has brackets.
 def content_tag(value: object) -> str | None:
-    """Which of the two forms of a content this is; None for neither."""
+    """The form of a content, text or array; None for neither."""
     return "<text>" if isinstance(value, str) else "<array>" if isinstance(value, list) else None
 
 
-#: The sequences before which an answer ends.
+#: The stop sequences: an answer ends before the first of them.
 Stop = (
     Annotated[
         Annotated[str, Tag("<text>")]
@@ -38,7 +38,7 @@ Stop = (
 
 
 def _few_pairs(value: object) -> object:
-    # Before the pairs are looked at: each wrong one of a million would be a fault of its own.
+    # Before the pairs are checked: a million wrong ones would be a million errors.
     if isinstance(value, dict) and len(value) > _PAIRS:
         raise InvalidRequest(
             f"Invalid 'metadata': too many properties. Expected an object with at most {_PAIRS} "
@@ -49,5 +49,5 @@ def _few_pairs(value: object) -> object:
     return value
 
 
-#: What a client notes about a request for itself.
+#: A client's own notes on a request.
 Metadata = Annotated[dict[str, str], BeforeValidator(_few_pairs)] | None

@@ -1,7 +1,7 @@
 """The typed requests of completions, embeddings and moderations, whose input comes in batches.
 
-In here: which fields there are, their types and bounds, in the order in which faults are reported.
-Not in here: other endpoints' bodies.
+In here: the fields, their types and bounds, in the order in which errors are reported. Not in here:
+other endpoints' bodies.
 """
 
 from typing import Annotated, Any, Literal
@@ -9,16 +9,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from replay_proxy.errors import InvalidRequest
-from replay_proxy.transports.dummy.schemas.common import Schema, Stop
+from replay_proxy.transports.dummy.schemas.common import Stop, TypedBody
 
 
-class StreamOptions(Schema):
-    """What a stream carries besides its text."""
+class StreamOptions(TypedBody):
+    """Additional content of a stream."""
 
     include_usage: bool | None = None
 
 
-class CreateCompletionRequest(Schema):
+class CreateCompletionRequest(TypedBody):
     """The body of ``POST /v1/completions``."""
 
     model: str
@@ -42,7 +42,7 @@ class CreateCompletionRequest(Schema):
 
     @model_validator(mode="after")
     def _fields_agree(self) -> "CreateCompletionRequest":
-        # Raised as it is: pydantic passes on what is no ValueError.
+        # Not wrapped: pydantic lets through what is not a ValueError.
         if self.stream_options is not None and not self.stream:
             raise InvalidRequest(
                 "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
@@ -51,7 +51,7 @@ class CreateCompletionRequest(Schema):
         return self
 
 
-class CreateEmbeddingRequest(Schema):
+class CreateEmbeddingRequest(TypedBody):
     """The body of ``POST /v1/embeddings``."""
 
     model: str
@@ -61,7 +61,7 @@ class CreateEmbeddingRequest(Schema):
     user: str | None = None
 
 
-class CreateModerationRequest(Schema):
+class CreateModerationRequest(TypedBody):
     """The body of ``POST /v1/moderations``."""
 
     input: Any

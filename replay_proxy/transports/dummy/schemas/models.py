@@ -1,11 +1,11 @@
-"""The typed answers of the models' endpoints. Not in here: other endpoints' bodies."""
+"""The typed answers of the endpoints for models. Not in here: other endpoints' bodies."""
 
 from typing import Literal
 
-from replay_proxy.transports.dummy.schemas.common import Schema
+from replay_proxy.transports.dummy.schemas.common import TypedBody
 
 
-class Model(Schema):
+class Model(TypedBody):
     """One model. ``created`` is in seconds since 1970."""
 
     id: str
@@ -14,7 +14,7 @@ class Model(Schema):
     owned_by: str
 
 
-class ListModelsResponse(Schema):
+class ListModelsResponse(TypedBody):
     """The answer of ``GET /v1/models``."""
 
     object: Literal["list"]

@@ -1,32 +1,32 @@
 """The typed request of responses, by its names in OpenAI's OpenAPI description.
 
-In here: which fields there are, their types and bounds, in the order in which faults are reported.
-Not in here: other endpoints' bodies.
+In here: the fields, their types and bounds, in the order in which errors are reported. Not in here:
+other endpoints' bodies.
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from replay_proxy.transports.dummy.endpoints.validation import missing
-from replay_proxy.transports.dummy.schemas.common import Metadata, Schema, content_tag
+from replay_proxy.transports.dummy.endpoints.validation import missing_parameter
+from replay_proxy.transports.dummy.schemas.common import Metadata, TypedBody, content_tag
 
 
-class Reasoning(Schema):
-    """How much a model thinks before it answers."""
+class Reasoning(TypedBody):
+    """How much a model reasons before it answers."""
 
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
 
 
-class ResponseTextParam(Schema):
-    """What the text of an answer has to be."""
+class ResponseTextParam(TypedBody):
+    """The format of an answer's text."""
 
     format: dict[str, Any] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
 
-class CreateResponse(Schema):
+class CreateResponse(TypedBody):
     """The body of ``POST /v1/responses``."""
 
     model: str
@@ -66,10 +66,10 @@ class CreateResponse(Schema):
     safety_identifier: str | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> "CreateResponse":
-        # Raised as it is: pydantic passes on what is no ValueError.
+    def _has_input(self) -> "CreateResponse":
+        # Not wrapped: pydantic lets through what is not a ValueError.
         extra = self.model_extra or {}
-        kept = self.previous_response_id or extra.get("prompt") or extra.get("conversation")
-        if self.input is None and not kept:
-            raise missing("input")
+        stored = self.previous_response_id or extra.get("prompt") or extra.get("conversation")
+        if self.input is None and not stored:
+            raise missing_parameter("input")
         return self

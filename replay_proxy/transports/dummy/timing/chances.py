@@ -1,21 +1,21 @@
-"""Where the chance in the dummy's time comes from.
+"""The random generators for the dummy's times.
 
-In here: one source of chance for each request. Not in here: what is drawn; what a request's answer
-says is drawn from a source of its own (``Call.random``), so that equal requests get equal texts.
+In here: one generator per request. Not in here: the draws. The content of an answer has generators
+of its own (``Question.random``), so that equal requests get equal texts.
 """
 
 from random import Random
 
-# How many fingerprints are counted: the memory of a long load test stays flat.
+#: The most fingerprints that are counted, so that the memory of a long load test stays flat.
 _COUNTED = 10_000
 
 
 class Chances:
-    """Draws anew for every request or, with a seed, the same in every run.
+    """New draws for every request or, with a seed, the same draws in every run.
 
-    With a seed the N-th request of a fingerprint draws the same whenever the N-th such request of
-    this process arrives: a test that asks the same thousandfold still sees the distribution. Of
-    more than 10,000 fingerprints the oldest are forgotten, and count from 1 again.
+    With a seed, the N-th request with a fingerprint in a process always draws the same: a test
+    that sends one request a thousand times still sees the distribution. Beyond 10,000 fingerprints
+    the oldest are forgotten, and count from 1 again.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -24,7 +24,7 @@ class Chances:
         self._counts: dict[str, int] = {}
 
     def of(self, fingerprint: str) -> Random:
-        """The source for this request."""
+        """The generator for this request."""
         if self._seed is None:
             return self._shared
         count = self._counts.pop(fingerprint, 0) + 1

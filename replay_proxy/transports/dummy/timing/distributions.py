@@ -1,7 +1,7 @@
-"""Random quantities as settings name them: ``350``, ``normal(350,80)``, ``empirical(1,2,5)``.
+"""Random quantities as settings write them: ``350``, ``normal(350,80)``, ``empirical(1,2,5)``.
 
-In here: from the words to a ``Distribution``, in whatever unit the setting has. Not in here: what
-is drawn, or when. No value is ever negative: what would be is 0.
+In here: from the text to a ``Distribution``, in the unit of the setting. Not in here: what the
+values are for. No value is ever negative: a negative draw is 0.
 """
 
 import math
@@ -12,18 +12,20 @@ from dataclasses import dataclass
 from random import Random
 from statistics import NormalDist, fmean
 
-#: The largest number that is drawn, and that a text may name; the smallest median of a tail.
-MOST, LEAST = 1e9, 1e-6
+#: The largest value of a draw, and of a number in a setting.
+MOST = 1e9
+#: The smallest median of a lognormal distribution.
+LEAST = 1e-6
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _STANDARD = NormalDist()
-#: Beyond it a power of e is not a float.
+#: The largest exponent for which a power of e is a float.
 _EXPONENT = 700.0
-#: How many standard deviations of the logarithm lie between a median and a 95th percentile.
+#: Standard deviations of the logarithm between a median and a 95th percentile.
 _Z95 = _STANDARD.inv_cdf(0.95)
 
 
 class Distribution(ABC):
-    """A random quantity of at least 0: values are drawn by quantile, with one number of chance."""
+    """A random quantity of at least 0. A draw is the quantile of one random number."""
 
     __slots__ = ()
 
@@ -34,17 +36,17 @@ class Distribution(ABC):
 
     @abstractmethod
     def quantile(self, share: float) -> float:
-        """The value that ``share`` of the draws do not exceed; 0 < share < 1."""
+        """The value that a ``share`` of the draws does not exceed; 0 < share < 1."""
 
     def sample(self, rng: Random) -> float:
         """One draw."""
-        # Never exactly 0, of which a normal distribution has no quantile.
+        # Never exactly 0, for which a normal distribution has no quantile.
         return min(MOST, self.quantile(rng.random() or 0.5))
 
 
 @dataclass(frozen=True, slots=True)
 class Constant(Distribution):
-    """Always the same."""
+    """Always the same value."""
 
     value: float
 
@@ -60,21 +62,21 @@ class Constant(Distribution):
 
 @dataclass(frozen=True, slots=True)
 class Normal(Distribution):
-    """Gauss's bell around ``centre``, whose negative part is drawn as 0."""
+    """A normal distribution around ``centre``; negative draws are 0."""
 
     centre: float
     sd: float
 
     @property
     def mean(self) -> float:
-        """A little above ``centre``, as far as the bell reaches below 0."""
+        """A little above ``centre``, if negative draws are likely."""
         if not self.sd:
             return self.centre
         at = self.centre / self.sd
         return self.centre * _STANDARD.cdf(at) + self.sd * _STANDARD.pdf(at)
 
     def quantile(self, share: float) -> float:
-        """Of the bell, or 0."""
+        """The normal distribution's, or 0."""
         return max(0.0, self.centre + self.sd * _STANDARD.inv_cdf(share))
 
 
@@ -101,7 +103,7 @@ class Lognormal(Distribution):
 
 @dataclass(frozen=True, slots=True)
 class Uniform(Distribution):
-    """Anything from ``low`` to ``high``, equally likely."""
+    """Any value from ``low`` to ``high``, equally likely."""
 
     low: float
     high: float
@@ -112,19 +114,19 @@ class Uniform(Distribution):
         return (self.low + self.high) / 2
 
     def quantile(self, share: float) -> float:
-        """In proportion."""
+        """Linear from ``low`` to ``high``."""
         return self.low + (self.high - self.low) * share
 
 
 @dataclass(frozen=True, slots=True)
 class Exponential(Distribution):
-    """The waits between events that do not know of each other."""
+    """Waiting times between independent events."""
 
     average: float
 
     @property
     def mean(self) -> float:
-        """What it was made with."""
+        """``average``."""
         return self.average
 
     def quantile(self, share: float) -> float:
@@ -134,13 +136,13 @@ class Exponential(Distribution):
 
 @dataclass(frozen=True, slots=True)
 class Empirical(Distribution):
-    """One of these values, in ascending order, each equally likely; a repeated one more often."""
+    """One of these values, each equally likely. They ascend; a repeated value is more likely."""
 
     values: tuple[float, ...]
 
     @property
     def mean(self) -> float:
-        """Of the values."""
+        """The mean of the values."""
         return fmean(self.values)
 
     def quantile(self, share: float) -> float:
@@ -149,7 +151,7 @@ class Empirical(Distribution):
 
 
 def empirical(values: Sequence[float]) -> Empirical:
-    """The distribution of values in any order, of which there is at least one."""
+    """The distribution of at least one value, in any order."""
     return Empirical(tuple(sorted(values)))
 
 
@@ -161,11 +163,11 @@ def _lognormal(median: float, p95: float) -> Lognormal:
 
 def _uniform(low: float, high: float) -> Uniform:
     if low > high:
-        raise ValueError("the lower end comes first")
+        raise ValueError("the lower end has to come first")
     return Uniform(low, high)
 
 
-#: Each word with the names of its parameters, by which they may also be given.
+#: Each distribution with the names of its parameters, which may also be given by name.
 _FORMS: dict[str, tuple[tuple[str, ...], Callable[..., Distribution]]] = {
     "normal": (("mean", "sd"), Normal),
     "lognormal": (("median", "p95"), _lognormal),
@@ -179,17 +181,17 @@ _REMEDY = (
 
 
 def parse(text: str) -> Distribution:
-    """The distribution that a text names. Raises ``ValueError`` with the remedy."""
+    """The distribution that a setting describes. Raises ``ValueError`` with the remedy."""
     text = text.strip()
-    called = re.fullmatch(r"(\w+)\s*\((.*)\)", text)
-    if called is None:
+    form = re.fullmatch(r"(\w+)\s*\((.*)\)", text)
+    if form is None:
         return Constant(_number(text))
-    name, inside = called[1].lower(), called[2]
+    name, inside = form[1].lower(), form[2]
     parts = [part.strip() for part in inside.split(",")]
     if name == "empirical":
         return empirical([_number(part) for part in parts])
     if name not in _FORMS:
-        raise ValueError(f"there is no distribution {called[1]}: {_REMEDY}")
+        raise ValueError(f"there is no distribution {form[1]}: {_REMEDY}")
     parameters, make = _FORMS[name]
     given: dict[str, float] = {}
     for position, part in enumerate(parts):
@@ -206,7 +208,7 @@ def parse(text: str) -> Distribution:
 def _number(text: str) -> float:
     text = text.strip()
     if text.lower() not in ("inf", "nan") and not _NUMBER.fullmatch(text):
-        raise ValueError(f"{text!r} is no number: {_REMEDY}")
+        raise ValueError(f"{text!r} is not a number: {_REMEDY}")
     number = float(text)
     if not 0 <= number <= MOST:
         raise ValueError(f"{text} is out of range: {_REMEDY}")

@@ -1,10 +1,11 @@
-"""Latencies fitted to recordings: a small, robust description of how each model answers.
+"""Latencies fitted to recordings: a small, robust description of each model's times.
 
-In here: from observations to distributions, and to JSON and back. Not in here: reading a cassette.
+In here: from observations to distributions, and to JSON and back. Not in here: reading a cassette
+(``latencies``).
 
 TTFT is ``base + per_kb · (bytes of the request's body / 1,000)``, by the Theil-Sen estimator (the
 median slope of pairs: Sen 1968), plus one of the recorded residuals. Gaps and lengths are as
-recorded. What is drawn is drawn independently: that a slow stream stays slow is not in it.
+recorded. All draws are independent: the fit does not know that a slow stream stays slow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,37 +21,38 @@ from replay_proxy.transports.dummy.timing.distributions import (
     Empirical,
     empirical,
 )
-from replay_proxy.transports.dummy.timing.observed import Observation
+from replay_proxy.transports.dummy.timing.observations import Observation
 
-#: The name of what all models together do: it answers for a model that was not recorded.
+#: The name for the fit to all models together, used for models that were not recorded.
 ANY = "*"
-#: How many values describe a distribution; more of them are thinned out by quantile.
+#: The most values of a distribution. A sample with more is reduced to its quantiles.
 VALUES = 200
-#: A slope needs so many streams, of so many lengths.
+#: The fewest streams, and the fewest different lengths, for a slope.
 _STREAMS, _LENGTHS = 10, 3
+#: The most pairs of streams for a slope.
 _PAIRS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Shifted(Distribution):
-    """Another distribution, later by ``by``, and never below 0."""
+    """Another distribution shifted by ``by``, and never below 0."""
 
     by: float
     around: Distribution
 
     @property
     def mean(self) -> float:
-        """Of its values, as far as none is cut off at 0."""
+        """The shifted mean, exact if no value is raised to 0."""
         return self.by + self.around.mean
 
     def quantile(self, share: float) -> float:
-        """Of the other, shifted."""
+        """The other's, shifted."""
         return max(0.0, self.by + self.around.quantile(share))
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFit:
-    """How one model answers; times in milliseconds, lengths in tokens."""
+    """The times and lengths of one model's answers, in milliseconds and in tokens."""
 
     streams: int
     base_ms: float
@@ -60,18 +62,18 @@ class ModelFit:
     tokens: Empirical
 
     def ttft_ms(self, prompt_bytes: int) -> Distribution:
-        """The time to the first token of a prompt of this length."""
+        """The time to the first token, for a prompt of this length."""
         return Shifted(self.base_ms + self.per_kb_ms * prompt_bytes / 1000, self.residuals_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How every recorded model answers, and ``*`` for all others."""
+    """The fit of every recorded model, and ``*`` for all others."""
 
     models: Mapping[str, ModelFit]
 
     def of(self, model: str) -> ModelFit:
-        """The fit of a model, or that of all together."""
+        """The fit of a model, or the fit to all models."""
         return self.models.get(model) or self.models[ANY]
 
     def to_json(self) -> dict[str, Any]:
@@ -95,10 +97,10 @@ class Fit:
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
-        """The fit that ``to_json`` has described. Raises ``ValueError``."""
+        """The fit from the document of ``to_json``. Raises ``ValueError``."""
         try:
             if document["version"] != 1 or ANY not in document["models"]:
-                raise ValueError("it is of another version")
+                raise ValueError("it has another version")
             return cls(
                 {
                     name: ModelFit(
@@ -118,7 +120,7 @@ class Fit:
                 }
             )
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise ValueError(f"it is no fit: {type(error).__name__} {error}") from None
+            raise ValueError(f"it is not a fit: {type(error).__name__} {error}") from None
 
 
 def _finite(value: Any) -> float:
@@ -128,33 +130,33 @@ def _finite(value: Any) -> float:
     return number
 
 
-def fitted(observations: Sequence[Observation]) -> Fit:
-    """The fit of streams. Raises ``ValueError`` when there is none."""
+def fit_to(observations: Sequence[Observation]) -> Fit:
+    """The fit to streams. Raises ``ValueError`` if there are none."""
     if not observations:
         raise ValueError("it holds no streamed answer with content")
     names = sorted({each.model for each in observations if each.model})
     by_model = {name: [each for each in observations if each.model == name] for name in names}
-    return Fit({name: _model(each) for name, each in (by_model | {ANY: observations}).items()})
+    return Fit({name: _model_fit(each) for name, each in (by_model | {ANY: observations}).items()})
 
 
-def _model(observations: Sequence[Observation]) -> ModelFit:
+def _model_fit(observations: Sequence[Observation]) -> ModelFit:
     lengths = [each.prompt_bytes / 1000 for each in observations]
     times = [each.ttft_ms for each in observations]
     slope = _slope(lengths, times)
-    rests = [time - slope * length for length, time in zip(lengths, times, strict=True)]
-    base = median(rests)
+    residuals = [time - slope * length for length, time in zip(lengths, times, strict=True)]
+    base = median(residuals)
     return ModelFit(
         streams=len(observations),
         base_ms=base,
         per_kb_ms=slope,
-        residuals_ms=_thinned([rest - base for rest in rests]),
-        gaps_ms=_thinned([gap for each in observations for gap in each.gaps_ms]),
-        tokens=_thinned([len(each.gaps_ms) + 1.0 for each in observations]),
+        residuals_ms=_sample([residual - base for residual in residuals]),
+        gaps_ms=_sample([gap for each in observations for gap in each.gaps_ms]),
+        tokens=_sample([len(each.gaps_ms) + 1.0 for each in observations]),
     )
 
 
 def _slope(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Median slope between pairs of points; 0 where there is too little to tell, or it falls."""
+    """Median slope between pairs of points; 0 if it is negative or there are too few points."""
     if len(xs) < _STREAMS or len(set(xs)) < _LENGTHS:
         return 0.0
     numbers = range(len(xs))
@@ -165,8 +167,8 @@ def _slope(xs: Sequence[float], ys: Sequence[float]) -> float:
     return max(0.0, median(slopes)) if slopes else 0.0
 
 
-def _thinned(values: Sequence[float]) -> Empirical:
-    """At most ``VALUES`` values of the same distribution; of none, 0."""
+def _sample(values: Sequence[float]) -> Empirical:
+    """At most ``VALUES`` values with the same distribution; 0 if there are none."""
     whole = empirical(values or [0.0])
     if len(whole.values) <= VALUES:
         return whole

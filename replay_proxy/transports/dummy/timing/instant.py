@@ -1,22 +1,22 @@
 """Streams sent at once, as fast as the client reads.
 
-In here: from a ``Streamed`` to the body of a response. Not in here: what it says.
+In here: from a ``StreamReply`` to the body of a response. Not in here: what it says.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from itertools import chain, islice
 
-from replay_proxy.transports.dummy.replies import Streamed
+from replay_proxy.transports.dummy.replies import StreamReply
 from replay_proxy.wire import Chunks
 
-# How large a chunk is, in bytes, made in some 100 µs. It bounds the memory that a stream takes,
-# which is two hundred times that of its text.
+#: Bytes of a chunk, which takes about 100 µs to make. This bounds the memory of a stream, which
+#: as a whole would be two hundred times that of its text.
 _CHUNK = 200_000
 
 
-def instantly(reply: Streamed) -> bytes | Chunks:
-    """Body of a response: ``bytes`` if one chunk holds it."""
+def instant_body(reply: StreamReply) -> bytes | Chunks:
+    """The body of a response: ``bytes`` if it fits in one chunk."""
     chunks = _chunks(iter(reply.tokens), reply.opening, reply.closing)
     first = next(chunks)
     second = next(chunks, None)
@@ -24,9 +24,9 @@ def instantly(reply: Streamed) -> bytes | Chunks:
 
 
 def _chunks(tokens: Iterator[bytes], opening: bytes, closing: bytes) -> Iterator[bytes]:
-    """Join what is due at once, which all of it is, in chunks that end where an event ends."""
+    """The whole stream, which is due at once, in chunks that end where an event ends."""
     first = next(tokens, b"")
-    # Tokens of one answer are about equally long.
+    # The tokens of an answer have about the same length.
     step = max(1, _CHUNK // max(1, len(first)))
     joined = [opening, first, *islice(tokens, step)]
     while True:
@@ -40,7 +40,7 @@ def _chunks(tokens: Iterator[bytes], opening: bytes, closing: bytes) -> Iterator
 
 
 async def _in_turn(chunks: Iterator[bytes]) -> AsyncGenerator[bytes]:
-    """Pass the chunks on, with a turn for every other request between two of them."""
+    """The chunks; between two of them, every other request gets a turn."""
     for chunk in chunks:
         yield chunk
         await asyncio.sleep(0)

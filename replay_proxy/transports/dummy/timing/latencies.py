@@ -1,6 +1,6 @@
-"""Where a fit of latencies comes from: a cassette, or a file that ``replay-proxy fit`` has written.
+"""Sources of a fit of latencies: a cassette, or a file written by ``replay-proxy fit``.
 
-In here: reading. Not in here: what a fit is (``dummy.fit``), which one is meant (``modes``).
+In here: reading. Not in here: the fit itself (``fit``).
 """
 
 from pathlib import Path
@@ -11,22 +11,23 @@ from replay_proxy.errors import ConfigurationError
 from replay_proxy.settings import Settings
 from replay_proxy.settings.values import regular_file
 from replay_proxy.store.archive import Archive
-from replay_proxy.transports.dummy.timing.fit import Fit, fitted
-from replay_proxy.transports.dummy.timing.observed import observed
+from replay_proxy.transports.dummy.timing.fit import Fit, fit_to
+from replay_proxy.transports.dummy.timing.observations import observation_of
 
-#: How many streams of a cassette are looked at: a start does not grow with it.
+#: The most streams read from a cassette, so that the time to start does not grow with it.
 MOST = 2_000
 
 
 def from_cassette(path: Path) -> Fit:
     """The fit to the newest streams of a cassette.
 
-    Raises ``StoreError``, and ``ConfigurationError`` when there are none.
+    Raises ``StoreError``, and ``ConfigurationError`` if there are none.
     """
     with Archive(path) as archive:
-        found = [each for each in map(observed, archive.newest_streams(MOST)) if each]
+        streams = map(observation_of, archive.newest_streams(MOST))
+        observations = [observation for observation in streams if observation]
     try:
-        return fitted(found)
+        return fit_to(observations)
     except ValueError as error:
         raise ConfigurationError(
             f"Cassette {path} has nothing to fit: {error}. Record streamed answers "
@@ -35,7 +36,7 @@ def from_cassette(path: Path) -> Fit:
 
 
 def from_file(path: Path) -> Fit:
-    """The fit that a file holds. Raises ``ConfigurationError``."""
+    """The fit from a file. Raises ``ConfigurationError``."""
     try:
         return Fit.from_json(orjson.loads(regular_file(path).read_bytes()))
     except (OSError, ValueError) as error:
@@ -46,7 +47,7 @@ def from_file(path: Path) -> Fit:
 
 
 def latency(settings: Settings) -> Fit | None:
-    """The fit that was set, if any. Raises ``ConfigurationError`` and ``StoreError``."""
+    """The fit from the settings, if any. Raises ``ConfigurationError`` and ``StoreError``."""
     source, _, name = settings.dummy_latency.partition(":")
     if not source:
         return None

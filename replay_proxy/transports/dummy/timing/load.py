@@ -1,9 +1,10 @@
-"""How busy the dummy is: how many answers are in progress, and what that does to their pace.
+"""The dummy's load: how many answers are in progress, and how much that slows them down.
 
-The model is that of a server that decodes in batches: up to half of its capacity it does not feel
-its load; from there on the gap between tokens grows linearly, to twice as long at the capacity;
-what comes beyond waits, in order of arrival, until an answer ends. Without a capacity nothing is
-ever slower.
+The model is a server that decodes in batches. Up to half of its capacity, load has no effect.
+Beyond that, the gap between tokens grows linearly, to twice its length at the capacity. Further
+requests wait, in order of arrival, until an answer ends. Without a capacity nothing slows down.
+
+Not in here: the pace itself (``tempo``).
 """
 
 import asyncio
@@ -19,20 +20,20 @@ class Load:
 
     @property
     def slowdown(self) -> float:
-        """What a gap is multiplied with now: 1 to 2."""
+        """The factor by which gaps are longer now: 1 to 2."""
         if self._capacity is None:
             return 1.0
         knee = self._capacity / 2
         return 1.0 + max(0.0, self._running - knee) / knee
 
     async def enter(self) -> None:
-        """Wait for a place. Whoever has one gives it back with ``leave``."""
+        """Wait for a place. The caller gives it back with ``leave``."""
         if self._places is not None:
             await self._places.acquire()
         self._running += 1
 
     def leave(self) -> None:
-        """Make place for the next."""
+        """Give a place back."""
         self._running -= 1
         if self._places is not None:
             self._places.release()

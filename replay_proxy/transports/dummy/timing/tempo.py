@@ -1,7 +1,8 @@
-"""How fast the dummy answers: when each token of an answer is due.
+"""The dummy's tempo: when each token of an answer is due.
 
-In here: numbers, drawn from what the settings and a request's headers say. Not in here: the
-waiting (``timed``), how many answers are in progress (``load``), bytes. Times are in milliseconds.
+In here: draws from the distributions in the settings and in a request's headers. Not in here: the
+waiting (``deadlines``), the number of answers in progress (``load``), bytes. Times are in
+milliseconds.
 """
 
 from collections.abc import Iterator
@@ -20,23 +21,23 @@ _NOTHING = Constant(0.0)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The pace of one answer: its first token, and the gap before each further one."""
+    """The pace of one answer: the time to its first token, and the gaps before the others."""
 
     ttft_ms: float
     itl_ms: Distribution
     rng: Random
 
     def gaps_ms(self) -> Iterator[float]:
-        """The gaps, without end."""
+        """The gaps, endlessly."""
         while True:
             yield self.itl_ms.sample(self.rng)
 
 
 @dataclass(frozen=True, slots=True)
 class Tempo:
-    """The pace of all answers. ``prefill_ms`` is for each 1,000 tokens of the prompt.
+    """The pace of all answers. ``prefill_ms`` is the time per 1,000 tokens of the prompt.
 
-    None stands for what nobody set: there the fit decides and, without one, nothing is waited for.
+    None means that a time is not set: it comes from the fit and, without a fit, is 0.
     """
 
     ttft_ms: Distribution | None = None
@@ -46,8 +47,8 @@ class Tempo:
 
     @classmethod
     def of(cls, settings: TempoSettings, fit: Fit | None = None) -> Self:
-        """The tempo that was set. Raises ``ConfigurationError``."""
-        itl_ms = _set("DUMMY_ITL_MS", settings.dummy_itl_ms)
+        """The tempo from the settings. Raises ``ConfigurationError``."""
+        itl_ms = _from_setting("DUMMY_ITL_MS", settings.dummy_itl_ms)
         if settings.dummy_tps is not None:
             if itl_ms is not None:
                 raise ConfigurationError(
@@ -56,22 +57,22 @@ class Tempo:
                 )
             itl_ms = Constant(1000 / settings.dummy_tps)
         return cls(
-            ttft_ms=_set("DUMMY_TTFT_MS", settings.dummy_ttft_ms),
+            ttft_ms=_from_setting("DUMMY_TTFT_MS", settings.dummy_ttft_ms),
             itl_ms=itl_ms,
             prefill_ms=settings.dummy_prefill_ms,
             fit=fit,
         )
 
-    def asked(self, headers: Headers) -> Self:
-        """The tempo as a request's headers change it. Raises ``InvalidRequest``."""
-        ttft_ms = _asked(headers, b"x-replay-ttft-ms")
-        itl_ms = _asked(headers, b"x-replay-itl-ms")
+    def with_headers(self, headers: Headers) -> Self:
+        """The tempo with the times in a request's headers. Raises ``InvalidRequest``."""
+        ttft_ms = _from_header(headers, b"x-replay-ttft-ms")
+        itl_ms = _from_header(headers, b"x-replay-itl-ms")
         if ttft_ms is None and itl_ms is None:
             return self
         return replace(self, ttft_ms=ttft_ms or self.ttft_ms, itl_ms=itl_ms or self.itl_ms)
 
-    def fitted(self, fit: ModelFit, prompt_bytes: int) -> Self:
-        """The tempo for a model and a prompt; what was set stays as it is."""
+    def with_fit(self, fit: ModelFit, prompt_bytes: int) -> Self:
+        """The tempo for a model and a prompt. Times that are set take precedence over the fit."""
         return replace(
             self,
             ttft_ms=self.ttft_ms or fit.ttft_ms(prompt_bytes),
@@ -80,23 +81,23 @@ class Tempo:
 
     @property
     def instant(self) -> bool:
-        """Whether nothing is waited for."""
+        """Whether there is nothing to wait for."""
         return self.ttft_ms is None and self.itl_ms is None and not self.prefill_ms
 
     def pace(self, rng: Random, prompt_tokens: int) -> Pace:
-        """The pace of an answer to a prompt of this length."""
+        """The pace of an answer to a prompt with this many tokens."""
         ttft_ms = (self.ttft_ms or _NOTHING).sample(rng)
         return Pace(ttft_ms + self.prefill_ms * prompt_tokens / 1000, self.itl_ms or _NOTHING, rng)
 
 
-def _set(name: str, text: str) -> Distribution | None:
+def _from_setting(name: str, text: str) -> Distribution | None:
     try:
         return parse(text) if text else None
     except ValueError as error:
         raise ConfigurationError(f"{name}={text} is not valid: {error}.") from None
 
 
-def _asked(headers: Headers, name: bytes) -> Distribution | None:
+def _from_header(headers: Headers, name: bytes) -> Distribution | None:
     value = header(headers, name)
     try:
         return None if value is None else parse(value.decode("latin-1"))

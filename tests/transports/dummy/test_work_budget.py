@@ -20,10 +20,16 @@ from hypothesis import strategies as st
 from replay_proxy.errors import InvalidRequest, ReplayProxyError
 from replay_proxy.timeline import MonotonicClock
 from replay_proxy.transports.dummy import Content, Dummy
-from replay_proxy.transports.dummy.budget import CHARACTERS, QUICK_STEPS, STEPS, Budget, BudgetSpent
 from replay_proxy.transports.dummy.endpoints import embeddings
 from replay_proxy.transports.dummy.json_schema.backtracking import HOPELESS, effort
 from replay_proxy.transports.dummy.json_schema.schema import value_of
+from replay_proxy.transports.dummy.work_budget import (
+    CHARACTERS,
+    QUICK_STEPS,
+    STEPS,
+    BudgetSpent,
+    WorkBudget,
+)
 from replay_proxy.transports.faults import Faulty, Script
 from replay_proxy.wire import Request, Response
 
@@ -205,17 +211,17 @@ ANSWERED: dict[str, tuple[str, Fields]] = {
 
 
 @pytest.fixture
-def budgets(monkeypatch: pytest.MonkeyPatch) -> list[Budget]:
+def budgets(monkeypatch: pytest.MonkeyPatch) -> list[WorkBudget]:
     """The budget of each attempt to answer, in the order in which they were made."""
-    made: list[Budget] = []
-    begin = Budget.__init__
+    made: list[WorkBudget] = []
+    begin = WorkBudget.__init__
 
-    def noted(self: Budget, *limits: int) -> None:
+    def noted(self: WorkBudget, *limits: int) -> None:
         begin(self, *limits)
         if self.steps_left in (STEPS, QUICK_STEPS):
             made.append(self)
 
-    monkeypatch.setattr(Budget, "__init__", noted)
+    monkeypatch.setattr(WorkBudget, "__init__", noted)
     return made
 
 
@@ -241,7 +247,7 @@ def test_what_asks_for_too_much_is_refused_with_its_part_its_limit_and_a_remedy(
 
 @pytest.mark.parametrize("asked", ANSWERED.values(), ids=ANSWERED)
 def test_what_stays_within_the_budget_is_answered(
-    asked: tuple[str, Fields], budgets: list[Budget]
+    asked: tuple[str, Fields], budgets: list[WorkBudget]
 ) -> None:
     response = asyncio.run(ask(asked))
     assert isinstance(response.body, bytes)
@@ -284,16 +290,16 @@ def test_the_answer_is_the_same_beside_other_requests_and_among_them(
         return json.loads(response.body)["choices"]
 
     at_once = said()
-    monkeypatch.setattr("replay_proxy.transports.dummy.quick", lambda: Budget(1, 1))
+    monkeypatch.setattr("replay_proxy.transports.dummy.quick_budget", lambda: WorkBudget(1, 1))
     assert said() == at_once
 
 
 _COUNTED = """
 import json, sys
 from random import Random
-from replay_proxy.transports.dummy.budget import Budget
+from replay_proxy.transports.dummy.work_budget import WorkBudget
 from replay_proxy.transports.dummy.json_schema.schema import value_of
-budget = Budget()
+budget = WorkBudget()
 value_of(json.load(sys.stdin), Random(1), budget)
 print(budget.steps_left, budget.characters_left)
 """
@@ -397,7 +403,7 @@ def test_any_hostile_schema_ends_within_its_budget_and_the_budget_counts_what_is
     root: Fields, one: Fields, other: Fields, seed: int
 ) -> None:
     steps, characters = 2_000, 10_000
-    budget = Budget(steps, characters)
+    budget = WorkBudget(steps, characters)
     schema = json.loads(json.dumps({"allOf": [root], "$defs": {"a": one, "b": other}}))
     with warnings.catch_warnings(), Traced() as traced:
         warnings.simplefilter("ignore")  # What re thinks of a pattern.

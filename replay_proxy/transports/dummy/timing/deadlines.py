@@ -1,38 +1,38 @@
 """Replies sent when they are due: nothing before the first token, then token by token.
 
-In here: the waiting. Not in here: when something is due (``tempo``), what it says. Deadlines are
-absolute: what is late is caught up with, and tokens that are due together are one chunk.
+In here: the waiting. Not in here: when a token is due (``tempo``), what it says. Deadlines are
+absolute: a late stream catches up, and tokens that are due together are one chunk.
 """
 
 from collections.abc import AsyncGenerator
 from itertools import islice
 
 from replay_proxy.timeline import Clock
-from replay_proxy.transports.dummy.replies import Reply, Streamed, Whole
+from replay_proxy.transports.dummy.replies import Reply, StreamReply, WholeReply
 from replay_proxy.transports.dummy.timing.load import Load
 from replay_proxy.transports.dummy.timing.tempo import Pace
 
-# How many tokens that are late, or due at once, go without a turn for every other request.
+#: The most tokens that are late, or due at once, between two turns for other requests.
 _PER_TURN = 256
-# How many gaps are drawn for a whole answer; those of a longer one are as long on average.
-_DRAWN = 10_000
+#: The most gaps drawn for a whole answer. The others of a longer answer get their average.
+_DRAWS = 10_000
 
 
-async def timely(
+async def timely_body(
     reply: Reply, pace: Pace, arrived_s: float, *, clock: Clock, load: Load
-) -> "bytes | Tokens":
-    """The body of a response: a stream's when its first token is due, a whole one when its last is.
+) -> "bytes | TimedTokens":
+    """The body of a response: a stream when its first token is due, a whole one when its last is.
 
     Deadlines count from ``arrived_s``; waiting for a place postpones all of them.
     """
-    asked_s = clock.now_s()
+    queued_at_s = clock.now_s()
     await load.enter()
     try:
-        queued_s = clock.now_s() - asked_s
+        queued_s = clock.now_s() - queued_at_s
         due_s = arrived_s + queued_s + pace.ttft_ms / 1000
-        if isinstance(reply, Streamed):
+        if isinstance(reply, StreamReply):
             await clock.sleep_until(due_s)
-            return Tokens(reply, pace, due_s, clock, load)
+            return TimedTokens(reply, pace, due_s, clock, load)
         await clock.sleep_until(due_s + _rest_s(reply, pace, load.slowdown))
     except BaseException:
         load.leave()
@@ -41,18 +41,20 @@ async def timely(
     return reply.body
 
 
-def _rest_s(reply: Whole, pace: Pace, slowdown: float) -> float:
-    """From the first token to the last."""
+def _rest_s(reply: WholeReply, pace: Pace, slowdown: float) -> float:
+    """The time from the first token to the last."""
     gaps = max(0, reply.tokens - 1)
-    drawn = min(gaps, _DRAWN)
-    sum_ms = sum(islice(pace.gaps_ms(), drawn))
-    return slowdown * sum_ms * (gaps / drawn if drawn else 0.0) / 1000
+    draws = min(gaps, _DRAWS)
+    sum_ms = sum(islice(pace.gaps_ms(), draws))
+    return slowdown * sum_ms * (gaps / draws if draws else 0.0) / 1000
 
 
-class Tokens:
-    """The chunks of a stream whose first token is due now. It has a place, until it is closed."""
+class TimedTokens:
+    """The chunks of a stream whose first token is due now. It holds a place until it is closed."""
 
-    def __init__(self, reply: Streamed, pace: Pace, due_s: float, clock: Clock, load: Load) -> None:
+    def __init__(
+        self, reply: StreamReply, pace: Pace, due_s: float, clock: Clock, load: Load
+    ) -> None:
         self._chunks = _chunks(reply, pace, due_s, clock, load)
         self._load: Load | None = load
 
@@ -68,7 +70,7 @@ class Tokens:
 
 
 async def _chunks(
-    reply: Streamed, pace: Pace, due_s: float, clock: Clock, load: Load
+    reply: StreamReply, pace: Pace, due_s: float, clock: Clock, load: Load
 ) -> AsyncGenerator[bytes]:
     due = [reply.opening]
     gaps_ms = pace.gaps_ms()
