@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support import compare
+from tests.support import differences
 from tests.support.corpus import Pairs, Record, load, without
 from tests.support.equality import identity, interleaved, reworded
 from tests.support.rawclient import NoAnswerError, RawAnswer, RawClient
@@ -127,7 +127,9 @@ class Run:
             for record in self.records:
                 found = self._ask(client, record, record.sent_headers, leg)
                 received = self.received.get(record.id.encode())
-                leg.note(record, found + compare.of_requests(record, _headers(record), received))
+                leg.note(
+                    record, found + differences.of_requests(record, _headers(record), received)
+                )
         leg.seconds = time.perf_counter() - began
         return leg
 
@@ -155,7 +157,7 @@ class Run:
         answer = _send(client, record)
         if isinstance(answer, str):
             return [answer]
-        found = compare.of_answers(record, self.pieces[record.id], headers, answer)
+        found = differences.of_answers(record, self.pieces[record.id], headers, answer)
         if (source := answer.header(b"x-replay-source")) != leg.source:
             found.append(f"source: {source!r}")
         return found
@@ -170,7 +172,7 @@ class Run:
 
 
 def _headers(record: Record) -> Pairs:
-    kept = without(record.request_headers, compare.PER_HOP)
+    kept = without(record.request_headers, differences.PER_HOP)
     return (*kept, (b"authorization", CLIENT_KEY), (b"x-corpus-id", record.id.encode()))
 
 

@@ -1,9 +1,9 @@
-"""Are other tools' recordings carried over to the byte? ``python -m tests.imports DIR…``
+"""Are other tools' recordings imported byte for byte? ``python -m tests.imports DIR…``
 
-Every file of the directories is read twice: by the importers, and by ``tests.support.originals``,
-which shares nothing with them. Each exchange has to arrive with the original's status and body, or
-to be listed with the reason why not. Where a directory's ``MANIFEST.json`` names the source of a
-file, and a ``*open.jsonl.gz`` beside the directory has its records, these are compared too.
+Every file of the directories is read twice: by the importers and by an independent reader
+(``tests.support.independent_reader``). Each exchange must have the original's status and body, or
+be listed with the reason. If a directory's ``MANIFEST.json`` names the source of a file, and a
+``*open.jsonl.gz`` next to the directory has its records, these are compared too.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from replay_proxy.cassette import Interaction
 from replay_proxy.errors import ImportRefused
 from replay_proxy.importers import Found, NotCarried, carry_over, detect, read
 from tests.support.corpus import Record, load
-from tests.support.originals import originals
+from tests.support.independent_reader import originals
 
 #: Where files without a date begin: any fixed moment does.
 BEGIN_US = 1_700_000_000_000_000

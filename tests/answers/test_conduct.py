@@ -24,7 +24,7 @@ from tests.support.nursery import Child, Nursery
 from tests.support.provenance import answered
 from tests.support.rawclient import RawClient
 from tests.support.servers import clean_environment
-from tests.support.transports import Simple
+from tests.support.transports import SimpleTransport
 from tests.transports.faults.test_faults import Api
 
 
@@ -175,7 +175,7 @@ def test_arrivals_are_kept_from_the_first_fault_of_a_request_on() -> None:
     ]
 
 
-class Dropping(Simple):
+class Dropping(SimpleTransport):
     """Drops the first connection, and answers from then on."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from caller import main
-from tests.caller_support import (
+from tests.support.caller import (
     END,
     KEY,
     PATIENCE_S,

@@ -18,7 +18,7 @@ from replay_proxy.importers import FORMATS, Found, NotCarried, carry_over, detec
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.wire import Request
 from tests import imports
-from tests.support.originals import Original
+from tests.support.independent_reader import Original
 from tests.support.paths import ROOT
 
 DATA = ROOT / "tests" / "data" / "imports"

@@ -1,7 +1,7 @@
 """No credential of a header, a query or an answer's header is written, and none of a body shown.
 
-More than 150 are planted, as clients and issuers send them. What is looked through is every byte
-that the proxy and its tools have written: the store, the log, errors, reports, JUnit, exports.
+More than 150 are planted, as clients and issuers send them. The test searches every byte
+that the proxy and its tools write: the store, the log, errors, reports, JUnit, exports.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from replay_proxy.redaction.display import redacted, stored_request, stored_resp
 from replay_proxy.serving.data_plane import DataPlane
 from replay_proxy.settings import Settings
 from replay_proxy.wire import Request, end_to_end
-from tests import planted
+from tests.support import credentials
 from tests.support.corpus import load
 from tests.support.paths import ROOT
 from tests.support.rawclient import RawAnswer, RawClient
@@ -40,24 +40,28 @@ from tests.support.upstream import Upstream
 CORPUS = ROOT / "tests" / "data" / "corpus.jsonl"
 CHAT = "/v1/chat/completions"
 QUERIES = [
-    "&".join(f"{name}={value}" for name, value in planted.QUERY_FIELDS[start : start + 15])
-    for start in range(0, len(planted.QUERY_FIELDS), 15)
+    "&".join(f"{name}={value}" for name, value in credentials.QUERY_FIELDS[start : start + 15])
+    for start in range(0, len(credentials.QUERY_FIELDS), 15)
 ]
-DIGESTED = "&".join(f"{name}={value}" for name, value in planted.DIGESTED_FIELDS)
+DIGESTED = "&".join(f"{name}={value}" for name, value in credentials.DIGESTED_FIELDS)
 SENT = [
     value
-    for _, value in [*planted.REQUEST_HEADERS, *planted.QUERY_FIELDS, *planted.DIGESTED_FIELDS]
+    for _, value in [
+        *credentials.REQUEST_HEADERS,
+        *credentials.QUERY_FIELDS,
+        *credentials.DIGESTED_FIELDS,
+    ]
 ]
-HOP_BY_HOP = [value for name, value in planted.REQUEST_HEADERS if name == "proxy-authorization"]
-ANSWERED = [value for _, value in planted.ANSWER_HEADERS]
-ANSWERED += [value for _, _, value in [*planted.ANSWER_URLS, *planted.ANSWER_TEXTS]]
+HOP_BY_HOP = [value for name, value in credentials.REQUEST_HEADERS if name == "proxy-authorization"]
+ANSWERED = [value for _, value in credentials.ANSWER_HEADERS]
+ANSWERED += [value for _, _, value in [*credentials.ANSWER_URLS, *credentials.ANSWER_TEXTS]]
 
 
 def answer_with_credentials(_: Received) -> Answer:
-    headers = [(name.encode(), value.encode()) for name, value in planted.ANSWER_HEADERS]
+    headers = [(name.encode(), value.encode()) for name, value in credentials.ANSWER_HEADERS]
     headers += [
         (name.encode(), value.encode())
-        for name, value, _ in [*planted.ANSWER_URLS, *planted.ANSWER_TEXTS]
+        for name, value, _ in [*credentials.ANSWER_URLS, *credentials.ANSWER_TEXTS]
         if name != "content-type"
     ]
     return Answer(headers=[*JSON, (b"x-kept", b"yes"), *headers], steps=[b"{}"], framing="length")
@@ -65,7 +69,7 @@ def answer_with_credentials(_: Received) -> Answer:
 
 def ask(proxy: Proxy, path: str, body: object = None, cassette: str = "default") -> RawAnswer:
     content = b"" if body is None else json.dumps(body).encode()
-    headers = [(name.encode(), value.encode()) for name, value in planted.REQUEST_HEADERS]
+    headers = [(name.encode(), value.encode()) for name, value in credentials.REQUEST_HEADERS]
     headers += [*JSON, (b"x-replay-cassette", cassette.encode())]
     with RawClient(proxy.base_url) as client:
         return client.request("POST" if content else "GET", path, headers, content)
@@ -87,7 +91,7 @@ def every_byte_of(directory: Path) -> bytes:
 
 
 def test_at_least_120_credentials_are_planted() -> None:
-    assert len({*SENT, *ANSWERED, *planted.BODY_VALUES}) >= 150
+    assert len({*SENT, *ANSWERED, *credentials.BODY_VALUES}) >= 150
 
 
 def test_no_credential_of_headers_and_queries_is_written_anywhere(tmp_path: Path) -> None:
@@ -96,10 +100,12 @@ def test_no_credential_of_headers_and_queries_is_written_anywhere(tmp_path: Path
         env = {"MODE": "record", "STORE": str(store), "UPSTREAM_BASE_URL": upstream.base_url}
         with Proxy(tmp_path, **env) as proxy:
             seen = [ask(proxy, f"/v1/files?{query}") for query in [*QUERIES, DIGESTED]]
-            assert all(planted.found(ANSWERED, repr(each.headers).encode()) for each in seen)
+            assert all(
+                credentials.values_in(ANSWERED, repr(each.headers).encode()) for each in seen
+            )
             report = report_of(proxy)
             log = proxy.stop()
-        received = planted.found(SENT, repr(upstream.requests).encode())
+        received = credentials.values_in(SENT, repr(upstream.requests).encode())
         assert [value for value in SENT if value not in received] == HOP_BY_HOP
     written = {"store": every_byte_of(store), "log": log.encode(), "report": report}
     with Proxy(tmp_path, MODE="replay", STORE=str(store)) as proxy:
@@ -129,12 +135,12 @@ def test_no_credential_of_headers_and_queries_is_written_anywhere(tmp_path: Path
     written["export"] = tool(store, "export", "default")
     for where, content in written.items():
         assert content, where
-        assert planted.found([*SENT, *ANSWERED], content) == [], where
+        assert credentials.values_in([*SENT, *ANSWERED], content) == [], where
 
 
 def test_no_credential_of_a_body_is_shown_by_a_miss(tmp_path: Path) -> None:
-    asked = planted.body("What is the capital of France?")
-    wanted = planted.without_values(planted.body("What is the capital of Korea?"))
+    asked = credentials.body("What is the capital of France?")
+    wanted = credentials.without_values(credentials.body("What is the capital of Korea?"))
     store, junit, report = tmp_path / "store", tmp_path / "junit.xml", tmp_path / "report.json"
     with Upstream(lambda _: Answer(headers=JSON, steps=[b"{}"])) as upstream:
         env = {"MODE": "record", "STORE": str(store), "UPSTREAM_BASE_URL": upstream.base_url}
@@ -150,7 +156,7 @@ def test_no_credential_of_a_body_is_shown_by_a_miss(tmp_path: Path) -> None:
     (tmp_path / "body").write_text(json.dumps(wanted))
     run = [sys.executable, "-P", "-m", "replay_proxy.cli", "run", "--store", str(store)]
     run += ["--report", str(report), "--junit", str(junit), "--fail-unused", "--"]
-    secret = planted.BODY_VALUES[0]
+    secret = credentials.BODY_VALUES[0]
     done = subprocess.run(
         [*run, sys.executable, "-c", command, "--api-key", secret, f"--password={secret}"],
         cwd=tmp_path,
@@ -176,7 +182,10 @@ def test_no_credential_of_a_body_is_shown_by_a_miss(tmp_path: Path) -> None:
     assert b"capital of" in shown["show"]
     for where, content in shown.items():
         assert content, where
-        assert planted.found(planted.BODY_VALUES, content) == [], (where, content.decode())
+        assert credentials.values_in(credentials.BODY_VALUES, content) == [], (
+            where,
+            content.decode(),
+        )
 
 
 def test_no_credential_of_a_text_a_form_or_an_answer_is_shown(tmp_path: Path) -> None:
@@ -192,18 +201,18 @@ def test_no_credential_of_a_text_a_form_or_an_answer_is_shown(tmp_path: Path) ->
     }
     choice = {"message": message, "finish_reason": "stop"}
     answer = json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
-    assert planted.found(values, answer) == values
+    assert credentials.values_in(values, answer) == values
     written: dict[str, bytes] = {}
     with Upstream(lambda _: Answer(headers=JSON, steps=[answer])) as upstream:
         env = {"STORE": str(store), "UPSTREAM_BASE_URL": upstream.base_url}
         with Proxy(tmp_path, MODE="record", **env) as proxy, RawClient(proxy.base_url) as client:
-            for number, (kind, body) in enumerate(planted.TEXT_BODIES):
+            for number, (kind, body) in enumerate(credentials.TEXT_BODIES):
                 headers = [(b"content-type", kind.encode())]
                 path = f"/v1/texts/{number}"
                 assert client.request("POST", path, headers, body.encode()).body == answer
             written["log of recording"] = proxy.stop().encode() + b"."
         with Proxy(tmp_path, MODE="replay", STORE=str(store)) as proxy:
-            for number, (kind, body) in enumerate(planted.TEXT_BODIES):
+            for number, (kind, body) in enumerate(credentials.TEXT_BODIES):
                 with RawClient(proxy.base_url) as client:
                     other = body.replace("?", "another question").lower().encode()
                     headers = [(b"content-type", kind.lower().encode())]
@@ -212,16 +221,16 @@ def test_no_credential_of_a_text_a_form_or_an_answer_is_shown(tmp_path: Path) ->
                 written[f"miss {number}"] = miss.body
             written["report"] = report_of(proxy)
             written["log"] = proxy.stop().encode() + b"."
-    for number in range(1, len(planted.TEXT_BODIES) + 1):
+    for number in range(1, len(credentials.TEXT_BODIES) + 1):
         written[f"show {number}"] = tool(store, "show", "default", str(number))
         assert b"[redacted]" in written[f"show {number}"]
     for where, content in written.items():
         assert content, where
-        shown = planted.found([*planted.TEXT_VALUES, *values], content)
+        shown = credentials.values_in([*credentials.TEXT_VALUES, *values], content)
         assert shown == [], (where, content.decode())
 
 
-@pytest.mark.parametrize(("name", "sent", "value"), planted.ANSWER_TEXTS)
+@pytest.mark.parametrize(("name", "sent", "value"), credentials.ANSWER_TEXTS)
 def test_a_text_in_a_header_stays_less_what_stands_at_a_name(
     name: str, sent: str, value: str
 ) -> None:
@@ -241,7 +250,7 @@ def test_no_credential_of_a_kept_header_of_a_request_is_stored() -> None:
     assert kept[0] == (b"user-agent", b"app/1 (api_key=[redacted]) [redacted]")
 
 
-@pytest.mark.parametrize("secret", planted.FORMS)
+@pytest.mark.parametrize("secret", credentials.FORMS)
 def test_a_credential_of_a_known_form_is_neither_stored_nor_shown_under_any_name(
     secret: str,
 ) -> None:
@@ -258,7 +267,7 @@ def test_a_credential_of_a_known_form_is_neither_stored_nor_shown_under_any_name
 
 
 def test_the_access_log_of_uvicorn_shows_no_credential(tmp_path: Path) -> None:
-    key = planted.FORMS[1]
+    key = credentials.FORMS[1]
     with Proxy(tmp_path, "--access-log", MODE="dummy") as proxy:
         for query in (*QUERIES, DIGESTED):
             ask(proxy, f"/v1/models?{query}")
@@ -267,7 +276,7 @@ def test_the_access_log_of_uvicorn_shows_no_credential(tmp_path: Path) -> None:
         log = proxy.stop().encode()
     assert b"GET /v1/models?key=" in log
     assert b"?limit=2 HTTP/1.1" in log
-    assert planted.found([*SENT, key], log) == []
+    assert credentials.values_in([*SENT, key], log) == []
 
 
 def test_the_log_shows_no_credential_that_an_error_quotes(
@@ -284,7 +293,7 @@ def test_the_log_shows_no_credential_that_an_error_quotes(
     assert "ValueError" in caplog.text
 
 
-@pytest.mark.parametrize("name", [name for name, _ in planted.QUERY_FIELDS])
+@pytest.mark.parametrize("name", [name for name, _ in credentials.QUERY_FIELDS])
 def test_another_credential_in_a_query_is_the_same_request(name: str) -> None:
     one, two = (
         Request("GET", "/v1/files", f"a=1&{name}=secret-{each}12345&z=2", (), b"")
@@ -294,7 +303,7 @@ def test_another_credential_in_a_query_is_the_same_request(name: str) -> None:
     assert without_credentials(one.query) == f"a=1&{name}=&z=2"
 
 
-@pytest.mark.parametrize("name", [name for name, _ in planted.DIGESTED_FIELDS])
+@pytest.mark.parametrize("name", [name for name, _ in credentials.DIGESTED_FIELDS])
 def test_what_may_be_a_credential_is_not_stored_and_still_counts(name: str) -> None:
     """The name does not tell whether it is one, and a request is never taken for another one."""
     one, two = (
@@ -388,7 +397,7 @@ def test_what_a_client_may_look_at_stays(header: str) -> None:
     assert stored_response_headers((pair,)) == (pair,)
 
 
-@pytest.mark.parametrize(("name", "sent", "value"), planted.ANSWER_URLS)
+@pytest.mark.parametrize(("name", "sent", "value"), credentials.ANSWER_URLS)
 def test_a_url_in_a_header_stays_less_what_signs_it(name: str, sent: str, value: str) -> None:
     ((kept, url),) = stored_response_headers(((name.encode(), sent.encode()),))
     assert (kept, value in url.decode()) == (name.encode(), False)

@@ -14,7 +14,7 @@ from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
 from replay_proxy.timeline import Timeline
-from tests.support.injected import COARSE_CLOCK, SAME_PROCESS_NUMBER, injected
+from tests.support.child_code import COARSE_CLOCK, SAME_PROCESS_NUMBER, child_environment
 from tests.support.nursery import Nursery
 from tests.support.rawclient import RawClient
 from tests.support.script import JSON, Answer, Received
@@ -38,7 +38,7 @@ def test_two_containers_that_are_both_process_1_lose_no_answer(tmp_path: Path) -
     ]
     told: dict[bytes, bytes | None] = {}
     store = tmp_path / "store"
-    env = injected(tmp_path / "injected", COARSE_CLOCK, SAME_PROCESS_NUMBER)
+    env = child_environment(tmp_path / "injected", COARSE_CLOCK, SAME_PROCESS_NUMBER)
     with Upstream(script) as upstream, Nursery(env) as nursery:
         containers = [
             nursery.start(MODE="record", STORE=str(store), UPSTREAM_BASE_URL=upstream.base_url)

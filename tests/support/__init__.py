@@ -1,1 +1,1 @@
-"""What tests stand on: a scripted upstream, a raw client, the proxy as a process, the corpus."""
+"""What tests share: a scripted upstream, a raw client, the proxy as a process, the corpus."""

@@ -1,11 +1,11 @@
-"""Real clients in three runs: straight to a scripted API, through a recording proxy, and replayed.
+"""Real clients in three runs: directly against a scripted API, through a recorder, and replayed.
 
-    def run() -> dict[str, Outcome]: ...   # asks what OPENAI_BASE_URL names
+    def run() -> dict[str, Outcome]: ...   # sends requests to OPENAI_BASE_URL
     runs = three_runs(tmp_path, run)
-    runs.of("chat")                        # three outcomes, which have to be equal
+    runs.check("chat", says="Paris")       # three outcomes, which have to be equal
 
-The API answers with real traffic (``tests/data/clients.jsonl``), and only to who brings the key;
-the replaying proxy gets a placeholder, and the API is gone by then.
+The API answers with real traffic (``tests/data/clients.jsonl``), and only to requests with the key.
+The replaying proxy gets a placeholder, and the API is stopped by then.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import compare
+from tests.support import differences
 from tests.support.corpus import Pairs, Record, load, without
 from tests.support.script import JSON, Answer, Received, Step, Wait
 from tests.support.servers import Proxy
@@ -29,12 +29,12 @@ from tests.support.upstream import Upstream
 RECORDS = load(Path(__file__).parents[1] / "data" / "clients.jsonl")
 KEY = "sk-clients-real-key"
 PLACEHOLDER = "sk-placeholder"
-#: Streams of the real API end some time after ``[DONE]``: clients leave in between.
+#: Streams of the real API end some time after ``[DONE]``; clients leave before that.
 LATE_END = Wait(0.03)
-#: They reach the client while recording, and no cassette.
+#: Headers that reach the client while recording, and are never stored.
 NEVER_STORED = frozenset({b"set-cookie", b"openai-organization", b"openai-project"})
 
-# --- what the tests ask: the prompts of the recorded requests -----------------------------------
+# --- the prompts of the recorded requests --------------------------------------------------------
 
 NOUN = "Generate a random noun in Korean. Respond with just that word."
 HI = "Hi"
@@ -48,7 +48,7 @@ EMBEDDED_AS_FLOATS = "Hello world"
 SPOKEN = "annyeong"
 UNKNOWN = "What has nobody ever recorded?"
 
-#: The tool of the recorded request for the weather.
+#: The tool in the recorded request about the weather.
 WEATHER_TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
@@ -63,7 +63,7 @@ WEATHER_TOOL: dict[str, Any] = {
 }
 TRAINING = b'{"messages":[{"role":"user","content":"What is the meaning of life?"}]}\n' * 9
 
-#: Binary on purpose: no UTF-8, with the bytes of line ends and of an SSE end in it.
+#: Binary on purpose: not UTF-8, and with the bytes of line ends and of a stream's last event.
 SPEECH = b"ID3\x04\x00\xff\xfb" + bytes(range(256)) * 40 + b"\r\n\r\ndata: [DONE]\n\n\xff\x00"
 _BY_HAND = {
     ("POST", "/v1/audio/speech", SPOKEN, False): Answer(
@@ -74,7 +74,7 @@ _BY_HAND = {
 
 # --- the API ------------------------------------------------------------------------------------
 
-#: What decides about an answer: method, path, the last thing that was said, and whether it streams.
+#: What an answer depends on: method, path, the text of the last message, and whether it streams.
 Question = tuple[str, str, str, bool]
 
 
@@ -88,7 +88,7 @@ def _question(method: str, target: str, body: bytes) -> Question:
 
 
 def _text(said: Any) -> str:
-    """The text of the last message, in each of the shapes in which clients send one."""
+    """The text of the last message, in any of the shapes that clients send."""
     while not isinstance(said, str):
         if isinstance(said, list):
             said = said[-1]
@@ -114,7 +114,7 @@ def _refusal(status: int, message: str) -> Answer:
 
 
 def api(request: Received) -> Answer:
-    """The recorded answer to the same question; 401 without the key, 404 for any other question."""
+    """The recorded answer to the same question; 401 without the key, 404 if it is unknown."""
     if request.header(b"authorization") != b"Bearer " + KEY.encode():
         return _refusal(401, "the API wants the real key")
     asked = _question(request.method, request.target, request.body)
@@ -126,22 +126,22 @@ def api(request: Received) -> Answer:
 
 @dataclass(frozen=True)
 class Raised:
-    """What a scenario raised instead of giving a value."""
+    """The exception that a scenario raised instead of returning a value."""
 
     error: Exception
 
     def __eq__(self, other: object) -> bool:
-        return False  # An error that no scenario expects is equal to nothing, itself included.
+        return False  # An unexpected error equals nothing, not even itself.
 
     __hash__ = None  # type: ignore[assignment]
 
 
-#: A scenario's value, made of what JSON has and bytes.
+#: A scenario's value, made of JSON values and bytes.
 Outcome = Any
 
 
 async def outcomes(scenarios: Mapping[str, Callable[[], Awaitable[Outcome]]]) -> dict[str, Outcome]:
-    """What each scenario gives; one that fails does not take the others along."""
+    """The outcome of each scenario. A failing scenario does not stop the others."""
     found: dict[str, Outcome] = {}
     for name, scenario in scenarios.items():
         try:
@@ -153,7 +153,7 @@ async def outcomes(scenarios: Mapping[str, Callable[[], Awaitable[Outcome]]]) ->
 
 @dataclass(frozen=True)
 class Runs:
-    """The outcomes of three runs, and what the API received in the first two."""
+    """The outcomes of three runs, and the requests that the API received in the first two."""
 
     directory: Path
     direct: Mapping[str, Outcome]
@@ -163,7 +163,7 @@ class Runs:
     asked_while_recording: list[Received]
 
     def check(self, name: str, *, says: str) -> None:
-        """Fail unless the outcome is that of the API, with this text in it, in all three runs."""
+        """Fail unless the outcome is the API's, and contains this text, in all three runs."""
         three = [run[name] for run in (self.direct, self.recorded, self.replayed)]
         for which, outcome in zip(("directly", "recording", "replayed"), three, strict=True):
             if isinstance(outcome, Raised):
@@ -175,7 +175,7 @@ class Runs:
 
     @contextmanager
     def replaying(self, *args: str) -> Iterator[Proxy]:
-        """A further replay of the same recordings, which the environment names."""
+        """Another replay of the same recordings; the environment points to its proxy."""
         with (
             Proxy(self.directory, *args, MODE="replay", STORE="store") as proxy,
             environment(proxy.base_url, PLACEHOLDER),
@@ -185,7 +185,7 @@ class Runs:
 
 @contextmanager
 def environment(base_url: str, key: str) -> Iterator[None]:
-    """Point the clients at a base URL; nothing of a developer's own environment reaches them."""
+    """Point the clients at a base URL, and hide the developer's own settings from them."""
     theirs = re.compile(r"(?i)(OPENAI|AZURE|LANGCHAIN|LANGSMITH|LC|AI)_.*|.*_PROXY")
     with pytest.MonkeyPatch.context() as patch:
         for name in filter(theirs.fullmatch, list(os.environ)):
@@ -196,7 +196,7 @@ def environment(base_url: str, key: str) -> Iterator[None]:
 
 
 def three_runs(directory: Path, run: Callable[[], Mapping[str, Outcome]]) -> Runs:
-    """Run it against the API, through ``MODE=record``, and through ``MODE=replay``."""
+    """Run the scenarios against the API, through ``MODE=record``, and through ``MODE=replay``."""
     with Upstream(api) as upstream:
         with environment(upstream.base_url, KEY):
             direct = run()
@@ -215,7 +215,7 @@ def three_runs(directory: Path, run: Callable[[], Mapping[str, Outcome]]) -> Run
 
 @contextmanager
 def dummy(directory: Path) -> Iterator[Proxy]:
-    """A proxy in ``MODE=dummy``, which the environment names."""
+    """A proxy in ``MODE=dummy``; the environment points to it."""
     with Proxy(directory, MODE="dummy") as proxy, environment(proxy.base_url, PLACEHOLDER):
         yield proxy
 
@@ -224,10 +224,10 @@ def dummy(directory: Path) -> Iterator[Proxy]:
 
 
 def essence(requests: Iterable[Received]) -> list[tuple[str, str, Pairs, bytes]]:
-    """What has to come out of the proxy as it went in; the boundary of a multipart is random."""
+    """What the proxy must pass on unchanged, with the random boundary of multipart replaced."""
     found = []
     for request in requests:
-        headers, body = without(request.headers, compare.PER_HOP), request.body
+        headers, body = without(request.headers, differences.PER_HOP), request.body
         kind = request.header(b"content-type") or b""
         if boundary := kind.partition(b"boundary=")[2].strip(b'"'):
             body = body.replace(boundary, b"BOUNDARY")
@@ -237,10 +237,10 @@ def essence(requests: Iterable[Received]) -> list[tuple[str, str, Pairs, bytes]]
 
 
 def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer without the connection's, the proxy's own and those never stored."""
-    return sorted(pair for pair in compare.end_to_end(headers) if pair[0] not in NEVER_STORED)
+    """An answer's headers without the connection's, the proxy's own and those never stored."""
+    return sorted(pair for pair in differences.end_to_end(headers) if pair[0] not in NEVER_STORED)
 
 
 def requests_seen(proxy: Proxy) -> Counter[str]:
-    """How often the server got each request, by its own log (start it with ``--access-log``)."""
+    """How often the proxy got each request, by its log (start it with ``--access-log``)."""
     return Counter(re.findall(r'"([A-Z]+ \S+) HTTP/1\.1" \d+', proxy.stderr))

@@ -1,4 +1,4 @@
-"""A clock that passes no time but when everybody waits: tests of time need none of their own."""
+"""A clock whose time passes only when every task waits, so tests of time never sleep."""
 
 import asyncio
 import heapq
@@ -8,7 +8,7 @@ from itertools import count
 class FakeClock:
     """Starts at 1,000 s and jumps to the next deadline once nothing else can run.
 
-    ``drive`` is what makes it jump; without it nobody is ever woken.
+    ``drive`` makes it jump; without it no sleeper wakes.
     """
 
     def __init__(self) -> None:
@@ -25,9 +25,9 @@ class FakeClock:
         await sleeper
 
     async def drive(self) -> None:
-        """Wake the sleepers in turn, for ever."""
+        """Wake the sleepers in the order of their deadlines, for ever."""
         while True:
-            for _ in range(10):  # whatever can run without time does
+            for _ in range(10):  # let every task run that can
                 await asyncio.sleep(0)
             if self._sleepers:
                 deadline_s, _, sleeper = heapq.heappop(self._sleepers)

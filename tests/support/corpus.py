@@ -1,8 +1,8 @@
 """Recorded OpenAI traffic as test data: the file format, its loader, and how an answer is cut.
 
-One JSON object a line. A body stands as text (``request_body``, ``response_body``) where it is
-UTF-8, else as base64 (``request_body_b64``, ``response_body_b64``). Nothing of the proxy is
-imported here: what is compared with the proxy must not be computed by it.
+One JSON object per line. A body is text (``request_body``, ``response_body``) if it is UTF-8,
+otherwise base64 (``request_body_b64``, ``response_body_b64``). This module imports nothing of the
+proxy: what the proxy is compared with must not be computed by it.
 """
 
 import base64
@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 
 Pairs = tuple[tuple[bytes, bytes], ...]
 
-#: Not sent again: they belong to one connection, or describe a body that is stored decoded.
+#: Headers that are not sent again: they belong to one connection, or describe an encoded body.
 CONNECTION_LEVEL = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
     b"transfer-encoding upgrade content-length content-encoding".split()
 )
 
-#: What a client of those hosts puts into its base_url in place of ``https://api.openai.com/v1``.
-#: A real user gives such a path to UPSTREAM_BASE_URL and the client still sends ``/v1/…``.
+#: Paths that clients of other hosts have in their base_url in place of OpenAI's ``/v1``.
+#: A user of the proxy puts such a path into UPSTREAM_BASE_URL, and the client sends ``/v1/…``.
 PREFIXES = (
     "/api/v1/",
     "/api/v2/cortex/v1/",
@@ -44,7 +44,7 @@ PREFIXES = (
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One recorded interaction; headers in recorded order with repeats, bodies decoded."""
+    """One recorded interaction: headers in recorded order with repeats, bodies decoded."""
 
     id: str
     source_repo: str
@@ -76,7 +76,7 @@ class Record:
 
     @property
     def framing(self) -> Literal["chunked", "length", "none"]:
-        """How the end of the answer's body was told; a stream came chunked."""
+        """How the end of the answer's body was marked. Streams were chunked."""
         if self.status in (204, 304):
             return "none"
         named = any(name.lower() == b"transfer-encoding" for name, _ in self.response_headers)
@@ -88,9 +88,9 @@ class Record:
         return without(self.response_headers, CONNECTION_LEVEL)
 
     def pieces(self, cuts: random.Random | None = None) -> list[bytes]:
-        """The answer's body as HTTP chunks: one an event, or cut anywhere by ``cuts``.
+        """The answer's body as HTTP chunks: one per event, or cut at random by ``cuts``.
 
-        Random cuts fall at any byte, inside an event, a line end or a UTF-8 character.
+        Random cuts may fall inside an event, a line end or a UTF-8 character.
         """
         body = self.response_body
         if not body:
@@ -107,15 +107,15 @@ class Record:
 
 
 def without(headers: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) -> Pairs:
-    """The headers whose name is not among ``names``, names in lower case."""
+    """The headers whose name is not in ``names``, with names in lower case."""
     return tuple((name.lower(), value) for name, value in headers if name.lower() not in names)
 
 
 def load(path: Path) -> list[Record]:
-    """Every record of a ``.jsonl`` or ``.jsonl.gz`` file, cassette by cassette.
+    """Every record of a ``.jsonl`` or ``.jsonl.gz`` file, grouped by cassette.
 
-    Cassettes stand in the order in which the file first names them; inside a cassette the
-    order is that of the recording.
+    Cassettes are in the order in which the file first names them; their records are in the
+    order of the recording.
     """
     with _opened(path) as lines:
         records = [_record(json.loads(line)) for line in lines if line.strip()]

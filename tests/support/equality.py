@@ -1,6 +1,6 @@
-"""What makes two requests the same, and ways to ask the same again that look different. Pure.
+"""When two requests are the same, and how to spell a request differently. Pure.
 
-Written apart from the proxy's own fingerprint, which is proved with it.
+Independent of the proxy's fingerprint, which is tested against it.
 """
 
 import json
@@ -20,10 +20,10 @@ _NAME = re.compile(rb'[; ]name="?([^";\r]+)')
 
 
 def identity(record: Record) -> tuple[str, ...]:
-    """Equal for two requests that have to get the same recordings.
+    """A value that is equal for two requests that must get the same recordings.
 
-    Method, path, sorted query and the body: JSON by its value, without ``"stream": false``;
-    multipart by the names and contents of its parts; anything else by its bytes.
+    Method, path, sorted query and the body: the value of JSON, without ``"stream": false``;
+    the names and contents of multipart's parts; the bytes of anything else.
     """
     parts = urlsplit(record.target)
     value = _json(record)
@@ -38,9 +38,9 @@ def identity(record: Record) -> tuple[str, ...]:
 
 
 def reworded(record: Record) -> Record:
-    """The same request as another client spells it.
+    """The same request as another client would send it.
 
-    JSON with its keys in another order, other blanks and escapes; another multipart boundary.
+    Other key order, white space and escapes in JSON; another multipart boundary.
     """
     value = _json(record)
     if value is not None:
@@ -59,7 +59,7 @@ def reworded(record: Record) -> Record:
 
 
 def interleaved(records: Sequence[Record], seed: int) -> list[Record]:
-    """The records in a random order that keeps the order of those that are identical."""
+    """The records in a random order that keeps the order of identical requests."""
     lanes: defaultdict[tuple[str, ...], deque[Record]] = defaultdict(deque)
     for record in records:
         lanes[identity(record)].append(record)
@@ -79,7 +79,7 @@ def _json(record: Record) -> Any:
 
 
 def _parts(body: bytes, boundary: bytes) -> list[tuple[bytes, bytes]]:
-    """Name and content of each part; file names can be temporary and do not count."""
+    """Name and content of each part; file names can be temporary and are ignored."""
     found = []
     for part in body.split(b"--" + boundary)[1:-1]:
         head, _, content = part.partition(b"\r\n\r\n")

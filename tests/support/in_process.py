@@ -1,8 +1,8 @@
-"""The dummy behind the OpenAI SDK without a socket, for hundreds of requests a second.
+"""The dummy behind the OpenAI SDK without a socket, for hundreds of requests per second.
 
     client = sdk(Content(unit="word"))
 
-Chunks are joined: how a stream is cut is tested on real sockets.
+Chunks are joined here; chunk boundaries are tested on real sockets.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from replay_proxy.wire import Request
 
 
 class InProcess(httpx2.BaseTransport):
-    """Answers requests with the dummy, and keeps the last answer's body."""
+    """Answers requests with the dummy, and keeps the body of the last answer."""
 
     def __init__(self, content: Content | None = None) -> None:
         self._dummy = Dummy(content)
@@ -41,12 +41,12 @@ class InProcess(httpx2.BaseTransport):
 
 
 def sdk(content: Content | None = None) -> OpenAI:
-    """The SDK's client of a dummy of its own."""
+    """An SDK client with its own dummy."""
     return client(InProcess(content))
 
 
 def client(transport: InProcess) -> OpenAI:
-    """The SDK's client of this transport."""
+    """An SDK client that uses this transport."""
     return OpenAI(
         base_url="http://dummy/v1",
         api_key="sk-placeholder",

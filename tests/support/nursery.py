@@ -1,10 +1,10 @@
-"""Proxies that start in milliseconds: a process that has everything imported, and forks.
+"""Proxies that start in milliseconds: a process that has imported everything forks them.
 
     with Nursery() as nursery:
         proxy = nursery.start(MODE="record", STORE=str(store), UPSTREAM_BASE_URL=upstream.base_url)
         proxy.kill()
 
-Starting a fresh interpreter takes a second or more, which is too much to kill it hundreds of times.
+A new interpreter takes a second or more to start, too long for tests that kill hundreds of them.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from tests.support.servers import clean_environment
 
 @dataclass(frozen=True)
 class Child:
-    """A proxy on a port of its own."""
+    """A proxy and its port."""
 
     pid: int
     port: int
@@ -38,21 +38,21 @@ class Child:
 
     @property
     def rss(self) -> int:
-        """The bytes of memory that it has now."""
+        """Its current memory in bytes."""
         return self._memory("VmRSS")
 
     @property
     def peak_rss(self) -> int:
-        """The most that it has had since the last ``forget_peak``."""
+        """Its largest memory in bytes since the last ``forget_peak``."""
         return self._memory("VmHWM")
 
     def forget_peak(self) -> None:
-        """Let the peak be what it has now (proc_pid_clear_refs(5))."""
+        """Reset the peak to the current memory (proc_pid_clear_refs(5))."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     @property
     def sockets(self) -> int:
-        """How many it has open."""
+        """The number of its open sockets."""
         count = 0
         for name in os.listdir(f"/proc/{self.pid}/fd"):
             with contextlib.suppress(OSError):
@@ -60,11 +60,11 @@ class Child:
         return count
 
     def kill(self, *, wait: bool = False) -> None:
-        """End it with SIGKILL, at this instant."""
+        """End it with SIGKILL at once."""
         self._end(signal.SIGKILL) if wait else os.kill(self.pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it with SIGTERM; what it has recorded is one file when this returns."""
+        """End it with SIGTERM. When this returns, each cassette is one file."""
         self._end(signal.SIGTERM)
 
     def _end(self, how: signal.Signals) -> None:
@@ -81,7 +81,7 @@ class Child:
         os.kill(self.pid, number)
 
     def wait(self, timeout_s: float = 30.0) -> bool:
-        """Whether it has ended by then."""
+        """Whether it ends within this time."""
         deadline = time.monotonic() + timeout_s
         while os.path.exists(f"/proc/{self.pid}"):
             if time.monotonic() > deadline:
@@ -97,9 +97,9 @@ class Child:
 
 
 class Nursery:
-    """Starts proxies with the settings that are named and no other.
+    """Starts proxies with the given settings and no others.
 
-    ``env`` is for what runs before them all (``tests.support.injected``).
+    ``env`` is for code that runs before them (``tests.support.child_code``).
     """
 
     def __init__(self, env: Mapping[str, str] | None = None) -> None:
@@ -149,7 +149,7 @@ def _serve(settings: dict[str, Any]) -> None:
 
 def _main() -> None:
     import replay_proxy.serving.app
-    import replay_proxy.transports.upstream  # noqa: F401 - imported once, for all the forks
+    import replay_proxy.transports.upstream  # noqa: F401 - imported once for all forks
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     children = []

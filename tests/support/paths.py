@@ -1,4 +1,4 @@
-"""Where the checkout is, for tests in any folder."""
+"""The directory of the checkout, for tests in any folder."""
 
 from pathlib import Path
 

@@ -1,10 +1,10 @@
-"""A raw HTTP/1.1 client on a blocking socket: it shows what was on the wire, and when.
+"""A raw HTTP/1.1 client on a blocking socket that shows what was on the wire, and when.
 
     with RawClient(base_url) as client:
         answer = client.request("POST", "/v1/chat/completions", body=b"{}")
         answer.chunks, answer.offsets, answer.clean
 
-httpx and in-process clients join chunks and hide their borders; this one is what proves them.
+httpx and in-process clients join chunks and hide their boundaries; this client shows them.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ Pairs = Sequence[tuple[bytes, bytes]]
 
 
 class NoAnswerError(ConnectionError):
-    """The connection ended, or held no HTTP, before the head of an answer was complete."""
+    """The connection ended, or sent something other than HTTP, before a head was complete."""
 
 
 class BodyCutError(ConnectionError):
@@ -36,10 +36,10 @@ class Throttle:
 
 @dataclass
 class RawAnswer:
-    """One answer as it came over the wire; offsets are seconds since the request was sent.
+    """One answer as it was on the wire; offsets are seconds since the request was sent.
 
-    ``chunks`` are the HTTP chunks as framed; with another framing they are what each read of
-    the socket returned. ``clean`` is true when the body ended as its framing asks.
+    ``chunks`` are the HTTP chunks; with another framing they are what each read of the socket
+    returned. ``clean`` is true if the body ended as its framing requires.
     """
 
     status: int
@@ -49,7 +49,7 @@ class RawAnswer:
     chunks: list[bytes] = field(default_factory=list)
     offsets: list[float] = field(default_factory=list)
     clean: bool = False
-    #: Why the body is not clean: what broke it, or that this side left.
+    #: Why the body is not clean: an error, or this side left.
     fault: str = ""
 
     @property
@@ -62,7 +62,7 @@ class RawAnswer:
 
 
 class Incoming(Iterator[bytes]):
-    """An answer that is still coming: each ``next()`` blocks until one more chunk is whole.
+    """An answer in progress: each ``next()`` blocks until another chunk is complete.
 
     It ends with the body, cleanly or not (see ``answer.clean``).
     """
@@ -92,13 +92,13 @@ class Incoming(Iterator[bytes]):
         return chunk
 
     def leave(self) -> RawAnswer:
-        """Close the connection now, as a client does that has seen enough."""
+        """Close the connection now, as a client does that needs no more."""
         self._client.close()
         self.answer.fault = "this side left"
         return self.answer
 
     def read(self, *, leave_after: bytes | None = None) -> RawAnswer:
-        """Read to the end, or close as soon as the body holds ``leave_after``."""
+        """Read to the end, or close as soon as the body contains ``leave_after``."""
         tail = b""
         for chunk in self:
             if leave_after is not None:
@@ -109,7 +109,7 @@ class Incoming(Iterator[bytes]):
 
 
 class RawClient:
-    """One connection to a URL's host, opened by the first request and again after a close."""
+    """One connection to a URL's host, opened by the first request, and again after a close."""
 
     def __init__(
         self,
@@ -178,7 +178,7 @@ class RawClient:
     def _connected(self) -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            if self._receive_buffer is not None:  # once connected, it is too late
+            if self._receive_buffer is not None:  # must be set before connecting
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
             sock.settimeout(self._timeout_s)
             sock.connect(self.address)
@@ -228,7 +228,7 @@ class RawClient:
         return answer
 
     def chunks_of(self, answer: RawAnswer) -> Iterator[bytes]:
-        """The body of the answer whose head was read last; raises ``OSError`` when it is cut."""
+        """The body of the answer whose head was read last; raises ``OSError`` if it is cut."""
         if answer.framing == "chunked":
             while size := int(self._take_line().partition(b";")[0], 16):
                 yield self._take(size + 2)[:-2]

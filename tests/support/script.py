@@ -1,6 +1,6 @@
-"""The words in which a test says what an upstream sends: ``Answer``, its steps, ``Received``.
+"""What a test uses to describe what an upstream sends: ``Answer``, its steps, ``Received``.
 
-Nothing here opens a socket; ``tests.support.upstream`` plays it.
+Nothing here opens a socket; ``tests.support.upstream`` plays the script.
 """
 
 import threading
@@ -16,9 +16,9 @@ JSON = ((b"content-type", b"application/json"),)
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Let the next step be due ``seconds`` after this one was: deadlines add up, lateness not.
+    """Make the next step due ``seconds`` after this one: deadlines add up, delays do not.
 
-    The first deadline counts from the moment when the request was completely read.
+    The first deadline counts from the moment at which the request was read completely.
     """
 
     seconds: float
@@ -26,19 +26,19 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Wait until the test sets the event; later deadlines count from then."""
+    """Wait until the test sets the event; later deadlines count from that moment."""
 
     event: threading.Event
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Write status line and headers here; only with ``Answer(head=False)``."""
+    """Write the status line and headers here; only with ``Answer(head=False)``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Write bytes as they are, outside of any framing."""
+    """Write bytes as they are, without framing."""
 
     data: bytes
 
@@ -50,10 +50,10 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Hangup:
-    """Close the connection in the ordinary way (FIN), without the end of the body."""
+    """Close the connection normally (FIN), without the end of the body."""
 
 
-#: ``bytes`` are one HTTP chunk (or one piece of an unchunked body) and one write.
+#: ``bytes`` are one HTTP chunk (or one piece of an unchunked body), written at once.
 Step = bytes | Wait | Gate | Head | Raw | Cut | Hangup
 
 
@@ -63,7 +63,7 @@ class Answer:
 
     ``framing`` says how the body ends: the terminating chunk, a content-length (the sum of all
     ``bytes`` steps), or the end of the connection. A 204 or 304 has neither.
-    With ``head`` false, the head is sent where a ``Head`` step stands, or never:
+    If ``head`` is false, the head is sent at a ``Head`` step, or never:
     ``Answer(head=False, steps=[Hangup()])`` closes before answering.
     A last ``Wait`` delays the end of the body.
     """
@@ -83,15 +83,15 @@ class Received:
     target: str
     headers: list[tuple[bytes, bytes]]
     body: bytes
-    #: Body steps written so far, the one being written included.
+    #: Number of body steps written so far, including the current one.
     written: int = 0
-    #: Set when every step was played and the body was ended as the framing asks.
+    #: Set when every step was played and the body was ended as its framing requires.
     finished: threading.Event = field(default_factory=threading.Event)
     #: Set when the client closed its connection before that.
     client_left: threading.Event = field(default_factory=threading.Event)
 
     def header(self, name: bytes) -> bytes | None:
-        """The first value of a header, its name in lower case."""
+        """The first value of a header; ``name`` is in lower case."""
         return next((value for key, value in self.headers if key.lower() == name), None)
 
 

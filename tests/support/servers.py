@@ -1,10 +1,10 @@
-"""The proxy as a process of its own, as users run it: ``python -m uvicorn replay_proxy.main:app``.
+"""The proxy as a separate process, as users run it: ``python -m uvicorn replay_proxy.main:app``.
 
     with Proxy(tmp_path, MODE="record", UPSTREAM_BASE_URL=upstream.base_url) as proxy:
         RawClient(proxy.base_url).request("POST", "/v1/chat/completions", body=b"{}")
 
-Its environment holds what the test names and nothing of ours: a developer's key or ``.env``
-cannot change what a test sees.
+Its environment has only what the test names: a developer's key or ``.env`` cannot change the
+result of a test.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ _RUNNING = re.compile(r"Uvicorn running on http://[^:]+:(\d+)")
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without anything that could be a setting or a key."""
+    """The environment of this process without anything that could be a setting or a key."""
     env = {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), env.get("PYTHONPATH")]))
     return env
 
 
 class ProxyDidNotStartError(RuntimeError):
-    """The process ended, or was silent for too long, before it listened."""
+    """The process ended, or took too long, before it listened."""
 
     def __init__(self, returncode: int | None, stderr: str) -> None:
         super().__init__(f"the proxy did not start (exit code {returncode}):\n{stderr}")
@@ -41,10 +41,10 @@ class ProxyDidNotStartError(RuntimeError):
 
 
 class Proxy:
-    """Run the app in ``cwd`` with further uvicorn arguments and these environment variables.
+    """Runs the app in ``cwd`` with further uvicorn arguments and these environment variables.
 
-    The port is chosen by the kernel and read from uvicorn's own log line, so two of them never
-    meet. ``stop`` and ``kill`` end it; leaving the ``with`` block stops it.
+    The kernel chooses the port, which is read from uvicorn's log, so two proxies never collide.
+    ``stop`` and ``kill`` end the process; leaving the ``with`` block stops it.
     """
 
     app: ClassVar[str] = "replay_proxy.main:app"
@@ -66,21 +66,21 @@ class Proxy:
 
     @property
     def base_url(self) -> str:
-        """What an OpenAI client takes as its ``base_url``."""
+        """The ``base_url`` for an OpenAI client."""
         return f"{self.origin}/v1"
 
     @property
     def pid(self) -> int:
-        """The process id (of the parent, with several workers)."""
+        """The process id; with several workers, the parent's."""
         return self._process.pid
 
     @property
     def stderr(self) -> str:
-        """What the process has written so far, standard output included."""
+        """The output of the process so far, including standard output."""
         return "".join(self._lines)
 
     def start(self) -> Self:
-        """Start the process and return once its port answers."""
+        """Start the process, and return when its port accepts connections."""
         self._process = subprocess.Popen(
             self._command,
             cwd=self._cwd,
@@ -89,7 +89,7 @@ class Proxy:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,  # so that kill() reaches the workers too
+            start_new_session=True,  # so that kill() also reaches the workers
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -100,10 +100,10 @@ class Proxy:
         return self
 
     def stop(self, timeout_s: float = 20.0) -> str:
-        """End it with SIGTERM, as an orchestrator does; return what it wrote.
+        """End it with SIGTERM, as an orchestrator does, and return its output.
 
-        uvicorn shuts down gracefully and then lets the signal have its effect, so the exit code
-        is 0 or that of SIGTERM; anything else is an error of the application.
+        uvicorn shuts down gracefully and then raises the signal again, so the exit code is 0 or
+        that of SIGTERM; any other is an error of the application.
         """
         if self._process.poll() is None:
             self._process.terminate()
@@ -117,7 +117,7 @@ class Proxy:
         return self.stderr
 
     def kill(self) -> str:
-        """End it, and its workers, with SIGKILL; return what it wrote."""
+        """End it and its workers with SIGKILL, and return its output."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -147,7 +147,7 @@ class Proxy:
         self._told.set()
 
     def _answers(self) -> bool:
-        """Whether the port accepts: with several workers the line comes before they listen."""
+        """Whether the port accepts connections: several workers log the line before they listen."""
         deadline = time.monotonic() + self.start_timeout_s
         while time.monotonic() < deadline and self._process.poll() is None:
             try:

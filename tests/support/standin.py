@@ -1,8 +1,7 @@
-"""A stand-in for the real API, for pages that show what asking it again finds.
+"""A stand-in for the real API, for pages that show drift.
 
-It answers the requests of the demo cassette almost as they were answered: ``CHANGES`` says what has
-changed since. Questions about capitals are worded anew each time. Sockets are in
-``tests.support.upstream``.
+It answers the requests of the demo cassette with the recorded answers, except for ``CHANGES``. Its
+answers about capitals are worded differently each time. ``tests.support.upstream`` serves it.
 """
 
 import json
@@ -12,7 +11,7 @@ from tests.demo import DATA
 from tests.support.corpus import Record, load
 from tests.support.script import JSON, Answer, Received
 
-#: What is other in an answer of the demo, by what its request says: wording, and two drifts.
+#: Changes to the demo's answers, by a text in the request: one of wording, and two drifts.
 CHANGES = {
     b"What is the capital of France?": (b'"content": "Paris."', b'"content": "It is Paris."'),
     b"What's the weather in Boston?": (rb"{\"location\":", rb"{\"city\":"),

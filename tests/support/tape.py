@@ -1,4 +1,4 @@
-"""Cassettes made by hand, and what one holds, read as replay reads it."""
+"""Cassettes written by tests, and their answers, read as replay reads them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def recorded(
     status: int = 200,
     arrived_us: int | None = None,
 ) -> Interaction:
-    """A chat request and its answer, whose chunks came 10 ms apart."""
+    """A chat request and its answer, whose chunks are 10 ms apart."""
     arrived_us = arrived_us or ARRIVALS.next_us()
     body = b'{"model":"m","messages":[{"role":"user","content":"%s"}]}' % question.encode()
     request = Request("POST", "/v1/chat/completions", "", JSON, body, arrived_us)
@@ -49,7 +49,7 @@ def recorded(
 
 
 def make(path: Path, *takes: Sequence[Interaction]) -> Path:
-    """A cassette of these takes, the oldest first; into one that exists they are added."""
+    """A cassette with these takes, the oldest first. They are added to an existing one."""
     for take in takes:
         with transaction(path) as change:
             number = change.join_take(f"run {take[0].id}")
@@ -59,14 +59,14 @@ def make(path: Path, *takes: Sequence[Interaction]) -> Path:
 
 
 def make_unsound(path: Path, *takes: Sequence[Interaction]) -> Path:
-    """The same of interactions that the store would not keep, as somebody else may have made it."""
+    """The same with interactions that the store would refuse, as another program may write them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "check_interaction", lambda _: None)
         return make(path, *takes)
 
 
 def stored(directory: Path, request: Request, *, cassette: str = "default") -> Interaction | None:
-    """The first answer to a request, or None when it was not stored."""
+    """The first answer to a request, or None if it has none."""
     answers = all_stored(directory, request, limit=1, cassette=cassette)
     return answers[0] if answers else None
 
@@ -74,7 +74,7 @@ def stored(directory: Path, request: Request, *, cassette: str = "default") -> I
 def all_stored(
     directory: Path, request: Request, *, limit: int, cassette: str = "default"
 ) -> list[Interaction]:
-    """The first ``limit`` answers to a request, in the order of their replay."""
+    """The first ``limit`` answers to a request, in replay order."""
     store = Store(directory, writable=False)
     try:
         tape = store.cassette(cassette)

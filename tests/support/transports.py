@@ -1,7 +1,7 @@
-"""A transport for tests to inherit from: nothing to close, nothing to rewind."""
+"""A base class for the transports of tests, with nothing to close or rewind."""
 
 
-class Simple:
+class SimpleTransport:
     async def aclose(self, drain_s: float | None = None) -> None:
         pass
 

@@ -6,8 +6,7 @@
     with Upstream(script) as upstream:
         ...  # upstream.base_url, upstream.requests
 
-It runs in a thread of its own, without a framework. The words of a script are in
-``tests.support.script``.
+It runs in its own thread, without a framework. ``tests.support.script`` has the steps of a script.
 """
 
 import asyncio
@@ -26,9 +25,9 @@ _BODILESS = (204, 304)
 
 
 class Upstream:
-    """Serve the script on a free port of 127.0.0.1 until the ``with`` block ends.
+    """Serves the script on a free port of 127.0.0.1 until the ``with`` block ends.
 
-    An exception that the script raises closes the connection and is raised again at the end.
+    An exception in the script closes the connection, and is raised again at the end.
     """
 
     def __init__(self, script: Script) -> None:
@@ -46,7 +45,7 @@ class Upstream:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def wait_for(self, count: int, timeout_s: float = 10.0) -> list[Received]:
-        """All requests, once at least ``count`` have been received."""
+        """All requests, after at least ``count`` have been received."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.requests) >= count, timeout_s):
                 raise TimeoutError(f"{len(self.requests)} of {count} requests received")
@@ -91,13 +90,13 @@ class Upstream:
         await server.wait_closed()
 
     async def _connection(self, reader: "_Reader", writer: asyncio.StreamWriter) -> None:
-        writer.transport.set_write_buffer_limits(0)  # drain() waits for the kernel to have it all
+        writer.transport.set_write_buffer_limits(0)  # drain() waits until the kernel has everything
         try:
             while (request := await _read_request(reader)) and await self._answer(
                 request, reader, writer
             ):
                 pass
-        except Exception as error:  # the script's own: the test's thread has to see it
+        except Exception as error:  # of the script; the test's thread has to see it
             self._errors.append(error)
         finally:
             writer.transport.abort()
@@ -107,7 +106,7 @@ class Upstream:
     async def _answer(
         self, request: Received, reader: "_Reader", writer: asyncio.StreamWriter
     ) -> bool:
-        """Play the script's answer; whether the connection can take another request."""
+        """Play the script's answer. Returns whether the connection can take another request."""
         due = self._loop.time()
         with self._changed:
             self.requests.append(request)
@@ -120,7 +119,7 @@ class Upstream:
             if playing.done():
                 return playing.result() and request.header(b"connection") != b"close"
             request.client_left.set()
-        except ConnectionError:  # seen by a write before it was seen by the reader
+        except ConnectionError:  # seen by a write before the reader
             request.client_left.set()
         finally:
             playing.cancel()
@@ -129,7 +128,7 @@ class Upstream:
 
 
 class _Reader(asyncio.StreamReader):
-    """A reader that also tells, without reading, that the other side has gone."""
+    """A reader that also reports, without reading, that the other side has left."""
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(limit=limit)
@@ -145,7 +144,7 @@ class _Reader(asyncio.StreamReader):
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Received | None:
-    """The next request of a connection, or None when the client has closed it."""
+    """The next request of a connection, or None if the client has closed it."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
         first, *lines = head[:-4].split(b"\r\n")
@@ -166,7 +165,7 @@ async def _read_request(reader: asyncio.StreamReader) -> Received | None:
 async def _play(
     answer: Answer, request: Received, writer: asyncio.StreamWriter, due: float
 ) -> bool:
-    """Send the answer step by step; whether the connection is still open after it."""
+    """Send the answer step by step. Returns whether the connection is still open."""
     loop = asyncio.get_running_loop()
 
     async def send(data: bytes) -> None:
@@ -178,12 +177,12 @@ async def _play(
     for step in answer.steps:
         match step:
             case bytes():
-                request.written += 1  # before the client can have it
+                request.written += 1  # before the client can receive it
                 await send(b"%x\r\n%b\r\n" % (len(step), step) if _chunked(answer) else step)
             case Wait(seconds):
                 due += seconds
                 await asyncio.sleep(due - loop.time() - _SPIN_S)
-                while loop.time() < due:  # noqa: ASYNC110 - finer than a timer
+                while loop.time() < due:  # noqa: ASYNC110 - more precise than a timer
                     await asyncio.sleep(0)
             case Gate(event):
                 while not event.is_set():  # noqa: ASYNC110 - another thread sets it

@@ -27,7 +27,7 @@ from tests.support.nursery import Nursery
 from tests.support.rawclient import RawClient
 from tests.support.script import Answer, Gate
 from tests.support.tape import chat, stored
-from tests.support.transports import Simple
+from tests.support.transports import SimpleTransport
 from tests.support.upstream import Upstream as ScriptedUpstream
 
 MIB = 1 << 20
@@ -50,7 +50,7 @@ class Memory(Tape):
         return interaction.id
 
 
-class Api(Simple):
+class Api(SimpleTransport):
     """Answers with this many MiB, and then ends, breaks off or hangs."""
 
     def __init__(self, size: int = 8, end: str = "clean", headers: Headers = EVENTS) -> None:

@@ -8,7 +8,7 @@ from replay_proxy.store.sqlite.soundness import check_interaction
 from replay_proxy.timeline import MonotonicClock
 from replay_proxy.transports.recorder.recorder import Recorder
 from replay_proxy.wire import Request, Response
-from tests.support.transports import Simple
+from tests.support.transports import SimpleTransport
 
 DONE = b"data: [DONE]\n\n"
 
@@ -28,7 +28,7 @@ class CountingCassette:
         """Nothing is replayed."""
 
 
-class Api(Simple):
+class Api(SimpleTransport):
     """Answers every request with a stream of these chunks."""
 
     def __init__(self, *chunks: bytes) -> None:

@@ -212,7 +212,10 @@ def test_the_recorder_stays_out_of_the_trap(
 def test_the_trap_catches_a_wrong_recorder(
     trap: Callable[[Scene], None], wrong: str, tmp_path: Path
 ) -> None:
-    with scene(tmp_path, f"tests.support.wrong:{wrong}") as it, pytest.raises(AssertionError):
+    with (
+        scene(tmp_path, f"tests.support.wrong_recorders:{wrong}") as it,
+        pytest.raises(AssertionError),
+    ):
         trap(it)
 
 

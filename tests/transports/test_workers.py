@@ -6,7 +6,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from tests.support.injected import CLOCK_SET_BACK, injected
+from tests.support.child_code import CLOCK_SET_BACK, child_environment
 from tests.support.nursery import Nursery
 from tests.support.rawclient import RawClient
 from tests.support.script import JSON, Answer, Received
@@ -64,7 +64,7 @@ def test_order_holds_with_four_workers_and_a_clock_that_is_set_back(tmp_path: Pa
     recorded: list[bytes] = []
     with Upstream(lambda _: numbered(calls)) as upstream:
         for number in range(2):  # The second run's clock is behind that of the first, and replaces.
-            env = injected(tmp_path / "injected", CLOCK_SET_BACK)
+            env = child_environment(tmp_path / "injected", CLOCK_SET_BACK)
             env |= {"MODE": "record", "STORE": "store", "UPSTREAM_BASE_URL": upstream.base_url}
             with Proxy(tmp_path, "--workers", "4", **env) as proxy:
                 recorded = [ask(proxy) for _ in range(40)]

@@ -16,7 +16,7 @@ from replay_proxy.transports.faults.rule import SELECTORS, read_rules
 from replay_proxy.wire import Headers, Request, Response, Source, header
 from tests.fault_table import PAGE
 from tests.support.provenance import answered, fault_of
-from tests.support.transports import Simple
+from tests.support.transports import SimpleTransport
 
 EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 JSON = ((b"content-type", b"application/json"), (b"content-length", b"11"))
@@ -62,7 +62,7 @@ class Chunks:
         self.closed = True
 
 
-class Api(Simple):
+class Api(SimpleTransport):
     """Gives every request the same answer, or miss, and counts them."""
 
     def __init__(self, answer: Response | CassetteMiss | None = None) -> None:

@@ -1,7 +1,7 @@
-"""Other tools' recordings read a second time, by nothing of ``replay_proxy``: what is compared with
-the importers must not be computed by them.
+"""An independent reader of other tools' recordings, to compare the importers with.
 
-YAML is read as nodes, so that no constructor of ours or of anybody else decides what a value is.
+It uses nothing of ``replay_proxy``. YAML is read as nodes, so no constructor decides what a value
+is.
 """
 
 import base64
@@ -18,14 +18,14 @@ import yaml  # type: ignore[import-untyped]
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """Of one exchange what has to arrive: its status, and its body without content-encoding."""
+    """The status and the body, without content-encoding, that an import must have."""
 
     status: int
     body: bytes
 
 
 def originals(file: bytes) -> list[Original]:
-    """The exchanges of a vcrpy, VCR, go-vcr, HAR or httprr file, in the order of the file."""
+    """The exchanges of a vcrpy, VCR, go-vcr, HAR or httprr file, in the file's order."""
     if file.startswith(b"\x1f\x8b"):
         file = gzip.decompress(file)
     if file.startswith(b"httprr"):

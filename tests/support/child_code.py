@@ -1,6 +1,6 @@
-"""Code that runs in a child process before anything else, without a setting for it.
+"""Code that a child process runs before anything else, without a setting for it.
 
-    env = injected(tmp_path, COARSE_CLOCK, SAME_PROCESS_NUMBER)
+    env = child_environment(tmp_path, COARSE_CLOCK, SAME_PROCESS_NUMBER)
     with Proxy(tmp_path, **env, MODE="record"): ...
 
 Python imports ``sitecustomize`` from ``PYTHONPATH`` when it starts, in workers too.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.support.servers import clean_environment
 
-#: All clocks tick once in 20 ms, so many requests of different processes get one time.
+#: All clocks tick every 20 ms, so many requests of different processes get the same time.
 COARSE_CLOCK = """
 import time
 def coarse(real):
@@ -20,13 +20,13 @@ time.time_ns = coarse(time.time_ns)
 time.monotonic_ns = coarse(time.monotonic_ns)
 time.clock_gettime_ns = coarse(time.clock_gettime_ns)
 """
-#: As two containers would have it, in each of which the proxy is process 1.
+#: As in two containers, in each of which the proxy is process 1.
 SAME_PROCESS_NUMBER = """
 import secrets
 secrets.randbelow = lambda below: 1
 """
-#: Each process finds the wall clock a day before where the one before it has, and it is set back
-#: an hour with every reading.
+#: The wall clock of each process is a day behind that of the previous process, and is set back an
+#: hour by every reading.
 CLOCK_SET_BACK = """
 import os, tempfile, time
 with open(os.path.join(os.path.dirname(__file__), "processes"), "a") as started:
@@ -43,8 +43,8 @@ time.time = lambda: set_back() / 1e9
 """
 
 
-def injected(directory: Path, *pieces: str) -> dict[str, str]:
-    """The environment in which children run these pieces first."""
+def child_environment(directory: Path, *pieces: str) -> dict[str, str]:
+    """The environment in which child processes run these pieces first."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "sitecustomize.py").write_text("\n".join(pieces))
     path = clean_environment()["PYTHONPATH"]

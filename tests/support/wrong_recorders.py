@@ -1,7 +1,7 @@
-"""Recorders that are wrong on purpose, each in one way that real projects are.
+"""Recorders that are wrong on purpose, each in a way that occurs in real projects.
 
-``uvicorn tests.support.wrong:tee`` serves the proxy with the recorder of that name. The traps have
-to catch each of them: a test that no wrong recorder fails proves nothing.
+``uvicorn tests.support.wrong_recorders:tee`` serves the proxy with the recorder of that name. The
+traps have to catch each of them: a test that no wrong recorder fails proves nothing.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ FINISHED = Arrivals()
 
 
 class Tee(Recorder):
-    """Records inside the client's stream, and stores when that has reached its end."""
+    """Records inside the client's stream, and stores when that reaches its end."""
 
     shielded = False
     keeps_cut = False
@@ -34,7 +34,7 @@ class Tee(Recorder):
         return Response(answer.status, answer.headers, self._tee(request, answer))
 
     async def aclose(self, drain_s: float | None = None) -> None:
-        """Nothing runs outside of the clients' streams."""
+        """Nothing runs outside the clients' streams."""
 
     async def _tee(self, request: Request, answer: Response) -> AsyncGenerator[bytes]:
         chunks: list[bytes] = []
@@ -78,7 +78,7 @@ class Tee(Recorder):
 
 
 class ShieldedTee(Tee):
-    """Stores what has come, under a shield, when its stream is closed."""
+    """Stores what has arrived, under a shield, when its stream is closed."""
 
     shielded = True
 
@@ -90,13 +90,13 @@ class TeeThatKeepsCuts(Tee):
 
 
 class LateTee(Tee):
-    """Lets the client see the end first, and stores then."""
+    """Stores after the client has seen the end."""
 
     stores_late_s = 0.03
 
 
 class TeeByEnd(Tee):
-    """Orders answers by their end."""
+    """Orders answers by their end instead of their arrival."""
 
     orders_by_end = True
 

@@ -1,4 +1,4 @@
-"""What the tests of the caller stand on: it runs in a thread, in front of a scripted upstream."""
+"""The caller in a thread, and answers for its scripted upstream."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from caller.main import app
 from tests.support.rawclient import Incoming, RawAnswer, RawClient
 from tests.support.script import JSON, Answer, Received, Step
 
-#: How long a test waits for what ought to happen at once.
+#: How long a test waits for something that should happen at once.
 PATIENCE_S = 10.0
 KEY = "sk-test-3f9a"
 
@@ -52,7 +52,7 @@ def asked(request: Received) -> Any:
 
 
 def echo(request: Received) -> Answer:
-    """Answer like the dummy endpoint: one event a character, if a stream is wanted."""
+    """The dummy's answer: one event per character if a stream is requested."""
     text = f"{asked(request)['messages'][0]['content']}의 응답 내용"
     return stream(*text) if asked(request).get("stream") else completion(text)
 
@@ -88,7 +88,7 @@ def delta(text: str) -> bytes:
     return chunk({"index": 0, "delta": {"content": text}, "finish_reason": None})
 
 
-#: What opens and what ends every stream, without a text: the role; the finish and the usage.
+#: The events without text at the start and the end of every stream: role; finish and usage.
 ROLE = chunk({"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None})
 USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 END = (
@@ -104,12 +104,12 @@ def stream(*texts: str) -> Answer:
 
 
 def broken_stream(text: str, *ends: Step) -> Answer:
-    """A streamed chat completion that has begun, and then ends otherwise."""
+    """A streamed chat completion that begins, and then ends in another way."""
     return Answer(steps=[ROLE, delta(text), *ends])
 
 
 class Caller:
-    """The client's side of a running caller; each question is a connection of its own."""
+    """The client's side of a running caller. Each question opens a new connection."""
 
     def __init__(self, port: int) -> None:
         self._address = ("127.0.0.1", port)
@@ -121,24 +121,24 @@ class Caller:
             return client.request("GET", target)
 
     def ask(self, path: str, query: str) -> RawAnswer:
-        """Put a question and read the answer to its end."""
+        """Send a question and read the answer to its end."""
         return self.get(f"{path}?query={quote(query, safe='')}")
 
     @contextlib.contextmanager
     def opened(self, path: str, query: str) -> Iterator[Incoming]:
-        """Put a question and read the head of its answer; the end of the block is leaving."""
+        """Send a question and read the head of its answer. Leave at the end of the block."""
         with RawClient(self._url, timeout_s=PATIENCE_S) as client:
             yield client.send("GET", f"{path}?query={quote(query, safe='')}")
 
     def put(self, path: str, query: str) -> socket.socket:
-        """Put a question and wait for nothing; closing the socket is leaving."""
+        """Send a question and read nothing. Closing the socket leaves."""
         connection = socket.create_connection(self._address)
         connection.sendall(f"GET {path}?query={quote(query)} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
         return connection
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn that tells another thread when it serves."""
+    """A uvicorn server that signals another thread when it serves."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -151,7 +151,7 @@ class _Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def environment(**env: str) -> Iterator[None]:
-    """Nothing of a developer's own environment reaches the caller."""
+    """Set these variables, and hide the developer's own settings from the caller."""
     theirs = re.compile(r"(?i)(OPENAI|LANGCHAIN|LANGSMITH|LC)_.*|.*_PROXY")
     with pytest.MonkeyPatch.context() as patch:
         for name in filter(theirs.fullmatch, list(os.environ)):
@@ -163,7 +163,7 @@ def environment(**env: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def running_caller(**env: str) -> Iterator[Caller]:
-    """The caller on a real socket, started with this environment."""
+    """The caller on a real socket, with these environment variables."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = _Server(uvicorn.Config(app, log_config=None))
         thread = threading.Thread(target=server.run, args=([listener],))

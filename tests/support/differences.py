@@ -1,4 +1,4 @@
-"""How an answer or a request that went through the proxy differs from the recorded one. Pure."""
+"""How an answer or a request that passed the proxy differs from the recorded one. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,14 +8,14 @@ from tests.support.corpus import CONNECTION_LEVEL, Pairs, Record, without
 from tests.support.rawclient import RawAnswer
 from tests.support.script import Received
 
-#: A client adds its own of these, and a proxy may.
+#: Headers that a client adds itself, and that a proxy may change.
 PER_HOP = CONNECTION_LEVEL | {b"host", b"accept-encoding", b"authorization"}
 
 
 def of_answers(
     record: Record, pieces: Sequence[bytes], headers: Pairs, answer: RawAnswer
 ) -> list[str]:
-    """What differs between the recorded answer, cut into ``pieces``, and the received one."""
+    """The differences between the recorded answer, cut into ``pieces``, and the received one."""
     found = []
     if answer.status != record.status:
         found.append(f"status: {record.status} sent, {answer.status} received")
@@ -37,7 +37,7 @@ def of_answers(
 
 
 def of_requests(record: Record, sent: Pairs, received: Received | None) -> list[str]:
-    """What differs between the request that was sent and the one that came out of the proxy."""
+    """The differences between the request that was sent and the one that the upstream received."""
     if received is None:
         return ["request: upstream did not get it"]
     found = []
@@ -58,7 +58,7 @@ def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Pairs:
 
 
 def _with_waits(received: Pairs, recorded: Pairs) -> Pairs:
-    """An instant replay may answer a recorded wish to wait with 0; that is no difference."""
+    """Undo the zeros of an instant replay's ``retry-after``: they are not a difference."""
     waits = {name: value for name, value in recorded if name in (b"retry-after", b"retry-after-ms")}
     return tuple(
         (name, waits.get(name, value) if value == b"0" else value) for name, value in received
@@ -66,7 +66,7 @@ def _with_waits(received: Pairs, recorded: Pairs) -> Pairs:
 
 
 def borders(sent: Sequence[bytes], got: Sequence[bytes]) -> str:
-    """How the borders of chunks that hold the same bytes differ."""
+    """How the boundaries of chunks with the same bytes differ."""
     was, became = ({*accumulate(map(len, chunks))} for chunks in (sent, got))
     lost, new = len(was - became), len(became - was)
     return f"{len(sent)} sent, {len(got)} received ({lost} borders lost, {new} new)"

@@ -1,4 +1,4 @@
-"""Credentials as clients and issuers send them, each with a value of its own to look for."""
+"""Credentials as clients and issuers send them, each with a unique value to search for."""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ _numbers = count(100)
 
 
 def _value() -> str:
-    """A credential that no form gives away: only the name of its field tells."""
+    """A credential without a known form: only the name of its field shows what it is."""
     return f"pLaNtEd{next(_numbers)}ZqXw81vK"
 
 
@@ -16,7 +16,7 @@ def _each(names: str) -> list[tuple[str, str]]:
     return [(name, _value()) for name in names.split()]
 
 
-#: Headers of requests: none but an allow-list is stored.
+#: Headers of requests. Only an allow-list is stored.
 REQUEST_HEADERS = _each(
     """
     authorization proxy-authorization api-key x-api-key ocp-apim-subscription-key x-goog-api-key
@@ -24,7 +24,7 @@ REQUEST_HEADERS = _each(
     helicone-auth x-portkey-api-key idempotency-key referer x-auth-token x-custom
     """
 )
-#: Fields of queries, percent-spelt and otherwise.
+#: Fields of queries, with and without percent-encoding.
 QUERY_FIELDS = _each(
     """
     key api-key api_key apikey apiKey APIKEY x-api-key X-API-Key subscription-key
@@ -42,7 +42,7 @@ QUERY_FIELDS = _each(
     g-recaptcha-response cf-turnstile-response SAMLResponse X-Plex-Token
     """
 )
-#: Fields whose names do not tell: a digest is stored, so that other values are other requests.
+#: Fields whose names do not decide: a digest is stored, so other values make other requests.
 DIGESTED_FIELDS = _each(
     """
     ticket session nonce state license licence challenge user username email subject hash hdnts
@@ -51,7 +51,7 @@ DIGESTED_FIELDS = _each(
 )
 _HEX = "0a1b2c3d4e5f6789"
 _ANY = "aB3dE5fG7hJ9kL1m"
-#: Credentials whose form tells what they are, wherever they stand.
+#: Credentials that their form identifies, in any place.
 FORMS = (
     f"""
     sk-{_ANY * 3} sk-proj-{_ANY * 3} sk-svcacct-{_ANY * 3} sk-admin-{_ANY * 3}
@@ -94,7 +94,7 @@ ANSWER_HEADERS = _each(
     x-nobody-knows-this
     """
 )
-#: Texts in headers of answers: the header is kept, and what stands at a name is not.
+#: Texts in headers of answers: the header is stored, without the value at a credential's name.
 ANSWER_TEXTS = [
     (name, form.replace("*", value), value)
     for name, form in (
@@ -118,7 +118,7 @@ ANSWER_TEXTS = [
     )
     for value in (_value(),)
 ]
-#: URLs in headers of answers: the header is kept, and what signs it is not.
+#: URLs in headers of answers: the header is stored, without its signature.
 ANSWER_URLS = [
     (name, form.replace("*", value), value)
     for name, form in (
@@ -136,7 +136,7 @@ ANSWER_URLS = [
     )
     for value in (_value(),)
 ]
-#: Fields of bodies: a member, with the JSON in which it stands.
+#: Members of JSON bodies.
 _FIELDS = _each(
     """
     api_key apiKey openai_api_key authorization Authorization access_token auth_token client_secret
@@ -151,7 +151,7 @@ BODY_VALUES += [_PAIRED, _IN_TEXT, _IN_JSON, _IN_URL, _IN_HEADER, _TOKEN]
 
 
 def body(question: str) -> dict[str, object]:
-    """A request whose fields hold credentials; its question is the last message's text."""
+    """A request whose fields hold credentials. The last message begins with the question."""
     return {
         "model": "gpt-5",
         "messages": [
@@ -176,7 +176,7 @@ def body(question: str) -> dict[str, object]:
     }
 
 
-#: Bodies that are not JSON, by their media type; ``*`` stands for a credential.
+#: Bodies that are not JSON, and their media types. Each ``*`` is replaced by a credential.
 _TEXT_BODIES = (
     ("application/xml", "<a><q>?</q><api_key>*</api_key><x:apiKey b='1'>*</x:apiKey></a>"),
     ("application/xml", '<a q="?"><p name="api_key">*</p><p name="api_key" value="*"/></a>'),
@@ -202,7 +202,7 @@ _TEXT_BODIES = (
         "--XX\r\ncontent-disposition: form-data; name=password\r\n"
         "content-type: text/plain\r\n\r\n*\r\n--XX--\r\n",
     ),
-    # Read as a text: its boundary is another one.
+    # Read as text, since its boundary differs from the one declared.
     (
         "multipart/form-data; boundary=YY",
         '--XX\r\nContent-Disposition: form-data; name="q"\r\n\r\n?\r\n'
@@ -223,7 +223,7 @@ TEXT_BODIES = [(kind, _filled(body, TEXT_VALUES)) for kind, body in _TEXT_BODIES
 
 
 def without_values(asked: dict[str, object]) -> dict[str, object]:
-    """The same request with other credentials: every one of them differs."""
+    """The same request with other credentials: each of them differs."""
     text = json.dumps(asked)
     for value in BODY_VALUES:
         text = text.replace(value, value.lower())
@@ -231,7 +231,7 @@ def without_values(asked: dict[str, object]) -> dict[str, object]:
     return changed
 
 
-def found(values: Iterable[str], content: bytes) -> list[str]:
-    """The values that stand in some bytes, in either case."""
+def values_in(values: Iterable[str], content: bytes) -> list[str]:
+    """The values that the content has, in either case."""
     lowered = content.lower()
     return [value for value in values if value.lower().encode() in lowered]
