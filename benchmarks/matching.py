@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks import prompts
 from benchmarks.serving import Server
 from replay_proxy.cassette import Interaction, interaction_id
-from replay_proxy.matching.comparison import Asked
+from replay_proxy.matching.comparison import Comparison
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.store import Store
 from replay_proxy.timeline import Timeline
@@ -156,7 +156,7 @@ def _miss(connection: Connection, number: int, field: str, took: list[float]) ->
         return False
     original = prompts.request(number)
     itself = nearest[0]["interaction"] == str(interaction_id(original.arrived_us, 0))
-    as_near = nearest[0]["similarity"] >= round(Asked(asked).similarity(original), 4)
+    as_near = nearest[0]["similarity"] >= round(Comparison(asked).similarity(original), 4)
     return (itself or as_near) and path in [each["path"] for each in nearest[0]["differences"]]
 
 

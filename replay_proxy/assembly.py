@@ -7,10 +7,10 @@ each of them does.
 import asyncio
 from typing import TYPE_CHECKING
 
-from replay_proxy.bounds.apart import Apart
-from replay_proxy.bounds.aside import Aside
 from replay_proxy.bounds.budget import Budget
-from replay_proxy.bounds.mapping import Bounded
+from replay_proxy.bounds.lru import LRU
+from replay_proxy.bounds.side_process import SideProcess
+from replay_proxy.bounds.side_thread import SideThread
 from replay_proxy.cassette import Cassette, process_number
 from replay_proxy.errors import InvalidCassetteName, StoreError
 from replay_proxy.matching.rules import Rule
@@ -78,8 +78,8 @@ class Assembly:
         self.default = settings.cassette
         self.journal = Journal()
         #: For what takes long: explaining a large miss, reading a large request.
-        self.aside, self._apart = Aside(), Apart()
-        self._transports: Bounded[str, Transport] = Bounded(TRANSPORTS)
+        self.aside, self._apart = SideThread(), SideProcess()
+        self._transports: LRU[str, Transport] = LRU(TRANSPORTS)
         self._default = self._nested(self.default)
 
     def transport(self, cassette: str | None) -> Transport:

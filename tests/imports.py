@@ -16,7 +16,7 @@ from pathlib import Path
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.errors import ImportRefused
-from replay_proxy.importers import Found, NotCarried, carry_over, detect, read
+from replay_proxy.importers import Exchange, NotCarried, carry_over, detect, read
 from tests.support.corpus import Record, load
 from tests.support.independent_reader import originals
 
@@ -52,16 +52,16 @@ def check(file: Path, records: Sequence[Record], outcome: Outcome) -> None:
     expected = originals(content)
     if len(expected) != len(carried):
         outcome.wrong.append(f"{file.name}: {len(expected)} exchanges, {len(carried)} told")
-    asked: list[tuple[Found, Interaction | None]] = []
+    asked: list[tuple[Exchange, Interaction | None]] = []
     for told, item, original in zip(found, carried, expected, strict=False):
         if isinstance(item, NotCarried):
             outcome.left.append(f"{file.name}, {item.where}: {item.reason}")
-            asked += [(told, None)] if isinstance(told, Found) else []
+            asked += [(told, None)] if isinstance(told, Exchange) else []
             continue
         outcome.carried[format_name] += 1
         if (item.status, item.body) != (original.status, original.body):
             outcome.wrong.append(f"{file.name}, {told.where}: not the original's bytes")
-        assert isinstance(told, Found)
+        assert isinstance(told, Exchange)
         asked.append((told, item))
     for record in records:
         outcome.recorded += 1
@@ -69,7 +69,7 @@ def check(file: Path, records: Sequence[Record], outcome: Outcome) -> None:
             outcome.wrong.append(f"{file.name}: record {record.source_index} {record.id} differs")
 
 
-def same(record: Record, told: Found, item: Interaction | None) -> bool:
+def same(record: Record, told: Exchange, item: Interaction | None) -> bool:
     """Whether a record and an exchange are the same, to the byte; one that is left has no body."""
     asked = (told.method.upper(), told.url, told.status, told.request_body)
     return (record.method, record.url, record.status, record.request_body) == asked and (

@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from replay_proxy.cassette import Interaction, RecordedRequest, interaction_id
-from replay_proxy.matching.comparison import Asked
+from replay_proxy.matching.comparison import Comparison
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.miss import explain
 from replay_proxy.store import Store, Tape
@@ -148,7 +148,7 @@ def judge(
         nearest: Any = miss.details["nearest"]
         by_id = {str(each.id): each for each in near}
         first = by_id[nearest[0]["interaction"]] if nearest else None
-        similarity = Asked(asked).similarity
+        similarity = Comparison(asked).similarity
         # A twin that is as near as the original is as right an answer.
         right = first is not None and (
             first.fingerprint == fingerprint(original)

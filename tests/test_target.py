@@ -21,7 +21,7 @@ from replay_proxy.cli.commands import app
 from replay_proxy.cli.git.commands import git_merge
 from replay_proxy.cli.refresh import sender
 from replay_proxy.errors import ImportRefused, InvalidTarget, StoreError
-from replay_proxy.importers import Found, NotCarried, carry_over
+from replay_proxy.importers import Exchange, NotCarried, carry_over
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
@@ -452,7 +452,7 @@ def test_a_twin_that_could_lead_elsewhere_is_refused_with_its_line(
 def test_what_another_tool_recorded_is_not_carried_over_if_it_could_lead_elsewhere(
     method: str, url: str
 ) -> None:
-    found = Found("1", method, url, (), b"", 200, (), b"{}")
+    found = Exchange("1", method, url, (), b"", 200, (), b"{}")
     (carried,) = carry_over([found], begin_us=1)
     assert isinstance(carried, NotCarried)
 

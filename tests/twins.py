@@ -18,7 +18,8 @@ from pathlib import Path
 from replay_proxy.cassette import Interaction, Take, interaction_id
 from replay_proxy.cli.tape_tools.export import write_twin
 from replay_proxy.matching.fingerprint import fingerprint
-from replay_proxy.redaction.display import stored_request, stored_response_headers
+from replay_proxy.redaction.answer_headers import stored_response_headers
+from replay_proxy.redaction.storage import stored_request
 from replay_proxy.store import Store, twin
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction

@@ -1,7 +1,7 @@
 """The conduct of a client that has met faults: did it wait, back off, give up, ask in vain? Pure.
 
 Judged from arrival times and fingerprints only: the next arrival of the same request is taken for
-the client's answer to the fault. What a fault asks of a client is its ``Kind``.
+the client's answer to the fault. What a fault asks of a client is its ``FaultKind``.
 """
 
 import re
@@ -17,7 +17,7 @@ _NUMBER = re.compile(rb"\d+(?:\.\d+)?")
 TOLERANCE_S = 0.01
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What the client of a fault should do."""
 
     #: Nothing came of the request, and asking again helps.
@@ -51,7 +51,7 @@ class Conduct(TypedDict):
     """
 
     fault: str
-    kind: Kind
+    kind: FaultKind
     met: int
     asked_again: int
     gave_up: int
@@ -61,11 +61,11 @@ class Conduct(TypedDict):
     findings: list[str]
 
 
-def kind_of_status(status: int) -> Kind:
+def kind_of_status(status: int) -> FaultKind:
     """What an answer with this status asks of its client, as the OpenAI SDKs understand it."""
     if status in (0, 408, 409, 425, 429) or status >= 500:
-        return Kind.RETRY
-    return Kind.STOP if status >= 400 else Kind.BROKEN
+        return FaultKind.RETRY
+    return FaultKind.STOP if status >= 400 else FaultKind.BROKEN
 
 
 def retry_after_s(seconds: bytes | None, milliseconds: bytes | None) -> float | None:
@@ -79,7 +79,7 @@ def retry_after_s(seconds: bytes | None, milliseconds: bytes | None) -> float | 
 def conduct(
     met: dict[str, int],
     chains: Iterable[Sequence[Arrival]],
-    kind_of: Callable[[str, int], Kind],
+    kind_of: Callable[[str, int], FaultKind],
 ) -> list[Conduct]:
     """The verdict on each fault, in the order in which they were met.
 
@@ -94,7 +94,7 @@ def _conduct(
     fault: str,
     met: int,
     chains: Sequence[Sequence[Arrival]],
-    kind_of: Callable[[str, int], Kind],
+    kind_of: Callable[[str, int], FaultKind],
 ) -> Conduct:
     encounters = [pair for chain in chains for pair in _encounters(chain) if pair[0].fault == fault]
     waits = [
@@ -153,13 +153,13 @@ def _findings(told: Conduct) -> Iterator[str]:
             f"came back before retry-after {_times(told['too_early'])}, "
             f"by up to {told.get('too_early_by_s', 0):g} s"
         )
-    if kind is Kind.RETRY and told.get("backed_off") is False:
+    if kind is FaultKind.RETRY and told.get("backed_off") is False:
         yield "asked again without waiting longer each time"
-    if kind is Kind.RETRY and never:
+    if kind is FaultKind.RETRY and never:
         yield f"gave up {_times(never)}"
-    if kind is Kind.STOP and again:
+    if kind is FaultKind.STOP and again:
         yield f"asked again {_times(again)}, which cannot help"
-    if kind is Kind.BROKEN and never:
+    if kind is FaultKind.BROKEN and never:
         yield f"lost text {_times(never)}: went on without asking again"
 
 
@@ -170,11 +170,11 @@ def _times(number: int) -> str:
 def words(told: Conduct) -> str:
     """The verdict on one fault, in a line for a person."""
     good = []
-    if told["asked_again"] and told["kind"] in (Kind.RETRY, Kind.BROKEN):
+    if told["asked_again"] and told["kind"] in (FaultKind.RETRY, FaultKind.BROKEN):
         good.append(f"asked again {_times(told['asked_again'])}")
     if told.get("backed_off"):
         good.append("backed off")
-    if told["kind"] is Kind.STOP and not told["asked_again"]:
+    if told["kind"] is FaultKind.STOP and not told["asked_again"]:
         good.append("did not ask again")
     said = [*good, *told["findings"]]
     return f"{told['fault']}, met {_times(told['met'])}" + (f": {'; '.join(said)}" if said else "")

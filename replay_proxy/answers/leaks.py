@@ -17,10 +17,10 @@ from urllib.parse import unquote_to_bytes
 from replay_proxy.answers.parsed import answer
 from replay_proxy.answers.transcript import transcript
 from replay_proxy.matching.leaves import leaves
-from replay_proxy.redaction.answer_headers import Kind, kind_of
+from replay_proxy.redaction.answer_headers import HeaderKind, kind_of
 from replay_proxy.redaction.credentials import without_credentials, without_url_credentials
-from replay_proxy.redaction.display import STORED_REQUEST_HEADERS
 from replay_proxy.redaction.forms import HINTS, KINDS, is_digest
+from replay_proxy.redaction.storage import STORED_REQUEST_HEADERS
 from replay_proxy.wire import Headers, Request
 
 _ANY = re.compile(
@@ -71,7 +71,7 @@ def leaks(request: Request, headers: Headers, body: bytes) -> Iterator[Leak]:
 def _is_secret(side: str, name: bytes) -> bool:
     if side == "request":
         return name not in STORED_REQUEST_HEADERS
-    return kind_of(name) is Kind.CREDENTIAL
+    return kind_of(name) is HeaderKind.CREDENTIAL
 
 
 def _is_missing(query: str) -> bool:

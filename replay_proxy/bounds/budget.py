@@ -1,4 +1,4 @@
-"""``Budget``: a number of bytes that a process may hold at once for one purpose. Pure."""
+"""``Budget``: the bytes that a process may hold at once for one purpose. Pure."""
 
 
 class Budget:
@@ -8,12 +8,12 @@ class Budget:
         self.free = size
 
     def take(self, size: int) -> bool:
-        """Take so many bytes, if that many are free."""
+        """Take ``size`` bytes, if they are free."""
         if size > self.free:
             return False
         self.free -= size
         return True
 
     def give(self, size: int) -> None:
-        """Give so many back."""
+        """Give ``size`` bytes back."""
         self.free += size

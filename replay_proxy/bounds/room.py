@@ -1,6 +1,6 @@
-"""``Room``: memory for the large answers that are replayed; whoever needs more than is free waits.
+"""``Room``: the memory for large replayed answers. A request waits until its share is free.
 
-Recordings of 60 MB that many clients ask for at once would otherwise all be in memory at once.
+Without it, recordings of 60 MB that many clients request at once would all be in memory at once.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ WAIT_S = 60.0
 
 
 class TooManyLargeAnswers(StoreError):
-    """The large recordings that are being sent take all the memory that there is for them."""
+    """The large recordings that are being sent use all of the memory for large recordings."""
 
     status = 503
     code = "too_many_large_answers"
@@ -23,7 +23,7 @@ class TooManyLargeAnswers(StoreError):
 
 
 class Lease:
-    """A share of the room, given back when nothing refers to it any more."""
+    """A share of the room. It is given back when the last reference to it is gone."""
 
     def __init__(self, room: "Room", size: int) -> None:
         self._room = room
@@ -34,7 +34,7 @@ class Lease:
 
 
 class Room:
-    """Leases bytes, in the order in which they are asked for."""
+    """Leases bytes, in the order of the requests for them."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -43,7 +43,7 @@ class Room:
         self._given: asyncio.Future[None] | None = None
 
     async def lease(self, size: int) -> Lease:
-        """So many bytes, or all that there are. Raises ``TooManyLargeAnswers``."""
+        """Lease ``size`` bytes, or all that there are. Raises ``TooManyLargeAnswers``."""
         size = min(size, self._size)
         try:
             async with asyncio.timeout(WAIT_S), self._turn:
@@ -52,9 +52,9 @@ class Room:
                     await self._given
         except TimeoutError:
             raise TooManyLargeAnswers(
-                f"Large recordings are being sent to other clients, and the proxy holds "
-                f"{self._size >> 20} MiB of them at once: there was no room for {size:,} bytes "
-                f"within {WAIT_S:g} s. Ask again, ask for fewer of them at once, or read the "
+                f"The large recordings that are being sent to other clients use all of the "
+                f"{self._size >> 20} MiB for them: there was no room for {size:,} bytes within "
+                f"{WAIT_S:g} s. Send the request again, send fewer of them at once, or read the "
                 "answers faster."
             ) from None
         return Lease(self, size)

@@ -19,11 +19,11 @@ from replay_proxy.importers import (
     ruby_vcr,
     vcrpy,
 )
-from replay_proxy.importers.carrying import carry_over
+from replay_proxy.importers.conversion import carry_over
 from replay_proxy.importers.documents import unpacked
-from replay_proxy.importers.found import Format, Found, Misshapen, NotCarried
+from replay_proxy.importers.exchange import Exchange, Format, Misshapen, NotCarried
 
-__all__ = ["FORMATS", "Found", "NotCarried", "carry_over", "detect", "line_format", "read"]
+__all__ = ["FORMATS", "Exchange", "NotCarried", "carry_over", "detect", "line_format", "read"]
 
 FORMATS = {
     "vcrpy": Format(vcrpy.recognises, vcrpy.read),
@@ -60,7 +60,7 @@ def line_format(first: bytes) -> str | None:
 
 def read(
     name: str, content: bytes | Iterable[bytes], format_name: str | None = None
-) -> Iterator[Found | NotCarried]:
+) -> Iterator[Exchange | NotCarried]:
     """What a file tells, in the order of its recording; ``name`` is the file's, for messages.
 
     ``content`` is all of it, or for a format that ``line_format`` has named, its lines.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from replay_proxy.importers.documents import json_document
-from replay_proxy.importers.found import NotCarried
+from replay_proxy.importers.exchange import NotCarried
 from replay_proxy.importers.shapes import mapping, sequence
 
 _FIXTURES = re.compile(

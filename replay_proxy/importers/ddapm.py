@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from replay_proxy.importers.documents import json_document
-from replay_proxy.importers.found import Found, NotCarried, each
+from replay_proxy.importers.exchange import Exchange, NotCarried, each
 from replay_proxy.importers.shapes import content, headers, integer, mapping, text, unbase64
 
 _PAIR = re.compile(rb"\A\s*\{\s*\"request\"\s*:\s*\{")
@@ -20,17 +20,17 @@ def recognises(file: bytes) -> bool:
     return bool(_PAIR.match(file)) and b'"response"' in file and b'"url"' in file
 
 
-def read(file: bytes) -> Iterator[Found | NotCarried]:
+def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The file's one exchange. Raises ``Misshapen``."""
     yield from each([json_document(file)], "exchange", _exchange)
 
 
-def _exchange(where: str, item: object) -> Found | NotCarried:
+def _exchange(where: str, item: object) -> Exchange | NotCarried:
     pair = mapping(item, "the file")
     request = mapping(pair.get("request"), "the request")
     response = mapping(pair.get("response"), "the response")
     status = response.get("status")
-    return Found(
+    return Exchange(
         where=where,
         method=text(request.get("method"), "the method"),
         url=text(request.get("url"), "the url"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from replay_proxy.importers.found import Misshapen
+from replay_proxy.importers.exchange import Misshapen
 from replay_proxy.importers.shapes import Foreign
 
 #: The largest file, and the largest body in one, that is read.

@@ -8,7 +8,7 @@ import re
 import zlib
 
 from replay_proxy.importers.documents import inflated
-from replay_proxy.importers.found import Misshapen
+from replay_proxy.importers.exchange import Misshapen
 from replay_proxy.wire import Headers, header
 
 _GZIP = b"\x1f\x8b\x08"

@@ -6,9 +6,9 @@ Source: ``pkg/cassette/cassette.go``; fields that are empty may be left out.
 from collections.abc import Iterator
 
 from replay_proxy.importers.documents import document
-from replay_proxy.importers.found import Found, NotCarried, each
-from replay_proxy.importers.moments import go_duration_us
+from replay_proxy.importers.exchange import Exchange, NotCarried, each
 from replay_proxy.importers.shapes import content, headers, integer, mapping, sequence, text
+from replay_proxy.importers.timestamps import go_duration_us
 from replay_proxy.importers.vcrpy import names_address
 
 
@@ -17,18 +17,18 @@ def recognises(file: bytes) -> bool:
     return names_address(file) == b"url"
 
 
-def read(file: bytes) -> Iterator[Found | NotCarried]:
+def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a cassette. Raises ``Misshapen``."""
     cassette = mapping(document(file), "the file")
     interactions = sequence(cassette.get("interactions") or [], "interactions")
     yield from each(interactions, "interaction", _exchange)
 
 
-def _exchange(where: str, item: object) -> Found | NotCarried:
+def _exchange(where: str, item: object) -> Exchange | NotCarried:
     pair = mapping(item, "it")
     request = mapping(pair.get("request"), "the request")
     response = mapping(pair.get("response"), "the response")
-    return Found(
+    return Exchange(
         where=where,
         method=text(request.get("method") or "GET", "the method"),
         url=text(request.get("url"), "the url"),

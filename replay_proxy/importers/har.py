@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlencode
 
 from replay_proxy.importers.documents import json_document
-from replay_proxy.importers.found import Found, Misshapen, NotCarried, each
-from replay_proxy.importers.moments import milliseconds_us, moment_us
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
 from replay_proxy.importers.shapes import encoded, headers, integer, mapping, sequence, text, utf8
+from replay_proxy.importers.timestamps import milliseconds_us, moment_us
 from replay_proxy.wire import header
 
 _LOG = re.compile(rb"\A\s*\{\s*\"log\"\s*:\s*\{")
@@ -22,26 +22,26 @@ def recognises(file: bytes) -> bool:
     return bool(_LOG.match(file)) and b'"entries"' in file
 
 
-def read(file: bytes) -> Iterator[Found | NotCarried]:
+def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges in the order in which they began. Raises ``Misshapen``."""
     log = mapping(mapping(json_document(file), "the file").get("log"), "the log")
     told = list(each(sequence(log.get("entries"), "the entries"), "entry", _exchange))
     began_us = 0
-    keyed: list[tuple[int, int, Found | NotCarried]] = []
+    keyed: list[tuple[int, int, Exchange | NotCarried]] = []
     for number, item in enumerate(told):
-        if isinstance(item, Found) and item.recorded_us is not None:
+        if isinstance(item, Exchange) and item.recorded_us is not None:
             began_us = item.recorded_us
         keyed.append((began_us, number, item))  # What has no date stays behind its neighbour.
     yield from (item for _, _, item in sorted(keyed, key=lambda key: key[:2]))
 
 
-def _exchange(where: str, item: object) -> Found | NotCarried:
+def _exchange(where: str, item: object) -> Exchange | NotCarried:
     entry = mapping(item, "it")
     request = mapping(entry.get("request"), "the request")
     response = mapping(entry.get("response"), "the response")
     if entry.get("_webSocketMessages") is not None:
         raise Misshapen("it is a WebSocket, which cannot be replayed")
-    return Found(
+    return Exchange(
         where=where,
         method=text(request.get("method"), "the method"),
         url=text(request.get("url"), "the url"),

@@ -7,7 +7,7 @@ of two lengths, then so many bytes of request and of answer.
 import re
 from collections.abc import Iterator
 
-from replay_proxy.importers.found import Found, Misshapen, NotCarried
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried
 from replay_proxy.wire import Headers, header
 
 _MAGIC = re.compile(rb"\Ahttprr trace v1\r?\n")
@@ -23,7 +23,7 @@ def recognises(file: bytes) -> bool:
     return bool(_MAGIC.match(file))
 
 
-def read(file: bytes) -> Iterator[Found | NotCarried]:
+def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a trace; behind a wrong length nothing can be found any more.
 
     Raises ``Misshapen``.
@@ -51,7 +51,7 @@ def read(file: bytes) -> Iterator[Found | NotCarried]:
         position = end
 
 
-def _exchange(where: str, request: bytes, answer: bytes) -> Found:
+def _exchange(where: str, request: bytes, answer: bytes) -> Exchange:
     asked, request_headers, request_body = _parts(request, "the request")
     answered, headers, body = _parts(answer, "the answer")
     line, status = _REQUEST.match(asked), _STATUS.match(answered)
@@ -62,7 +62,7 @@ def _exchange(where: str, request: bytes, answer: bytes) -> Found:
     url = line[2].decode("latin-1")
     if url.startswith("/"):
         url = f"http://{(header(request_headers, b'host') or b'').decode('latin-1')}{url}"
-    return Found(
+    return Exchange(
         where=where,
         method=line[1].decode(),
         url=url,

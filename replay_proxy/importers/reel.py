@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from replay_proxy.importers.documents import json_document
-from replay_proxy.importers.found import Found, Misshapen, NotCarried
-from replay_proxy.importers.moments import milliseconds_us, moment_us
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried
 from replay_proxy.importers.shapes import headers, integer, mapping, sequence, text, unbase64, utf8
+from replay_proxy.importers.timestamps import milliseconds_us, moment_us
 
 _LINE = re.compile(rb"\A\s*\{\s*\"(?:schema_version|_meta)\"\s*:[^\n]*\}\s*(?:\n|\Z)")
 _RAW = "__reel_raw_base64__"
@@ -22,12 +22,12 @@ def recognises(file: bytes) -> bool:
     return bool(_LINE.match(file))
 
 
-def read(file: bytes) -> Iterator[Found | NotCarried]:
+def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a cassette; a damaged line costs only itself."""
     return read_lines(file.split(b"\n"))
 
 
-def read_lines(lines: Iterable[bytes]) -> Iterator[Found | NotCarried]:
+def read_lines(lines: Iterable[bytes]) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a cassette that is read line by line."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -42,7 +42,7 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[Found | NotCarried]:
             yield NotCarried(where, str(error))
 
 
-def _exchange(where: str, item: object) -> Found:
+def _exchange(where: str, item: object) -> Exchange:
     entry = mapping(item, "it")
     request = mapping(entry.get("request"), "the request")
     response = mapping(entry.get("response"), "the response")
@@ -50,7 +50,7 @@ def _exchange(where: str, item: object) -> Found:
     if response.get("stream_chunks") is not None:
         chunks = tuple(map(_chunk, sequence(response["stream_chunks"], "the stream's chunks")))
         body = b"".join(piece for _, piece in chunks)
-    return Found(
+    return Exchange(
         where=where,
         method=text(request.get("method"), "the method"),
         url=text(request.get("path"), "the path"),

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 
 from replay_proxy.importers.documents import document
-from replay_proxy.importers.found import Found, NotCarried, each
-from replay_proxy.importers.moments import moment_us
+from replay_proxy.importers.exchange import Exchange, NotCarried, each
 from replay_proxy.importers.shapes import content, headers, integer, mapping, sequence, text
+from replay_proxy.importers.timestamps import moment_us
 
 _INTERACTIONS = re.compile(
     rb"^:?http_interactions:|\A\s*\{[^{\[]*\"http_interactions\"\s*:", re.MULTILINE
@@ -21,19 +21,19 @@ def recognises(file: bytes) -> bool:
     return bool(_INTERACTIONS.search(file))
 
 
-def read(file: bytes) -> Iterator[Found | NotCarried]:
+def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a cassette. Raises ``Misshapen``."""
     cassette = mapping(document(file), "the file")
     found = cassette.get("http_interactions", cassette.get(":http_interactions"))
     yield from each(sequence(found or [], "http_interactions"), "interaction", _exchange)
 
 
-def _exchange(where: str, item: object) -> Found | NotCarried:
+def _exchange(where: str, item: object) -> Exchange | NotCarried:
     pair = mapping(item, "it")
     request = mapping(pair.get("request"), "the request")
     response = mapping(pair.get("response"), "the response")
     status = mapping(response.get("status"), "the status")
-    return Found(
+    return Exchange(
         where=where,
         method=text(request.get("method"), "the method").lstrip(":"),
         url=text(request.get("uri"), "the uri"),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from replay_proxy.importers.found import Misshapen
+from replay_proxy.importers.exchange import Misshapen
 from replay_proxy.wire import Headers
 
 #: RFC 9110, section 5.6.2.

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from replay_proxy.importers.documents import document
-from replay_proxy.importers.found import Found, Misshapen, NotCarried, each
-from replay_proxy.importers.moments import moment_us
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
 from replay_proxy.importers.shapes import content, headers, integer, mapping, sequence, text, utf8
+from replay_proxy.importers.timestamps import moment_us
 from replay_proxy.wire import Headers
 
 _PARALLEL = re.compile(rb"^requests:", re.MULTILINE)
@@ -50,7 +50,7 @@ def recognises(file: bytes) -> bool:
     return names_address(file) == b"uri"
 
 
-def read(file: bytes) -> Iterator[Found | NotCarried]:
+def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a cassette. Raises ``Misshapen``."""
     data = document(file)
     yield from each(_pairs(data), "interaction", _exchange)
@@ -74,14 +74,14 @@ def _pairs(data: object) -> list[object]:
     raise Misshapen("it has no interactions")
 
 
-def _exchange(where: str, item: object) -> Found | NotCarried:
+def _exchange(where: str, item: object) -> Exchange | NotCarried:
     pair = mapping(item, "it")
     request = mapping(pair.get("request"), "the request")
     response = mapping(pair.get("response"), "the response")
     method = text(request.get("method"), "the method")
     status = _status(response)
     answered = headers(response.get("headers"), "the response's headers")
-    return Found(
+    return Exchange(
         where=where,
         method=method,
         url=_url(request),

@@ -41,7 +41,7 @@ class Difference:
     label: str = ""
 
 
-class Asked:
+class Comparison:
     """A request that recorded ones are compared with; it is read once.
 
     Many are asked for their similarity and few for the differences, so that no path is made for

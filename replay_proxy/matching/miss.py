@@ -13,7 +13,7 @@ import orjson
 
 from replay_proxy.cassette import Counts, RecordedRequest
 from replay_proxy.errors import CassetteMiss, ConfigurationError
-from replay_proxy.matching.comparison import ABSENT, Asked, Difference
+from replay_proxy.matching.comparison import ABSENT, Comparison, Difference
 from replay_proxy.matching.leaves import has_many_values
 from replay_proxy.matching.rules import Rule
 from replay_proxy.matching.texts import around_difference, common_ends, elements, ends
@@ -74,7 +74,7 @@ def explain(
     leaves out is no difference.
     """
     request = replace(request, query=without_credentials(request.query))
-    asked_for = Asked(request, rule.headers, rule.without)
+    asked_for = Comparison(request, rule.headers, rule.without)
     ranked = sorted(
         ((asked_for.similarity(each.request), each) for each in candidates),
         key=lambda pair: (-pair[0], pair[1].id),

@@ -12,7 +12,7 @@ from typing import Any
 
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.matching.fingerprint import FORMER, fingerprint, former_fingerprint
-from replay_proxy.redaction.display import STORED_REQUEST_HEADERS
+from replay_proxy.redaction.storage import STORED_REQUEST_HEADERS
 from replay_proxy.wire import Request
 
 #: No JSON that a client sends is nested deeper than so many steps lead.

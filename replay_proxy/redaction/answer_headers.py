@@ -22,7 +22,7 @@ from replay_proxy.redaction.forms import has_form, is_opaque, listed
 from replay_proxy.wire import Headers
 
 
-class Kind(Enum):
+class HeaderKind(Enum):
     """What a name says of its header."""
 
     CREDENTIAL = "credential"
@@ -88,19 +88,19 @@ _URL = re.compile(r"(?:^|-)(?:location|link|ur[li]|href|refresh|asyncoperation|r
 
 
 @lru_cache(maxsize=4096)
-def kind_of(name: bytes) -> Kind:
+def kind_of(name: bytes) -> HeaderKind:
     """What the name of an answer's header says; it is in lower case."""
     if name in _KNOWN_NAMES:
-        return Kind.KNOWN
+        return HeaderKind.KNOWN
     text = name.decode("latin-1")
     words = words_of(text)
     # Proxies put names of their own in front, such as ``llm_provider-``: each word counts.
     who = _WHO.intersection(words) and not _MEASURES.intersection(words)
     if who or is_secret_or_account(text):
-        return Kind.CREDENTIAL
+        return HeaderKind.CREDENTIAL
     if _URL.search(text):
-        return Kind.URL
-    return Kind.KNOWN if _ID.search(text) else Kind.UNKNOWN
+        return HeaderKind.URL
+    return HeaderKind.KNOWN if _ID.search(text) else HeaderKind.UNKNOWN
 
 
 def stored_response_headers(headers: Headers) -> Headers:
@@ -116,7 +116,7 @@ def stored_response_headers(headers: Headers) -> Headers:
 def _stored(name: bytes, value: bytes) -> tuple[bytes, bytes] | None:
     """What is stored of a header that is not known by its whole name, or None."""
     kind = kind_of(name)
-    if kind is Kind.CREDENTIAL or name.startswith(b"x-replay-"):  # Another replay-proxy's.
+    if kind is HeaderKind.CREDENTIAL or name.startswith(b"x-replay-"):  # Another replay-proxy's.
         return None
     text = value.decode("latin-1")
     if len(text) >= SHORTEST:
@@ -124,6 +124,6 @@ def _stored(name: bytes, value: bytes) -> tuple[bytes, bytes] | None:
             text = without_url_credentials(text)
         text = without_assigned(text)
     text = _TOKEN68.sub(rf"\1{REDACTED}", text)
-    if has_form(text) or (kind is Kind.UNKNOWN and is_opaque(text)):
+    if has_form(text) or (kind is HeaderKind.UNKNOWN and is_opaque(text)):
         return None
     return name, text.encode("latin-1")

@@ -1,42 +1,29 @@
-"""What may be stored of a request, and what may be shown of a text or a value. Pure rules, no I/O.
+"""What may be shown of a text or a value: without credentials, and without unseen characters. Pure.
 
-Request headers are kept from an allow-list, since any header may carry a credential; what is kept
-of an answer's, ``answer_headers`` decides. What is shown loses the fields whose names are those of
-credentials, and what looks like one.
+What is shown loses the fields whose names are those of credentials, and what looks like one.
+Not in here: what may be stored (``storage``).
 """
 
 import json
 import re
-from functools import lru_cache
 from typing import Any
 
-from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.assignments import REDACTED, without_assigned
 from replay_proxy.redaction.credentials import (
     is_secret,
     is_secret_value,
-    without_credentials,
     without_url_credentials,
     words_of,
 )
 from replay_proxy.redaction.forms import FORM, may_have_form
-from replay_proxy.wire import Request
 
 __all__ = [
     "REDACTED",
-    "STORED_REQUEST_HEADERS",
     "is_secret_path",
     "printable",
     "redacted",
-    "stored_request",
-    "stored_response_headers",
     "without_secrets",
 ]
-
-#: Request headers that explain a recording to its reader and never carry a credential.
-STORED_REQUEST_HEADERS = frozenset(
-    {b"accept", b"content-type", b"content-encoding", b"openai-beta", b"user-agent"}
-)
 
 #: A private key with all its lines, or as much of it as there is.
 _PRIVATE_KEY = re.compile(
@@ -44,9 +31,6 @@ _PRIVATE_KEY = re.compile(
     r"(?:[^-]|-(?!----))*(?:-----END (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----)?",
     re.IGNORECASE,
 )
-
-#: Those of them that say anything; the others are needed to read the body.
-_TEXTS = frozenset({b"accept", b"openai-beta", b"user-agent"})
 
 #: What looks like a key, an organisation, a project or a session wherever it stands. It begins with
 #: a set of letters, all that is tried, and not with a word's beginning: that is 5 times as fast.
@@ -163,31 +147,3 @@ def printable_in(value: Any) -> Any:
 def json_printable(document: str) -> str:
     """A JSON document with the same characters as escapes of JSON, which means the same."""
     return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], document)
-
-
-@lru_cache(maxsize=1024)
-def _stored_value(value: bytes) -> bytes:
-    return redacted(value.decode("latin-1")).encode("latin-1")
-
-
-def stored_request(request: Request) -> Request:
-    """The request with the headers and the query that may be written to a cassette.
-
-    It has the same fingerprints.
-    """
-    stored = Request(
-        request.method,
-        request.path,
-        without_credentials(request.query),
-        tuple(
-            [
-                (name, _stored_value(value)) if name in _TEXTS else (name, value)
-                for name, value in request.headers
-                if name in STORED_REQUEST_HEADERS
-            ]
-        ),
-        request.body,
-        request.arrived_us,
-    )
-    stored.fingerprints.update(request.fingerprints)
-    return stored

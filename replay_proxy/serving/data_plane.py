@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote, unquote
 
-from replay_proxy.bounds.apart import APART_BYTES
+from replay_proxy.bounds.side_process import SIDE_PROCESS_BYTES
 from replay_proxy.errors import ConnectionDropped, ReplayProxyError
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.redaction.credentials import without_credentials
@@ -109,7 +109,7 @@ class DataPlane:
 
     async def _answer(self, cassette: str | None, request: Request) -> Response:
         try:
-            if len(request.body) >= APART_BYTES and self._recognise is not None:
+            if len(request.body) >= SIDE_PROCESS_BYTES and self._recognise is not None:
                 await self._recognise(request)
             return await self._transport_of(_named(cassette, request)).handle(request)
         except ConnectionDropped:

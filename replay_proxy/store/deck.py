@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from replay_proxy.bounds.aside import Aside
+from replay_proxy.bounds.side_thread import SideThread
 from replay_proxy.matching.rules import Rule
 from replay_proxy.settings import Repeats
 from replay_proxy.store.reading.cache import Cache
@@ -31,7 +31,7 @@ class Deck:
     cache: Cache = field(default_factory=Cache)
     large: LargeRows = field(default_factory=LargeRows)
     patience: Patience = field(default_factory=Patience)
-    aside: Aside = field(default_factory=Aside)
+    aside: SideThread = field(default_factory=SideThread)
 
     def close(self) -> None:
         """Finish writing, and close every file."""

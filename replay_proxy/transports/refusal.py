@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-from replay_proxy.bounds.aside import Aside
+from replay_proxy.bounds.side_thread import SideThread
 from replay_proxy.cassette import Catalogue
 from replay_proxy.errors import InvalidTarget, ReplayProxyError
 from replay_proxy.matching.fingerprint import fingerprint
@@ -64,7 +64,7 @@ class WellFormed:
 class Refusal:
     """Answers every request with a miss: 404 that SDKs do not retry."""
 
-    def __init__(self, cassette: Catalogue, *, rule: Rule, aside: Aside) -> None:
+    def __init__(self, cassette: Catalogue, *, rule: Rule, aside: SideThread) -> None:
         self._cassette = cassette
         self._rule = rule
         self._aside = aside

@@ -15,7 +15,7 @@ import openai._base_client
 import pytest
 from openai import OpenAI
 
-from replay_proxy.answers.conduct import Arrival, Conduct, Kind, conduct, retry_after_s, words
+from replay_proxy.answers.conduct import Arrival, Conduct, FaultKind, conduct, retry_after_s, words
 from replay_proxy.errors import ConnectionDropped
 from replay_proxy.transports.faults import kind_of
 from replay_proxy.transports.journal import KEPT_ARRIVALS, KEPT_CHAINS, Journal, Journaled
@@ -53,7 +53,7 @@ def test_a_client_that_waits_as_told_is_found_no_fault_with() -> None:
     )
     assert told == {
         "fault": "rate_limit",
-        "kind": Kind.RETRY,
+        "kind": FaultKind.RETRY,
         "met": 2,
         "asked_again": 2,
         "gave_up": 0,
@@ -199,7 +199,7 @@ def test_a_connection_that_was_dropped_is_an_answer_by_a_fault() -> None:
     assert entry.answers == {"fault": 1, "dummy": 1}
     assert list(entry.chains.values()) == [[Arrival(5, "reset"), Arrival(7)]]
     (told,) = conduct(entry.faults, entry.chains.values(), kind_of)
-    assert (told["kind"], told["asked_again"], told["findings"]) == (Kind.RETRY, 1, [])
+    assert (told["kind"], told["asked_again"], told["findings"]) == (FaultKind.RETRY, 1, [])
 
 
 def test_equal_requests_that_run_side_by_side_are_all_kept() -> None:

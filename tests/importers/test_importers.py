@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.errors import ImportRefused
-from replay_proxy.importers import FORMATS, Found, NotCarried, carry_over, detect, read
+from replay_proxy.importers import FORMATS, Exchange, NotCarried, carry_over, detect, read
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.wire import Request
 from tests import imports
@@ -27,16 +27,16 @@ URL = "https://api.openai.com/v1/chat/completions"
 GZIPPED = base64.b64encode(gzip.compress(b'{"a": 1}', mtime=0)).decode()
 
 
-def told(content: str | bytes, format_name: str | None = None) -> list[Found | NotCarried]:
+def told(content: str | bytes, format_name: str | None = None) -> list[Exchange | NotCarried]:
     data = content.encode() if isinstance(content, str) else content
     if format_name:
         assert detect("file", data) == format_name
     return list(read("file", data, format_name))
 
 
-def one(content: str | bytes, format_name: str) -> Found:
+def one(content: str | bytes, format_name: str) -> Exchange:
     (found,) = told(content, format_name)
-    assert isinstance(found, Found), found
+    assert isinstance(found, Exchange), found
     return found
 
 
@@ -44,19 +44,19 @@ def carried(content: str | bytes) -> list[Interaction | NotCarried]:
     return list(carry_over(told(content), begin_us=BEGIN_US))
 
 
-def interaction(found: Found) -> Interaction:
+def interaction(found: Exchange) -> Interaction:
     (item,) = carry_over([found], begin_us=BEGIN_US)
     assert isinstance(item, Interaction), item
     return item
 
 
-def reason(found: Found) -> str:
+def reason(found: Exchange) -> str:
     (item,) = carry_over([found], begin_us=BEGIN_US)
     assert isinstance(item, NotCarried), item
     return item.reason
 
 
-def make(**changes: Any) -> Found:
+def make(**changes: Any) -> Exchange:
     usual: dict[str, Any] = {
         "where": "interaction 1",
         "method": "POST",
@@ -67,7 +67,7 @@ def make(**changes: Any) -> Found:
         "headers": ((b"content-type", b"application/json"),),
         "body": b"{}",
     }
-    return Found(**(usual | changes))
+    return Exchange(**(usual | changes))
 
 
 # --- files of other projects --------------------------------------------------------------------
@@ -168,7 +168,7 @@ def test_json_of_vcrpy_joins_surrogates_and_keeps_order() -> None:
     }
     found = told(json.dumps({"version": 1, "interactions": [pair, pair]}), "vcrpy")
     assert [item.where for item in found] == ["interaction 1", "interaction 2"]
-    assert isinstance(found[0], Found)
+    assert isinstance(found[0], Exchange)
     assert found[0].body == "\U0001f600".encode()
 
 
@@ -225,7 +225,7 @@ def test_a_lost_interaction_is_told_and_the_others_are_read() -> None:
         ("interaction 2", "it is a number, not a mapping"),
         ("interaction 3", "the request's headers is a number, not a mapping"),
     ]
-    assert isinstance(items[0], Found)
+    assert isinstance(items[0], Exchange)
     assert len(items) == 3
 
 
@@ -245,7 +245,7 @@ def test_a_tag_executes_nothing(place: str, tmp_path: Path) -> None:
         text += f"extra: {evil}\n"
     items = told(text)
     assert not mark.exists()
-    assert isinstance(items[0], Found if place == "top" else NotCarried)
+    assert isinstance(items[0], Exchange if place == "top" else NotCarried)
 
 
 # --- VCR for Ruby -------------------------------------------------------------------------------
@@ -444,7 +444,7 @@ def test_parameters_of_har_become_a_form_and_lost_parts_are_told() -> None:
         return entry(request={"method": "POST", "url": URL, "headers": [], "postData": data})
 
     form, parts = told(har(posted("application/x-www-form-urlencoded"), posted("multipart/a")))
-    assert isinstance(form, Found)
+    assert isinstance(form, Exchange)
     assert form.request_body == b"a=b+c&d="
     assert isinstance(parts, NotCarried)
 
@@ -480,8 +480,8 @@ def test_httprr_tells_where_it_is_damaged() -> None:
     good = b"HTTP/1.1 200 OK\r\n\r\nhi"
     content = trace((ASKED, good), (ASKED, b"?\r\n\r\n"), (ASKED, good))
     kinds = [type(item) for item in told(content, "httprr")]
-    assert kinds == [Found, NotCarried, Found]
-    assert [type(item) for item in told(content[:-1])] == [Found, NotCarried, NotCarried]
+    assert kinds == [Exchange, NotCarried, Exchange]
+    assert [type(item) for item in told(content[:-1])] == [Exchange, NotCarried, NotCarried]
     assert [type(item) for item in told(content + b"x y\n")][3:] == [NotCarried]
     cut = trace((ASKED, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi"))
     assert isinstance(told(cut)[0], NotCarried)
@@ -527,7 +527,7 @@ def test_a_damaged_line_of_reel_costs_only_itself() -> None:
     raw = reel_line({"status": 200, "body": {"__reel_raw_base64__": "AP8="}})
     items = told(line + "{\n\n" + raw, "reel")
     assert [item.where for item in items] == ["line 1", "line 2", "line 4"]
-    assert [item.body for item in items if isinstance(item, Found)] == [b'{"a": 1}', b"\0\xff"]
+    assert [item.body for item in items if isinstance(item, Exchange)] == [b'{"a": 1}', b"\0\xff"]
 
 
 def test_every_fixture_of_aimock_is_told_with_its_reason() -> None:
@@ -585,7 +585,7 @@ def test_every_status_is_carried_over(status: int) -> None:
     assert interaction(make(status=status)).status == status
 
 
-def encoded(body: bytes, encoding: bytes, kind: bytes = b"application/json") -> Found:
+def encoded(body: bytes, encoding: bytes, kind: bytes = b"application/json") -> Exchange:
     return make(body=body, headers=((b"content-type", kind), (b"content-encoding", encoding)))
 
 
@@ -639,7 +639,7 @@ def test_a_file_that_an_editor_has_saved_is_read_whatever_its_byte_order_mark(
     mark = "\ufeff" if encoding == "utf-16-be" else ""
     saved = (mark + file).encode(encoding)
     (item,) = read("a", saved)
-    assert isinstance(item, Found)
+    assert isinstance(item, Exchange)
     assert item.body == "서울".encode()
 
 
@@ -700,12 +700,12 @@ def test_a_stream_is_one_chunk_an_event_and_anything_else_one(headers: Any) -> N
 # --- ids ----------------------------------------------------------------------------------------
 
 
-def ids(*found: Found | NotCarried, begin_us: int = BEGIN_US) -> list[int]:
+def ids(*found: Exchange | NotCarried, begin_us: int = BEGIN_US) -> list[int]:
     items = carry_over(found, begin_us=begin_us)
     return [item.id for item in items if isinstance(item, Interaction)]
 
 
-def dated(second: int, body: bytes = b"{}") -> Found:
+def dated(second: int, body: bytes = b"{}") -> Exchange:
     date = b"Wed, 19 Aug 2026 14:35:%02d GMT" % second
     return make(headers=((b"date", date),), body=body)
 

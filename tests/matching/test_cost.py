@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from replay_proxy.bounds.aside import ASIDE_BYTES
+from replay_proxy.bounds.side_thread import SIDE_THREAD_BYTES
 from replay_proxy.cassette import Counts, Interaction, RecordedRequest
-from replay_proxy.matching.comparison import Asked
+from replay_proxy.matching.comparison import Comparison
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.leaves import MOST_LEAVES, leaves
 from replay_proxy.matching.miss import explain
@@ -118,7 +118,7 @@ def test_a_request_is_indexed_and_compared_in_bounded_work_whatever_it_is(body: 
     assert len(features(request)) < 100
     assert calls(lambda: features(request)) < MOST_CALLS
     assert calls(lambda: explained(request, other, other)) < 10 * MOST_CALLS
-    whole = Asked(request)
+    whole = Comparison(request)
     assert whole.similarity(other) > 0.9
     assert whole.pairs <= 2 * MOST_LEAVES
     assert len(whole.differences(other)) <= MOST_LEAVES
@@ -160,8 +160,8 @@ def test_of_many_token_arrays_the_one_that_differs_in_little_is_named_with_its_p
 def test_numbers_of_another_type_differ_in_an_array_too() -> None:
     one, other = ([1.5] * 20 + [last] for last in (1, True))
     request, recorded = asked({"input": one}), asked({"input": other})
-    assert Asked(request).similarity(recorded) < 1
-    assert [each.path for each in Asked(request).differences(recorded)] == ["$.input"]
+    assert Comparison(request).similarity(recorded) < 1
+    assert [each.path for each in Comparison(request).differences(recorded)] == ["$.input"]
 
 
 def former_store(tmp_path: Path) -> Path:
@@ -293,7 +293,7 @@ def test_others_are_answered_while_a_large_miss_is_explained(
         one = replace(interaction(), id=10 + number, fingerprint=fingerprint(request))
         put(store, replace(one, request=request))
     store.close()
-    assert len(body) > ASIDE_BYTES
+    assert len(body) > SIDE_THREAD_BYTES
     proxy = nursery.start(MODE="replay", STORE=str(tmp_path))
     over = threading.Event()
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from replay_proxy.assembly import Assembly
-from replay_proxy.bounds import apart, room
+from replay_proxy.bounds import room, side_process
 from replay_proxy.bounds.room import Room, TooManyLargeAnswers
 from replay_proxy.cassette import Interaction
 from replay_proxy.matching import fingerprint
@@ -184,7 +184,7 @@ def test_whoever_waits_too_long_for_the_memory_of_large_recordings_is_told(
     async def scenario() -> None:
         it = Room(10 * MIB)
         first = await it.lease(6 * MIB)
-        with pytest.raises(TooManyLargeAnswers, match="holds 10 MiB of them at once"):
+        with pytest.raises(TooManyLargeAnswers, match="use all of the 10 MiB"):
             await it.lease(6 * MIB)
         del first
         last = await it.lease(99 * MIB)
@@ -231,8 +231,8 @@ READERS: tuple[tuple[str, Any], ...] = (
 @pytest.fixture
 def read_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Who has looked through a large body on the main thread."""
-    monkeypatch.setattr(apart, "APART_BYTES", MIB)
-    monkeypatch.setattr(data_plane, "APART_BYTES", MIB)
+    monkeypatch.setattr(side_process, "SIDE_PROCESS_BYTES", MIB)
+    monkeypatch.setattr(data_plane, "SIDE_PROCESS_BYTES", MIB)
     found: list[str] = []
 
     def watch(name: str, where: Any) -> None:
@@ -345,14 +345,18 @@ def test_a_large_request_is_known_without_another_process_where_there_is_none(
     known = fingerprint.fingerprint(replace(request))
     for broken in ("/nowhere", "false"):
         monkeypatch.setattr("sys.executable", broken)
-        assert asyncio.run(apart.Apart().run(fingerprint.fingerprint, request)) == known
+        assert (
+            asyncio.run(side_process.SideProcess().run(fingerprint.fingerprint, request)) == known
+        )
 
 
 def test_a_large_request_leaves_no_process_and_is_read_in_another_one() -> None:
-    request = Request("POST", "/v1/embeddings", "", JSON, b" [" + b"1," * apart.APART_BYTES + b"1]")
+    request = Request(
+        "POST", "/v1/embeddings", "", JSON, b" [" + b"1," * side_process.SIDE_PROCESS_BYTES + b"1]"
+    )
 
     async def scenario() -> int:
-        it = apart.Apart()
+        it = side_process.SideProcess()
         pid = await it.run(pid_of, request)
         it.close()
         return pid

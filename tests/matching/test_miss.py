@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from replay_proxy.cassette import Counts, RecordedRequest, interaction_id
 from replay_proxy.errors import CassetteMiss
-from replay_proxy.matching.comparison import ABSENT, Asked
+from replay_proxy.matching.comparison import ABSENT, Comparison
 from replay_proxy.matching.leaves import leaves
 from replay_proxy.matching.miss import explain
 from replay_proxy.matching.nearness import features
@@ -251,12 +251,12 @@ def test_any_two_requests_can_be_compared_and_indexed(one: Any, other: Any, raw:
     bodies = [json.dumps(one).encode(), json.dumps(other).encode(), raw]
     requests = [Request("POST", "/v1/x", "", (), body) for body in bodies]
     for request in requests:
-        assert Asked(request).similarity(request) == 1
-        assert Asked(request).differences(request) == []
+        assert Comparison(request).similarity(request) == 1
+        assert Comparison(request).differences(request) == []
         assert features(request) == features(request)
         for again in requests:
-            similarity = Asked(again).similarity(request)
-            paths = {difference.path for difference in Asked(again).differences(request)}
+            similarity = Comparison(again).similarity(request)
+            paths = {difference.path for difference in Comparison(again).differences(request)}
             assert 0 <= similarity <= 1
             assert (similarity == 1) == (not paths)
             old, new = leaves(request), leaves(again)

@@ -23,8 +23,10 @@ from replay_proxy.assembly import Assembly
 from replay_proxy.cli.commands import app
 from replay_proxy.cli.tape_tools.verify import findings_of
 from replay_proxy.matching.fingerprint import fingerprint, former_fingerprint
+from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.credentials import is_secret, without_credentials
-from replay_proxy.redaction.display import redacted, stored_request, stored_response_headers
+from replay_proxy.redaction.display import redacted
+from replay_proxy.redaction.storage import stored_request
 from replay_proxy.serving.data_plane import DataPlane
 from replay_proxy.settings import Settings
 from replay_proxy.wire import Request, end_to_end

@@ -7,7 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from replay_proxy.matching.fingerprint import fingerprint
-from replay_proxy.redaction.display import redacted, stored_request, stored_response_headers
+from replay_proxy.redaction.answer_headers import stored_response_headers
+from replay_proxy.redaction.display import redacted
+from replay_proxy.redaction.storage import stored_request
 from replay_proxy.wire import Headers, Request, end_to_end
 
 SECRET = b"sk-proj-Zq81-never-stored"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from replay_proxy import errors
 from replay_proxy.errors import CassetteMiss, InvalidRequest, ReplayProxyError
-from replay_proxy.redaction.display import stored_response_headers
+from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.serving.errors import error_response
 from replay_proxy.wire import Headers, Provenance, Response, Source, header
 from tests.support.nursery import Nursery

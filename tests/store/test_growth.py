@@ -16,7 +16,7 @@ import pytest
 
 from replay_proxy import assembly
 from replay_proxy.assembly import Assembly
-from replay_proxy.bounds.mapping import Bounded
+from replay_proxy.bounds.lru import LRU
 from replay_proxy.cli import verdict
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.pytest_plugin import tally
@@ -212,7 +212,7 @@ def test_of_a_child_that_writes_without_end_the_end_is_kept(
 
 
 def test_what_is_used_stays_and_what_is_not_goes_first() -> None:
-    kept: Bounded[int, str] = Bounded(2)
+    kept: LRU[int, str] = LRU(2)
     kept.put(1, "a")
     kept.put(2, "b")
     assert kept.get(1) == "a"

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from replay_proxy.answers.drift.shape import Kind, Path, Place, Shape
+from replay_proxy.answers.drift.shape import ElementKind, Path, Place, Shape
 from replay_proxy.matching.leaves import step
 
 #: Where another word is another end, even if it only stands beside the recorded one.
@@ -103,7 +103,7 @@ def _difference(shown: str, before: set[str], after: set[str]) -> Finding | None
     return Finding(Change.ADDED, shown, _ABSENT, _listed(came))
 
 
-def _lost_its_name(before: set[Kind], after: set[Kind]) -> bool:
+def _lost_its_name(before: set[ElementKind], after: set[ElementKind]) -> bool:
     """Whether a new kind of elements is a recorded one without its type or its tool's name."""
     return any(
         {*kind.words.split()} < {*known.words.split()}
@@ -120,7 +120,7 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join(sorted(words))
 
 
-def _words(kinds: Iterable[Kind]) -> set[str]:
+def _words(kinds: Iterable[ElementKind]) -> set[str]:
     return {kind.words or "elements" for kind in kinds}
 
 

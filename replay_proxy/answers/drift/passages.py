@@ -9,7 +9,7 @@ only in some.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from replay_proxy.answers.drift.shape import Kind, Reading, kind_of
+from replay_proxy.answers.drift.shape import ElementKind, Reading, kind_of
 from replay_proxy.answers.parsed import Step
 from replay_proxy.answers.transcript.utterance import dicts
 
@@ -17,7 +17,7 @@ from replay_proxy.answers.transcript.utterance import dicts
 _FRAGMENT = Reading(fragments=True)
 
 
-def passages(steps: Iterable[Step], reading: Reading) -> Iterator[tuple[Kind, Any, Reading]]:
+def passages(steps: Iterable[Step], reading: Reading) -> Iterator[tuple[ElementKind, Any, Reading]]:
     """Every event with its kind, and how its strings are read.
 
     The filter of a kind is empty for chunks: no member says what they are.
@@ -29,11 +29,12 @@ def passages(steps: Iterable[Step], reading: Reading) -> Iterator[tuple[Kind, An
         known = value if isinstance(value, dict) else {}
         if "choices" in known or str(known.get("object")).endswith("chunk"):
             choices = dicts(known.get("choices"))
-            yield Kind(_chunk(known, choices, begun)), value, _FRAGMENT
+            yield ElementKind(_chunk(known, choices, begun)), value, _FRAGMENT
             begun |= {_index(choice) for choice in choices}
         else:
             words = _event(step.kind, known, items)
-            yield Kind(words, words), value, _FRAGMENT if step.kind.endswith(".delta") else reading
+            is_fragment = step.kind.endswith(".delta")
+            yield ElementKind(words, words), value, _FRAGMENT if is_fragment else reading
 
 
 def _event(kind: str, value: dict[str, Any], items: dict[str, str]) -> str:

@@ -13,7 +13,7 @@ from replay_proxy.answers.parsed import parsed
 from replay_proxy.matching.leaves import quoted
 
 
-class Kind(NamedTuple):
+class ElementKind(NamedTuple):
     """What elements of an array have in common: in words, and as a filter of JSONPath."""
 
     words: str = ""
@@ -21,7 +21,7 @@ class Kind(NamedTuple):
 
 
 #: From the root: the names of members, and the kinds of elements.
-Path = tuple[str | Kind, ...]
+Path = tuple[str | ElementKind, ...]
 
 #: Strings that belong to the protocol; ``code`` only of an error.
 _PROTOCOL = frozenset({"object", "type", "role", "finish_reason", "status"})
@@ -54,7 +54,7 @@ class Place:
     objects: int = 0
     types: set[str] = field(default_factory=set)
     values: set[str] = field(default_factory=set)
-    kinds: set[Kind] = field(default_factory=set)
+    kinds: set[ElementKind] = field(default_factory=set)
 
 
 Shape = dict[Path, Place]
@@ -75,7 +75,7 @@ def shape(value: Any, reading: Reading) -> Shape:
     return found
 
 
-def shape_of_events(events: Iterable[tuple[Kind, Any, Reading]]) -> Shape:
+def shape_of_events(events: Iterable[tuple[ElementKind, Any, Reading]]) -> Shape:
     """The shape of events, taken as an array: each kind is a place."""
     found: Shape = {(): Place(count=1, types={"array"})}
     for kind, value, reading in events:
@@ -84,17 +84,17 @@ def shape_of_events(events: Iterable[tuple[Kind, Any, Reading]]) -> Shape:
     return found
 
 
-def kind_of(element: Any) -> Kind:
+def kind_of(element: Any) -> ElementKind:
     """By the object that it says it is, its type, and the tool that it calls or defines."""
     if not isinstance(element, dict):
-        return Kind()
+        return ElementKind()
     function = element.get("function")
     named, holder = (function, "@.function") if isinstance(function, dict) else (element, "@")
     said = [("@.object", element.get("object")), ("@.type", element.get("type"))]
     if any(isinstance(word, str) for _, word in said):
         said.append((f"{holder}.name", named.get("name")))
     words = [(where, word) for where, word in said if isinstance(word, str)]
-    return Kind(
+    return ElementKind(
         " ".join(word for _, word in words),
         " && ".join(f"{where}=={quoted(word)}" for where, word in words),
     )
@@ -121,12 +121,12 @@ def _collect(path: Path, value: Any, found: Shape, reading: Reading, *, data: bo
                 _collect((*path, member), each, found, reading, data=data)
     elif isinstance(value, list):
         for each in value:
-            kind = Kind() if data else kind_of(each)
+            kind = ElementKind() if data else kind_of(each)
             place.kinds.add(kind)
             _collect((*path, kind), each, found, reading, data=data)
 
 
-def _read(name: str | Kind, value: Any, reading: Reading, *, data: bool) -> tuple[Any, str]:
+def _read(name: str | ElementKind, value: Any, reading: Reading, *, data: bool) -> tuple[Any, str]:
     """A value, of JSON in a string what it says; and its type in words."""
     may_be_json = name in _JSON or (reading.json_texts and name in _JSON_IF_ASKED)
     if isinstance(value, str) and may_be_json and not data and not reading.fragments:

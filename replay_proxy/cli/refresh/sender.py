@@ -19,7 +19,7 @@ from replay_proxy.errors import (
     UpstreamCut,
 )
 from replay_proxy.matching.miss import summary
-from replay_proxy.redaction.display import stored_request
+from replay_proxy.redaction.storage import stored_request
 from replay_proxy.settings import Settings
 from replay_proxy.timeline import Arrivals, MonotonicClock, own_offset_us
 from replay_proxy.transports.recorder.recorder import NEVER_STORED, TRANSIENT, Recorder

@@ -18,7 +18,7 @@ from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.cli.process import FOUND
 from replay_proxy.cli.tape_tools.diff_side import DiffSide, State
 from replay_proxy.errors import ConfigurationError
-from replay_proxy.matching.comparison import Asked
+from replay_proxy.matching.comparison import Comparison
 from replay_proxy.matching.miss import DIFFERENCES, described, summary
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
@@ -158,7 +158,7 @@ async def _pairs(
         tape = store.cassette(path.stem)
         for key in added if candidates else ():
             request = new.interaction(new.state[key][0]).request
-            asked = Asked(request)
+            asked = Comparison(request)
             ranked = sorted(
                 (asked.similarity(each.request), each.fingerprint, each.request)
                 for each in await tape.near(request)

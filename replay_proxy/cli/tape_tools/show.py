@@ -15,12 +15,9 @@ from replay_proxy.answers.transcript import Transcript, transcript
 from replay_proxy.cassette import Interaction
 from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import ConfigurationError
-from replay_proxy.redaction.display import (
-    redacted,
-    stored_request,
-    stored_response_headers,
-    without_secrets,
-)
+from replay_proxy.redaction.answer_headers import stored_response_headers
+from replay_proxy.redaction.display import redacted, without_secrets
+from replay_proxy.redaction.storage import stored_request
 from replay_proxy.store.archive import Archive
 from replay_proxy.wire import Headers
 

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from replay_proxy.bounds.aside import Aside
 from replay_proxy.bounds.room import RECORDINGS_BYTES, Room
+from replay_proxy.bounds.side_thread import SideThread
 from replay_proxy.cassette import Interaction
 from replay_proxy.store.files.access import open_to_read
 from replay_proxy.store.files.troubles import ERRORS, trouble
@@ -39,7 +39,7 @@ class LargeRows:
     """Reads rows that ``Readers`` have refused with ``LargeRow``. Raises ``StoreError``."""
 
     def __init__(self) -> None:
-        self._aside = Aside()
+        self._aside = SideThread()
         self._room = Room(RECORDINGS_BYTES)
 
     async def interaction(self, path: Path, number: int) -> Interaction | None:

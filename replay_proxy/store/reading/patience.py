@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from replay_proxy.bounds.aside import ASIDE_BYTES, Aside
+from replay_proxy.bounds.side_thread import SIDE_THREAD_BYTES, SideThread
 from replay_proxy.errors import CassetteInUse
 
 _Result = TypeVar("_Result")
@@ -73,7 +73,7 @@ def insist(attempt: Callable[[], _Result]) -> _Result:
         time.sleep(TRY_S)
 
 
-async def insist_aside(attempt: Callable[[], _Result], aside: Aside | None = None) -> _Result:
+async def insist_aside(attempt: Callable[[], _Result], aside: SideThread | None = None) -> _Result:
     """What a longer attempt gives, made on a thread, which is free while the lock is waited for.
 
     Without ``aside`` the thread is one of several.
@@ -82,7 +82,7 @@ async def insist_aside(attempt: Callable[[], _Result], aside: Aside | None = Non
     while True:
         try:
             if aside is not None:
-                return await aside.run(attempt, ASIDE_BYTES)
+                return await aside.run(attempt, SIDE_THREAD_BYTES)
             return await asyncio.to_thread(attempt)
         except CassetteInUse:
             if time.monotonic() >= deadline_s:

@@ -24,8 +24,9 @@ from typing import Any
 import orjson
 
 from replay_proxy.cassette import Interaction, Take
+from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.credentials import without_credentials
-from replay_proxy.redaction.display import json_printable, stored_response_headers
+from replay_proxy.redaction.display import json_printable
 from replay_proxy.sse.terminal import event_ends
 from replay_proxy.store.twin.lines import PIECE_BYTES
 from replay_proxy.store.twin.reader import VERSION, read

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 from replay_proxy.cassette import Interaction, Take
 from replay_proxy.errors import ImportRefused
 from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.credentials import without_credentials
-from replay_proxy.redaction.display import stored_response_headers
 from replay_proxy.store.sqlite.soundness import check_interaction
 from replay_proxy.store.twin.lines import lines_of, shown, value_of
 from replay_proxy.target import flaw

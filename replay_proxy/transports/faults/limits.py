@@ -13,8 +13,8 @@ from hashlib import sha256
 from typing import Any
 
 from replay_proxy.answers.parsed import parsed
-from replay_proxy.bounds.apart import Apart
-from replay_proxy.bounds.mapping import Bounded
+from replay_proxy.bounds.lru import LRU
+from replay_proxy.bounds.side_process import SideProcess
 from replay_proxy.timeline import Clock
 from replay_proxy.transports.faults.wording import (
     RATES,
@@ -75,8 +75,8 @@ class Limits:
     def __init__(self, *, rpm: int | None, tpm: int | None, clock: Clock) -> None:
         self._limits = {"requests": rpm, "tokens": tpm}
         self._clock = clock
-        self._apart = Apart()
-        self._accounts: Bounded[bytes, _Account] = Bounded(KEPT_KEYS)
+        self._apart = SideProcess()
+        self._accounts: LRU[bytes, _Account] = LRU(KEPT_KEYS)
 
     def __bool__(self) -> bool:
         return any(self._limits.values())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from replay_proxy.bounds.mapping import Bounded
+from replay_proxy.bounds.lru import LRU
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.transports.faults.call import FaultCall
@@ -20,7 +20,7 @@ REPEAT_COUNTS = 100_000
 class _CountedRule:
     rule: FaultRule
     #: How often each request came, by the rule and the request's fingerprint.
-    repeats: "Bounded[tuple[_CountedRule, str], int]"
+    repeats: "LRU[tuple[_CountedRule, str], int]"
     number: int = 0
 
     def hits(self, request: Request, seed: int) -> bool:
@@ -48,11 +48,11 @@ class Script:
         rules: Sequence[FaultRule],
         *,
         seed: int = 0,
-        repeats: Bounded[tuple[_CountedRule, str], int] | None = None,
+        repeats: LRU[tuple[_CountedRule, str], int] | None = None,
     ) -> None:
         self._rules = rules
         self._seed = seed
-        self._repeats = Bounded(REPEAT_COUNTS) if repeats is None else repeats
+        self._repeats = LRU(REPEAT_COUNTS) if repeats is None else repeats
         self.rewind()
 
     @classmethod

@@ -7,7 +7,7 @@ in docs/faults.md.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from replay_proxy.answers.conduct import Kind, kind_of_status
+from replay_proxy.answers.conduct import FaultKind, kind_of_status
 from replay_proxy.transports.faults import alterations, replacements, streams
 from replay_proxy.transports.faults.limits import TOO_LARGE
 from replay_proxy.wire import Response
@@ -25,7 +25,7 @@ class Fault:
     Without a ``kind`` the status of the answer tells.
     """
 
-    kind: Kind | None = None
+    kind: FaultKind | None = None
     replacement: Replacement | None = None
     alteration: Alteration | None = None
 
@@ -41,35 +41,35 @@ FAULTS = {
     fault.function.__name__: fault
     for fault in (
         Fault(replacement=replacements.status),
-        Fault(Kind.RETRY, replacement=replacements.rate_limit),
-        Fault(Kind.STOP, replacement=replacements.quota),
-        Fault(Kind.RETRY, replacement=replacements.server_error),
-        Fault(Kind.RETRY, replacement=replacements.overloaded),
-        Fault(Kind.STOP, replacement=replacements.unauthorized),
-        Fault(Kind.STOP, replacement=replacements.context_length),
-        Fault(Kind.RETRY, replacement=replacements.refuse),
-        Fault(Kind.RETRY, replacement=replacements.reset),
-        Fault(Kind.BROKEN, alteration=alterations.cut),
-        Fault(Kind.BROKEN, alteration=alterations.reset_midway),
-        Fault(Kind.WHOLE, alteration=alterations.stall),
-        Fault(Kind.BROKEN, alteration=alterations.hang),
-        Fault(Kind.WHOLE, alteration=alterations.slow_start),
-        Fault(Kind.WHOLE, alteration=alterations.drip),
-        Fault(Kind.WHOLE, alteration=alterations.split_utf8),
-        Fault(Kind.BROKEN, alteration=alterations.empty),
-        Fault(Kind.WHOLE, alteration=alterations.content_type),
-        Fault(Kind.WHOLE, alteration=streams.no_done),
-        Fault(Kind.BROKEN, alteration=streams.error_event),
-        Fault(Kind.BROKEN, alteration=streams.malformed),
-        Fault(Kind.WHOLE, alteration=streams.duplicate),
-        Fault(Kind.WHOLE, alteration=streams.reorder),
+        Fault(FaultKind.RETRY, replacement=replacements.rate_limit),
+        Fault(FaultKind.STOP, replacement=replacements.quota),
+        Fault(FaultKind.RETRY, replacement=replacements.server_error),
+        Fault(FaultKind.RETRY, replacement=replacements.overloaded),
+        Fault(FaultKind.STOP, replacement=replacements.unauthorized),
+        Fault(FaultKind.STOP, replacement=replacements.context_length),
+        Fault(FaultKind.RETRY, replacement=replacements.refuse),
+        Fault(FaultKind.RETRY, replacement=replacements.reset),
+        Fault(FaultKind.BROKEN, alteration=alterations.cut),
+        Fault(FaultKind.BROKEN, alteration=alterations.reset_midway),
+        Fault(FaultKind.WHOLE, alteration=alterations.stall),
+        Fault(FaultKind.BROKEN, alteration=alterations.hang),
+        Fault(FaultKind.WHOLE, alteration=alterations.slow_start),
+        Fault(FaultKind.WHOLE, alteration=alterations.drip),
+        Fault(FaultKind.WHOLE, alteration=alterations.split_utf8),
+        Fault(FaultKind.BROKEN, alteration=alterations.empty),
+        Fault(FaultKind.WHOLE, alteration=alterations.content_type),
+        Fault(FaultKind.WHOLE, alteration=streams.no_done),
+        Fault(FaultKind.BROKEN, alteration=streams.error_event),
+        Fault(FaultKind.BROKEN, alteration=streams.malformed),
+        Fault(FaultKind.WHOLE, alteration=streams.duplicate),
+        Fault(FaultKind.WHOLE, alteration=streams.reorder),
     )
 }
 
 
-def kind_of(name: str, status: int) -> Kind:
+def kind_of(name: str, status: int) -> FaultKind:
     """What a fault, or a rate limit (``limits``), asks of its client."""
     if name == TOO_LARGE:
-        return Kind.STOP
+        return FaultKind.STOP
     fault = FAULTS.get(name)
     return (fault.kind if fault else None) or kind_of_status(status)

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from hashlib import sha256
 from typing import Any
 
-from replay_proxy.bounds.mapping import Bounded
+from replay_proxy.bounds.lru import LRU
 from replay_proxy.errors import InvalidFault
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.timeline import Clock
@@ -24,7 +24,7 @@ LONGEST = 2000
 HEADER_SCRIPTS = 5_000
 
 #: The scripts of headers, by a transport, the header and the request.
-HeaderScripts = Bounded[tuple[object, bytes, str], Script]
+HeaderScripts = LRU[tuple[object, bytes, str], Script]
 
 
 class Faulty:

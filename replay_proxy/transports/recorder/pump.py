@@ -15,7 +15,8 @@ from replay_proxy.bounds.budget import Budget
 from replay_proxy.cassette import Interaction, Recordable, interaction_id
 from replay_proxy.errors import ReplayProxyError, UpstreamCut
 from replay_proxy.matching.fingerprint import fingerprint
-from replay_proxy.redaction.display import stored_request, stored_response_headers
+from replay_proxy.redaction.answer_headers import stored_response_headers
+from replay_proxy.redaction.storage import stored_request
 from replay_proxy.sse.ending import ending_of, known_length
 from replay_proxy.sse.terminal import Progress
 from replay_proxy.timeline import Clock, Timeline

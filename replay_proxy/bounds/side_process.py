@@ -1,7 +1,7 @@
-"""``Apart``: work on a large request in a process of its own, which then ends.
+"""``SideProcess``: work on a large request in a process of its own, which then ends.
 
-A thread would not do: who reads JSON keeps Python's lock to its end, and 60 MB of numbers take
-0.7 s and 500 MB. What is done there is not known here.
+A thread is not enough: parsing JSON holds Python's lock to its end, and 60 MB of numbers take 0.7 s
+and 500 MB. Not in here: what the work is.
 """
 
 import pickle
@@ -12,42 +12,43 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from replay_proxy.bounds.aside import Aside
+from replay_proxy.bounds.side_thread import SideThread
 from replay_proxy.wire import Request
 
 T = TypeVar("T")
 
-#: Work on a smaller body is done at once: it takes less than 50 ms, and a process 100.
-APART_BYTES = 1 << 22
+#: Work on a smaller body runs at once: it takes less than 50 ms, and to start a process takes 100.
+SIDE_PROCESS_BYTES = 1 << 22
 _CODE = (
-    "import sys; sys.path = sys.argv[1:]; from replay_proxy.bounds.apart import answer; answer()"
+    "import sys; sys.path = sys.argv[1:];"
+    "from replay_proxy.bounds.side_process import answer; answer()"
 )
 
 
-class Apart:
-    """One process at a time, and the event loop keeps its turns.
+class SideProcess:
+    """Runs one process at a time, so that the event loop keeps its turns.
 
-    Work in it has to be bounded, and to be found by its name: it is pickled.
+    The work has to be bounded, and a function that can be pickled by its name.
     """
 
     def __init__(self) -> None:
-        self._aside = Aside()
+        self._aside = SideThread()
 
     async def run(self, work: Callable[[Request], T], request: Request) -> T:
         """The result of work on a request."""
-        if len(request.body) < APART_BYTES:
+        if len(request.body) < SIDE_PROCESS_BYTES:
             return work(request)
         return await self._aside.run(partial(_beside, work, request), len(request.body))
 
     def close(self) -> None:
-        """Let go of what waits."""
+        """Drop the work that waits."""
         self._aside.close()
 
 
 def _beside(work: Callable[[Request], T], request: Request) -> T:
-    """The result of work, in another process where the body is JSON and that can be had."""
+    """The result of work: in another process if the body is JSON and a process can be started."""
     if request.body[:64].lstrip()[:1] not in (b"{", b"["):
-        return work(request)  # Hashing and searching leave others their turns.
+        return work(request)  # Hashing and searching let the event loop run.
     try:
         result = _in_process(work, request)
     except OSError:
@@ -78,7 +79,7 @@ def _in_process(work: Callable[[Request], object], request: Request) -> bytes | 
 
 
 def answer() -> None:
-    """The other side: read work and a request, and write the result."""
+    """The other side: read the work and the request, and write the result."""
     work, request = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own
     result = work(replace(request, body=sys.stdin.buffer.read()))
     sys.stdout.buffer.write(pickle.dumps(result))

@@ -10,7 +10,7 @@ from replay_proxy.wire import Headers
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Exchange:
     """One exchange as a foreign file tells of it; bodies as stored, which may be content-encoded.
 
     ``where`` is its place in the file, for a person. ``chunks`` are pairs of an offset in
@@ -57,13 +57,13 @@ class Format:
     """
 
     recognises: Callable[[bytes], bool]
-    read: Callable[[bytes], Iterator[Found | NotCarried]]
-    read_lines: Callable[[Iterable[bytes]], Iterator[Found | NotCarried]] | None = None
+    read: Callable[[bytes], Iterator[Exchange | NotCarried]]
+    read_lines: Callable[[Iterable[bytes]], Iterator[Exchange | NotCarried]] | None = None
 
 
 def each(
-    items: Iterable[object], noun: str, exchange: Callable[[str, object], Found | NotCarried]
-) -> Iterator[Found | NotCarried]:
+    items: Iterable[object], noun: str, exchange: Callable[[str, object], Exchange | NotCarried]
+) -> Iterator[Exchange | NotCarried]:
     """What each item of a file tells; what is misshapen is told with its place and its reason."""
     for number, item in enumerate(items, 1):
         where = f"{noun} {number}"

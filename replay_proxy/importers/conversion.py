@@ -11,10 +11,11 @@ from itertools import chain
 
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.importers.encodings import identity
-from replay_proxy.importers.found import Found, Misshapen, NotCarried
-from replay_proxy.importers.moments import moment_us
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried
+from replay_proxy.importers.timestamps import moment_us
 from replay_proxy.matching.fingerprint import fingerprint
-from replay_proxy.redaction.display import stored_request, stored_response_headers
+from replay_proxy.redaction.answer_headers import stored_response_headers
+from replay_proxy.redaction.storage import stored_request
 from replay_proxy.sse.terminal import event_ends
 from replay_proxy.target import flaw
 from replay_proxy.timeline import Timeline
@@ -33,7 +34,7 @@ _METHOD = re.compile(r"[A-Z]{1,20}")
 
 
 def carry_over(
-    found: Iterable[Found | NotCarried], *, begin_us: int
+    found: Iterable[Exchange | NotCarried], *, begin_us: int
 ) -> Iterator[Interaction | NotCarried]:
     """Our interactions of one file, in its order, and what is not carried over.
 
@@ -42,11 +43,11 @@ def carry_over(
     file's first date; a file without any begins at ``begin_us``, microseconds since 1970.
     """
     rest = iter(found)
-    undated: list[Found | NotCarried] = []
+    undated: list[Exchange | NotCarried] = []
     last_us = begin_us - 1
     for item in rest:  # Only as far as the first date: files can be larger than the memory.
         undated.append(item)
-        if isinstance(item, Found) and (date_us := _recorded_us(item)) is not None:
+        if isinstance(item, Exchange) and (date_us := _recorded_us(item)) is not None:
             last_us = date_us - 1
             break
     for item in chain(undated, rest):
@@ -84,7 +85,7 @@ def target(url: str) -> tuple[str, str]:
     return _ascii(path), _ascii(query or "")
 
 
-def _interaction(found: Found, arrived_us: int, id_: int) -> Interaction:
+def _interaction(found: Exchange, arrived_us: int, id_: int) -> Interaction:
     method = found.method.strip().upper()
     if not _METHOD.fullmatch(method):
         raise Misshapen("its method is no HTTP method")
@@ -109,7 +110,7 @@ def _interaction(found: Found, arrived_us: int, id_: int) -> Interaction:
     )
 
 
-def _timeline(found: Found, body: bytes) -> Timeline:
+def _timeline(found: Exchange, body: bytes) -> Timeline:
     """The recorded chunks; else an event each, all there when the answer was whole."""
     chunks = found.chunks or ()
     if chunks and b"".join(piece for _, piece in chunks) == body:
@@ -134,13 +135,13 @@ def _is_stream(headers: Headers, body: bytes) -> bool:
     return media_type.lower().startswith(b"text/event-stream")
 
 
-def _recorded_us(found: Found) -> int | None:
+def _recorded_us(found: Exchange) -> int | None:
     if found.recorded_us is not None:
         return found.recorded_us
     return moment_us(header(found.headers, b"date"))
 
 
-def _digest(found: Found) -> bytes:
+def _digest(found: Exchange) -> bytes:
     digest = sha256(f"{found.method}\0{found.url}\0{found.status}\0".encode("utf-8", "replace"))
     for part in (found.request_body, repr(found.headers).encode(), found.body):
         digest.update(len(part).to_bytes(8, "big") + part)

@@ -1,8 +1,8 @@
-"""``Bounded``: a dictionary whose memory does not grow with what clients name.
+"""``LRU``: a dictionary whose memory does not grow with what clients name.
 
 Names, keys and requests come from clients, who can send millions of different ones. Whatever is
-remembered by them is either in one of these, where what is forgotten begins anew, or kept up to a
-number with the rest counted, where it has to be told (``journal``).
+stored by them is either in an LRU, where a forgotten entry begins anew, or kept up to a limit with
+the rest counted, where the number matters (``journal``).
 """
 
 from collections import OrderedDict
@@ -12,8 +12,8 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
-class Bounded(Generic[_Key, _Value]):
-    """At most ``most`` entries; the one unused for longest goes first."""
+class LRU(Generic[_Key, _Value]):
+    """A dictionary of at most ``most`` entries; the least recently used one is dropped first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
