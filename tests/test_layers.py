@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "aiohttp": {"transports"},
     "dotenv": {"settings"},
     "fastapi": {"serving"},
-    "httptools": {"transports"},
+    "httptools": {"serving", "transports"},
     "httpx": {"transports"},
     "jsonpath": {"matching"},
     "multidict": {"transports"},
@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 #: The HTTP client's folder: the only one that a strict replay must not load.
 CLIENTS_HOME = "transports.upstream"
-HTTP_CLIENTS = {"aiohttp", "httptools", "httpx", "multidict", "yarl"}
+HTTP_CLIENTS = {"aiohttp", "httpx", "multidict", "yarl"}
 #: The graph does not show what these import.
 NOBODY = {"importlib", "imp", "pkgutil", "runpy"}
 #: Besides the settings, these give an environment to a child process.

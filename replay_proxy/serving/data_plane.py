@@ -34,6 +34,7 @@ from replay_proxy.serving.request_body import (
     RequestBodies,
     UnknownTransferCoding,
 )
+from replay_proxy.serving.upgrades import BodyLost, check_whole
 from replay_proxy.timeline import Arrivals
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
@@ -78,6 +79,8 @@ class DataPlane:
             body = await self._bodies.receive(scope["headers"], receive)
             if body is None:
                 return
+            if not body:
+                check_whole(scope["headers"], body)
             departure = self._departures.expect(receive)
             cassette, path = split_cassette(raw_path(scope))
             request = Request(
@@ -90,7 +93,7 @@ class DataPlane:
             )
             answer = await self._answer(cassette, request)
             await _send(answer, send, http_version=scope["http_version"])
-        except (BodyTooLarge, UnknownTransferCoding) as error:
+        except (BodyTooLarge, UnknownTransferCoding, BodyLost) as error:
             await _send(_unread(error, scope), send)
         except ConnectionDropped as dropped:
             await drop(send, receive, reset=dropped.reset)

@@ -13,6 +13,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from replay_proxy.serving.connection import Receive
+from replay_proxy.serving.upgrades import PlainHttp
 
 logger = logging.getLogger("replay_proxy")
 #: Shows information too.
@@ -75,7 +76,7 @@ class Clients:
             self._look_later()
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(PlainHttp):
     """One connection of a client, dropped when it stalls; trailers never become headers."""
 
     def __init__(self, *, clients: Clients, **given: Any) -> None:
@@ -122,7 +123,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole: a field that comes later is a trailer, and dropped."""
         super().on_headers_complete()
-        self.headers = _Head(self.headers)
+        if not self._offered:
+            self.headers = _Head(self.headers)
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""

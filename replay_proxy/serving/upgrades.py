@@ -1,0 +1,103 @@
+"""Offers of a client to go on in another protocol: passed over, except for WebSockets.
+
+A server may ignore an ``Upgrade`` and answer in HTTP/1.1 (RFC 9110, section 7.8). The JDK's
+``HttpClient`` offers HTTP/2 with each request over plain TCP. uvicorn's parser stops after the head
+of such a request, and would hand its application an empty body.
+"""
+
+import sys
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from replay_proxy.errors import RequestError
+from replay_proxy.wire import Headers, header
+
+#: Fields that only make sense to who takes the offer (RFC 7540, section 3.2.1).
+_OFFER = frozenset({b"upgrade", b"http2-settings"})
+
+
+class BodyLost(RequestError):
+    """The server has taken an offer to upgrade for the end of the request."""
+
+    status = 501
+    code = "upgrade_not_supported"
+
+
+class PlainHttp(HttpToolsProtocol):
+    """Reads a request with such an offer again, without the offer."""
+
+    _data = b""
+    _offered = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client has sent."""
+        self._data = data
+        super().data_received(data)
+        self._data = b""
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._offered = False
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._offered = bool(
+            self.parser.should_upgrade()
+            and self.parser.get_method() != b"CONNECT"
+            and not self._should_upgrade()
+        )
+        if not self._offered:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if not self._offered:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The body is whole, as the parser sees it."""
+        if not self._offered:
+            super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        # uvicorn calls this while it handles the parser's HttpParserUpgrade, which says how many
+        # bytes of the data were read.
+        error = sys.exc_info()[1]
+        if not self._offered or not isinstance(error, httptools.HttpParserUpgrade):
+            super()._unsupported_upgrade_warning()
+            return
+        head = _without_offer(self.parser.get_method(), self.url, self.headers)
+        rest = self._data[error.args[0] :]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        super().data_received(head + rest)
+
+
+def _without_offer(method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The head of a request, less the fields that offer an upgrade."""
+    lines = [b"%b %b HTTP/1.1" % (method, target)]
+    for name, value in headers:
+        if name == b"connection":
+            options = [each.strip() for each in value.split(b",")]
+            value = b", ".join(each for each in options if each.lower() not in _OFFER)
+        if name not in _OFFER and (value or name != b"connection"):
+            lines.append(b"%b: %b" % (name, value))
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def check_whole(headers: Headers, body: bytes) -> None:
+    """Raise ``BodyLost`` if the server has handed over a request with an offer without its body."""
+    if body or header(headers, b"upgrade") is None:
+        return
+    if header(headers, b"transfer-encoding") or header(headers, b"content-length") not in (
+        None,
+        b"0",
+    ):
+        raise BodyLost(
+            "The request's body is lost: the server stops reading at the request's offer to "
+            "upgrade its connection (Upgrade). Start the proxy with replay-proxy serve, or with "
+            "uvicorn's --http h11, or let the client use HTTP/1.1 (in Java: "
+            "HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1))."
+        )
