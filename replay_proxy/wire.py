@@ -10,7 +10,7 @@ border, so each of them can be changed in one file. Nothing in here waits or doe
 from collections.abc import AsyncIterator, Hashable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 #: Header fields in order, with repeats, names in lower case.
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -37,8 +37,8 @@ class Request:
 
     ``path`` and ``query`` are raw (percent-encoded, the query without its ``?``).
     ``arrived_us`` is the wall clock at arrival, in microseconds since 1970, and different for
-    every request of a process: recordings are ordered by it. ``fingerprints`` are those that were
-    computed already, by what they leave out: a body of many megabytes is read once.
+    every request of a process: recordings are ordered by it. ``memo`` holds what was computed
+    already (its fingerprints, its model, the JSON of a small body), so that it is read once.
     """
 
     method: str
@@ -47,9 +47,7 @@ class Request:
     headers: Headers
     body: bytes
     arrived_us: int = 0
-    fingerprints: dict[Hashable, str] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    memo: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 class Chunks(Protocol):

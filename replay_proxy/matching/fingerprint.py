@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from replay_proxy.matching.request_json import NO_JSON, request_json
 from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.wire import Request, header
 
@@ -30,7 +31,7 @@ _BOUNDARY = re.compile(rb'boundary=(?:"([^"]+)"|([^\s;,]+))', re.IGNORECASE)
 _FORMERLY_LEFT_OUT = re.compile(
     r"((?:^|&)(?:api[-_]?key|key|access[-_]token|token|sig|signature)=)[^&]*", re.IGNORECASE
 )
-#: Under this the former fingerprint of a request is known, if it was computed; empty for none.
+#: The name of the former fingerprint in ``Request.memo``; empty where it is the same.
 FORMER = "former"
 _PART_NAME = re.compile(rb'(?:^|[;\s])name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))', re.IGNORECASE)
 
@@ -38,13 +39,13 @@ _PART_NAME = re.compile(rb'(?:^|[;\s])name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))', r
 def fingerprint(request: Request, without: Callable[[Any], Any] | None = None) -> str:
     """``v1:`` and the SHA-256, in hex, of the method, path, sorted query and canonical body.
 
-    ``without`` leaves of a JSON body what counts.
+    ``without`` leaves of a JSON body what counts, and does not change it.
     """
-    found = request.fingerprints.get(without)
+    found: str | None = request.memo.get(without)
     if found is None:
         kind, body = canonical_body(request, without)
         found = _digest(request, without_credentials(request.query), kind, body)
-        request.fingerprints[without] = found
+        request.memo[without] = found
     return found
 
 
@@ -54,8 +55,9 @@ def former_fingerprint(request: Request) -> str | None:
     They knew fewer credentials in queries, took every ``token`` for one, and sorted the parts of a
     multipart body that have one name by their contents.
     """
-    if (known := request.fingerprints.get(FORMER)) is not None:
-        return known or None
+    former: str | None = request.memo.get(FORMER)
+    if former is not None:
+        return former or None
     query = _FORMERLY_LEFT_OUT.sub(r"\1", request.query)
     content_type = header(request.headers, b"content-type") or b""
     is_multipart = b"multipart" in content_type.lower()
@@ -65,7 +67,8 @@ def former_fingerprint(request: Request) -> str | None:
     if kind == "multipart":
         body = b"\n".join(sorted(_parts(content_type, request.body) or ()))
     key = _digest(request, query, kind, body)
-    return None if key == fingerprint(request) else key
+    request.memo[FORMER] = former = "" if key == fingerprint(request) else key
+    return former or None
 
 
 def _digest(request: Request, query: str, kind: str, body: bytes) -> str:
@@ -88,7 +91,7 @@ def canonical_body(
     """
     body = request.body
     if body[:1] in (b"{", b"[") or body.lstrip()[:1] in (b"{", b"["):
-        canonical = _canonical_rest(body, without) if without else _canonical_json(body)
+        canonical = _canonical_rest(request, without) if without else _canonical_json(request)
         if canonical is not None:
             return "json", canonical
     content_type = header(request.headers, b"content-type") or b""
@@ -104,11 +107,13 @@ def _sorted_query(query: str) -> str:
     return "&".join(sorted(query.split("&"), key=lambda field: field.partition("=")[0]))
 
 
-def _canonical_json(body: bytes) -> bytes | None:
+def _canonical_json(request: Request) -> bytes | None:
     """The body with sorted keys and no white space, or None when it is no JSON."""
+    body = request.body
     try:
-        value = _loads_exactly(body) if _has_long_number(body) else orjson.loads(body)
-        return orjson.dumps(_without_stream_false(value), option=orjson.OPT_SORT_KEYS)
+        value = _loads_exactly(body) if _has_long_number(body) else request_json(request)
+        if value is not NO_JSON:
+            return orjson.dumps(_without_stream_false(value), option=orjson.OPT_SORT_KEYS)
     except (ValueError, TypeError, RecursionError):
         pass  # orjson is stricter than JSON's users: lone surrogates, NaN, deep nesting.
     if _is_deep(body):
@@ -119,33 +124,31 @@ def _canonical_json(body: bytes) -> bytes | None:
         return None
 
 
-def _canonical_rest(body: bytes, without: Callable[[Any], Any]) -> bytes | None:
+def _canonical_rest(request: Request, without: Callable[[Any], Any]) -> bytes | None:
     """As ``_canonical_json``, of what is left of the body.
 
     It is written by orjson whenever that can write the rest, however the whole had to be read: two
     bodies that are the same but for what is taken out are written alike.
     """
     try:
-        value = _without_stream_false(without(_loads(body)))
+        value = _without_stream_false(without(_loads(request)))
     except ValueError:
         return None
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # Half a surrogate pair, a long integer, or deeper than orjson writes.
-        return None if _is_deep(body) else _dumps(value)
+        return None if _is_deep(request.body) else _dumps(value)
 
 
-def _loads(body: bytes) -> Any:
+def _loads(request: Request) -> Any:
     """The body's JSON, with long integers and half surrogate pairs as they are.
 
     Raises ``ValueError`` for what is no JSON, and for what is nested too deep to be changed.
     """
-    if not _has_long_number(body):
-        try:
-            return orjson.loads(body)
-        except ValueError:
-            pass  # See _canonical_json.
-    if _is_deep(body):
+    body = request.body
+    if not _has_long_number(body) and (value := request_json(request)) is not NO_JSON:
+        return value
+    if _is_deep(body):  # See _canonical_json.
         raise ValueError("nested too deep")
     return json.loads(body)
 
@@ -184,7 +187,7 @@ def _exact(digits: str) -> Any:
 
 def _without_stream_false(value: Any) -> Any:
     if isinstance(value, dict) and value.get("stream", True) is False:
-        del value["stream"]
+        value = {name: member for name, member in value.items() if name != "stream"}
     return value
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from replay_proxy.matching.fingerprint import canonical_body
+from replay_proxy.matching.request_json import NO_JSON, request_json
 from replay_proxy.wire import Request
 
 #: Nesting beyond this is not looked at; JSON schemas stay far below.
@@ -86,14 +87,11 @@ def tree(
             found[f"header {name.decode('latin-1')}"] = value.decode("latin-1")
     if has_many_values(request.body, most_values):
         return found | {"body": _text(request.body)}
-    try:
-        body = orjson.loads(request.body)
-    except ValueError:
-        pass
-    else:
+    if (body := request_json(request)) is not NO_JSON:
         body = without(body) if without else body
         if isinstance(body, dict) and body.get("stream") is False:
-            del body["stream"]  # Equal to absent, as in the fingerprint.
+            # Equal to absent, as in the fingerprint.
+            body = {name: value for name, value in body.items() if name != "stream"}
         return found | {"$": body}
     kind, canonical = canonical_body(request, without)
     if kind == "json" and without:

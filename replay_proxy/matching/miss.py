@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from replay_proxy.cassette import Counts, RecordedRequest
 from replay_proxy.errors import CassetteMiss, ConfigurationError
 from replay_proxy.matching.comparison import ABSENT, Comparison, Difference
 from replay_proxy.matching.leaves import has_many_values
+from replay_proxy.matching.request_json import request_json
 from replay_proxy.matching.rules import Rule
 from replay_proxy.matching.texts import around_difference, common_ends, elements, ends
 from replay_proxy.redaction.credentials import is_secret, without_credentials
@@ -73,7 +72,9 @@ def explain(
     cassette has to this very request, ``candidates`` recordings that may be near. What the ``rule``
     leaves out is no difference.
     """
+    memo = request.memo
     request = replace(request, query=without_credentials(request.query))
+    request.memo.update(memo)  # Credentials are in no fingerprint.
     asked_for = Comparison(request, rule.headers, rule.without)
     ranked = sorted(
         ((asked_for.similarity(each.request), each) for each in candidates),
@@ -104,10 +105,7 @@ def explain(
 
 def summary(request: Request) -> dict[str, str | None]:
     """What a person knows a request by: method, path, model and last message, shortened."""
-    try:
-        body = None if has_many_values(request.body) else orjson.loads(request.body)
-    except ValueError:
-        body = None
+    body = None if has_many_values(request.body) else request_json(request)
     body = body if isinstance(body, dict) else {}
     model = body.get("model")
     asked = body.get("messages", body.get("input", body.get("prompt")))

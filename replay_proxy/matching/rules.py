@@ -73,7 +73,7 @@ class Rule:
 
     def note(self, request: Request, fingerprints: tuple[str, str, str]) -> None:
         """Let nobody compute again what is known of a request."""
-        request.fingerprints.update(zip((None, self._left_out, FORMER), fingerprints, strict=True))
+        request.memo.update(zip((None, self._left_out, FORMER), fingerprints, strict=True))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Rule, (self.ignored, [name.decode() for name in self.headers])
@@ -83,7 +83,7 @@ class Rule:
         return Rule((*self.ignored, *paths), [name.decode() for name in self.headers])
 
     def without(self, body: Any) -> Any:
-        """A JSON body less what is ignored; it is changed, and replaced where ``$`` is ignored."""
+        """A JSON body less what is ignored. The body itself stays as it is: others read it too."""
         for remove in self._ignore:
             if not isinstance(body, dict | list):  # A text would be read as JSON again.
                 break
@@ -111,8 +111,11 @@ def _plain_steps(query: Any) -> list[Any] | None:
     return steps
 
 
-def _remove_at(steps: Sequence[Any], body: Any) -> Any:
-    """The body less what plain steps lead to: as ``_remove_found``, in a fifth of the time."""
+def _without_steps(steps: Sequence[Any], body: Any) -> Any:
+    """The body less what plain steps lead to: as ``_without_query``, in a fifth of the time.
+
+    What holds a removed value is copied; everything else is shared with ``body``.
+    """
     if not steps:
         return None
     step, *rest = steps
@@ -122,31 +125,38 @@ def _remove_at(steps: Sequence[Any], body: Any) -> Any:
     elif isinstance(body, list) and not isinstance(step, str):
         places = range(len(body))
         keys = places if step is _EACH else places[step:][:1] if -len(body) <= step else ()
+    copy: Any = None
     for key in keys:
-        if rest:
-            _remove_at(rest, body[key])
+        value = _without_steps(rest, body[key]) if rest else None
+        if rest and value is body[key]:
+            continue
+        copy = body.copy() if copy is None else copy
+        if rest or isinstance(body, list):
+            copy[key] = value  # An array's other elements keep their places.
         else:
-            _remove(body, (key,))
-    return body
+            del copy[key]
+    return body if copy is None else copy
 
 
-def _remove_found(query: Any, body: Any) -> Any:
+def _without_query(query: Any, body: Any) -> Any:
     """The body less what a path leads to; all of it if that is deeper than the library descends."""
     from jsonpath.exceptions import JSONPathRecursionError
 
     try:
-        found = list(query.finditer(body))
+        nodes = list(query.finditer(body))
     except JSONPathRecursionError:
         return body
-    for node in found:
-        body = _remove(body, node.parts)
+    copies: dict[int, Any] = {}
+    for node in nodes:
+        body = _without_member(body, node.parts, copies)
     return body
 
 
-def _remove(body: Any, parts: Sequence[str | int]) -> Any:
+def _without_member(body: Any, parts: Sequence[str | int], copies: dict[int, Any]) -> Any:
     """The body without a member, which may have gone with one that it stood in.
 
     An array's element becomes null, so that the others keep their places; so does the root.
+    ``copies`` are the objects and arrays that were copied already, by their ``id``.
     """
     if not parts:
         return None
@@ -156,11 +166,25 @@ def _remove(body: Any, parts: Sequence[str | int]) -> Any:
             holder = holder[part]
     except (KeyError, TypeError):
         return body
+    if not isinstance(holder, list | dict):
+        return body
+    body = holder = _copy(body, copies)
+    for part in parts[:-1]:
+        holder[part] = below = _copy(holder[part], copies)
+        holder = below
     if isinstance(holder, list):
         holder[int(parts[-1])] = None
-    elif isinstance(holder, dict):
+    else:
         holder.pop(parts[-1], None)
     return body
+
+
+def _copy(value: Any, copies: dict[int, Any]) -> Any:
+    """An object or array that may be changed."""
+    if id(value) not in copies:
+        value = value.copy()
+        copies[id(value)] = value  # Kept, so that nothing else gets its id.
+    return value
 
 
 def _remover(path: str) -> Callable[[Any], Any]:
@@ -181,7 +205,7 @@ def _remover(path: str) -> Callable[[Any], Any]:
             "$.user,$.messages[*].tool_call_id."
         ) from None
     steps = _plain_steps(query)
-    return partial(_remove_found, query) if steps is None else partial(_remove_at, steps)
+    return partial(_without_query, query) if steps is None else partial(_without_steps, steps)
 
 
 def _storable(name: str) -> bytes:

@@ -27,7 +27,7 @@ def _stored_value(value: bytes) -> bytes:
 def stored_request(request: Request) -> Request:
     """The request with the headers and the query that may be written to a cassette.
 
-    It has the same fingerprints.
+    It has the same body, and so the same memo.
     """
     stored = Request(
         request.method,
@@ -43,5 +43,5 @@ def stored_request(request: Request) -> Request:
         request.body,
         request.arrived_us,
     )
-    stored.fingerprints.update(request.fingerprints)
+    stored.memo.update(request.memo)
     return stored

@@ -224,7 +224,7 @@ LONG = json.dumps({"messages": [{"role": "user", "content": "word " * 250_000}]}
 #: Who looks through requests: a name, and what it is a name of.
 READERS: tuple[tuple[str, Any], ...] = (
     ("canonical_body", fingerprint),
-    ("parsed", limits),
+    ("body_json", limits),
 )
 
 

@@ -1,6 +1,7 @@
 """What counts as the same request: ignored paths, headers that count, repeats."""
 
 import asyncio
+import copy
 import gc
 import json
 import threading
@@ -71,6 +72,9 @@ def test_without_settings_the_key_is_the_fingerprint() -> None:
 def test_an_ignored_path_does_not_count(path: str, one: object, other: object) -> None:
     assert fingerprint(asked(one)) != fingerprint(asked(other))
     assert Rule([path]).key(asked(one)) == Rule([path]).key(asked(other))
+    body = copy.deepcopy(one)  # It is shared by all that read the request.
+    assert Rule([path]).without(body) != one
+    assert body == one
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from replay_proxy.cassette import Interaction, RecordedRequest
 from replay_proxy.errors import StoreError
 from replay_proxy.matching.leaves import has_many_values
 from replay_proxy.matching.nearness import features
+from replay_proxy.matching.request_json import model_of
 from replay_proxy.store.sqlite.soundness import (
     check_fingerprint,
     check_id,
@@ -88,7 +89,7 @@ def to_row(interaction: Interaction, take_id: int) -> Row:
         "method": request.method,
         "path": request.path,
         "query": request.query,
-        "model": _model(request.body),
+        "model": None if has_many_values(request.body) else model_of(request),
         "streams": interaction.streams,
         "status": interaction.status,
         "media_type": interaction.media_type,
@@ -234,15 +235,3 @@ def _load_headers(text: str) -> Headers:
         return tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs])
     except (AttributeError, ValueError):
         raise ValueError("it has a header that is not a name and a value in Latin-1") from None
-
-
-def _model(body: bytes) -> str | None:
-    """The model that a JSON request names; None where to read it would take long."""
-    if has_many_values(body):
-        return None
-    try:
-        value = orjson.loads(body)
-    except ValueError:
-        return None
-    model = value.get("model") if isinstance(value, dict) else None
-    return model if isinstance(model, str) else None

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from replay_proxy.answers.parsed import parsed
 from replay_proxy.bounds.lru import LRU
 from replay_proxy.bounds.side_process import SideProcess
 from replay_proxy.timeline import Clock
 from replay_proxy.transports.faults.wording import (
     RATES,
+    body_json,
     error_answer,
     error_object,
-    model_of,
+    model_name,
     rate_headers,
     rate_limit_error,
     retry_after_headers,
@@ -166,7 +166,7 @@ def tokens(request: Request) -> int:
     A quarter of its characters, or the most tokens that it asks for if that is more, which is how
     OpenAI's page on rate limits has it.
     """
-    body = parsed(request.body)
+    body = body_json(request)
     if not isinstance(body, dict):
         return 0
     said = sum(len(text) for name in _SAID for text in _texts(body.get(name)))
@@ -190,7 +190,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _too_large(request: Request, level: _Level, requested: int) -> Response:
     message = (
-        f"Request too large for {model_of(request) or 'the model'} on tokens per min (TPM): "
+        f"Request too large for {model_name(request) or 'the model'} on tokens per min (TPM): "
         f"Limit {level.limit}, Requested {requested}. The input or output tokens must be reduced "
         f"in order to run successfully. {RATES}"
     )

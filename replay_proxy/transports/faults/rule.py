@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from replay_proxy.transports.faults.call import FaultCall, read_call, unquoted
-from replay_proxy.transports.faults.wording import model_of
+from replay_proxy.transports.faults.wording import model_name
 from replay_proxy.wire import Request, header
 
 _WORD = r'(?:[^\s;"()]|"(?:[^"\\\n]|\\.)*"|\((?:[^()"]|"(?:[^"\\]|\\.)*")*\))+'  # with its brackets
@@ -47,7 +47,7 @@ class FaultRule:
                 and fnmatchcase(value.decode("utf-8", "replace"), pattern)
                 for name, pattern in self.headers
             )
-            and (not self.model or fnmatchcase(model_of(request), self.model))
+            and (not self.model or fnmatchcase(model_name(request), self.model))
         )
 
     def hits(self, number: int) -> bool:

@@ -6,9 +6,11 @@ Source: the error codes page of platform.openai.com, and errors that users have 
 
 import json
 import math
+from typing import Any
 
 from replay_proxy.answers.parsed import parsed
 from replay_proxy.matching.fingerprint import fingerprint
+from replay_proxy.matching.request_json import NO_JSON, model_of, request_json
 from replay_proxy.wire import Headers, Provenance, Request, Response, Source
 
 RATES = "Visit https://platform.openai.com/account/rate-limits to learn more."
@@ -51,7 +53,7 @@ def rate_limit_error(
     """The error of a 429; ``unit`` is ``requests`` or ``tokens``."""
     short = {"requests": "RPM", "tokens": "TPM"}[unit]
     return error_object(
-        f"Rate limit reached for {model_of(request) or 'the model'} on {unit} per min ({short}): "
+        f"Rate limit reached for {model_name(request) or 'the model'} on {unit} per min ({short}): "
         f"Limit {limit}, Used {used}, Requested {requested}. "
         f"Please try again in {duration(wait_s)}. {RATES}",
         unit,
@@ -86,8 +88,15 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{rest_ms / 1000:g}s" if minutes else f"{rest_ms / 1000:g}s"
 
 
-def model_of(request: Request) -> str:
+def body_json(request: Request) -> Any:
+    """A request's JSON, also where only the standard library can read it; None without any."""
+    value = request_json(request)
+    return parsed(request.body) if value is NO_JSON else value
+
+
+def model_name(request: Request) -> str:
     """The model that a JSON body names; empty without one."""
-    body = parsed(request.body)
-    model = body.get("model") if isinstance(body, dict) else None
+    model = model_of(request)
+    if model is None and isinstance(body := body_json(request), dict):
+        model = body.get("model")
     return model if isinstance(model, str) else ""

@@ -1,0 +1,38 @@
+"""A request's JSON and its model, each read once. Pure."""
+
+from typing import Any
+
+import orjson
+
+from replay_proxy.wire import Request
+
+#: The JSON of a larger body is read anew each time: it would take the memory of the body again.
+SMALL_BYTES = 1 << 16
+#: Stands for the JSON of a body that orjson does not read.
+NO_JSON: Any = type("NoJson", (), {"__repr__": lambda _: "NO_JSON"})()
+#: Their keys in ``Request.memo``. A dict whose first keys are texts is rebuilt for any other key.
+_JSON, _MODEL = object(), object()
+
+
+def request_json(request: Request) -> Any:
+    """The JSON of a request's body, or ``NO_JSON``. It is shared: nobody changes it."""
+    memo, body = request.memo, request.body
+    if _JSON in memo:
+        return memo[_JSON]
+    try:
+        value = orjson.loads(body)
+    except ValueError:
+        value = NO_JSON
+    if len(body) <= SMALL_BYTES:
+        memo[_JSON] = value
+    return value
+
+
+def model_of(request: Request) -> str | None:
+    """The model that a JSON body names, if it names one."""
+    if _MODEL in request.memo:
+        return request.memo[_MODEL]  # type: ignore[no-any-return]
+    body = request_json(request)
+    model = body.get("model") if isinstance(body, dict) else None
+    request.memo[_MODEL] = named = model if isinstance(model, str) else None
+    return named
