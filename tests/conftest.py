@@ -1,7 +1,7 @@
-"""What every test has: children that ^C and SIGHUP can end.
+"""Make SIGINT, SIGQUIT and SIGHUP end the tests' child processes.
 
-A shell lets what it starts in the background ignore SIGINT and SIGQUIT, and nohup SIGHUP; their
-children inherit that.
+A shell makes background commands ignore SIGINT and SIGQUIT, and nohup makes them ignore SIGHUP;
+child processes inherit that.
 """
 
 import signal

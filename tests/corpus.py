@@ -1,18 +1,18 @@
 """Real traffic through the proxy and back: ``python -m tests.corpus``.
 
-Three legs, each in a process of its own:
+Three legs, each with its own proxy process:
 record      every request through ``MODE=record``, to a scripted upstream that gives its answer
-replay      the same requests in the same order through ``MODE=replay``, the upstream gone
-reworded    the same requests as another client spells them, and in another order: only those
-            that are identical keep theirs. A key that joins or parts too much shows here only.
+replay      the same requests in the same order through ``MODE=replay``, without the upstream
+reworded    the same requests as another client spells them, and in another order; only identical
+            requests keep theirs. Only this leg shows a key that merges or splits too much.
 
-Each time status, end-to-end headers (order and repeats), bytes and chunk borders have to be
-those of the recording. All source cassettes share one, so that requests that are identical
-across them have to be replayed in order too.
+In each leg status, end-to-end headers (order and repeats), bytes and chunk boundaries must be
+those of the recording. All source cassettes share one cassette, so identical requests from
+several of them must be replayed in order too.
 
-Requests of other hosts are sent as a user of the proxy sends them: see ``Record.target``.
-The corpus is named by ``--open`` and ``--compat``, or by the directory in ``CORPUS``; without
-them it is the selection in ``tests/data``.
+Requests to other hosts are sent as a user of the proxy sends them: see ``Record.target``.
+``--open`` and ``--compat``, or the directory in ``CORPUS``, name the corpus; the default is the
+selection in ``tests/data``.
 """
 
 import argparse
@@ -36,10 +36,10 @@ from tests.support.upstream import Upstream
 
 DATA = Path(__file__).parent / "data"
 
-#: Passed on while recording, and never stored.
+#: Headers that are passed on while recording, and never stored.
 SECRET_HEADERS = frozenset({b"set-cookie", b"openai-organization", b"openai-project"})
 CLIENT_KEY = b"Bearer sk-corpus-client-key"
-#: What no file of the store may hold: the client's key, and a cookie of the recorded answers.
+#: What no file of the store may contain: the client's key, and a cookie of the recorded answers.
 SECRETS = (CLIENT_KEY[7:], b"_cfuvid=")
 NEVER_STORED = frozenset({401, 403, 407})
 TRANSIENT = frozenset({408, 409, 425, 429, *range(500, 600)})
@@ -47,7 +47,7 @@ TRANSIENT = frozenset({408, 409, 425, 429, *range(500, 600)})
 
 @dataclass
 class Leg:
-    """What came of asking everything once."""
+    """The results of sending every request once."""
 
     name: str
     source: bytes | None
@@ -58,13 +58,13 @@ class Leg:
     differences: list[str] = field(default_factory=list)
 
     def note(self, record: Record, found: Sequence[str]) -> None:
-        """Count one interaction, with what was found to differ."""
+        """Count one interaction, with its differences."""
         self.equal += not found
         self.differences += [f"{self.name} {record.id} {what}" for what in found]
 
 
 class Run:
-    """The interactions and how each answer is cut; the legs ask them all."""
+    """The interactions, and how each answer is cut; each leg sends them all."""
 
     def __init__(self, records: Sequence[Record], variant: str = "events", seed: int = 0) -> None:
         self.records = records
@@ -77,7 +77,7 @@ class Run:
             raise ValueError("two records have one id")
 
     def through_proxy(self) -> list[Leg]:
-        """Record in one process, replay in another one; look for secrets in between."""
+        """Record in one process and replay in others; then search all files for secrets."""
         errors = {"RECORD_ERRORS": "all"} if self.all_errors else {}
         with tempfile.TemporaryDirectory() as name:
             cwd, store = Path(name), Path(name, "store")
@@ -104,12 +104,12 @@ class Run:
         return [record, replay, spelled]
 
     def direct(self) -> list[Leg]:
-        """Ask the upstream itself: checks the instruments."""
+        """Send the requests to the upstream itself, which checks the instruments."""
         with self.upstream() as upstream:
             return [self.record(upstream.base_url, None)]
 
     def upstream(self) -> Upstream:
-        """The upstream that gives each request the answer that its ``x-corpus-id`` names."""
+        """An upstream that gives each request the answer named by its ``x-corpus-id``."""
         answers = {r.id.encode(): self._answer(r) for r in self.records}
 
         def script(request: Received) -> Answer:
@@ -120,7 +120,7 @@ class Run:
         return Upstream(script)
 
     def record(self, origin: str, source: bytes | None) -> Leg:
-        """Ask everything once; each answer, and each request as upstream got it, is compared."""
+        """Send every request once; compare each answer, and each request that the upstream got."""
         leg = Leg("record", source)
         began = time.perf_counter()
         with RawClient(origin) as client:
@@ -134,7 +134,7 @@ class Run:
         return leg
 
     def replay(self, name: str, origin: str, records: Sequence[Record]) -> Leg:
-        """Ask everything again; what may not be stored has to be a miss."""
+        """Send every request again; one whose answer may not be stored must be a miss."""
         leg = Leg(name, b"cassette")
         stored = {identity(record) for record in self.records if self._is_stored(record)}
         began = time.perf_counter()
@@ -144,7 +144,7 @@ class Run:
                     headers = without(record.sent_headers, SECRET_HEADERS)
                     leg.note(record, self._ask(client, record, headers, leg))
                 elif identity(record) in stored:
-                    leg.skipped += 1  # the same request also has an answer that is stored
+                    leg.skipped += 1  # the same request also has a stored answer
                 else:
                     leg.absent += 1
                     leg.differences += [
@@ -192,7 +192,7 @@ def _miss(answer: RawAnswer | str) -> list[str]:
 
 
 def report(run: Run, legs: Sequence[Leg]) -> int:
-    """Print the counts and every difference; how many differences there are."""
+    """Print the counts and every difference. Returns the number of differences."""
     streams = [r for r in run.records if r.is_stream]
     repeated = Counter(map(identity, run.records))
     print(f"{len(run.records):7} interactions, {len(streams)} of them streams")

@@ -1,10 +1,10 @@
-"""Kill the proxy wherever it hurts, and look at what is left.
+"""Kill the proxy at every dangerous moment, and check what remains.
 
     make crash
     python -m tests.crash --rounds 30
 
-Each scenario kills with SIGKILL, round after round, on one store. Afterwards each file has to be
-whole, each answer that a client has seen whole has to be in a cassette, and none may be torn.
+Each scenario kills with SIGKILL on one store, many times. Afterwards every file must be intact,
+every answer that a client has seen whole must be in a cassette, and no answer may be torn.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from tests.support.upstream import Upstream
 
 @dataclass
 class Crashes:
-    """What a scenario works with."""
+    """The tools of a scenario."""
 
     nursery: Nursery
     upstream: Upstream
@@ -48,7 +48,7 @@ class Crashes:
         )
 
     def record(self, child: Target, *, kill_after: int, name: str, size: int = 0) -> None:
-        """Let clients record until so many answers are seen; then the proxy is killed."""
+        """Let clients record until they have seen this many answers, then kill the proxy."""
         clients(child, name, kill_after, self.outcome, size=size)
 
 
@@ -60,14 +60,14 @@ def answer_ends(crashes: Crashes) -> None:
 
 
 def checkpoint(crashes: Crashes) -> None:
-    """While the journal is put into the file: every few large answers."""
+    """While the journal is checkpointed into the file: every few large answers."""
     for number in range(crashes.rounds):
         kill_after = crashes.random.randrange(4, 14)
         crashes.record(crashes.start(), kill_after=kill_after, name=str(number), size=700_000)
 
 
 def shutdown(crashes: Crashes) -> None:
-    """Within the milliseconds of a clean stop."""
+    """During the milliseconds of a clean stop."""
     for number in range(crashes.rounds):
         child = crashes.start()
         crashes.record(_Spared(child), kill_after=4, name=str(number))
@@ -77,11 +77,11 @@ def shutdown(crashes: Crashes) -> None:
 
 
 def creation(crashes: Crashes) -> None:
-    """While the cassette is made: the file is deleted before each round."""
+    """While the cassette is created: the file is deleted before each round."""
     for number in range(crashes.rounds):
         child = crashes.start()
         killer = threading.Timer(crashes.random.random() * 0.5, _kill, [child.pid])
-        if number:  # The first is killed when something was seen.
+        if number:  # The first is killed once an answer was seen.
             killer.start()
         crashes.record(child, kill_after=2, name=str(number))
         if number:
@@ -91,7 +91,7 @@ def creation(crashes: Crashes) -> None:
 
 
 def two_proxies(crashes: Crashes) -> None:
-    """One of two that record into one cassette, and then the other."""
+    """One of two proxies that record one cassette, and then the other."""
     other = crashes.start()
     for number in range(crashes.rounds):
         child = crashes.start()
@@ -102,14 +102,14 @@ def two_proxies(crashes: Crashes) -> None:
 
 
 def four_at_once(crashes: Crashes) -> None:
-    """Four that record into one cassette, as workers do, all at the same instant."""
+    """Four proxies that record one cassette, as workers do, all at the same instant."""
     for number in range(crashes.rounds):
         several = _Several([crashes.start() for _ in range(4)])
         crashes.record(several, kill_after=12, name=str(number))
 
 
 def four_workers(crashes: Crashes) -> None:
-    """All of one uvicorn with four workers; a third of the rounds, since it starts slowly."""
+    """One uvicorn with four workers; a third of the rounds, since it starts slowly."""
     for number in range(max(1, crashes.rounds // 3)):
         settings = {"MODE": "record", "UPSTREAM_BASE_URL": crashes.upstream.base_url}
         with Proxy(
@@ -120,12 +120,12 @@ def four_workers(crashes: Crashes) -> None:
 
 
 def checkout(crashes: Crashes) -> None:
-    """And then git puts another file in its place, or does so before."""
+    """Before or after the kill, git puts another file in the cassette's place."""
     git = _git(crashes.store)
     path = crashes.store / "default.sqlite"
     crashes.record(crashes.start(), kill_after=2, name="first")
     with Archive(path):
-        pass  # Settles it.
+        pass  # Settles the file.
     git("add", ".")
     git("commit", "--quiet", "--message=x")
     for number in range(crashes.rounds):
@@ -153,17 +153,17 @@ SCENARIOS: dict[str, Callable[[Crashes], None]] = {
 
 
 class _Spared:
-    """A proxy that the clients leave alive."""
+    """A proxy that its clients do not kill."""
 
     def __init__(self, child: Child) -> None:
         self.base_url = child.base_url
 
     def kill(self) -> None:
-        """Not yet."""
+        """Do nothing: the scenario kills later."""
 
 
 class _Several:
-    """Some proxies; each request goes to the next."""
+    """Several proxies; each request goes to the next one."""
 
     def __init__(self, children: list[Child]) -> None:
         self._children = children
@@ -174,7 +174,7 @@ class _Several:
         return next(self._next).base_url
 
     def kill(self) -> None:
-        """All of them."""
+        """Kill all of them."""
         for child in self._children:
             child.kill()
 
@@ -198,7 +198,7 @@ def _git(directory: Path) -> Callable[..., None]:
 
 
 def judge(store: Path, outcome: Outcome) -> None:
-    """Hold what is stored against what was seen."""
+    """Compare the stored answers with the seen ones."""
     found: dict[bytes, bytes] = {}
     for path in sorted(store.glob("*.sqlite")):
         try:
@@ -222,7 +222,7 @@ def crash(scenario: str, directory: Path, *, rounds: int, seed: int = 1) -> Outc
         chance = random.Random(seed)
         crashes = Crashes(nursery, upstream, directory, rounds, chance, outcome)
         SCENARIOS[scenario](crashes)
-    # Who opens a cassette whose file is gone keeps what its journal holds.
+    # Opening a cassette whose file is gone keeps the content of its journal.
     settle(directory / "default.sqlite")
     judge(directory, outcome)
     return outcome

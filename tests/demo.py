@@ -1,7 +1,7 @@
 """Build ``cassettes/demo.sqlite`` from ``tests/data/demo.jsonl``: ``python -m tests.demo``.
 
-The traffic is real (``tests/data/NOTICE.md``); the recordings it comes from hold no times, so that
-the upstream here sends a first byte after 300 ms and an event every 20 ms.
+The traffic is real (``tests/data/NOTICE.md``). Its recordings have no times, so the upstream here
+sends the first byte after 300 ms and then an event every 20 ms.
 """
 
 import shutil
@@ -20,7 +20,7 @@ PER_CONNECTION = frozenset({b"host", b"accept-encoding", b"connection", b"conten
 
 
 def answer(record: Record) -> Answer:
-    """The recorded answer, with times that a model could have."""
+    """The recorded answer, with plausible times."""
     steps: list[Step] = [Wait(0.3)]
     for piece in record.pieces():
         steps += [piece, Wait(0.02)]

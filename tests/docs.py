@@ -1,11 +1,11 @@
-"""The pages that show commands: each command is run, and what it prints compared or rewritten.
+"""The pages that show commands: run each command, and compare or rewrite its output.
 
-    python -m tests.docs    # rewrites what the commands of the pages print
+    python -m tests.docs    # rewrites the output of the pages' commands
 
-A page is a session in a directory of its own. Blocks of ``console`` are run from the first to the
-last, blocks whose first line is ``# a/file.py`` are written to that file. A command ends in
-``# exit code 1`` where it does not exit with 0. What a page is given to begin with is in ``PAGES``;
-the real API is ``tests.support.standin``.
+A page is a session in a new directory. ``console`` blocks are run from the first to the last;
+blocks whose first line is ``# a/file.py`` are written to that file. A command ends in
+``# exit code 1`` if it does not exit with 0. ``PAGES`` has the initial files of each page; the
+real API is ``tests.support.standin``.
 """
 
 import contextlib
@@ -37,11 +37,11 @@ _COMMAND = re.compile(r"^\$ (.*?)(?: +# exit code (\d+))?\n((?:(?!\$ ).*\n)*)", 
 _FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
 _FOR_THE_SHELL = re.compile(r"[|<>;&$`]")
 
-#: What is another in each run, unless the demo has it: ids and times of what is recorded anew.
+#: What differs in each run, unless it is in the demo: ids and times of new recordings.
 _VOLATILE = re.compile(
     r"\b3[67]\d{17}\b|\b20\d\d-\d\d-\d\d(?:T[\d:+]+)?|_us\":\d+|\b[0-9a-f]{32}\b"
 )
-#: The same, whatever the demo has: what SQLite, git, a clock or the kernel decides.
+#: What differs in each run in any case: values from SQLite, git, a clock or the kernel.
 _ALWAYS = re.compile(
     r"[\d,]+ bytes before|before, [\d,]+ now|\bindex [0-9a-f]+\.\.[0-9a-f]+|"
     r"\bBin \d+ -> \d+ bytes|\bin \d+\.\d+s\b|127\.0\.0\.1:\d+|[\d,.]+ ms\b"
@@ -49,7 +49,7 @@ _ALWAYS = re.compile(
 
 
 def normalised(text: str) -> str:
-    """The text without what is another in each run."""
+    """The text without what differs in each run."""
     known = _of_the_demo()
     text = _VOLATILE.sub(lambda found: found[0] if found[0] in known else "…", text)
     return _ALWAYS.sub("…", text)
@@ -57,7 +57,7 @@ def normalised(text: str) -> str:
 
 @cache
 def _of_the_demo() -> frozenset[str]:
-    """Its ids and times."""
+    """The ids and times in the demo cassette."""
     with Session(CASSETTE.parents[1]) as session:
         found = set[str]()
         for words in ("export demo", "ls demo --json"):
@@ -66,7 +66,7 @@ def _of_the_demo() -> frozenset[str]:
 
 
 class Session:
-    """Runs commands in a directory, as a user who has nothing set would; ends with ``close``."""
+    """Runs commands in a directory, as a user without any settings would."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -85,7 +85,7 @@ class Session:
             "GIT_CONFIG_KEY_0": "init.defaultBranch",
             "GIT_CONFIG_VALUE_0": "main",
             "COLUMNS": "80",
-            # These pages show pytest with no plugin but ours.
+            # The pages show pytest with this plugin only.
             "PYTEST_ADDOPTS": "-p no:asyncio -p no:xdist -p no:hypothesispytest -p no:anyio",
         }
         self._env |= {
@@ -99,7 +99,7 @@ class Session:
         self._upstream.__exit__(kind, error, trace)
 
     def run(self, command: str) -> tuple[str, int]:
-        """What a command prints, errors included, and its exit code."""
+        """A command's output, including errors, and its exit code."""
         words = command.split()
         if words[0] == "replay-proxy" and words[1] != "run" and not _FOR_THE_SHELL.search(command):
             text, code = self._in_process(self._expanded(shlex.split(command)))
@@ -119,7 +119,7 @@ class Session:
         return "".join(f"{line.rstrip()}\n" for line in text.splitlines()), code
 
     def _expanded(self, words: list[str]) -> list[str]:
-        """The words as a shell gives them to a command."""
+        """The words as a shell passes them to a command."""
         return [
             each
             for word in words
@@ -127,7 +127,7 @@ class Session:
         ]
 
     def _in_process(self, words: list[str]) -> tuple[str, int]:
-        """The same as its process, half a second sooner."""
+        """The same as in a new process, without its start of half a second."""
         printed = io.BytesIO()
         out = io.TextIOWrapper(printed, encoding="utf-8", write_through=True)
         code = 0
@@ -146,7 +146,7 @@ class Session:
 
 
 def rewritten(page: str, session: Session) -> str:
-    """The page with what its commands print now; what differs in volatile parts only is kept."""
+    """The page with current output; output that differs only in volatile parts stays."""
 
     def block(found: re.Match[str]) -> str:
         language, content = found.groups()
@@ -173,7 +173,7 @@ def _demo(directory: Path) -> None:
     shutil.copyfile(CASSETTE, directory / "cassettes" / "demo.sqlite")
 
 
-#: A fixture as aimock's documentation has them.
+#: A fixture like those in aimock's documentation.
 AIMOCK = """\
 {
   "fixtures": [
@@ -184,7 +184,7 @@ AIMOCK = """\
 
 
 def _other_tools(directory: Path) -> None:
-    """Recordings where these tools keep them."""
+    """Recordings in the directories where these tools keep them."""
     for target, source in {
         "fixtures/vcr_cassettes/embeddings_model_not_found.yaml": "elastic_embeddings.yaml",
         "tests/cassettes/test_images/test_sunset.yaml": "logfire_images.yaml",
@@ -197,7 +197,7 @@ def _other_tools(directory: Path) -> None:
     (directory / "cassettes").mkdir()
 
 
-#: Each page, and what its directory holds when it begins.
+#: Each page, and the function that prepares its directory.
 PAGES: dict[str, Callable[[Path], None]] = {
     "tape-tools.md": _demo,
     "cassette.md": _demo,

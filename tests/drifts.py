@@ -23,7 +23,7 @@ from replay_proxy.matching.fingerprint import fingerprint
 from tests.near import request_of
 from tests.support.corpus import Record, load
 
-#: What is no shape, or only as far as it is there: no change of it has to be found.
+#: Members whose content is not part of the shape: a change of them need not be found.
 NO_SHAPE = {
     "annotations",
     "bytes",
@@ -38,7 +38,7 @@ Rng = random.Random
 
 @dataclass
 class Tally:
-    """How many changes of a sort were made and found; an example of each that was not."""
+    """How many changes of a kind were made and found, and those that were missed."""
 
     made: int = 0
     found: int = 0
@@ -66,7 +66,7 @@ def breaking(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def edited(record: Record, edit: Callable[[list[Any]], str | None]) -> tuple[bytes, str] | None:
-    """The body with the JSON of its events, or its only JSON, edited in place; and what was."""
+    """The body after editing the JSON of its events, or its only JSON; and what was edited."""
     if not record.is_stream:
         try:
             value = json.loads(record.response_body)
@@ -87,7 +87,7 @@ def edited(record: Record, edit: Callable[[list[Any]], str | None]) -> tuple[byt
 
 
 def leaves(value: Any, path: str = "$") -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Every leaf that an object has: its path without positions, the object, and its name."""
+    """Every leaf of an object: its path without positions, the object, and its name."""
     if isinstance(value, list):
         for each in value:
             yield from leaves(each, f"{path}[*]")
@@ -103,7 +103,7 @@ def leaves(value: Any, path: str = "$") -> Iterator[tuple[str, dict[str, Any], s
 def alike(values: list[Any], rng: Rng) -> tuple[str, Holders] | None:
     """A random leaf: its path, and every event of the same type that has it.
 
-    That is what an API changes. An answer without events has it once.
+    An API changes such a leaf everywhere. An answer without events has it once.
     """
     event = rng.choice(values) if values else None
     found = list(leaves(event))
@@ -119,12 +119,12 @@ def alike(values: list[Any], rng: Rng) -> tuple[str, Holders] | None:
 
 
 def rewritten(record: Record, _: Rng) -> tuple[bytes, str] | None:
-    """Nothing but how the JSON is written: the control, of which nothing may be found."""
+    """Only the way the JSON is written: the control, for which no drift may be found."""
     return edited(record, lambda values: "white space" if values else None)
 
 
 def dropped(record: Record, rng: Rng) -> tuple[bytes, str] | None:
-    """A field is gone."""
+    """A field is removed."""
 
     def edit(values: list[Any]) -> str | None:
         if (chosen := alike(values, rng)) is None:
@@ -137,7 +137,7 @@ def dropped(record: Record, rng: Rng) -> tuple[bytes, str] | None:
 
 
 def retyped(record: Record, rng: Rng) -> tuple[bytes, str] | None:
-    """A field is of another type."""
+    """A field has another type."""
 
     def edit(values: list[Any]) -> str | None:
         if (chosen := alike(values, rng)) is None:
@@ -182,7 +182,7 @@ def renamed(record: Record, rng: Rng) -> tuple[bytes, str] | None:
 
 
 def object_of(text: str) -> dict[str, Any]:
-    """The object of a JSON text, empty where it is none: cut off, or the code of a tool."""
+    """The object of a JSON text; empty if it is not one (cut off, or the code of a tool)."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -191,7 +191,7 @@ def object_of(text: str) -> dict[str, Any]:
 
 
 def _arguments(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Every holder of arguments: of a delta with its place, else (whole arguments) with None."""
+    """Every object with arguments: of a delta with its place, otherwise (whole) with None."""
     if isinstance(value, list):
         for each in value:
             index = each.get("index", 0) if isinstance(each, dict) else 0
@@ -208,7 +208,7 @@ def _arguments(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, d
 
 
 def cut(record: Record, rng: Rng) -> tuple[bytes, str] | None:
-    """An answer breaks off: a stream before its end, any other inside of its JSON."""
+    """An answer is cut: a stream before its end, any other answer inside its JSON."""
     body = record.response_body
     known = read(record)
     if not known.ended or known.value is None:
@@ -233,7 +233,7 @@ CHANGES = (dropped, retyped, renamed, cut)
 
 
 def find(records: Sequence[Record], sample: int, seed: int = 1) -> dict[str, Tally]:
-    """Make so many changes of each sort, and look whether drift says so; the control first."""
+    """Make ``sample`` changes of each kind, and count those found; the control comes first."""
     tallies = {}
     for change in (rewritten, *CHANGES):
         rng, tally = Rng(seed), Tally()
@@ -258,7 +258,7 @@ def find(records: Sequence[Record], sample: int, seed: int = 1) -> dict[str, Tal
 
 @dataclass
 class Alarms:
-    """What is said of pairs of answers between which no API has changed."""
+    """The differences between pairs of answers of an unchanged API."""
 
     pairs: int = 0
     wording: int = 0
@@ -294,7 +294,7 @@ def of_identical_requests(records: Sequence[Record]) -> Alarms:
 
 
 def of_other_requests(records: Sequence[Record]) -> Alarms:
-    """Answers of one cassette to requests that differ in what is said only, and end alike."""
+    """Answers of one cassette to requests that differ only in their words, and end alike."""
     alarms = Alarms()
     groups: dict[Any, list[Record]] = defaultdict(list)
     for record in records:
@@ -320,7 +320,7 @@ def of_other_requests(records: Sequence[Record]) -> Alarms:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 1 when less than 99 of 100 changes of a sort are found, or of none any."""
+    """Run the command; 1 if under 99% of a kind of changes are found, or any of the control."""
     parser = argparse.ArgumentParser(prog="python -m tests.drifts", description=__doc__)
     parser.add_argument("--open", type=Path, action="append", help="a corpus; more than once")
     parser.add_argument("--sample", type=int, default=1000, help="changes of each sort")

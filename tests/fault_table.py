@@ -1,4 +1,4 @@
-"""The table of faults in docs/faults.md, made of their docstrings.
+"""The table of faults in docs/faults.md, generated from their docstrings.
 
 ``python -m tests.fault_table`` writes it; a test holds the page to it.
 """
@@ -17,7 +17,7 @@ END = "<!-- end of faults -->"
 
 
 def paragraphs(fault: Fault) -> list[str]:
-    """Those of a fault's docstring, each in one line."""
+    """The paragraphs of a fault's docstring, each in one line."""
     text = inspect.getdoc(fault.function) or ""
     return [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text)]
 
@@ -28,7 +28,7 @@ def what_the_sdk_shows(fault: Fault) -> str:
 
 
 def signature(name: str, fault: Fault) -> str:
-    """How a script writes the fault, with the defaults of its arguments."""
+    """The fault as written in a script, with the defaults of its arguments."""
 
     def shown(argument: inspect.Parameter) -> str:
         default = argument.default
@@ -41,7 +41,7 @@ def signature(name: str, fault: Fault) -> str:
 
 
 def table() -> str:
-    """Every fault in a row."""
+    """The table, with one row per fault."""
     rows = ["| fault | what it does | what a user of the OpenAI SDK sees |", "|---|---|---|"]
     for name, fault in FAULTS.items():
         *does, sees = paragraphs(fault)
@@ -52,7 +52,7 @@ def table() -> str:
 
 
 def page(text: str) -> str:
-    """The page with the table as it should be."""
+    """The page with the current table."""
     before, _, rest = text.partition(BEGIN)
     return before + BEGIN + table() + END + rest.partition(END)[2]
 

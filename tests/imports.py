@@ -20,14 +20,14 @@ from replay_proxy.importers import Exchange, NotCarried, carry_over, detect, rea
 from tests.support.corpus import Record, load
 from tests.support.independent_reader import originals
 
-#: Where files without a date begin: any fixed moment does.
+#: The start of files without a date; any fixed time works.
 BEGIN_US = 1_700_000_000_000_000
 Source = tuple[str, str]
 
 
 @dataclass
 class Outcome:
-    """What became of the exchanges."""
+    """The results of the import."""
 
     files: Counter[str] = field(default_factory=Counter)
     carried: Counter[str] = field(default_factory=Counter)
@@ -37,7 +37,7 @@ class Outcome:
 
 
 def check(file: Path, records: Sequence[Record], outcome: Outcome) -> None:
-    """Compare one file, and the records that others made of it."""
+    """Compare one file, and the published records of it."""
     content = file.read_bytes()
     try:
         format_name = detect(file.name, content)
@@ -70,7 +70,7 @@ def check(file: Path, records: Sequence[Record], outcome: Outcome) -> None:
 
 
 def same(record: Record, told: Exchange, item: Interaction | None) -> bool:
-    """Whether a record and an exchange are the same, to the byte; one that is left has no body."""
+    """Whether a record and an exchange have the same bytes; without an item, no body."""
     asked = (told.method.upper(), told.url, told.status, told.request_body)
     return (record.method, record.url, record.status, record.request_body) == asked and (
         item is None or record.response_body == item.body
@@ -80,7 +80,7 @@ def same(record: Record, told: Exchange, item: Interaction | None) -> bool:
 def wrong_ids(
     carried: Sequence[Interaction | NotCarried], again: Sequence[Interaction | NotCarried]
 ) -> Iterator[str]:
-    """What is wrong with the order, or with importing a second time."""
+    """Errors of the order, or of importing a second time."""
     ids = [item.id for item in carried if isinstance(item, Interaction)]
     if ids != sorted(set(ids)):
         yield "ids do not sort in the file's order"
@@ -89,7 +89,7 @@ def wrong_ids(
 
 
 def sources(directory: Path) -> dict[str, Source]:
-    """Where each file of a directory was published, as far as its manifest says."""
+    """Where each file of a directory was published, if its manifest says so."""
     manifest = directory / "MANIFEST.json"
     if not manifest.exists():
         return {}
@@ -99,7 +99,7 @@ def sources(directory: Path) -> dict[str, Source]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 1 when anything differs."""
+    """Run the command; 1 if anything differs."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.imports",
         description=__doc__,

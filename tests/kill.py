@@ -4,7 +4,7 @@
 
 Each round starts a proxy on the same store, lets several clients stream at once, and sends SIGKILL
 from the thread of the client that sees the end of an answer. Afterwards every answer that was seen
-whole has to be replayed with its bytes, and every stored answer has to be whole.
+whole must be replayed with its bytes, and every stored answer must be whole.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CLIENTS = 4
 
 @dataclass
 class Outcome:
-    """What was seen, what is stored, and what is wrong with it."""
+    """The answers that were seen and stored, and the errors among them."""
 
     rounds: int = 0
     seen: list[bytes] = field(default_factory=list)
@@ -48,11 +48,11 @@ class Outcome:
 
 
 class Target(Protocol):
-    """What clients stream from, and end."""
+    """A server that clients stream from and kill."""
 
     @property
     def base_url(self) -> str:
-        """What an OpenAI client takes as its ``base_url``."""
+        """The ``base_url`` for an OpenAI client."""
         ...
 
     def kill(self) -> object:
@@ -61,7 +61,7 @@ class Target(Protocol):
 
 
 def steps(body: bytes) -> list[Step]:
-    """What the upstream sends: its length, cuts and pauses depend on the request."""
+    """What the upstream sends: length, cuts and pauses are derived from the request."""
     rng = random.Random(hashlib.sha256(body).digest())
     asked = json.loads(body)
     if not asked["stream"]:
@@ -88,7 +88,7 @@ def answer(request: Received) -> Answer:
 
 
 def torture(directory: Path, rounds: int, *, seed: int = 1) -> Outcome:
-    """Run the rounds on one store and judge what it holds."""
+    """Run the rounds on one store, and check its content."""
     rng = random.Random(seed)
     outcome = Outcome(rounds)
     with Upstream(answer) as upstream, Nursery() as nursery:

@@ -1,8 +1,8 @@
-"""Does a miss name the recording that it is nearest to? ``python -m tests.near --open FILE``.
+"""Does a miss name the nearest recording? ``python -m tests.near --open FILE``.
 
-Every recorded request gets one field changed at random; the original has to be ranked first and
-the changed path named. The ranking is checked against brute force: comparing with every recording.
-Time is printed beside a hit's.
+One field of every recorded request is changed at random; the original must be ranked first, and
+the changed path named. The ranking is compared with brute force: a comparison with every recording.
+The time of a miss is printed next to a hit's.
 """
 
 import argparse
@@ -122,7 +122,7 @@ def _other(value: Any, rng: random.Random) -> Any:
 def judge(
     tape: Tape, requests: list[Request], sample: int, *, seed: int = 1, brute: int = 0
 ) -> Outcome:
-    """Ask changed requests and look at what the explanation names."""
+    """Send changed requests, and check what the explanation names."""
     rng = random.Random(seed)
     outcome = Outcome()
     known = {fingerprint(request): request for request in requests}
@@ -149,7 +149,7 @@ def judge(
         by_id = {str(each.id): each for each in near}
         first = by_id[nearest[0]["interaction"]] if nearest else None
         similarity = Comparison(asked).similarity
-        # A twin that is as near as the original is as right an answer.
+        # A recording that is as near as the original is also right.
         right = first is not None and (
             first.fingerprint == fingerprint(original)
             or similarity(first.request) == similarity(original)

@@ -1,7 +1,7 @@
-"""The architecture, as a table that the import graph is held to.
+"""The architecture as a table, compared with the import graph.
 
 The rooms of the table are the folders and files that a listing of the package shows. A room
-imports only from the rows above its own, and from the rooms to its left in its row.
+imports only from rows above its own, and from rooms to its left.
 """
 
 import ast
@@ -32,7 +32,7 @@ ROOMS = {
     for place, room in enumerate(rooms)
 }
 
-#: Who may import what does not come with Python, and ``sqlite3``. Anything else: nobody.
+#: The rooms that may import a third-party package, or ``sqlite3``. No room may import any other.
 ALLOWED: dict[str, set[str]] = {
     "aiohttp": {"transports"},
     "dotenv": {"settings"},
@@ -56,12 +56,12 @@ ALLOWED: dict[str, set[str]] = {
     "yaml": {"importers"},
     "yarl": {"transports"},
 }
-#: The HTTP client's folder: the only one that a strict replay must not load.
+#: The folder of the HTTP client, which a strict replay must not load.
 CLIENTS_HOME = "transports.upstream"
 HTTP_CLIENTS = {"aiohttp", "httpx", "multidict", "yarl"}
-#: The graph does not show what these import.
+#: Modules whose imports the graph does not show. No room may use them.
 NOBODY = {"importlib", "imp", "pkgutil", "runpy"}
-#: Besides the settings, these give an environment to a child process.
+#: Rooms that read the environment: the settings, and those that start child processes.
 READS_THE_ENVIRONMENT = {"settings", "serving", "cli"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 LINES, FUNCTION_LINES = 250, 50
@@ -93,7 +93,7 @@ def imports(tree: ast.Module, module: str) -> Iterator[str]:
 
 
 def wrong_import(name: str, module: str) -> str | None:
-    """What is wrong with an import, if anything is."""
+    """The error in an import, or None."""
     room = room_of(module)
     root = name.partition(".")[0]
     if root == "replay_proxy":

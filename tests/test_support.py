@@ -1,4 +1,4 @@
-"""The instruments themselves: what the scripted upstream sends is what the raw client shows."""
+"""The tests' instruments: the raw client shows what the scripted upstream sends."""
 
 import json
 import os
@@ -193,7 +193,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 async def stand_in(scope: dict[str, Any], receive: Any, send: Send) -> None:
-    """An ASGI application that answers with its environment, or refuses to start."""
+    """An ASGI application that answers with its environment, or does not start."""
     if scope["type"] == "lifespan":
         await receive()
         kind = "failed" if os.environ.get("REFUSE") else "complete"

@@ -1,4 +1,4 @@
-"""No request, cassette, text twin or file of another tool chooses where a key is sent."""
+"""No request, cassette, text twin or foreign recording chooses where a key is sent."""
 
 import asyncio
 import json
@@ -501,7 +501,7 @@ def nursery() -> Iterator[Nursery]:
 
 
 def tried(proxy: Child | Proxy, method: str, target: str) -> RawAnswer | None:
-    """The answer to a request line as it is, or None where the server closes at once."""
+    """The answer to an unchanged request line, or None if the server closes at once."""
     line = f"{method} {target} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\n\r\n"
     with RawClient(proxy.base_url) as client:
         try:
@@ -511,7 +511,7 @@ def tried(proxy: Child | Proxy, method: str, target: str) -> RawAnswer | None:
 
 
 def refused(proxy: Child | Proxy) -> int:
-    """How many requests that could lead elsewhere are refused as invalid; none gets an answer."""
+    """How many requests that could lead elsewhere are refused as invalid. None gets an answer."""
     count = 0
     for method, path, query in FLAWED:
         target = f"{path}?{query}" if query else path

@@ -1,4 +1,4 @@
-"""The clock, the arrivals of requests, and when a recorded chunk is due again."""
+"""The clock, the arrivals of requests, and the time at which a recorded chunk is due."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from replay_proxy.timeline import Arrivals, MonotonicClock, Pacing, Timeline
 
 
 def timeline(chunks: list[bytes], offsets_us: list[int]) -> Timeline:
-    """The timeline of an answer that came in these chunks."""
+    """The timeline of an answer in these chunks."""
     ends = tuple(accumulate(map(len, chunks)))
     return Timeline(0, tuple(offsets_us), ends, offsets_us[-1] if offsets_us else 0)
 
@@ -185,7 +185,7 @@ def test_nobody_is_woken_before_the_deadline_and_lateness_does_not_add_up() -> N
 
 
 class Timers:
-    """The timers that the running loop was asked for, and the monotonic clock, set by hand."""
+    """The timers set on the running loop, and a monotonic clock set by hand."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 50.0

@@ -1,4 +1,4 @@
-"""The header rules that hold on every connection."""
+"""The rules for headers that hold on every connection."""
 
 from collections.abc import Callable
 

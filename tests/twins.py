@@ -1,8 +1,8 @@
-"""Does a corpus survive its text twin? ``python -m tests.twins --open FILE``.
+"""Is the text twin lossless? ``python -m tests.twins --open FILE``.
 
-A cassette of all records is made, in several takes, with answers cut at random bytes and times, and
-with requests repeated. It is exported, imported, and exported again. Compared are the bytes of both
-texts, every column of every row, and what replay gives to each request, time after time.
+A cassette of all records is created in several takes, with answers cut at random bytes and times,
+and with repeated requests. It is exported, imported, and exported again. Both texts, every column
+of every row, and all replayed answers to each request are compared.
 """
 
 import argparse
@@ -27,13 +27,13 @@ from replay_proxy.timeline import Timeline
 from tests.near import request_of
 from tests.support.corpus import Record, load
 
-#: One of so many requests is asked again in the same take.
+#: One in REPEATED requests is repeated in the same take.
 REPEATED = 5
 
 
 @dataclass
 class Tally:
-    """What was compared, and what differed."""
+    """The numbers of comparisons and differences."""
 
     interactions: int = 0
     chunks: int = 0
@@ -43,7 +43,7 @@ class Tally:
 
 
 def interaction_of(record: Record, number: int, rng: random.Random) -> Interaction:
-    """A record as it is stored, its answer cut at random."""
+    """A record as it is stored, with its answer cut at random."""
     request = stored_request(request_of(record, number))
     pieces = record.pieces(rng)
     ends = [sum(map(len, pieces[: count + 1])) for count in range(len(pieces))]
@@ -61,7 +61,7 @@ def interaction_of(record: Record, number: int, rng: random.Random) -> Interacti
 
 
 def survive(records: Sequence[Record], takes: int, seed: int) -> Tally:
-    """Make the cassette, take it through its twin, and compare."""
+    """Create the cassette, export and import it, and compare."""
     rng = random.Random(seed)
     tally = Tally()
     with tempfile.TemporaryDirectory() as directory:
@@ -102,7 +102,7 @@ def exported(path: Path) -> bytes:
 def _recorded(
     records: Sequence[Record], takes: int, rng: random.Random
 ) -> Iterator[tuple[int, int, Record]]:
-    """Every record in some of the takes, now and then twice, with its take and its number."""
+    """Every record in some of the takes, sometimes twice, with its take and its number."""
     number = 0
     for take in range(takes):
         for record in records:
@@ -113,7 +113,7 @@ def _recorded(
 
 
 def _replayed(path: Path, keys: Sequence[str]) -> Iterator[Interaction | None]:
-    """What replay gives to each request, once more than it was recorded."""
+    """The replayed answers to each request, one more than were recorded."""
     store = Store(path.parent, writable=False)
     tape = store.cassette(path.stem)
 
@@ -128,7 +128,7 @@ def _replayed(path: Path, keys: Sequence[str]) -> Iterator[Interaction | None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 1 when anything differs."""
+    """Run the command; 1 if anything differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.twins", description=__doc__)
     parser.add_argument("--open", type=Path, action="append", help="a corpus; more than once")
     parser.add_argument("--takes", type=int, default=3)
