@@ -1,12 +1,12 @@
-# Everything CI runs, `make` runs. The virtual environment makes itself at the first use.
+# `make` runs everything that CI runs. The first use creates the virtual environment.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# What `make run` replays when nothing else is named: the shipped cassette, with the dummy fallback.
-# A .env file that says what to replay decides for itself.
+# By default, `make run` replays the shipped cassette with the dummy fallback, unless a .env file
+# sets what to replay.
 ifeq ($(shell grep -sE '^(export )?(MODE|CASSETTE|ON_MISS|STORE)=' .env),)
 MODE ?= replay
 ifeq ($(MODE),replay)
@@ -30,22 +30,22 @@ caller: $(READY)  ## Serve the example application on port 8000
 test: $(READY)  ## Run all tests
 	env -u MODE -u CASSETTE -u ON_MISS $(BIN)/python -m pytest -n auto --dist worksteal
 
-check: $(READY)  ## Lint, format and types
+check: $(READY)  ## Check lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-fix: $(READY)  ## Mend what can be mended by itself
+fix: $(READY)  ## Fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## Write what the commands of the pages print into them
+docs: $(READY)  ## Run the commands of the pages and write down what they print
 	$(BIN)/python -m tests.docs
 
-bench: $(READY)  ## Compare the modes with the blog's server, bare uvicorn and aimock
+bench: $(READY)  ## Measure processor time per answer, next to other servers
 	$(BIN)/python -m benchmarks.ratios
 
-crash: $(READY)  ## Kill the proxy wherever it hurts, and look at what is left
+crash: $(READY)  ## Kill the proxy at every dangerous moment, and check what remains
 	$(BIN)/python -m tests.crash
 
 clean:

@@ -1,4 +1,4 @@
-"""The pages on the tape tools are true: what commands print, which options and fields there are."""
+"""The pages on the tape tools: commands print what is shown; options and fields are complete."""
 
 import json
 import re
@@ -24,7 +24,7 @@ COMMANDS = {
     for name, command in vars(typer.main.get_command(app))["commands"].items()
     if not command.hidden
 }
-#: Described once, for all commands that have them.
+#: Options that are described once for all commands.
 COMMON = {"--store", "--json"}
 TYPES = {"text": str, "number": int, "true or false": bool, "null": type(None)}
 
@@ -44,7 +44,7 @@ def test_a_page_that_shows_something_else_is_rewritten(tmp_path: Path) -> None:
         assert docs.rewritten(right, session) == right
 
 
-def test_only_what_is_another_in_each_run_may_differ() -> None:
+def test_only_what_differs_in_each_run_may_differ() -> None:
     known, new = "3677012767865635629", "3677409921393684480"
     assert docs.normalised(f"{known} 2026-11-23") == f"{known} 2026-11-23"
     assert docs.normalised(f"{new} 2027-01-02T03:04:05+00:00, 5 answers") == "… …, 5 answers"
@@ -59,7 +59,7 @@ def test_no_page_has_a_path_of_this_machine() -> None:
 
 
 def section(name: str) -> str:
-    """What the page says of a command."""
+    """The page's section on a command."""
     found = re.search(rf"^##+ `{name}`\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
     assert found, f"{name} is not described"
     return found[1]
@@ -118,7 +118,7 @@ def test_the_words_of_tables_are_those_of_the_tools() -> None:
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Any]]]:
-    """The JSON documents of each tool over cassettes that have something of everything."""
+    """The JSON documents of each tool, for cassettes that have something of everything."""
     directory = tmp_path_factory.mktemp("documents")
     store = directory / "cassettes"
     store.mkdir()
@@ -186,7 +186,7 @@ HAR = json.dumps(
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, type]]:
-    """The path and the type of everything in a document that holds nothing else."""
+    """The path and the type of every leaf of a document."""
     if isinstance(value, dict):
         for name, each in value.items():
             name = "MODEL" if path == "models" else name
@@ -199,7 +199,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, type]]:
 
 
 def documented(name: str) -> dict[str, set[type]]:
-    """The fields of a command's documents, as the page has them, and their types."""
+    """The fields of a command's documents on the page, and their types."""
     fields: dict[str, set[type]] = {}
     for cells in rows(section(name), "field"):
         kinds = {TYPES[cells[1]]} if cells[1] in TYPES else {

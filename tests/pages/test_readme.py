@@ -1,4 +1,4 @@
-"""What the README says is true: its commands run, and print what it shows."""
+"""The README is true: its commands run, and print what it shows."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: str, port: int, ready: str, **env: str) -> Iterator[str]:
-    """The output so far of a ``make`` command that serves, once it answers on ``ready``."""
+    """Run a ``make`` command that serves; gives its first answer at the path ``ready``."""
     process = subprocess.Popen(
         ["bash", "-c", command],
         cwd=ROOT,
@@ -72,7 +72,7 @@ def running(command: str, port: int, ready: str, **env: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def make_run() -> Iterator[int]:
-    """The port of ``make run``, just as the README has it."""
+    """The port of ``make run`` as the README has it."""
     port = free_port()
     with running("make run", port, "/healthz", PORT=str(port)) as health:
         assert '"mode":"replay"' in health
@@ -80,7 +80,7 @@ def make_run() -> Iterator[int]:
 
 
 def run_console(block: str, ports: dict[str, int]) -> None:
-    """Run each ``$ command`` of a block; the lines below it have to come, in that order."""
+    """Run each ``$ command`` of a block. Its output must have the lines below it, in order."""
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, expected = part.partition("\n")
         for said, actual in ports.items():
@@ -160,7 +160,7 @@ def test_its_pytest_commands_record_and_replay(tmp_path: Path) -> None:
 
 
 def test_its_run_commands_record_and_replay(tmp_path: Path) -> None:
-    # The test suite of somebody's application, in any language.
+    # Stands for a test suite in any language.
     body = '{"model": "gpt-4o", "messages": [{"role": "user", "content": "Peru?"}]}'
     (tmp_path / "npm").write_text(
         f"#!/bin/sh\ncurl -sSf $OPENAI_BASE_URL/chat/completions -d '{body}'"
@@ -220,7 +220,7 @@ def test_its_table_has_every_setting_with_its_default() -> None:
         expected.append(f"| `{name.upper()}` | {cell} | {field.description} |")
     table = re.search(r"\|---\|---\|---\|\n(.*?)\n<!-- end of settings", README, re.DOTALL)
     assert table
-    # What a mixin brings stands first in the model, and not in a table that begins with MODE.
+    # The model has the mixins' settings first; the table begins with MODE.
     assert sorted(table[1].splitlines()) == sorted(expected)
 
 

@@ -1,4 +1,4 @@
-"""The threat model is true: each row names a test that exists, and every attacker has a row."""
+"""The threat model: each row names a test that exists, and every attacker has a row."""
 
 import ast
 import re
