@@ -7,8 +7,9 @@ Units: ``_us`` is whole microseconds counted from the moment the request was sen
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol, Self
 
 #: How long a tick of the process's clock is: no event loop's timers are finer.
@@ -115,6 +116,11 @@ class Arrivals:
         """Microseconds since 1970, more than any stamp before."""
         self._last_us = max(self._now_us(), self._last_us + 1)
         return self._last_us
+
+
+def chunk_ends(sizes: Iterable[int], start: int = 0) -> list[int]:
+    """Where each of some chunks of these sizes ends, the first of which begins at ``start``."""
+    return list(accumulate(sizes, initial=start))[1:]
 
 
 @dataclass(frozen=True, slots=True)

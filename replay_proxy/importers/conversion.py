@@ -18,7 +18,7 @@ from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.storage import stored_request
 from replay_proxy.sse.terminal import event_ends
 from replay_proxy.target import flaw
-from replay_proxy.timeline import Timeline
+from replay_proxy.timeline import Timeline, chunk_ends
 from replay_proxy.wire import Headers, Request, end_to_end, header
 
 _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*))?([^?#]*)(?:\?([^#]*))?")
@@ -115,10 +115,9 @@ def _timeline(found: Exchange, body: bytes) -> Timeline:
     chunks = found.chunks or ()
     if chunks and b"".join(piece for _, piece in chunks) == body:
         offsets: list[int] = []
-        ends: list[int] = []
-        for offset_us, piece in chunks:
+        for offset_us, _ in chunks:
             offsets.append(max(0, offset_us, offsets[-1] if offsets else 0))
-            ends.append(len(piece) + (ends[-1] if ends else 0))
+        ends = chunk_ends(len(piece) for _, piece in chunks)
         return Timeline(
             offsets[0], tuple(offsets), tuple(ends), max(offsets[-1], found.took_us or 0)
         )

@@ -19,7 +19,7 @@ from replay_proxy.store.deck import Deck
 from replay_proxy.store.files.quarantine import kept_cassettes
 from replay_proxy.store.files.troubles import damage
 from replay_proxy.store.reading.answer_index import AnswerIndex, FingerprintIndex, IndexPlace
-from replay_proxy.store.reading.candidates import near_requests
+from replay_proxy.store.reading.candidates import nearest_requests
 from replay_proxy.store.reading.large_rows import LargeAnswer
 from replay_proxy.store.reading.readers import LargeRow
 from replay_proxy.store.reading.rule_index import RuleIndex
@@ -110,7 +110,7 @@ class Tape:
         """Requests that share the most features, the rarer the more; see ``Catalogue.near``."""
         size = len(request.body)
         features = await self._aside.run(partial(features_to_look_up, request), size)
-        near = await near_requests(features, size, read=self._read, request=self._request)
+        near = await nearest_requests(features, size, read=self._read, request=self._request)
         same = near.get(fingerprint(request)) if self._exact else None
         if same is not None and not await self.answer_count(same.fingerprint):
             raise damage(self._path, f"its index hides interaction {same.id}")

@@ -4,7 +4,6 @@ The request, the answer with its stream joined to text, and when each chunk came
 """
 
 import json
-from base64 import b64encode
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +18,7 @@ from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.display import redacted, without_secrets
 from replay_proxy.redaction.storage import stored_request
 from replay_proxy.store.archive import Archive
+from replay_proxy.store.twin.lines import text_or_base64
 from replay_proxy.wire import Headers
 
 #: An interaction's id has many more digits than its number in a list.
@@ -99,11 +99,8 @@ def _pairs(headers: Headers) -> list[list[str]]:
 
 
 def _body(body: bytes) -> dict[str, str | None]:
-    """A body as text, or in base64 where it is none."""
-    try:
-        return {"body": body.decode(), "body_base64": None}
-    except UnicodeDecodeError:
-        return {"body": None, "body_base64": b64encode(body).decode()}
+    """A body as text if it is UTF-8, or else in base64."""
+    return {"body": None, "body_base64": None} | text_or_base64("body", body)
 
 
 def _transcript_document(said: Transcript) -> dict[str, Any]:

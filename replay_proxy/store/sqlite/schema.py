@@ -12,7 +12,7 @@ from pathlib import Path
 
 from replay_proxy.errors import CassetteDamaged
 
-#: What ``tables.SCHEMA`` makes, as SQLite stores it; a test holds the two against each other.
+#: The tables as SQLite stores them; a test compares them with those that ``tables`` declares.
 _TAKE = (
     "CREATE TABLE take (id INTEGER NOT NULL, run TEXT NOT NULL, started_us BIGINT NOT NULL, "
     "PRIMARY KEY (id), UNIQUE (run))"
@@ -27,7 +27,8 @@ _INTERACTION = (
     "body BLOB NOT NULL, PRIMARY KEY (id), FOREIGN KEY(take_id) REFERENCES take (id))"
 )
 _INDEX = "CREATE INDEX interaction_by_fingerprint ON interaction (fingerprint, take_id, id)"
-_CHUNK = """
+#: One row per chunk, as plain SQL wants it; the tape keeps the compact form (decision 0004).
+CHUNK_VIEW = """
 CREATE VIEW chunk AS
 SELECT i.id AS interaction_id,
        c.key AS number,
@@ -39,7 +40,9 @@ SELECT i.id AS interaction_id,
 FROM interaction AS i, json_each(i.timeline) AS c
 WINDOW one AS (PARTITION BY i.id ORDER BY c.key)
 """
-_NEARNESS = (
+#: Finds similar requests by the words of ``nearness.features``; the row id is the interaction's.
+#: Without contents, lengths and positions: an inverted index and nothing else.
+NEARNESS = (
     "CREATE VIRTUAL TABLE nearness USING fts5(features, content='', columnsize=0, detail=none)"
 )
 
@@ -49,8 +52,8 @@ REQUIRED: tuple[tuple[str, str, str | None], ...] = (
     ("index", "sqlite_autoindex_take_1", None),
     ("table", "interaction", _INTERACTION),
     ("index", "interaction_by_fingerprint", _INDEX),
-    ("view", "chunk", _CHUNK),
-    ("table", "nearness", _NEARNESS),
+    ("view", "chunk", CHUNK_VIEW),
+    ("table", "nearness", NEARNESS),
     ("table", "nearness_data", "CREATE TABLE nearness_data(id INTEGER PRIMARY KEY, block BLOB)"),
     (
         "table",

@@ -17,7 +17,6 @@ Not in here: files and databases.
 """
 
 import re
-from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,13 +27,12 @@ from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.redaction.display import json_printable
 from replay_proxy.sse.terminal import event_ends
-from replay_proxy.store.twin.lines import PIECE_BYTES
+from replay_proxy.store.twin.lines import PIECE_BYTES, text_or_base64
 from replay_proxy.store.twin.reader import VERSION, read
-from replay_proxy.wire import header
 
 __all__ = ["VERSION", "head", "interaction_lines", "read", "take_line"]
 
-#: Where a text is cut: behind a line, and behind a member or element of compact JSON.
+#: Where a text is cut: after a line, and after a member or element of compact JSON.
 _LINE_ENDS = re.compile(rb'(?<=\n)|(?<=,)(?=["{])')
 
 
@@ -73,11 +71,9 @@ def interaction_lines(take_id: int, interaction: Interaction) -> bytes:
     lines += [_line({"request_header": _texts(pair)}) for pair in request_headers]
     lines += [_line(piece) for piece in _pieces("request", request.body)]
     lines += [_line({"header": _texts(pair)}) for pair in headers]
-    media_type = (header(interaction.headers, b"content-type") or b"").lower()
-    events = media_type.startswith(b"text/event-stream")
     for offset_us, chunk in timeline.chunks(interaction.body):
         first: dict[str, Any] = {"at_us": offset_us}
-        for piece in _pieces("answer", chunk, events=events) or [{"answer": ""}]:
+        for piece in _pieces("answer", chunk, events=interaction.streams) or [{"answer": ""}]:
             lines.append(_line(first | piece))
             first = {}
     return b"".join(lines)
@@ -96,23 +92,19 @@ def _texts(pair: tuple[bytes, bytes]) -> list[str]:
 
 
 def _pieces(name: str, content: bytes, *, events: bool = False) -> list[dict[str, Any]]:
-    """The content cut into lines of text and, where it is not UTF-8, of base64."""
+    """The content cut into pieces, as the members of lines."""
     if events:
         ends = event_ends(content)
         pieces = [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-    elif _is_text(content):
+    elif name in text_or_base64(name, content):
         pieces = [piece for piece in _LINE_ENDS.split(content) if piece]
     else:
         pieces = [content]
-    pieces = [part for piece in pieces for part in _cut(piece)]
-    return [
-        {name: piece.decode()} if _is_text(piece) else {f"{name}_base64": b64encode(piece).decode()}
-        for piece in pieces
-    ]
+    return [text_or_base64(name, part) for piece in pieces for part in _cut(piece)]
 
 
 def _cut(piece: bytes) -> Iterator[bytes]:
-    """A piece in parts that a line has room for, none of which ends within a character."""
+    """A piece cut into parts that fit into a line and do not end within a character."""
     start = 0
     while len(piece) - start > PIECE_BYTES:
         end = start + PIECE_BYTES
@@ -121,11 +113,3 @@ def _cut(piece: bytes) -> Iterator[bytes]:
         yield piece[start:end]
         start = end
     yield piece[start:]
-
-
-def _is_text(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -1,16 +1,18 @@
 """The lines of a text twin, in bounded memory: part of ``twin``.
 
 A twin is data from anywhere. A line may have no end, and JSON that is parsed takes up to thirty
-times its size; so the length of a line has a limit, and a long one has to be one text.
+times its size, so a line has a maximum length, and a long one has to be a single text.
 """
 
+import binascii
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import orjson
 
-#: ``export`` cuts bodies into pieces of so many bytes; in JSON each may take six.
+#: Bytes of the pieces into which ``export`` cuts bodies; in JSON a byte may take six.
 PIECE_BYTES = 1 << 24
 MOST_LINE_BYTES = 1 << 27
 #: A longer line is parsed only if it is a piece of a body.
@@ -19,12 +21,12 @@ _PIECE = re.compile(
     rb'\s*+\{\s*+(?:"at_us"\s*+:\s*+\d{1,16}\s*+,\s*+)?+"(?:request|answer)(?:_base64)?"\s*+:\s*+'
     rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*+\}\s*+'
 )
-#: So much of a value is shown.
+#: Characters of a value that a message shows.
 _SHOWN_CHARS = 80
 
 
 def lines_of(content: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a file, each at most one byte longer than it may be."""
+    """The lines of a file, each cut one byte after the maximum length."""
     if isinstance(content, Iterable) and not hasattr(content, "readline"):
         yield from content
         return
@@ -37,11 +39,32 @@ def value_of(line: bytes) -> Any:
     if len(line) > MOST_LINE_BYTES:
         raise ValueError(f"it is longer than {MOST_LINE_BYTES >> 20} MiB")
     if len(line) > _LONG_BYTES and not _PIECE.fullmatch(line):
-        raise ValueError(f"it is longer than {_LONG_BYTES >> 20} MiB, and no piece of a body")
+        raise ValueError(f"it is longer than {_LONG_BYTES >> 20} MiB, and not a piece of a body")
     return orjson.loads(line)
 
 
-def shown(value: Any) -> str:
-    """A value in a message."""
+def text_or_base64(name: str, content: bytes) -> dict[str, str]:
+    """The member that holds some content: text if it is UTF-8, or else base64."""
+    try:
+        return {name: content.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": b64encode(content).decode()}
+
+
+def content_of(name: str, line: dict[str, Any]) -> bytes:
+    """The content that ``text_or_base64`` gave. Raises ``ValueError``."""
+    value = line[name] if name in line else line[f"{name}_base64"]
+    if not isinstance(value, str):
+        raise ValueError(f"{excerpt(value)} is not a text")
+    if name in line:
+        return value.encode()
+    try:
+        return b64decode(value, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"{name}_base64 is not base64: {error}") from None
+
+
+def excerpt(value: Any) -> str:
+    """A value, or its beginning, for a message."""
     text = repr(value[:_SHOWN_CHARS] if isinstance(value, str) else value)
     return text if len(text) <= _SHOWN_CHARS + 2 else text[:_SHOWN_CHARS] + "…"

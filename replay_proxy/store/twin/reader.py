@@ -1,12 +1,10 @@
 """A text twin read back into takes and interactions, strictly: part of ``twin``.
 
-A line may have been edited by hand or by git, so that each is checked by itself, and against those
-above it; what is wrong is told with the line's number.
+A line may have been edited by hand or by git, so each line is checked by itself and against those
+above it. An error names the number of the line.
 """
 
-import binascii
 import re
-from base64 import b64decode
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import InitVar, dataclass, field
@@ -18,9 +16,9 @@ from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.store.sqlite.soundness import check_interaction
-from replay_proxy.store.twin.lines import lines_of, shown, value_of
+from replay_proxy.store.twin.lines import content_of, excerpt, lines_of, value_of
 from replay_proxy.target import flaw
-from replay_proxy.timeline import Timeline
+from replay_proxy.timeline import Timeline, chunk_ends
 from replay_proxy.wire import Request
 
 #: Stands in the first line; it changes when older readers would misread.
@@ -38,7 +36,7 @@ def read(content: BinaryIO | Iterable[bytes]) -> Iterator[Take | tuple[int, Inte
     Fingerprints are computed anew, since a line may have been edited. Raises ``ImportRefused``
     with the number of a line that is none.
     """
-    begun: _Begun | None = None
+    partial: _PartialInteraction | None = None
     takes: set[int] = set()
     interactions: set[int] = set()
     number = 0
@@ -50,7 +48,7 @@ def read(content: BinaryIO | Iterable[bytes]) -> Iterator[Take | tuple[int, Inte
                 case {"cassette": version} if number == 1:
                     if version != VERSION:
                         raise ValueError(
-                            f"it is of version {shown(version)}, this reader of {VERSION}"
+                            f"it is of version {excerpt(version)}, this reader of {VERSION}"
                         )
                 case _ if number == 1:
                     raise ValueError("the first line of a cassette's text is another")
@@ -59,20 +57,20 @@ def read(content: BinaryIO | Iterable[bytes]) -> Iterator[Take | tuple[int, Inte
                     takes.add(take.id)
                     yield take
                 case {"interaction": _}:
-                    if begun is not None:
-                        yield begun.interaction()
-                    begun = _Begun(value, number)
-                    if begun.id in interactions:
-                        raise ValueError(f"interaction {begun.id} is there twice")
-                    if begun.take not in takes:
-                        raise ValueError(f"no line above tells of its take, {begun.take}")
-                    interactions.add(begun.id)
-                case dict() if begun is not None:
-                    begun.add(value)
+                    if partial is not None:
+                        yield partial.interaction()
+                    partial = _PartialInteraction(value, number)
+                    if partial.id in interactions:
+                        raise ValueError(f"interaction {partial.id} is there twice")
+                    if partial.take not in takes:
+                        raise ValueError(f"no line above tells of its take, {partial.take}")
+                    interactions.add(partial.id)
+                case dict() if partial is not None:
+                    partial.add(value)
                 case _:
                     raise ValueError("it belongs to no interaction")
-        if begun is not None:
-            yield begun.interaction()
+        if partial is not None:
+            yield partial.interaction()
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise _refusal(getattr(error, "line", number), error) from error
     if not number:
@@ -90,7 +88,7 @@ def _refusal(number: int, error: Exception) -> ImportRefused:
     )
 
 
-class _Unsound(ValueError):
+class _InvalidInteraction(ValueError):
     """What an interaction cannot be, as all of its lines together tell."""
 
     def __init__(self, line: int, cause: str) -> None:
@@ -99,7 +97,7 @@ class _Unsound(ValueError):
 
 
 @dataclass(slots=True)
-class _Begun:
+class _PartialInteraction:
     """An interaction whose lines are being read."""
 
     first: InitVar[dict[str, Any]]
@@ -112,7 +110,7 @@ class _Begun:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     answer: list[bytes] = field(default_factory=list)
     offsets_us: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     size: int = 0
 
     def __post_init__(self, first: dict[str, Any]) -> None:
@@ -133,7 +131,7 @@ class _Begun:
             case {"header": [str(name), str(value)], **rest}:
                 self.headers.append((name.encode("latin-1"), value.encode("latin-1")))
             case {"request": _, **rest} | {"request_base64": _, **rest}:
-                self.request.append(self._counted(_bytes("request", line)))
+                self.request.append(self._counted(content_of("request", line)))
             case {"answer": _, **rest} | {"answer_base64": _, **rest}:
                 self._add_answer(line)
                 rest.pop("at_us", None)
@@ -145,16 +143,15 @@ class _Begun:
             raise ValueError(f"{', '.join(rest)} does not belong here")
 
     def _add_answer(self, line: dict[str, Any]) -> None:
-        piece = self._counted(_bytes("answer", line))
-        end = len(piece) + (self.ends[-1] if self.ends else 0)
+        piece = self._counted(content_of("answer", line))
         if "at_us" in line:
             offset_us = _whole(line["at_us"])
             if self.offsets_us and offset_us < self.offsets_us[-1]:
                 raise ValueError(f"{offset_us} is before the chunk above")
             self.offsets_us.append(offset_us)
-            self.ends.append(end)
-        elif self.ends:
-            self.ends[-1] = end
+            self.sizes.append(len(piece))
+        elif self.sizes:
+            self.sizes[-1] += len(piece)
         else:
             raise ValueError("the first piece of an answer has no at_us")
         self.answer.append(piece)
@@ -177,7 +174,7 @@ class _Begun:
         timeline = Timeline(
             head_us=head["head_us"],
             offsets_us=tuple(self.offsets_us),
-            ends=tuple(self.ends),
+            ends=tuple(chunk_ends(self.sizes)),
             total_us=head["total_us"],
         )
         interaction = Interaction(
@@ -192,41 +189,32 @@ class _Begun:
         try:
             check_interaction(interaction)
         except ValueError as error:
-            raise _Unsound(self.line, f"interaction {self.id}: {error}") from error
+            raise _InvalidInteraction(self.line, f"interaction {self.id}: {error}") from error
         return self.take, interaction
-
-
-def _bytes(name: str, line: dict[str, Any]) -> bytes:
-    if name in line:
-        return _text(line[name]).encode()
-    try:
-        return b64decode(line[f"{name}_base64"], validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"{name}_base64 is no base64: {error}") from None
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is no text")
+        raise ValueError(f"{excerpt(value)} is not a text")
     return value
 
 
 def _whole(value: Any) -> int:
     """A number of microseconds: of those since 1970, what an id can hold (``interaction_id``)."""
     if type(value) is not int or not 0 <= value < 2**52:
-        raise ValueError(f"{shown(value)} is no whole number of microseconds")
+        raise ValueError(f"{excerpt(value)} is not a whole number of microseconds")
     return value
 
 
 def _status(value: Any) -> int:
     if type(value) is not int or not 100 <= value <= 999:
-        raise ValueError(f"{shown(value)} is no status")
+        raise ValueError(f"{excerpt(value)} is not a status")
     return value
 
 
 def _id(value: Any) -> int:
     if not _DIGITS.fullmatch(_text(value)) or int(value) >= 2**63:
-        raise ValueError(f"{shown(value)} is no id")
+        raise ValueError(f"{excerpt(value)} is not an id")
     return int(value)
 
 

@@ -19,7 +19,7 @@ from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.storage import stored_request
 from replay_proxy.sse.ending import ending_of, known_length
 from replay_proxy.sse.terminal import Progress
-from replay_proxy.timeline import Clock, Timeline
+from replay_proxy.timeline import Clock, Timeline, chunk_ends
 from replay_proxy.transports.recorder.relay import Relay
 from replay_proxy.wire import Chunks, Provenance, Request, Response, Source, Transport
 
@@ -210,8 +210,8 @@ class Pump:
         if self._kept == len(self._offsets_us) or not self._keeping:
             return
         ends = self._ends
-        for chunk in self._chunks[bool(ends) :]:
-            ends.append(len(chunk) + (ends[-1] if ends else 0))
+        # Once kept, the first item of the list is all that was kept.
+        ends += chunk_ends(map(len, self._chunks[bool(ends) :]), ends[-1] if ends else 0)
         body = b"".join(self._chunks)
         self._chunks[:] = [body]
         self._id = await self._recorder.cassette.add(
