@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from replay_proxy.timeline import Timeline
-from replay_proxy.wire import Headers, Request, header
+from replay_proxy.wire import Headers, Request, header, is_event_stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Interaction:
     @property
     def streams(self) -> bool:
         """Whether the answer is an event stream."""
-        return (self.media_type or "").lower().startswith("text/event-stream")
+        return is_event_stream(self.headers)
 
 
 @dataclass(frozen=True, slots=True)

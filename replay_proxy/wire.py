@@ -165,6 +165,12 @@ def header(headers: Headers, name: bytes) -> bytes | None:
     return None
 
 
+def is_event_stream(headers: Headers) -> bool:
+    """Whether a body is a stream of server-sent events, by its ``content-type``."""
+    media_type = header(headers, b"content-type")
+    return media_type is not None and media_type.lower().startswith(b"text/event-stream")
+
+
 def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """The headers without those that belong to one connection, names in lower case.
 

@@ -19,7 +19,7 @@ from replay_proxy.redaction.storage import stored_request
 from replay_proxy.sse.terminal import event_ends
 from replay_proxy.target import flaw
 from replay_proxy.timeline import Timeline, chunk_ends
-from replay_proxy.wire import Headers, Request, end_to_end, header
+from replay_proxy.wire import Headers, Request, end_to_end, header, is_event_stream
 
 _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*))?([^?#]*)(?:\?([^#]*))?")
 _API_PATH = re.compile(r"/(?:v1|openai)/.*")
@@ -128,10 +128,9 @@ def _timeline(found: Exchange, body: bytes) -> Timeline:
 
 
 def _is_stream(headers: Headers, body: bytes) -> bool:
-    media_type = header(headers, b"content-type")
-    if media_type is None:  # Some recorders are told to keep no headers.
+    if header(headers, b"content-type") is None:  # Some recorders are told to keep no headers.
         return body.startswith((b"data:", b"event:", b": "))
-    return media_type.lower().startswith(b"text/event-stream")
+    return is_event_stream(headers)
 
 
 def _recorded_us(found: Exchange) -> int | None:

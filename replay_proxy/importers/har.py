@@ -11,7 +11,7 @@ from replay_proxy.importers.documents import json_document
 from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
 from replay_proxy.importers.shapes import encoded, headers, integer, mapping, sequence, text, utf8
 from replay_proxy.importers.timestamps import milliseconds_us, moment_us
-from replay_proxy.wire import header
+from replay_proxy.wire import header, is_event_stream
 
 _LOG = re.compile(rb"\A\s*\{\s*\"log\"\s*:\s*\{")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
@@ -89,8 +89,9 @@ def _body(response: Mapping[object, object]) -> bytes:
 
 def _is_stream(data: Mapping[object, object], response: Mapping[object, object]) -> bool:
     fields = headers(response.get("headers"), "the response's headers")
-    media_type = header(fields, b"content-type") or text(data.get("mimeType") or "", "it").encode()
-    return media_type.lower().startswith(b"text/event-stream")
+    if header(fields, b"content-type") is None:
+        fields = ((b"content-type", text(data.get("mimeType") or "", "it").encode()),)
+    return is_event_stream(fields)
 
 
 def _bytes(body: str, encoding: object, is_binary: bool, what: str) -> bytes:

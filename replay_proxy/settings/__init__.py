@@ -47,44 +47,46 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings, Bas
     )
 
     mode: Mode = Field(
-        Mode.REPLAY, description="Where answers come from: `record`, `replay` or `dummy`."
+        Mode.REPLAY, description="Source of the answers: `record`, `replay` or `dummy`."
     )
     on_miss: OnMiss = Field(
         OnMiss.FAIL,
-        description="What `replay` does with an unknown request: `fail`, `dummy` or `record`.",
+        description="What `replay` does with a request that is not in the cassette: `fail`, "
+        "`dummy` or `record`.",
     )
     store: Annotated[Path, AfterValidator(directory)] = Field(
-        Path("cassettes"), description="The directory that holds the cassettes."
+        Path("cassettes"), description="Directory of the cassettes."
     )
     cassette: Annotated[str, AfterValidator(cassette_name)] = Field(
-        "default", description="The cassette that is recorded to and replayed from."
+        "default", description="Name of the cassette to record to and replay from."
     )
     upstream_base_url: Annotated[str, AfterValidator(http_url)] = Field(
         "https://api.openai.com/v1",
-        description="The real API; `/v1/…` continues this URL, also on hosts with a path.",
+        description="URL of the real API, to which the part of a path after `/v1` is appended.",
     )
     upstream_api_key: Annotated[SecretStr, AfterValidator(api_key)] | None = Field(
         None,
-        description="Replaces the client's key, in the header or query field in which the client "
-        "sent it (`authorization` if it sent none); without it the client's own is passed through.",
+        description="API key that replaces the client's, in the same header or query field "
+        "(`authorization` if the client sent none). If it is not set, the client's "
+        "key is passed on.",
     )
     upstream_timeout_s: float = Field(
         600.0,
         gt=0,
         le=MOST,
         allow_inf_nan=False,
-        description="Seconds without a byte after which the upstream is too slow.",
+        description="Seconds without a byte from the upstream after which it counts as too slow.",
     )
     replay_speed: Annotated[float, AfterValidator(not_tiny)] = Field(
         0.0,
         ge=0,
         le=MOST,
         allow_inf_nan=False,
-        description="0 replays at once, 1 as recorded, N is N times as fast.",
+        description="Speed of replay: 0 is instant, 1 as recorded, N is N times as fast.",
     )
     replay_chunks: Literal["kept", "joined"] = Field(
         "kept",
-        description="`joined` sends at once, as one piece, what is due at once: faster, and "
+        description="`joined` sends chunks that are due at the same time as one: faster, but "
         "without the recorded chunk boundaries.",
     )
     drain_s: float = Field(
@@ -93,32 +95,32 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings, Bas
         le=MOST,
         allow_inf_nan=False,
         description="Seconds that a recording may go on after its client has left, and that "
-        "answers have to end when the proxy is stopped.",
+        "answers have to finish when the proxy stops.",
     )
     stall_s: float = Field(
         60.0,
         gt=0,
         allow_inf_nan=False,
-        description="Seconds after which a client counts as gone that sends nothing in the middle "
-        "of a request, or takes nothing of its answer.",
+        description="Seconds after which a client counts as gone if it stops in the middle of a "
+        "request, or reads nothing of its answer.",
     )
     record_errors: Literal["stable", "all"] = Field(
         "stable",
-        description="`all` also keeps the transient answers: 408, 409, 425, 429 and ≥ 500.",
+        description="`all` also stores transient errors: 408, 409, 425, 429 and ≥ 500.",
     )
 
     match_ignore: str = Field(
         "",
-        description="JSONPaths of the body that do not count, such as "
+        description="JSONPaths of body fields to ignore when matching, such as "
         "`$.user,$.messages[*].tool_call_id`.",
     )
     match_headers: str = Field(
-        "", description="Names of headers that count too, such as `openai-beta`."
+        "", description="Names of headers that also have to match, such as `openai-beta`."
     )
     repeats: Repeats = Field(
         Repeats.LAST,
-        description="What a request past its last recorded answer gets: "
-        "the `last` one, a new `cycle`, or a miss (`fail`).",
+        description="What a request gets after its last recorded answer: that answer again "
+        "(`last`), the first one and so on (`cycle`), or a miss (`fail`).",
     )
 
     @classmethod

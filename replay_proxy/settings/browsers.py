@@ -84,11 +84,11 @@ class BrowserSettings(BaseModel):
 
     allowed_hosts: Annotated[str, _listed(allowed_host)] = Field(
         "",
-        description="Host names, besides loopback ones and what `--host` names, by which clients "
-        "reach the proxy: `replay-proxy,*.example.test`, or `*` for any.",
+        description="Host names by which clients reach the proxy, besides loopback names and "
+        "`--host`: `replay-proxy,*.example.test`, or `*` for any.",
     )
     cors_origins: Annotated[str, _listed(origin)] = Field(
         "",
-        description="Origins whose web pages may send requests and read the answers, such as "
+        description="Origins of web pages that may send requests and read the answers, such as "
         "`http://localhost:3000`.",
     )

@@ -17,21 +17,23 @@ class FaultSettings(BaseModel):
 
     faults: str = Field(
         "",
-        description="A script of faults, such as `first=2 rate_limit; every=10 cut`, "
-        "or `@FILE` that holds one.",
+        description="A script of faults, such as `first=2 rate_limit; every=10 cut`, or `@FILE` "
+        "for a file with one.",
     )
-    fault_seed: int = Field(0, description="Decides which requests a `share=` of a script is.")
+    fault_seed: int = Field(
+        0, description="Seed that decides which requests a rule with `share=` hits."
+    )
     rpm: int | None = Field(
         None,
         gt=0,
         le=MOST,
-        description="Requests per minute that each API key has; more get a 429.",
+        description="Requests per minute for each API key; further requests get a 429.",
     )
     tpm: int | None = Field(
         None,
         gt=0,
         le=MOST,
-        description="Tokens per minute that each API key has; more get a 429.",
+        description="Tokens per minute for each API key; further requests get a 429.",
     )
 
     @property

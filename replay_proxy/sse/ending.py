@@ -7,7 +7,7 @@ by the end of the connection only.
 from typing import Protocol
 
 from replay_proxy.sse.terminal import EncodedTerminalEvent, Progress, TerminalEvent
-from replay_proxy.wire import Request, Response, header
+from replay_proxy.wire import Request, Response, header, is_event_stream
 
 
 class Ending(Protocol):
@@ -50,8 +50,7 @@ def ending_of(answer: Response, length: int | None) -> Ending:
     """What tells that the client has seen the end, before the connection does."""
     if length is not None:
         return _Length(length)
-    media_type = header(answer.headers, b"content-type") or b""
-    if not media_type.lower().startswith(b"text/event-stream"):
+    if not is_event_stream(answer.headers):
         return _Unknown()
     encoding = (header(answer.headers, b"content-encoding") or b"identity").strip().lower()
     return TerminalEvent() if encoding == b"identity" else EncodedTerminalEvent()

@@ -14,7 +14,7 @@ import orjson
 
 from replay_proxy.answers.parsed.accumulation import accumulated
 from replay_proxy.sse.events import Event, events
-from replay_proxy.wire import Headers, header
+from replay_proxy.wire import Headers, header, is_event_stream
 
 #: Deeper nesting is not read as JSON; answers and the schemas in them stay far below.
 DEPTH = 100
@@ -59,7 +59,7 @@ def answer(status: int, headers: Headers, body: bytes) -> Answer:
     named = (header(headers, b"content-type") or b"").decode("latin-1")
     media_type = named.partition(";")[0].strip().lower()
     body, ended = _decoded(body, header(headers, b"content-encoding") or b"")
-    if media_type == "text/event-stream" or (not media_type and body.startswith(_STREAM_STARTS)):
+    if is_event_stream(headers) or (not media_type and body.startswith(_STREAM_STARTS)):
         found = events(body)
         steps = tuple(step for each in found if (step := _step(each)))
         over = any(each.data == "[DONE]" or each.name == "done" for each in found)

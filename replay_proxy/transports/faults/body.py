@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Self
 
 from replay_proxy.errors import ConnectionDropped, ReplayProxyError
-from replay_proxy.wire import Chunks, Headers, Response, header
+from replay_proxy.wire import Chunks, Headers, Response, header, is_event_stream
 
 #: So many pieces go to the client without a turn for other requests.
 _PER_TURN = 64
@@ -135,9 +135,8 @@ async def _drain(source: Pieces) -> None:
 
 def streams_events(answer: Response) -> bool:
     """Whether an answer is an event stream that can be read as it is."""
-    media_type = header(answer.headers, b"content-type") or b""
     encoding = header(answer.headers, b"content-encoding") or b"identity"
-    return media_type.lower().startswith(b"text/event-stream") and encoding == b"identity"
+    return is_event_stream(answer.headers) and encoding == b"identity"
 
 
 def altered_answer(
