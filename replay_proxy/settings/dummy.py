@@ -1,7 +1,7 @@
 """The settings of the dummy: what it answers.
 
-In here: fields that ``Settings`` inherits, and what their values may be as far as one value
-tells. Not in here: what an answer is made of (``replay_proxy.transports.dummy``).
+In here: fields that ``Settings`` inherits, and the checks of single values. Not in here: making an
+answer from them (``replay_proxy.transports.dummy``).
 """
 
 import re
@@ -14,7 +14,7 @@ from replay_proxy.settings.values import regular_file
 
 
 def text_source(value: str) -> str:
-    """A source of text. Raises ``ValueError``."""
+    """The source of the text. Raises ``ValueError``."""
     kind, colon, rest = value.partition(":")
     if value in ("echo", "echo_last", "lorem") or (kind == "fixed" and colon):
         return value
@@ -25,7 +25,7 @@ def text_source(value: str) -> str:
 
 
 def unit(value: str) -> str:
-    """What one chunk holds. Raises ``ValueError``."""
+    """The content of one chunk. Raises ``ValueError``."""
     if value in ("char", "token", "word") or re.fullmatch("[1-9][0-9]{0,8}", value):
         return value
     raise ValueError("it has to be char, token, word or a number of characters")
@@ -36,19 +36,21 @@ class DummySettings(BaseModel):
 
     dummy_text: Annotated[str, AfterValidator(text_source)] = Field(
         "echo",
-        description="What the dummy says: `echo` quotes the first message, `echo_last` the user's "
-        "last, `lorem`, `fixed:TEXT` or `file:PATH`.",
+        description="Text of the dummy's answers: `echo` quotes the first message, `echo_last` the "
+        "user's last; or `lorem`, `fixed:TEXT`, `file:PATH`.",
     )
     dummy_tokens: str = Field(
         "",
-        description="How many tokens long: a number, or a distribution such as `normal(350,80)`; "
-        "without it as long as the text.",
+        description="Length of the dummy's answers in tokens: a number, or a distribution such as "
+        "`normal(350,80)`. If it is not set, the length of the text.",
     )
     dummy_chunk: Annotated[str, AfterValidator(unit)] = Field(
         "char",
-        description="What one streamed chunk holds, and counts as one token: `char`, `token`, "
+        description="Content of one streamed chunk, which counts as one token: `char`, `token`, "
         "`word`, or a number of characters.",
     )
     dummy_seed: int | None = Field(
-        None, description="What the dummy draws by chance, ids included, is another for each seed."
+        None,
+        description="Seed for everything random in the dummy's answers, ids included. The same "
+        "seed gives the same answers.",
     )

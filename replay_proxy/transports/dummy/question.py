@@ -15,7 +15,7 @@ from replay_proxy.errors import InvalidRequest
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.transports.dummy.endpoints.validation import NOT_JSON, json_object
 from replay_proxy.transports.dummy.sayings.content import Content
-from replay_proxy.transports.dummy.timing.observations import model_of
+from replay_proxy.transports.dummy.timing.observations import model_name
 from replay_proxy.transports.dummy.work_budget import WorkBudget
 from replay_proxy.wire import Request
 
@@ -54,7 +54,7 @@ class Question:
     @property
     def model(self) -> str:
         """The model that the request names; ``""`` if it names none."""
-        return model_of(self.request.path, self._json)
+        return model_name(self.request.path, (self._json or {}).get("model"))
 
     def random(self, purpose: str) -> Random:
         """A random generator. Each purpose has its own, so that none affects another.

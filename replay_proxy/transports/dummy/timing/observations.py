@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import orjson
-
 from replay_proxy.answers.parsed import answer
 from replay_proxy.cassette import Interaction
+from replay_proxy.matching.request_json import model_of
 
 _DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
 #: A blank line ends an event.
@@ -53,27 +52,21 @@ def observation_of(interaction: Interaction) -> Observation | None:
             times_ms.append(interaction.timeline.offsets_us[chunk] / 1000)
     if not times_ms:
         return None
+    request = interaction.request
     return Observation(
-        model_of(interaction.request.path, _json_of(interaction.request.body)),
-        len(interaction.request.body),
+        model_name(request.path, model_of(request)),
+        len(request.body),
         times_ms[0],
         tuple(after - before for before, after in pairwise(times_ms)),
     )
 
 
-def model_of(path: str, body: object) -> str:
+def model_name(path: str, model: object) -> str:
     """The model that a request's JSON names, or else Azure's deployment, or else ``""``."""
-    if isinstance(body, dict) and isinstance(body.get("model"), str) and body["model"]:
-        return str(body["model"])
+    if isinstance(model, str) and model:
+        return model
     deployment = _DEPLOYMENT.search(path)
     return deployment[1] if deployment else ""
-
-
-def _json_of(body: bytes) -> object:
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        return None
 
 
 def _has_content(value: Any) -> bool:
