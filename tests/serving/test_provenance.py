@@ -1,17 +1,23 @@
 """How an answer names its source, and how an error is worded on the wire."""
 
+import asyncio
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from replay_proxy import errors
+from replay_proxy.assembly import Assembly
+from replay_proxy.cli.commands import app as cli
 from replay_proxy.errors import CassetteMiss, InvalidRequest, ReplayProxyError
 from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.serving.errors import error_response
+from replay_proxy.settings import Settings
 from replay_proxy.wire import Headers, Provenance, Response, Source, header
 from tests.support.nursery import Nursery
 from tests.support.rawclient import RawClient
@@ -206,3 +212,49 @@ def test_a_recording_of_another_replay_proxy_replays_as_a_hit(tmp_path: Path) ->
 
 def test_headers_of_another_replay_proxy_are_not_stored() -> None:
     assert stored_response_headers(FOREIGN) == (FOREIGN[0], FOREIGN[-1])
+
+
+VCR = """
+version: 1
+interactions:
+- request:
+    method: POST
+    uri: https://api.openai.com/v1/chat/completions
+    headers: {{content-type: [application/json]}}
+    body: '{body}'
+  response:
+    status: {{code: 200, message: OK}}
+    headers:
+      content-type: [application/json]
+      x-replay-source: [{source}]
+      x-replay-fingerprint: [none]
+      x-replay-interaction: [none]
+      x-replay-fault: [rate_limit]
+    body: {{string: '{{"error": null}}'}}
+"""
+
+
+@pytest.mark.parametrize("source", ["refused", "fault", "upstream", "no source at all"])
+def test_an_imported_recording_of_another_replay_proxy_replays_as_a_hit(
+    tmp_path: Path, source: str
+) -> None:
+    request = recorded("Q", b"").request
+    foreign = tmp_path / "foreign.yaml"
+    foreign.write_text(VCR.format(body=request.body.decode(), source=source))
+    store = tmp_path / "cassettes"
+    words = ["import", str(foreign), "--cassette", "default", "--store", str(store)]
+    imported = CliRunner().invoke(cli, words)
+    assert imported.exit_code == 0, imported.output
+
+    async def scenario() -> tuple[Response, Counter[str]]:
+        assembly = Assembly(Settings(store=store))
+        answer = await assembly.transport(None).handle(request)
+        await assembly.aclose()
+        return answer, assembly.journal.entries["default"].answers
+
+    answer, answers = asyncio.run(scenario())
+    assert (answer.status, answer.body) == (200, b'{"error": null}')
+    assert answer.provenance is not None
+    assert (answer.provenance.source, answer.provenance.fault) == (Source.CASSETTE, None)
+    assert not [name for name, _ in answer.headers if name.startswith(b"x-replay-")]
+    assert answers == {Source.CASSETTE: 1}
