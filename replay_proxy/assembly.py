@@ -1,6 +1,6 @@
-"""``Assembly``: one process. Its parts are made once, and closed together.
+"""``Assembly``: the transports of one process. Its parts are made once, and closed together.
 
-Each cassette has one nested transport (``modes``). Not in here: how transports are nested, and what
+Each cassette has one nested transport. Not in here: how transports are nested (``modes``), and what
 each of them does.
 """
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from replay_proxy.transports.upstream import Upstream
 
 
-#: This many cassettes besides the default one keep their transports. One that is forgotten is
-#: opened anew when it is asked for; a script of faults counts from the beginning then.
+#: The most cassettes, besides the default one, that keep their transports. Another one is opened
+#: again when a request names it, and its script of faults then counts from the beginning.
 TRANSPORTS = 1_000
 
 
@@ -52,59 +52,46 @@ class Assembly:
     """
 
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
-        self.settings = settings
-        self.clock = clock or MonotonicClock()
+        self._settings = settings
         name, text = settings.fault_script
-        self.script = Script.of_setting(text, name=name, seed=settings.fault_seed)
-        self.limits = Limits(rpm=settings.rpm, tpm=settings.tpm, clock=self.clock)
-        self.header_scripts = HeaderScripts(HEADER_SCRIPTS)
+        script = Script.of_setting(text, name=name, seed=settings.fault_seed)
         self.rule = Rule(settings.ignored_paths, settings.matched_headers)
         self._store = None if settings.mode is Mode.DUMMY else _open_store(settings, self.rule)
-        self.upstream = _upstream(settings, self.clock) if settings.may_reach_upstream else None
-        #: The answers that are recorded now, of all cassettes, and the memory for large ones.
-        self.pumps: set[asyncio.Task[None]] = set()
-        self.answers = Budget(ANSWERS_BYTES)
-        self.process_number = process_number()
         #: Stamps all requests.
         self.arrivals = Arrivals.since(self._store.offset_us() if self._store else own_offset_us())
-        # One for all cassettes: its load is that of the process.
-        self.dummy = Dummy(
-            Content.of(settings),
-            Tempo.of(settings, latency(settings) if settings.may_answer_dummy else None),
-            capacity=settings.dummy_capacity,
-            clock=self.clock,
-        )
         #: The cassette of requests that name none.
         self.default = settings.cassette
         self.journal = Journal()
-        #: For what takes long: explaining a large miss, reading a large request.
-        self.aside, self._apart = SideThread(), SideProcess()
+        self._side_process = SideProcess()
+        clock = clock or MonotonicClock()
+        self._shared = _SharedParts(settings, clock, self.rule, script, self.journal)
         self._transports: LRU[str, Transport] = LRU(TRANSPORTS)
         self._default = self._nested(self.default)
 
     def transport(self, cassette: str | None) -> Transport:
-        """What answers requests on a cassette; on None the one that the settings name.
+        """What answers requests on a cassette; on None the default one.
 
-        What cannot be opened, or named, refuses each request, so that the journal knows of it.
+        A cassette that cannot be opened, or whose name is not valid, has a transport that refuses
+        each request, so that the journal counts it.
         """
         name = self.default if cassette is None else cassette
         if name == self.default:
             return self._default
-        if (known := self._transports.get(name)) is not None:
-            return known
+        if (transport := self._transports.get(name)) is not None:
+            return transport
         try:
-            made = self._nested(cassette_name(name))
+            transport = self._nested(cassette_name(name))
         except ValueError as error:
             refusal = Unopened(InvalidCassetteName(name, error))
             return Journaled(refusal, self.journal, self.default)
         except StoreError as error:
             return Journaled(Unopened(error), self.journal, name)
-        self._transports.put(name, made)
-        return made
+        self._transports.put(name, transport)
+        return transport
 
     async def recognise(self, request: Request) -> None:
-        """Compute what a large request is known by, while others have their turns."""
-        self.rule.note(request, await self._apart.run(self.rule.fingerprints, request))
+        """Compute the fingerprints of a large request while other requests are answered."""
+        self.rule.note(request, await self._side_process.run(self.rule.fingerprints, request))
 
     def cassette(self, name: str) -> Cassette | None:
         """A cassette, or None in a mode that has none. Raises ``StoreError``."""
@@ -113,40 +100,67 @@ class Assembly:
     def check(self) -> None:
         """Raise ``StoreError`` if the default cassette could not be used now."""
         if self._store is not None:
-            _check_store(self._store, self.settings)
+            _check_store(self._store, self._settings)
             self._store.cassette(self.default).check()
 
     def rewind(self, name: str) -> None:
-        """Start a cassette's order over, its report and its faults, and every key's rates."""
+        """Start a cassette's order, its report and its faults over, and the rates of every key."""
         if name == OTHERS:
             self.journal.forget(name)
-            self.limits.rewind()
+            self._shared.limits.rewind()
         else:
             self.transport(name).rewind()
 
     def _nested(self, name: str) -> Transport:
-        return nested(self.settings.mode, self.settings.on_miss, _Parts(self, name))
+        parts = _Parts(self._shared, name, self.cassette(name))
+        return nested(self._settings.mode, self._settings.on_miss, parts)
 
     async def aclose(self, *, drain_s: float | None = None) -> None:
         """Finish what is recorded within ``drain_s``; leave each cassette as one plain file."""
-        self.aside.close()
-        self._apart.close()
+        shared = self._shared
+        shared.side_thread.close()
+        self._side_process.close()
         for transport in (self._default, *self._transports.values()):
             await transport.aclose(drain_s)
-        await self.dummy.aclose()
-        if self.upstream is not None:
-            await self.upstream.aclose()
+        await shared.dummy.aclose()
+        if shared.upstream is not None:
+            await shared.upstream.aclose()
         if self._store is not None:
             self._store.close()
 
 
-class _Parts:
-    """The parts for one cassette of an assembly. Raises ``StoreError``."""
+class _SharedParts:
+    """What the transports of all cassettes share."""
 
-    def __init__(self, assembly: Assembly, name: str) -> None:
-        self._assembly, self._settings = assembly, assembly.settings
+    def __init__(
+        self, settings: Settings, clock: Clock, rule: Rule, script: Script, journal: Journal
+    ) -> None:
+        self.settings, self.clock, self.rule = settings, clock, rule
+        self.script, self.journal = script, journal
+        self.limits = Limits(rpm=settings.rpm, tpm=settings.tpm, clock=clock)
+        self.header_scripts = HeaderScripts(HEADER_SCRIPTS)
+        self.upstream = _upstream(settings, clock) if settings.may_reach_upstream else None
+        # One for all cassettes: its load is the load of the process.
+        self.dummy = Dummy(
+            Content.of(settings),
+            Tempo.of(settings, latency(settings) if settings.may_answer_dummy else None),
+            capacity=settings.dummy_capacity,
+            clock=clock,
+        )
+        self.side_thread = SideThread()
+        self.process_number = process_number()
+        #: The recordings under way, and the memory for their large answers.
+        self.pumps: set[asyncio.Task[None]] = set()
+        self.budget = Budget(ANSWERS_BYTES)
+
+
+class _Parts:
+    """Makes the transports of one cassette; ``cassette`` is None in a mode that has none."""
+
+    def __init__(self, shared: _SharedParts, name: str, cassette: Cassette | None) -> None:
+        self._shared, self._settings = shared, shared.settings
         self._name = name
-        self._opened = assembly.cassette(name)
+        self._opened = cassette
 
     @property
     def _cassette(self) -> Cassette:
@@ -154,62 +168,51 @@ class _Parts:
         return self._opened
 
     def recorder(self) -> Transport:
-        """Records on the cassette what the upstream answers."""
-        assembly = self._assembly
-        assert assembly.upstream is not None
+        assert self._shared.upstream is not None
         return Recorder(
-            assembly.upstream,
+            self._shared.upstream,
             self._cassette,
-            clock=assembly.clock,
-            process_number=assembly.process_number,
+            clock=self._shared.clock,
+            process_number=self._shared.process_number,
             drain_s=self._settings.drain_s,
             keep_transient=self._settings.record_errors == "all",
-            budget=assembly.answers,
-            pumps=assembly.pumps,
+            budget=self._shared.budget,
+            pumps=self._shared.pumps,
         )
 
     def player(self, otherwise: Transport) -> Transport:
-        """Answers from the cassette."""
         return Player(
             self._cassette,
-            rule=self._assembly.rule,
+            rule=self._shared.rule,
             otherwise=otherwise,
             pacing=Pacing(self._settings.replay_speed),
-            clock=self._assembly.clock,
+            clock=self._shared.clock,
             joined=self._settings.replay_chunks == "joined",
         )
 
     def refusal(self) -> Transport:
-        """Explains a miss."""
-        return Refusal(self._cassette, rule=self._assembly.rule, aside=self._assembly.aside)
+        return Refusal(self._cassette, rule=self._shared.rule, aside=self._shared.side_thread)
 
     def dummy(self) -> Transport:
-        """Makes answers up."""
-        return self._assembly.dummy
+        return self._shared.dummy
 
     def faulty(self, transport: Transport) -> Transport:
-        """Follows the script of faults, from its beginning."""
-        assembly = self._assembly
         return Faulty(
             transport,
-            assembly.script.with_own_counts(),
+            self._shared.script.with_own_counts(),
             seed=self._settings.fault_seed,
-            clock=assembly.clock,
-            header_scripts=assembly.header_scripts,
+            clock=self._shared.clock,
+            header_scripts=self._shared.header_scripts,
         )
 
     def limited(self, transport: Transport) -> Transport:
-        """Keeps the rates of each key, where rates are set."""
-        limits = self._assembly.limits
-        return Limited(transport, limits) if limits else transport
+        return Limited(transport, self._shared.limits) if self._shared.limits else transport
 
     def well_formed(self, transport: Transport) -> Transport:
-        """Refuses a request that is not served."""
         return WellFormed(transport)
 
     def journaled(self, transport: Transport) -> Transport:
-        """Notes each answer for the report."""
-        return Journaled(transport, self._assembly.journal, self._name)
+        return Journaled(transport, self._shared.journal, self._name)
 
 
 def _upstream(settings: Settings, clock: Clock) -> "Upstream":
@@ -226,7 +229,7 @@ def _upstream(settings: Settings, clock: Clock) -> "Upstream":
 
 
 def _open_store(settings: Settings, rule: Rule) -> Store:
-    """The store, if it allows the mode."""
+    """Open the store. Raises ``StoreError`` if it does not allow the mode."""
     store = Store(
         settings.store,
         writable=settings.may_reach_upstream,
@@ -240,7 +243,7 @@ def _open_store(settings: Settings, rule: Rule) -> Store:
 
 
 def _check_store(store: Store, settings: Settings) -> None:
-    """Raise ``StoreError`` if the mode cannot be with what is there."""
+    """Raise ``StoreError`` if what is stored does not allow the mode."""
     if settings.may_reach_upstream:
         store.prepare()
     else:

@@ -10,7 +10,7 @@ from replay_proxy.wire import Transport
 
 
 class Parts(Protocol):
-    """Makes the parts for one cassette. The dummy and the upstream are the same for all."""
+    """Makes the transports of one cassette."""
 
     def recorder(self) -> Transport: ...
     def player(self, otherwise: Transport) -> Transport: ...
@@ -38,7 +38,7 @@ def answering(mode: Mode, on_miss: OnMiss, make: Parts) -> Transport:
 
 
 def nested(mode: Mode, on_miss: OnMiss, make: Parts) -> Transport:
-    """The same as a client meets it: with faults, rates, a check of the request, and a report."""
+    """The same for a client: with faults, rate limits, a check of the request, and a report."""
     return make.journaled(
         make.well_formed(make.limited(make.faulty(answering(mode, on_miss, make))))
     )

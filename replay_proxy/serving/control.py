@@ -58,7 +58,7 @@ async def _report(assembly: Assembly, name: str, max_age_s: float | None) -> dic
         raise InvalidRequest(
             f"The report has no entry of its own for cassette '{name}': it counts further "
             f"cassettes together after the first {KEPT_CASSETTES:,}. Request the report of all "
-            "cassettes, or rewind the cassettes that are done."
+            "cassettes, or rewind cassettes that are done."
         )
     entry = assembly.journal.entries.get(name, Entry())
     return await report(entry, _cassette(assembly, name), assembly.rule, max_age_s=max_age_s)
