@@ -35,6 +35,7 @@ ROOMS = {
 #: The rooms that may import a third-party package, or ``sqlite3``. No room may import any other.
 ALLOWED: dict[str, set[str]] = {
     "aiohttp": {"transports"},
+    "brotli": {"matching"},
     "dotenv": {"settings"},
     "fastapi": {"serving"},
     "httptools": {"serving", "transports"},
@@ -55,6 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "uvicorn": {"serving"},
     "yaml": {"importers"},
     "yarl": {"transports"},
+    "zstandard": {"matching"},
 }
 #: The folder of the HTTP client, which a strict replay must not load.
 CLIENTS_HOME = "transports.upstream"

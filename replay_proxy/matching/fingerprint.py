@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from replay_proxy.matching.content import content
 from replay_proxy.matching.request_json import NO_JSON, request_json
 from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.wire import Request, header
@@ -52,8 +53,8 @@ def fingerprint(request: Request, without: Callable[[Any], Any] | None = None) -
 def former_fingerprint(request: Request) -> str | None:
     """What ``fingerprint`` was in cassettes of earlier versions, or None where it is the same.
 
-    They knew fewer credentials in queries, took every ``token`` for one, and sorted the parts of a
-    multipart body that have one name by their contents.
+    They knew fewer credentials in queries, took every ``token`` for one, sorted the parts of a
+    multipart body that have one name by their contents, and took a compressed body as it was.
     """
     former: str | None = request.memo.get(FORMER)
     if former is not None:
@@ -61,9 +62,10 @@ def former_fingerprint(request: Request) -> str | None:
     query = _FORMERLY_LEFT_OUT.sub(r"\1", request.query)
     content_type = header(request.headers, b"content-type") or b""
     is_multipart = b"multipart" in content_type.lower()
-    if query == without_credentials(request.query) and not is_multipart:
+    is_coded = header(request.headers, b"content-encoding") is not None
+    if query == without_credentials(request.query) and not is_multipart and not is_coded:
         return None
-    kind, body = canonical_body(request)
+    kind, body = ("raw", request.body) if is_coded else canonical_body(request)
     if kind == "multipart":
         body = b"\n".join(sorted(_parts(content_type, request.body) or ()))
     key = _digest(request, query, kind, body)
@@ -89,7 +91,7 @@ def canonical_body(
     file names are dropped. Anything else, and what claims to be JSON or multipart and cannot be
     read as such: the raw bytes.
     """
-    body = request.body
+    body = content(request)
     if body[:1] in (b"{", b"[") or body.lstrip()[:1] in (b"{", b"["):
         canonical = _canonical_rest(request, without) if without else _canonical_json(request)
         if canonical is not None:
@@ -109,7 +111,7 @@ def _sorted_query(query: str) -> str:
 
 def _canonical_json(request: Request) -> bytes | None:
     """The body with sorted keys and no white space, or None when it is no JSON."""
-    body = request.body
+    body = content(request)
     try:
         value = _loads_exactly(body) if _has_long_number(body) else request_json(request)
         if value is not NO_JSON:
@@ -137,7 +139,7 @@ def _canonical_rest(request: Request, without: Callable[[Any], Any]) -> bytes | 
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # Half a surrogate pair, a long integer, or deeper than orjson writes.
-        return None if _is_deep(request.body) else _dumps(value)
+        return None if _is_deep(content(request)) else _dumps(value)
 
 
 def _loads(request: Request) -> Any:
@@ -145,7 +147,7 @@ def _loads(request: Request) -> Any:
 
     Raises ``ValueError`` for what is no JSON, and for what is nested too deep to be changed.
     """
-    body = request.body
+    body = content(request)
     if not _has_long_number(body) and (value := request_json(request)) is not NO_JSON:
         return value
     if _is_deep(body):  # See _canonical_json.

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from replay_proxy.matching.content import content
 from replay_proxy.matching.fingerprint import canonical_body
 from replay_proxy.matching.request_json import NO_JSON, request_json
 from replay_proxy.wire import Request
@@ -85,8 +86,9 @@ def tree(
     for name, value in request.headers:
         if name in headers:
             found[f"header {name.decode('latin-1')}"] = value.decode("latin-1")
-    if has_many_values(request.body, most_values):
-        return found | {"body": _text(request.body)}
+    body_bytes = content(request)
+    if has_many_values(body_bytes, most_values):
+        return found | {"body": _text(body_bytes)}
     if (body := request_json(request)) is not NO_JSON:
         body = without(body) if without else body
         if isinstance(body, dict) and body.get("stream") is False:

@@ -12,6 +12,7 @@ from typing import Any
 from replay_proxy.cassette import Counts, RecordedRequest
 from replay_proxy.errors import CassetteMiss, ConfigurationError
 from replay_proxy.matching.comparison import ABSENT, Comparison, Difference
+from replay_proxy.matching.content import content
 from replay_proxy.matching.leaves import has_many_values
 from replay_proxy.matching.request_json import request_json
 from replay_proxy.matching.rules import Rule
@@ -105,7 +106,7 @@ def explain(
 
 def summary(request: Request) -> dict[str, str | None]:
     """What a person knows a request by: method, path, model and last message, shortened."""
-    body = None if has_many_values(request.body) else request_json(request)
+    body = None if has_many_values(content(request)) else request_json(request)
     body = body if isinstance(body, dict) else {}
     model = body.get("model")
     asked = body.get("messages", body.get("input", body.get("prompt")))

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from replay_proxy.matching.content import content
 from replay_proxy.matching.leaves import has_many_values, is_row, leaves_of, tree
 from replay_proxy.wire import Request
 
@@ -64,7 +65,7 @@ def features_to_look_up(request: Request) -> list[str]:
     """The features of a request, and the former ones."""
     found = leaves_of(tree(request))
     words = _features(found)
-    if not any(map(_is_whole, found.values())) or has_many_values(request.body, _FORMER_LEAVES):
+    if not any(map(_is_whole, found.values())) or has_many_values(content(request), _FORMER_LEAVES):
         return words
     return list(dict.fromkeys([*words, *former_features(request, _FORMER_LEAVES)]))
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 
+from replay_proxy.matching.content import content
 from replay_proxy.wire import Request
 
 #: The JSON of a larger body is read anew each time: it would take the memory of the body again.
@@ -16,9 +17,10 @@ _JSON, _MODEL = object(), object()
 
 def request_json(request: Request) -> Any:
     """The JSON of a request's body, or ``NO_JSON``. It is shared: nobody changes it."""
-    memo, body = request.memo, request.body
+    memo = request.memo
     if _JSON in memo:
         return memo[_JSON]
+    body = content(request)
     try:
         value = orjson.loads(body)
     except ValueError:

@@ -33,6 +33,7 @@ from replay_proxy.serving.request_body import (
     BodyTooLarge,
     RequestBodies,
     UnknownTransferCoding,
+    check_content,
 )
 from replay_proxy.serving.upgrades import BodyLost, check_whole
 from replay_proxy.timeline import Arrivals
@@ -91,6 +92,8 @@ class DataPlane:
                 body=body,
                 arrived_us=arrived_us,
             )
+            if header(request.headers, b"content-encoding") is not None:
+                check_content(request)
             answer = await self._answer(cassette, request)
             await _send(answer, send, http_version=scope["http_version"])
         except (BodyTooLarge, UnknownTransferCoding, BodyLost) as error:

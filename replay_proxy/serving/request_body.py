@@ -8,8 +8,9 @@ import io
 
 from replay_proxy.bounds.budget import Budget
 from replay_proxy.errors import RequestError
+from replay_proxy.matching.content import MOST_BYTES, is_too_large
 from replay_proxy.serving.connection import Receive
-from replay_proxy.wire import Headers
+from replay_proxy.wire import Headers, Request
 
 #: What one row of a cassette can hold with room to spare; OpenAI takes files of up to 512 MB.
 MAX_BODY_BYTES = 640 * 1024 * 1024
@@ -100,6 +101,15 @@ class RequestBodies:
                 "send fewer at once."
             )
         return _counted(size)
+
+
+def check_content(request: Request) -> None:
+    """Raise ``BodyTooLarge`` for a compressed body that holds more than is looked at."""
+    if is_too_large(request):
+        raise BodyTooLarge(
+            f"The content of the request's compressed body is larger than {MOST_BYTES >> 20} MiB, "
+            "which is all that the proxy looks at. Send it without Content-Encoding."
+        )
 
 
 def _length(headers: Headers) -> int:

@@ -14,6 +14,7 @@ from replay_proxy.answers.transcript import Transcript, transcript
 from replay_proxy.cassette import Interaction
 from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import ConfigurationError
+from replay_proxy.matching.content import content
 from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.display import redacted, without_secrets
 from replay_proxy.redaction.storage import stored_request
@@ -134,7 +135,7 @@ def _text(found: Interaction, said: Transcript) -> list[RenderableType]:
         f"> {request.method} {target}",
         *(f"> {name}: {value}" for name, value in _pairs(request.headers)),
         "",
-        _readable_body(request.body),
+        _readable_body(content(request)),
         "",
         f"< {found.status}",
         *(f"< {name}: {value}" for name, value in _pairs(stored_response_headers(found.headers))),

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from replay_proxy.errors import NotImplementedByDummy
+from replay_proxy.matching.content import content as content_of
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.timeline import Clock, MonotonicClock
 from replay_proxy.transports.dummy.endpoints.chat_completions import create_chat_completion
@@ -169,7 +170,7 @@ class Dummy:
 def _paid_reply(answer: Callable[[Question], Reply], question: Question) -> Reply:
     """The reply, after paying for the size of the request. Raises ``BudgetSpent``."""
     by_character = question.content.unit == "char"
-    size = len(question.request.body)
+    size = len(content_of(question.request))
     question.budget.step(size // (_BYTES_PER_STEP if by_character else _SPLIT_BYTES_PER_STEP))
     return answer(question)
 

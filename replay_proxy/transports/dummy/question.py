@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from replay_proxy.errors import InvalidRequest
+from replay_proxy.matching.content import content as content_of
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.transports.dummy.endpoints.validation import NOT_JSON, json_object
 from replay_proxy.transports.dummy.sayings.content import Content
@@ -71,7 +72,7 @@ class Question:
 
     @cached_property
     def _json(self) -> dict[str, object] | None:
-        return json_object(self.request.body)
+        return json_object(content_of(self.request))
 
     @cached_property
     def _unstreamed(self) -> str:
