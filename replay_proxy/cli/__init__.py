@@ -19,5 +19,5 @@ def main() -> None:
     except ReplayProxyError as error:
         sys.stderr.write(f"replay-proxy: {printable(redacted(str(error)))}\n")
         raise SystemExit(2) from None
-    except KeyboardInterrupt:  # Before typer is there to say so.
+    except KeyboardInterrupt:  # While typer is imported.
         raise SystemExit(130) from None

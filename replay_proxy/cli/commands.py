@@ -33,12 +33,19 @@ app = typer.Typer(
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where to listen.")] = 7777,
-    workers: Annotated[int, typer.Option(min=1, max=1_000, help="How many processes.")] = 1,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 is any free one.")
+    ] = 7777,
+    workers: Annotated[int, typer.Option(min=1, max=1_000, help="Number of processes.")] = 1,
 ) -> None:
-    """Serve in the mode that MODE names: record, replay (default) or dummy."""
-    # Imported here: the other commands do without a server.
+    """Start the proxy. Point OPENAI_BASE_URL at http://HOST:PORT/v1.
+
+    MODE is record, replay (default) or dummy; all other settings are environment variables too.
+
+    Example: `MODE=record replay-proxy serve --port 8080`
+    """
+    # Imported here: the other commands need no server.
     from replay_proxy.serving import process
 
     process.serve(host, port, workers)
@@ -54,30 +61,33 @@ def _max_age_s(age: str | None) -> int | None:
 @app.command(context_settings={"allow_interspersed_args": False})
 def run(
     command: Annotated[
-        list[str], typer.Argument(help="What to run, with its arguments.", show_default=False)
+        list[str], typer.Argument(help="The command and its arguments.", show_default=False)
     ],
-    mode: Annotated[Mode | None, typer.Option(help="Instead of MODE.")] = None,
-    on_miss: Annotated[OnMiss | None, typer.Option(help="Instead of ON_MISS.")] = None,
-    cassette: Annotated[str | None, typer.Option(help="Instead of CASSETTE.")] = None,
-    store: Annotated[str | None, typer.Option(help="Instead of STORE.")] = None,
+    mode: Annotated[Mode | None, typer.Option(help="Overrides MODE.")] = None,
+    on_miss: Annotated[OnMiss | None, typer.Option(help="Overrides ON_MISS.")] = None,
+    cassette: Annotated[str | None, typer.Option(help="Overrides CASSETTE.")] = None,
+    store: Annotated[str | None, typer.Option(help="Overrides STORE.")] = None,
     fail_unused: Annotated[
-        bool, typer.Option("--fail-unused", help="Fail when a recording was not asked for.")
+        bool, typer.Option("--fail-unused", help="Fail if a recording is not used.")
     ] = False,
     max_age: Annotated[
         str | None,
-        typer.Option(metavar="AGE", help="Fail when an answer is older: 12h, 30d, 8w."),
+        typer.Option(metavar="AGE", help="Fail if a used recording is older: 12h, 30d, 8w."),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the verdict as JSON.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the verdict as JUnit XML.")] = None,
 ) -> None:
-    """CommandRun a command whose OpenAI clients reach a proxy of its own, and give a verdict.
+    """Run tests against recorded answers; fail on anything not recorded.
 
-    Exits with the command's exit code, or with 1 when the command passed in spite of a miss.
+    Starts a proxy for the command, sends its OpenAI clients there, and prints a verdict. Exits with
+    the command's exit code, or with 1 if the command passed in spite of a miss.
+
+    Example: `replay-proxy run -- pytest`
     """
     from replay_proxy.cli.run import CommandRun
 
-    options = {"MODE": mode, "ON_MISS": on_miss, "CASSETTE": cassette, "STORE": store}
-    given = {name: str(value) for name, value in options.items() if value is not None}
+    settings = {"MODE": mode, "ON_MISS": on_miss, "CASSETTE": cassette, "STORE": store}
+    given = {name: str(value) for name, value in settings.items() if value is not None}
     max_age_s = _max_age_s(max_age)
     raise typer.Exit(CommandRun(command, given, fail_unused, max_age_s, report, junit)())
 
@@ -107,5 +117,8 @@ app.command(hidden=True)(as_process(git_merge))
 
 @app.command()
 def version() -> None:
-    """Print the version."""
+    """Print the version.
+
+    Example: `replay-proxy version`
+    """
     typer.echo(__version__)

@@ -14,11 +14,11 @@ _DEVICES = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 
 
 def store_directory(store: Path | None) -> Path:
-    """The directory of the cassettes. Raises ``ConfigurationError`` when it does not exist."""
+    """The directory of the cassettes. Raises ``ConfigurationError`` if it does not exist."""
     directory = store or load().store
     if not directory.is_dir():
         raise ConfigurationError(
-            f"STORE={directory} is not a directory. Name where the cassettes are with --store."
+            f"STORE={directory} is not a directory. Name that of the cassettes with --store."
         )
     return directory
 
@@ -26,7 +26,7 @@ def store_directory(store: Path | None) -> Path:
 def cassette_path(cassette: str, store: Path | None) -> Path:
     """The file of a cassette by its name, or by its path, which ends in ``.sqlite``.
 
-    It may not exist. Raises ``ConfigurationError``.
+    The file may not exist. Raises ``ConfigurationError``.
     """
     if cassette.endswith(".sqlite"):
         return Path(cassette)
@@ -34,7 +34,7 @@ def cassette_path(cassette: str, store: Path | None) -> Path:
 
 
 def named_path(cassette: str, store: Path) -> Path:
-    """The file of a cassette of this name. Raises ``ConfigurationError`` when it is no name."""
+    """The file of a cassette in the store. Raises ``ConfigurationError`` for an invalid name."""
     try:
         return store / f"{cassette_name(cassette)}.sqlite"
     except ValueError as error:
@@ -42,7 +42,7 @@ def named_path(cassette: str, store: Path) -> Path:
 
 
 def existing_path(cassette: str, store: Path | None) -> Path:
-    """The same of a cassette that is there. Raises ``StoreError``, ``ConfigurationError``."""
+    """The file of a cassette that exists. Raises ``CassetteMissing``, ``ConfigurationError``."""
     path = cassette_path(cassette, store)
     if not path.exists():
         raise CassetteMissing(
@@ -53,10 +53,10 @@ def existing_path(cassette: str, store: Path | None) -> Path:
 
 @contextmanager
 def replacement(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes its place when all of it is there.
+    """A file to write, which replaces ``path`` when all of it is written.
 
-    What is no plain file, such as ``/dev/stdout``, is written to. Raises ``ConfigurationError``
-    when it cannot be written, and for any other link: what it leads to is not what was named.
+    Something else than a plain file, such as ``/dev/stdout``, is written to directly. Raises
+    ``ConfigurationError`` if it cannot be written, or is a symbolic link outside of ``_DEVICES``.
     """
     if path.is_symlink() and path.parent not in _DEVICES:
         raise ConfigurationError(
@@ -69,7 +69,7 @@ def replacement(path: Path) -> Iterator[BinaryIO]:
                 yield content
             return
         with draft(path.parent) as part:
-            with part.open("xb") as content:  # Never through a link that stands there.
+            with part.open("xb") as content:  # Follows no link.
                 yield content
             part.replace(path)
     except OSError as error:

@@ -1,7 +1,4 @@
-"""A tape tool as a process: how signals, closed pipes and what the system refuses end it.
-
-What a tool does is in its own file; here is only how it ends before it has done that.
-"""
+"""A tape tool as a process: its exit codes, and how signals, closed pipes and errors end it."""
 
 import gc
 import os
@@ -17,20 +14,20 @@ import typer
 
 from replay_proxy.errors import StoreError
 
-#: The exit code of a tool that has found what it looks for; 2 is that of an error.
+#: Exit code of a tool that has found what it looks for; an error's is 2.
 FOUND = 1
-#: Beside SIGINT, which Python makes an exception of, and typer exit code 130.
+#: Signals that end a tool, besides SIGINT, which Python and typer turn into exit code 130.
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
-#: How a shell tells of a process that a signal has ended.
+#: What a shell adds to the number of a signal to get the exit code.
 _BY_SIGNAL = 128
 
 
 def as_process(tool: Callable[..., None]) -> Callable[..., None]:
     """The tool as the command line runs it.
 
-    A signal lets it undo what it has begun, a reader that has gone ends it as SIGPIPE would, and
-    what the system refuses is a ``StoreError``. Garbage is collected rarely: looking through large
-    tables takes longer than all else.
+    A signal ends it after it has undone what it began, a closed pipe ends it as SIGPIPE would, and
+    an ``OSError`` becomes a ``StoreError``. Garbage is collected rarely: with large tables that
+    would take longer than all else.
     """
 
     @wraps(tool)
@@ -55,7 +52,7 @@ def as_process(tool: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def _orderly_end() -> Iterator[None]:
-    """Within it SIGTERM and SIGHUP raise ``SystemExit``, once: what comes then is only tidying."""
+    """Within it the first SIGTERM or SIGHUP raises ``SystemExit``; further ones are ignored."""
 
     def end(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_IGN)
@@ -63,7 +60,7 @@ def _orderly_end() -> Iterator[None]:
 
     before = {number: signal.getsignal(number) for number in _ENDING}
     for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as nohup wants it
+        if handler is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, end)
     try:
         yield
@@ -73,7 +70,7 @@ def _orderly_end() -> Iterator[None]:
 
 
 def _silence_stdout() -> None:
-    """Let Python's last flush of standard output go nowhere (its docs: "Note on SIGPIPE")."""
+    """Discard what Python's last flush would write (its documentation: "Note on SIGPIPE")."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
 
@@ -81,10 +78,10 @@ def _silence_stdout() -> None:
 def _store_error(error: OSError) -> StoreError:
     if error.filename is None:
         return StoreError(
-            f"This cannot be read or printed: {error.strerror or error}. Check the disk, and where "
-            "the output goes."
+            f"This cannot be read or printed: {error.strerror or error}. Check the disk, and the "
+            "file or pipe that gets the output."
         )
     return StoreError(
-        f"{error.filename} cannot be used: {error.strerror or error}. Check that it is there, and "
+        f"{error.filename} cannot be used: {error.strerror or error}. Check that it exists, and "
         "that this user may read and write it and its directory."
     )

@@ -1,9 +1,4 @@
-"""``replay-proxy run``: a command beside a proxy of its own, and the verdict on both.
-
-Signals reach the command once. In the foreground of a terminal it stays in this process's group,
-where the terminal's own signals reach it anyway; elsewhere it leads a group of its own, and what is
-sent to this process or to its group is passed on to that one.
-"""
+"""``replay-proxy run``: a command with a proxy of its own, and the verdict on both."""
 
 import contextlib
 import json
@@ -22,15 +17,15 @@ from replay_proxy.redaction.display import REDACTED, redacted
 from replay_proxy.serving.child.server import Server, client_environment
 from replay_proxy.settings import Settings
 
-#: Without a proxy or a verdict; the others are a shell's, for a command that does not start.
-NO_PROXY, NOT_EXECUTABLE, NOT_FOUND = 2, 126, 127
+#: The exit code if there is no proxy, or no verdict.
+NO_PROXY = 2
 
 _KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "UPSTREAM_API_KEY")
 
 
 @dataclass(frozen=True)
 class CommandRun:
-    """What to run, with the settings that were given as options, and what to make of it."""
+    """A command, the settings that options override, and what to do with the verdict."""
 
     command: Sequence[str]
     options: Mapping[str, str] = field(default_factory=dict)
@@ -40,7 +35,7 @@ class CommandRun:
     junit: Path | None = None
 
     def __call__(self) -> int:
-        """CommandRun it, tell the verdict, and return the exit code."""
+        """Run the command, print the verdict, and return the exit code."""
         with Signals() as signals:
             server = Server(_without_contradiction(self.options))
             try:
@@ -50,23 +45,23 @@ class CommandRun:
             try:
                 environment = command_environment(server.base_url(), self.options)
                 code = signals.run(self.command, environment)
-                report = self._ask(server)
+                report = self._report_of(server)
             except CannotRun as error:
                 return _failed(error.message, error.exit_code)
             finally:
                 server.stop()
         if report is None:
-            lost = f"The proxy ended before it gave its report. It wrote:\n{server.log}"
-            return _failed(lost, exit_code(Outcome((), code, {})) or NO_PROXY)
+            message = f"The proxy ended before it gave its report. It wrote:\n{server.log}"
+            return _failed(message, exit_code(Outcome((), code, {})) or NO_PROXY)
         shown = _without_keys(self.command, environment)
         for name, cassette in report["cassettes"].items():
             cassette["lost"] += self._not_stored(name, cassette["recorded"])
         log = redacted(server.log)
-        return self._tell(Outcome(shown, code, report["cassettes"], self.fail_unused, log))
+        return self._publish(Outcome(shown, code, report["cassettes"], self.fail_unused, log))
 
     def _not_stored(self, name: str, recorded: Sequence[str]) -> int:
-        """How many of the answers that clients were given are not in the cassette."""
-        if not recorded or name.startswith("("):  # Those of many cassettes stand together.
+        """The number of recorded answers that are not in the cassette."""
+        if not recorded or name.startswith("("):  # The sum over further cassettes has no file.
             return 0
         from replay_proxy.store.archive import Archive  # Most runs record nothing.
 
@@ -76,19 +71,19 @@ class CommandRun:
         except ReplayProxyError:
             return len(recorded)
 
-    def _ask(self, server: Server) -> Any:
-        """The proxy's report, or None when the proxy is no more."""
+    def _report_of(self, server: Server) -> Any:
+        """The proxy's report; None if the proxy has ended."""
         age = None if self.max_age_s is None else str(self.max_age_s)
         try:
             return server.call("GET", "report", max_age_s=age)
         except (OSError, ValueError):
             return None
 
-    def _tell(self, outcome: Outcome) -> int:
-        """Write and print the verdict. A file that cannot be written fails the run."""
-        told = json.dumps(document(outcome), ensure_ascii=False, indent=2) + "\n"
-        # What UTF-8 cannot hold, half of a surrogate pair, JSON can hold as an escape.
-        files = {self.report: told.encode(errors="backslashreplace"), self.junit: junit(outcome)}
+    def _publish(self, outcome: Outcome) -> int:
+        """Print the verdict and write it to files. A file that cannot be written fails the run."""
+        report = json.dumps(document(outcome), ensure_ascii=False, indent=2) + "\n"
+        # UTF-8 cannot hold half of a surrogate pair; JSON can, as an escape.
+        files = {self.report: report.encode(errors="backslashreplace"), self.junit: junit(outcome)}
         code = exit_code(outcome)
         _say(f"\n{text(outcome)}")
         for path, content in files.items():
@@ -102,7 +97,7 @@ class CommandRun:
 
 
 def command_environment(base_url: str, options: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the command: this one, with OpenAI clients sent to the proxy."""
+    """The environment of the command: this one, and variables that lead clients to the proxy."""
     settings = _settings(options)
     asks_api = settings.may_reach_upstream and settings.upstream_api_key is None
     return os.environ | client_environment(base_url, asks_api=asks_api)
@@ -114,14 +109,14 @@ def _settings(options: Mapping[str, str]) -> Settings:
 
 
 def _without_contradiction(options: Mapping[str, str]) -> dict[str, str]:
-    """The options as settings; with a ``--mode`` that cannot miss, ON_MISS is not inherited."""
+    """The options as settings. With a ``--mode`` that knows no miss, ON_MISS is not inherited."""
     if "ON_MISS" not in options and options.get("MODE", "replay") != "replay":
         return {**options, "ON_MISS": ""}
     return dict(options)
 
 
 def _without_keys(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The words of a command line without the keys in them, and those after ``--api-key``."""
+    """The words of a command line without keys, and without the value of ``--api-key``."""
     shown = []
     for before, word in zip(("", *command), command, strict=False):
         for key in filter(None, map(environment.get, _KEYS)):
@@ -136,8 +131,8 @@ def _failed(message: str, code: int) -> int:
     return code
 
 
-def _say(words: str) -> None:
-    """Print for a person, who may have closed the terminal."""
+def _say(message: str) -> None:
+    """Print to standard error, which may be closed."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(words)
+        sys.stderr.write(message)
         sys.stderr.flush()

@@ -1,8 +1,8 @@
-"""``Signals``: a command as a child, which gets each signal once, and how it ends.
+"""``Signals``: passes signals on to a command that runs as a child, each of them once.
 
-Signals reach the command once. In the foreground of a terminal it stays in this process's group,
-where the terminal's own signals reach it anyway; elsewhere it leads a group of its own, and what is
-sent to this process or to its group is passed on to that one.
+In the foreground of a terminal the command stays in this process's group, where the terminal's own
+signals reach it. Elsewhere it leads a group of its own, and every signal that is sent to this
+process or to its group is passed on to the command's group.
 """
 
 import contextlib
@@ -20,36 +20,37 @@ from replay_proxy.errors import ReplayProxyError
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 
 _SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
-#: What a terminal sends to everybody in its foreground.
+#: Signals that a terminal sends to every process in its foreground.
 _FROM_TERMINAL = _SIGNALS[:3]
-#: The same signal within this time is one wish that was told twice (``timeout`` and ``npm`` do);
-#: later it is a second one.
+#: The same signal within this time is a repetition (``timeout`` and ``npm`` send twice); later, it
+#: is a second request.
 _REPEAT_S = 0.2
-#: So much time to end by itself has what an interrupted command leaves behind, and again if asked.
+#: Grace period for processes that an interrupted command leaves behind: before SIGTERM, and again
+#: before SIGKILL.
 _PATIENCE_S = 2.0
 
 
 class CannotRun(ReplayProxyError):
-    """The command did not start; ``exit_code`` is what a shell would give."""
+    """The command did not start. ``exit_code`` is that of a shell."""
 
     def __init__(self, command: str, cause: OSError) -> None:
-        found = not isinstance(cause, FileNotFoundError)
-        self.exit_code = NOT_EXECUTABLE if found else NOT_FOUND
+        exists = not isinstance(cause, FileNotFoundError)
+        self.exit_code = NOT_EXECUTABLE if exists else NOT_FOUND
         super().__init__(
             f"The command {command!r} cannot be started: {cause.strerror}. "
-            + ("Is it a program?" if found else "Check its name, and that it is on the PATH.")
+            + ("Is it a program?" if exists else "Check its name, and that it is on the PATH.")
         )
 
 
 class Signals:
-    """Takes the signals that end a process, from ``with`` to its end, and passes them on.
+    """Receives the signals that end a process, within ``with``, and passes them on.
 
-    The command gets each of them once, and SIGKILL when one comes a second time.
+    The command gets each of them once, and SIGKILL if one comes a second time.
     """
 
     def __init__(self) -> None:
         self._before: dict[int, Any] = {}
-        #: When each signal came first, and those that came before there was a command.
+        #: The time of each signal's first arrival, and the signals from before the command's start.
         self._received: dict[int, float] = {}
         self._waiting: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,7 +58,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and ``&`` want it
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and ``&`` ignore signals
                 self._before[number] = signal.signal(number, self._receive)
         return self
 
@@ -101,12 +102,12 @@ class Signals:
         if not self._leads_group:
             self._process.send_signal(number)
             return
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says so of zombies.
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for zombies.
             os.killpg(self._process.pid, number)
 
 
 def _in_foreground() -> bool:
-    """Whether a terminal sends its signals to this process's group."""
+    """Whether this process's group gets the signals of a terminal."""
     try:
         with open("/dev/tty", "rb", buffering=0) as terminal:
             return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
@@ -115,7 +116,7 @@ def _in_foreground() -> bool:
 
 
 def _end_group(group: int) -> None:
-    """End what an interrupted command leaves behind: jobs of a shell ignore SIGINT, say."""
+    """End what an interrupted command leaves behind: a shell's jobs ignore SIGINT."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         for number in (signal.SIGTERM, signal.SIGKILL):
             deadline_s = time.monotonic() + _PATIENCE_S

@@ -1,4 +1,4 @@
-"""What a tape tool prints: its JSON document, or text and tables for a person; and progress."""
+"""The output of tape tools: a JSON document, or text and tables for a person; and progress."""
 
 import json
 import sys
@@ -19,35 +19,37 @@ UNFOLDED = 10_000
 T = TypeVar("T")
 
 
-def answer(document: dict[str, Any], shown: Sequence[RenderableType], *, as_json: bool) -> None:
-    """Print what a tool has found, for a program or for a person."""
+def print_result(
+    document: dict[str, Any], parts: Sequence[RenderableType], *, as_json: bool
+) -> None:
+    """Print the result of a tool, for a program or for a person."""
     if as_json:
         text = json.dumps(document, ensure_ascii=False, indent=2)
-        # As escapes: what UTF-8 cannot hold (half of a pair), and what a terminal would obey.
+        # Half of a surrogate pair, and control characters, are printed as escapes.
         sys.stdout.write(json_printable(text) + "\n")
         return
-    # Not a terminal's width: what goes to a file or a pipe is not to be folded.
-    console = _Printed(highlight=False, width=None if sys.stdout.isatty() else UNFOLDED)
-    for each in shown:
-        if isinstance(each, str):
-            console.print(printable(each), soft_wrap=True, markup=False)
+    # Lines to a file or a pipe are not folded.
+    console = _Console(highlight=False, width=None if sys.stdout.isatty() else UNFOLDED)
+    for part in parts:
+        if isinstance(part, str):
+            console.print(printable(part), soft_wrap=True, markup=False)
         else:
-            console.print(each)
+            console.print(part)
 
 
-class _Printed(Console):
-    """Where a tool prints; rich would end the process itself when nobody reads any more."""
+class _Console(Console):
+    """The console of a tool. rich's own ends the process on a closed pipe."""
 
     def on_broken_pipe(self) -> None:
-        """Leave it to ``process`` to end as all else does."""
-        raise  # What is being handled when this is called.
+        """Leave the end to ``process``."""
+        raise  # The error that is being handled.
 
 
 class Rows(Table):
-    """A table without frames, which also reads well in a log.
+    """A table without frames, which is readable in a log too.
 
-    On a terminal that is too narrow, cells of the columns in ``cut`` end in ``…``, so that a row
-    stays a line; those of ``folded`` go on in the next. All others are as wide as they have to be.
+    On a narrow terminal, cells of the columns in ``cut`` end in ``…``, so that a row stays a line,
+    and those of ``folded`` continue in the next line. All other columns have the width they need.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Rows(Table):
             )
 
     def add(self, *cells: str | None) -> None:
-        """Add a row; nothing in it is markup, or for the terminal to obey."""
+        """Add a row. Markup and control characters in it have no effect."""
         texts = [Text(printable(cell or "")) for cell in cells]
         for text, cut in zip(texts, self._cut, strict=True):
             if cut:

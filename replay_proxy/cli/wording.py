@@ -4,6 +4,22 @@ Only the standard library is imported: the pytest plugin uses this too.
 """
 
 from datetime import UTC, datetime
+from typing import Any
+
+
+def many(number: int, one: str, more: str = "") -> str:
+    """``1 take``, ``1,200 takes``."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def request_line(request: Any) -> str:
+    """A request of a JSON document in one line: method, path, model and the last message.
+
+    A model or a message that the request does not have is left out.
+    """
+    message = request["last_message"]
+    quoted = f'"{" ".join(message.split())}"' if message else ""
+    return " ".join(filter(None, [request["method"], request["path"], request["model"], quoted]))
 
 
 def iso_time(us: int) -> str:
@@ -14,8 +30,3 @@ def iso_time(us: int) -> str:
 def day(time: str | None) -> str:
     """The date of an ``iso_time``, for a table."""
     return (time or "").partition("T")[0]
-
-
-def many(number: int, one: str, more: str = "") -> str:
-    """``1 take``, ``1,200 takes``."""
-    return f"{number:,} {one if number == 1 else more or one + 's'}"

@@ -1,6 +1,6 @@
-"""The pytest plugin: gives each test a cassette, and fails a test whose cassette lacks an answer.
+"""The pytest plugin: gives each test a cassette, and fails a test whose request is not in it.
 
-Importing this costs a pytest start next to nothing, and nothing is started until a test uses the
+Importing this costs a pytest start almost nothing, and nothing is started before a test uses the
 fixture.
 
 Not in here: the proxy itself, which is a child process (``serving.child``).
@@ -27,7 +27,7 @@ _NODEID = pytest.StashKey[str]()
 
 
 class _Session:
-    """What the hooks keep in one process."""
+    """The state of the hooks in one process."""
 
     def __init__(self, proxies: Proxies) -> None:
         self.proxies = proxies
@@ -45,19 +45,19 @@ _SESSION = pytest.StashKey[_Session]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register each option for the command line and for the configuration file."""
     group = parser.getgroup("replay-proxy")
-    for name, words in OPTIONS.items():
+    for name, text in OPTIONS.items():
         dest = f"replay_{name.replace('-', '_')}"
-        group.addoption(f"--replay-{name}", dest=dest, metavar=name.upper(), help=words)
-        parser.addini(dest, words)
+        group.addoption(f"--replay-{name}", dest=dest, metavar=name.upper(), help=text)
+        parser.addini(dest, text)
     parser.addini("replay_settings", "further settings of the proxy, NAME=value", type="linelist")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options. Raises ``pytest.UsageError``."""
-    config.addinivalue_line("markers", "cassette(name): use this cassette of replay-proxy")
+    config.addinivalue_line("markers", "cassette(name): run the test on this cassette")
     chosen = options(config)
-    sent = getattr(config, "workerinput", None)
-    recorded = chosen.recorded() if sent is None else sent["replay_proxy_recorded"]
+    worker = getattr(config, "workerinput", None)
+    recorded = chosen.recorded() if worker is None else worker["replay_proxy_recorded"]
     config.stash[_SESSION] = _Session(Proxies(chosen, recorded))
     config.add_cleanup(config.stash[_SESSION].proxies.stop)
 
@@ -68,7 +68,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    """Note who names which cassette. Raises ``pytest.UsageError``."""
+    """Note which tests name which cassette. Raises ``pytest.UsageError``."""
     tally = config.stash[_SESSION].tally
     for item in items:
         try:
@@ -81,27 +81,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
-    """Note those that another plugin has taken out before: they name their cassettes too."""
+    """Note the tests that another plugin has removed: they name cassettes too."""
     if items:
         pytest_collection_modifyitems(items[0].config, items)
 
 
 @pytest.fixture(autouse=True)
 def _marked_cassette(request: pytest.FixtureRequest) -> None:
-    """A test that is marked gets the fixture, and before it makes a client in another one."""
+    """Give a test with the marker the fixture, before another fixture makes a client."""
     if request.node.get_closest_marker("cassette"):
         request.getfixturevalue("replay_proxy")
 
 
 @pytest.fixture(scope="session")
 def replay_proxy_server(pytestconfig: pytest.Config) -> Proxies:
-    """The proxy, for an application that outlives a test: ``environment(cassette)``."""
+    """The proxy for an application that outlives a test; see ``Proxies.environment``."""
     return pytestconfig.stash[_SESSION].proxies
 
 
 @pytest.fixture
 def replay_proxy(request: pytest.FixtureRequest, replay_proxy_server: Proxies) -> CassetteFixture:
-    """A cassette for this test; ``OPENAI_BASE_URL`` names it until the test is over."""
+    """A cassette for this test. ``OPENAI_BASE_URL`` leads to it until the test ends."""
     item: pytest.Item = request.node
     session = item.config.stash[_SESSION]
     nodeid = item.stash.get(_NODEID, item.nodeid)
@@ -121,7 +121,7 @@ def replay_proxy(request: pytest.FixtureRequest, replay_proxy_server: Proxies) -
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail a test that passed although something was wrong."""
+    """Fail a test that passed in spite of a miss or an expired recording."""
     outcome = yield
     run = item.config.stash[_SESSION].run_of(item)
     if run is not None and run.judge():
@@ -131,7 +131,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """Restore the environment when all else is torn down, and judge what is known only then."""
+    """Restore the environment after all other fixtures, and judge what is known only then."""
     session = item.config.stash[_SESSION]
     try:
         outcome = yield
@@ -151,7 +151,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell a test that failed for a reason of its own what was wrong besides."""
+    """Add to the report of a test that failed by itself what else was wrong."""
     report = yield
     session = item.config.stash[_SESSION]
     run = session.run_of(item)
@@ -176,36 +176,36 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
-    """Stop the proxy, and judge what belongs to no single test."""
-    kept = session.config.stash[_SESSION]
+    """Stop the proxy, and judge what belongs to no test."""
+    state = session.config.stash[_SESSION]
     try:
         return (yield)
     finally:
         try:
-            if kept.run is not None:  # The session was interrupted.
-                kept.run.environment.undo()
+            if state.run is not None:  # The session was interrupted.
+                state.run.environment.undo()
             else:
-                for cassette, report in kept.proxies.leftovers().items():
-                    kept.tally.add_outside(cassette, report)
+                for cassette, report in state.proxies.leftovers().items():
+                    state.tally.add_outside(cassette, report)
         except ReplayProxyError as error:
-            kept.tally.failures.append(error.message)
+            state.tally.failures.append(error.message)
         finally:
-            kept.proxies.stop()
+            state.proxies.stop()
         if hasattr(session.config, "workeroutput"):
-            session.config.workeroutput["replay_proxy"] = kept.tally.payload()
+            session.config.workeroutput["replay_proxy"] = state.tally.payload()
         else:
-            _judge(session, kept)
+            _judge(session, state)
 
 
-def _judge(session: pytest.Session, kept: _Session) -> None:
-    config, chosen = session.config, kept.proxies.options
+def _judge(session: pytest.Session, state: _Session) -> None:
+    config, chosen = session.config, state.proxies.options
     if chosen.unused != "ignore":
         arguments = [config.invocation_params.dir / argument for argument in config.args]
         whole = all(path.is_dir() for path in arguments) and not config.getoption("lf", False)
-        found = kept.tally.unused(whole=whole, store=chosen.store)
-        kept.tally.failures += [text for text in found if fails(text, chosen.unused)]
+        texts = state.tally.unused(whole=whole, store=chosen.store)
+        state.tally.failures += [text for text in texts if fails(text, chosen.unused)]
     passed = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-    if kept.tally.failures and session.exitstatus in passed:
+    if state.tally.failures and session.exitstatus in passed:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -217,16 +217,16 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take in what a worker of xdist has found."""
-    sent = getattr(node, "workeroutput", {}).get("replay_proxy")
-    if sent is not None:
-        node.config.stash[_SESSION].tally.add_worker(sent)
+    """Add the payload of a worker of xdist."""
+    payload = getattr(node, "workeroutput", {}).get("replay_proxy")
+    if payload is not None:
+        node.config.stash[_SESSION].tally.add_worker(payload)
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say what the session fails for beside its tests, and what was asked, in a line."""
+    """Print why the session fails apart from its tests, the notes, and a line with the sums."""
     tally = config.stash[_SESSION].tally
     if tally.failures:
         terminalreporter.section("replay-proxy", red=True, bold=True)

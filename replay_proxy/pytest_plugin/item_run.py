@@ -1,4 +1,4 @@
-"""A test's run against the proxy: its cassette, what it asked, and what was wrong with that.
+"""One run of a test: its cassette, its report, and why it fails.
 
 No hooks here.
 """
@@ -15,14 +15,14 @@ from replay_proxy.pytest_plugin.tally import Report, Tally, failures, first, rep
 
 
 class CassetteFixture:
-    """The fixture ``replay_proxy``: a test's cassette, and the proxy that serves it."""
+    """The value of the fixture ``replay_proxy``: a test's cassette and the proxy's address."""
 
     def __init__(self, cassette: str, proxies: Proxies) -> None:
         self._proxies = proxies
         self._past: Report | None = None
         #: The cassette's name.
         self.cassette = cassette
-        #: What a client takes as its ``base_url``; ``OPENAI_BASE_URL`` names it too.
+        #: The client's ``base_url``, which is in ``OPENAI_BASE_URL`` too.
         self.base_url = proxies.base_url(cassette)
         #: ``http://127.0.0.1:<port>``.
         self.origin = proxies.child(cassette).origin
@@ -34,11 +34,11 @@ class CassetteFixture:
         return list(self.report()["misses"])
 
     def report(self) -> Report:
-        """What this test has asked so far."""
+        """The report on this test so far."""
         return report_sum(self._past, self._proxies.report(self.cassette))
 
     def rewind(self) -> None:
-        """Start the cassette over; what was asked before still counts."""
+        """Start the cassette anew. Requests before this still count."""
         self._past = self.report()
         self._proxies.rewind(self.cassette)
 
@@ -46,7 +46,7 @@ class CassetteFixture:
 class ItemRun:
     """One run of a test that uses the fixture, from its setup to the end of its teardown.
 
-    ``shared`` is whether a marker names the cassette, so that it may serve other tests too.
+    ``shared`` is whether a marker names the cassette: other tests may use it too.
     """
 
     def __init__(
@@ -56,43 +56,43 @@ class ItemRun:
         self.cassette = CassetteFixture(cassette, proxies)
         self.environment = pytest.MonkeyPatch()
         self.passed = False
-        #: What this phase has to tell, and the failure that does.
+        #: The text of this phase, and the failure that shows it.
         self.text = ""
         self.failure: BaseException | None = None
         self._nodeid = nodeid
         self._proxies = proxies
         self._shared = shared
         self._report: Report | None = None
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def judge(self) -> str:
-        """What has gone wrong since this was asked before, or nothing."""
+        """What has failed since the last call, as a text; empty if nothing has."""
         try:
             self._report = self.cassette.report()
-            found = failures(self._report)
+            texts = failures(self._report)
             again = f"pytest {shlex.quote(self._nodeid)} --replay-mode=record"
             remedy = [f"To record this test again: {again}"]
         except ReplayProxyError as error:
-            found, remedy = {"": error.message}, []
-        new = [text for key, text in found.items() if key not in self._told]
-        self._told |= found.keys()
+            texts, remedy = {"": error.message}, []
+        new = [text for key, text in texts.items() if key not in self._reported]
+        self._reported |= texts.keys()
         self.text = "\n\n".join(first(new) + remedy) if new else ""
         return self.text
 
     def unused(self) -> str:
-        """What a passed test left unused of its own cassette, or nothing."""
+        """The text on what a passed test left unused of its own cassette; or empty."""
         if not self.passed or self._shared or not (self._report and self._report["unused_total"]):
             return ""
         report, store = self._report, self._proxies.options.store
         return unused_text(self.cassette.cassette, report["unused"], report["unused_total"], store)
 
     def fail(self) -> NoReturn:
-        """Fail the test in its words, without a traceback."""
+        """Fail the test with the text, without a traceback."""
         self.failure = pytest.fail.Exception(self.text, pytrace=False)
         raise self.failure
 
     def close(self, tally: Tally) -> None:
-        """Add up what was asked, and leave nothing of it to whoever is next."""
+        """Add the report to the tally, and rewind the cassette for the next test."""
         if self._report is None:
             return
         cassette = self.cassette.cassette
@@ -100,5 +100,5 @@ class ItemRun:
         if self._shared:
             tally.share(cassette, self._report)
             tally.passed += [self._nodeid] if self.passed else []
-        with contextlib.suppress(ReplayProxyError):  # A proxy that is gone was told before.
+        with contextlib.suppress(ReplayProxyError):  # ``judge`` has reported a proxy that is gone.
             self._proxies.rewind(cassette)

@@ -1,6 +1,6 @@
-"""The options of the pytest plugin: what a user may ask for, and which cassette is a test's.
+"""The options of the pytest plugin, and the name of each test's cassette.
 
-Words in, ``Options`` or ``pytest.UsageError`` out. Nothing is started here.
+Texts in, ``Options`` or ``pytest.UsageError`` out. Nothing is started here.
 """
 
 import re
@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 OPTIONS = {
-    "mode": "replay (default), record or dummy; VCR's none, once, new_episodes and all are known",
-    "on-miss": "what an unknown request gets: fail (default), dummy or record",
-    "unused": "recordings that nothing asked for: ignore (default), warn or fail",
-    "max-age": "fail tests that use recordings older than this: 30d, 12h, 4w",
-    "store": "the directory that holds the cassettes (default: cassettes, below rootdir)",
+    "mode": "replay (default), record or dummy; or VCR's none, once, new_episodes or all",
+    "on-miss": "what happens to a request that is not recorded: fail (default), dummy or record",
+    "unused": "what happens to recordings that no test uses: ignore (default), warn or fail",
+    "max-age": "fail tests that use a recording older than this: 30d, 12h, 4w",
+    "store": "directory of the cassettes (default: cassettes, below rootdir)",
 }
-#: The modes by their names and VCR's: how the proxy runs, what a miss can get (first: does get).
+#: Per name, VCR's included: the proxy's mode, and the allowed ON_MISS, the default first.
 MODES: dict[str, tuple[str, tuple[str, ...]]] = {
     "replay": ("replay", ("fail", "dummy", "record")),
     "record": ("record", ()),
@@ -29,15 +29,15 @@ MODES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 ON_MISS = MODES["replay"][1]
 UNUSED = ("ignore", "warn", "fail")
-#: The settings that are decided here; the proxy has its others from its environment.
+#: The settings that options decide. The proxy takes its others from its environment.
 DECIDED = ("MODE", "ON_MISS", "STORE", "CASSETTE")
-#: As ``settings`` has it, which costs too much to import here.
+#: The same pattern as in ``settings``, which costs too much to import here.
 CASSETTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line and the configuration file ask for; the former wins."""
+    """The options of the command line and the configuration file; the former win."""
 
     mode: str
     on_miss: str
@@ -47,13 +47,13 @@ class Options:
     settings: Mapping[str, str]
 
     def settings_of(self, mode: str) -> dict[str, str]:
-        """A child's settings; an empty one hides what the developer's environment has."""
+        """A child's settings. An empty one hides that of the developer's environment."""
         on_miss = self.on_miss if mode == "replay" else ""
         decided = dict(zip(DECIDED, (mode, on_miss, str(self.store), ""), strict=True))
         return {**self.settings, **decided}
 
     def recorded(self) -> list[str]:
-        """The cassettes that exist, if anything depends on it."""
+        """The names of the cassettes that exist, if the mode depends on them."""
         return [path.stem for path in self.store.glob("*.sqlite")] if self.mode == "once" else []
 
 
@@ -64,12 +64,12 @@ def options(config: pytest.Config) -> Options:
     on_miss, on_miss_is_typed = _option(config, "on-miss", ON_MISS)
     if on_miss and on_miss not in allowed:
         if on_miss_is_typed or not mode_is_typed:
-            only = f"only '{allowed[0]}' goes with it" if allowed else "nothing can be missing then"
+            only = f"it allows only '{allowed[0]}'" if allowed else "in this mode nothing is a miss"
             raise pytest.UsageError(
                 f"--replay-on-miss={on_miss} contradicts --replay-mode={word}: {only}. "
-                "Change one of them, or leave it out (also in the configuration file)."
+                "Change or remove one of them (also in the configuration file)."
             )
-        on_miss = ""  # The file's is for the file's mode; another one was typed.
+        on_miss = ""  # The file's belongs to the file's mode, and another mode was typed.
     store, store_is_typed = _option(config, "store")
     base = config.invocation_params.dir if store_is_typed else config.rootpath
     return Options(
@@ -83,14 +83,14 @@ def options(config: pytest.Config) -> Options:
 
 
 def _option(
-    config: pytest.Config, name: str, known: Collection[str] | None = None
+    config: pytest.Config, name: str, allowed: Collection[str] | None = None
 ) -> tuple[str, bool]:
     """An option's value, and whether it was typed rather than read from a file."""
     dest = f"replay_{name.replace('-', '_')}"
     typed = config.getoption(dest)
     value = str(config.getini(dest) or "") if typed is None else typed
-    if value and known is not None and value not in known:
-        raise pytest.UsageError(f"--replay-{name}={value} is not one of {', '.join(known)}.")
+    if value and allowed is not None and value not in allowed:
+        raise pytest.UsageError(f"--replay-{name}={value} is not one of {', '.join(allowed)}.")
     return value, typed is not None
 
 
@@ -116,7 +116,7 @@ def _setting(line: str) -> tuple[str, str]:
 
 
 def cassette_of(nodeid: str) -> str:
-    """A test's own cassette: its node id to be read, and a hash, so that no two are the same."""
+    """The name of a test's own cassette: its node id, readable, and a hash that makes it unique."""
     from hashlib import sha256
 
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", nodeid.replace(".py::", "::")).strip("-")
@@ -125,7 +125,7 @@ def cassette_of(nodeid: str) -> str:
 
 
 def marker_cassette(item: pytest.Item, nodeid: str) -> str | None:
-    """The cassette that the test's marker names. Raises ``pytest.UsageError``."""
+    """The cassette that the test's marker names, if any. Raises ``pytest.UsageError``."""
     marker = item.get_closest_marker("cassette")
     if marker is None:
         return None
@@ -134,6 +134,6 @@ def marker_cassette(item: pytest.Item, nodeid: str) -> str | None:
             return name
     given = ", ".join([*map(repr, marker.args), *(f"{k}={v!r}" for k, v in marker.kwargs.items())])
     raise pytest.UsageError(
-        f"{nodeid}: cassette({given}) names no cassette. A name is one string of letters, digits, "
-        "'_', '-' and '.', does not begin with '.' or '-', and has at most 200 characters."
+        f"{nodeid}: cassette({given}) does not name a cassette. A name is one string of letters, "
+        "digits, '_', '-' and '.', does not begin with '.' or '-', and has at most 200 characters."
     )

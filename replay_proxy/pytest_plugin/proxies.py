@@ -1,9 +1,8 @@
-"""A test's run against the proxy: its cassette, what it asked, and what was wrong with that.
+"""``Proxies``: the proxies of a session, and what the plugin asks of them.
 
-No hooks here. What a session pays for only when a test uses the proxy is imported late.
+No hooks here. What only a test with the fixture needs is imported late.
 """
 
-import contextlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +11,22 @@ from replay_proxy.pytest_plugin.options import Options
 from replay_proxy.pytest_plugin.tally import Report
 
 if TYPE_CHECKING:
+    from urllib.error import HTTPError
+
     from replay_proxy.serving.child.server import Server
 
-#: So many lines of a proxy's log are shown.
+#: Lines of a proxy's log that an error shows.
 LOG_LINES = 10
-
-
-#: The proxy names its variables; here they are options.
+#: The proxy's errors name its variables; under pytest they are options.
 _HERE = "\nUnder pytest MODE is --replay-mode, ON_MISS --replay-on-miss, STORE --replay-store."
 
 
 class Proxies:
     """The proxies of this process, each started when it is first needed.
 
-    There is one; in the mode ``once``, one that replays, and one for the cassettes that were not
-    ``recorded`` when the session began. A test sees this as ``replay_proxy_server``.
+    There is one. In the mode ``once`` there are two: one that replays, and one that records the
+    cassettes that were not ``recorded`` when the session began. Tests get this as
+    ``replay_proxy_server``.
     """
 
     def __init__(self, options: Options, recorded: Collection[str]) -> None:
@@ -58,7 +58,7 @@ class Proxies:
         return self._children[mode]
 
     def base_url(self, cassette: str) -> str:
-        """What a client takes as its ``base_url`` to use a cassette."""
+        """The ``base_url`` with which a client uses a cassette."""
         return self.child(cassette).base_url(cassette)
 
     def environment(self, cassette: str) -> dict[str, str]:
@@ -69,55 +69,69 @@ class Proxies:
 
     def _asks_api(self, cassette: str) -> bool:
         """Whether a client's own key may reach the real API."""
-        given = self.options.settings_of(self.mode(cassette))
-        if "record" not in (given["MODE"], given["ON_MISS"]):
+        variables = self.options.settings_of(self.mode(cassette))
+        if "record" not in (variables["MODE"], variables["ON_MISS"]):
             return False
         from replay_proxy.settings import Settings
 
-        named: dict[str, Any] = {name.lower(): value for name, value in given.items() if value}
-        return Settings(**named).upstream_api_key is None
+        values: dict[str, Any] = {name.lower(): value for name, value in variables.items() if value}
+        return Settings(**values).upstream_api_key is None
 
     def report(self, cassette: str) -> Report:
-        """What happened on a cassette since it was last rewound. Raises ``ReplayProxyError``."""
+        """The report on a cassette since its last rewind. Raises ``ReplayProxyError``."""
         age_s = self.options.max_age_s
-        asked = {"cassette": cassette, "max_age_s": None if age_s is None else str(age_s)}
-        found = _ask(self.child(cassette), "GET", "report", asked)["cassettes"]
-        return self._applicable(cassette, found[cassette])
+        query = {"cassette": cassette, "max_age_s": None if age_s is None else str(age_s)}
+        reports = _ask(self.child(cassette), "GET", "report", query)["cassettes"]
+        return self._applicable(cassette, reports[cassette])
 
     def rewind(self, cassette: str) -> None:
-        """Start a cassette and its report over. Raises ``ReplayProxyError``."""
+        """Start a cassette and its report anew. Raises ``ReplayProxyError``."""
         _ask(self.child(cassette), "POST", "rewind", {"cassette": cassette})
 
     def leftovers(self) -> dict[str, Report]:
-        """What happened on any cassette since it was last rewound. Raises ``ReplayProxyError``."""
-        found: dict[str, Report] = {}
+        """The report on each cassette since its last rewind. Raises ``ReplayProxyError``."""
+        reports: dict[str, Report] = {}
         for mode, child in self._children.items():
             if mode not in self._refused:
-                found |= _ask(child, "GET", "report", {})["cassettes"]
-        return {cassette: self._applicable(cassette, report) for cassette, report in found.items()}
+                reports |= _ask(child, "GET", "report", {})["cassettes"]
+        return {name: self._applicable(name, report) for name, report in reports.items()}
 
     def stop(self) -> None:
-        """Stop them all; cassettes are complete when this returns."""
+        """Stop all proxies. Cassettes are complete when this returns."""
         while self._children:
             self._children.popitem()[1].stop()
 
     def _applicable(self, cassette: str, report: Report) -> Report:
-        """The report; who records is not expected to use what was recorded before."""
+        """The report without unused recordings if this cassette is recorded anew."""
         if self.mode(cassette) == "replay":
             return report
         return report | {"unused": [], "unused_total": 0}
 
 
 def _ask(child: "Server", method: str, path: str, query: dict[str, str | None]) -> Any:
-    import json
+    """The answer of a child's control plane. Raises ``ReplayProxyError``."""
     from http.client import HTTPException
     from urllib.error import HTTPError
 
     try:
         return child.call(method, path, **query)
     except (OSError, HTTPException, ValueError) as error:
-        if isinstance(error, HTTPError):
-            with contextlib.suppress(OSError, HTTPException, ValueError, LookupError, TypeError):
-                raise ReplayProxyError(json.load(error)["error"]["message"]) from None
+        if isinstance(error, HTTPError) and (message := _message(error)):
+            raise ReplayProxyError(message) from None
         log = "\n".join(child.log.splitlines()[-LOG_LINES:])
         raise ReplayProxyError(f"The proxy does not answer: {error}. It wrote:\n{log}") from None
+
+
+def _message(answer: "HTTPError") -> str | None:
+    """The message of an error of the proxy, or None if the answer is something else."""
+    import json
+    from http.client import HTTPException
+
+    try:
+        document = json.load(answer)
+    except (OSError, HTTPException, ValueError):
+        return None
+    match document:
+        case {"error": {"message": str(message)}}:
+            return message
+    return None

@@ -1,6 +1,6 @@
-"""What a session's tests have asked, added up: over tests, runs of a test, and processes of xdist.
+"""The sums of a session: over its tests, the runs of each test, and the processes of xdist.
 
-Pure: reports of the proxy in, sums and words out.
+Pure: reports of the proxy in, sums and texts out.
 """
 
 import warnings
@@ -11,31 +11,31 @@ from typing import Any
 
 import pytest
 
-#: What a proxy reports of one cassette.
+#: The proxy's report on one cassette.
 Report = dict[str, Any]
-#: The most different misses that are kept of a shared cassette; further ones are counted.
+#: Different misses that are kept per shared cassette; further ones are counted.
 KEPT_MISSES = 1_000
-#: So many misses, or recordings, are shown in one text.
+#: Misses, or recordings, that one text shows.
 SHOWN = 10
 
 
 class UnusedRecordingWarning(pytest.PytestWarning):
-    """A cassette holds recordings that nothing asked for."""
+    """A cassette holds recordings that no test used."""
 
 
 class Tally:
-    """The sums of one process; the controller of xdist takes in those of the workers."""
+    """The sums of one process. The controller of xdist adds those of its workers."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        #: By shared cassette: the tests that name it, and what was asked of it altogether.
+        #: Per shared cassette: the tests that name it, and the sum of its reports.
         self.named: dict[str, list[str]] = {}
         self.shared: dict[str, Report] = {}
-        #: Their names, by what they are where case does not matter.
+        #: The names of shared cassettes by their case-folded form.
         self.spelt: dict[str, str] = {}
-        #: The tests that passed, of those that share a cassette.
+        #: The tests with a shared cassette that passed.
         self.passed: list[str] = []
-        #: What the session fails for beside its tests, and what is only worth saying.
+        #: Why the session fails apart from its tests, and notes that fail nothing.
         self.failures: list[str] = []
         self.notes: list[str] = []
 
@@ -50,7 +50,7 @@ class Tally:
         self.named.setdefault(cassette, []).append(nodeid)
 
     def count(self, report: Report) -> None:
-        """Add what was asked of any cassette."""
+        """Add the report on any cassette to the counts."""
         self.counts["hits"] += report["answers"].get("cassette", 0)
         self.counts["misses"] += sum(miss["times"] for miss in report["misses"])
         self.counts["misses"] += report.get("more_misses", 0)
@@ -59,11 +59,11 @@ class Tally:
         self.counts["tokens"] += report["saved"]["tokens"]
 
     def share(self, cassette: str, report: Report) -> None:
-        """Add what was asked of a cassette that does not belong to one test."""
+        """Add the report on a cassette that several tests share."""
         self.shared[cassette] = report_sum(self.shared.get(cassette), report)
 
     def add_outside(self, cassette: str, report: Report) -> None:
-        """Add what was asked while no test had the cassette: nobody else can fail for it."""
+        """Add requests sent while no test had the cassette: only the session can fail for them."""
         if any(report["answers"].values()):
             self.count(report)
             self.share(cassette, report)
@@ -73,28 +73,28 @@ class Tally:
                 )
 
     def payload(self) -> dict[str, Any]:
-        """What a worker sends, in plain types."""
+        """The sums in plain types, as a worker sends them."""
         return {**vars(self), "counts": dict(self.counts)}
 
-    def add_worker(self, sent: dict[str, Any]) -> None:
-        """Add what a worker has sent."""
-        self.counts.update(sent["counts"])
-        self.named |= sent["named"]  # Each worker collects all tests.
-        self.passed += sent["passed"]
-        self.failures += [text for text in sent["failures"] if text not in self.failures]
-        for cassette, report in sent["shared"].items():
+    def add_worker(self, payload: dict[str, Any]) -> None:
+        """Add the payload of a worker."""
+        self.counts.update(payload["counts"])
+        self.named |= payload["named"]  # Each worker collects all tests.
+        self.passed += payload["passed"]
+        self.failures += [text for text in payload["failures"] if text not in self.failures]
+        for cassette, report in payload["shared"].items():
             self.share(cassette, report)
 
     def unused(self, *, whole: bool, store: Path) -> Iterator[str]:
-        """The unused recordings of each shared cassette, in words.
+        """A text per shared cassette with unused recordings.
 
-        Here a recording is unused when no test has asked its request, however often it was
-        recorded. A cassette is judged when every test that names it has passed, in a session that
-        was asked for ``whole`` directories: the others may have been the ones that use them.
+        Such a recording is unused if no test sent its request, however often it was recorded. A
+        cassette is judged only if every test that names it passed, in a session that runs
+        ``whole`` directories: a test that did not run may be the one that uses the recording.
         """
         for cassette, report in sorted(self.shared.items()):
-            # Each test starts at the first answer: of equal requests it alone is for all of them.
-            never = [each for each in report["unused"] if not each["asked"]]
+            # Each test starts at the first answer, so later answers to a request may go unused.
+            never = [entry for entry in report["unused"] if not entry["asked"]]
             total = report["unused_total"] - len(report["unused"]) + len(never)
             if not total:
                 continue
@@ -102,26 +102,28 @@ class Tally:
                 yield unused_text(cassette, never, total, store)
             else:
                 self.notes.append(
-                    f"The unused recordings of the shared cassette '{cassette}' were not judged, "
-                    "since not all tests ran that may use them, or not all of them passed."
+                    f"The unused recordings of the shared cassette '{cassette}' were not judged: "
+                    "not all tests that may use them ran and passed."
                 )
 
     def summary(self) -> str:
         """One line, or nothing when no test has used the proxy."""
         if not self.counts:
             return ""
-        of = self.counts
-        asked = f"{_count(of['hits'], 'hit')}, {_count(of['misses'], 'miss', 'misses')}"
-        made = f"{of['recorded']} recorded, {of['dummy']} dummy"
-        return f"replay-proxy: {asked}, {made}, {_count(of['tokens'], 'token')} saved"
+        from replay_proxy.cli.wording import many  # Most sessions do not use the proxy.
+
+        counts = self.counts
+        replayed = f"{many(counts['hits'], 'hit')}, {many(counts['misses'], 'miss', 'misses')}"
+        others = f"{counts['recorded']:,} recorded, {counts['dummy']:,} dummy"
+        return f"replay-proxy: {replayed}, {others}, {many(counts['tokens'], 'token')} saved"
 
 
 def failures(report: Report) -> dict[str, str]:
-    """What a test fails for, in words, each under a key that tells it from others."""
+    """Why a test fails: texts, each under a key of its own."""
     misses = {miss["fingerprint"]: _miss_text(miss) for miss in report["misses"]}
     expired = {
-        each["interaction"]: f"This recording was used and is too old: {_line(each)}"
-        for each in report["expired"]
+        entry["interaction"]: f"This recording was used and is too old: {_recording_line(entry)}"
+        for entry in report["expired"]
     }
     more = report.get("more_misses", 0)
     further = {"more_misses": f"There were {more:,} further misses, only counted."} if more else {}
@@ -129,17 +131,19 @@ def failures(report: Report) -> dict[str, str]:
 
 
 def _miss_text(miss: dict[str, Any]) -> str:
-    """The miss without the variables that would record it, which are options here."""
+    """The miss without the variables that would record it: under pytest they are options."""
     part = "explanation" if "MODE=record" in miss.get("remedy", "") else "message"
     return str(miss[part])
 
 
 def unused_text(cassette: str, unused: Sequence[dict[str, Any]], total: int, store: Path) -> str:
-    """The recordings of a cassette that nothing asked for, and how to be rid of them."""
-    lines = first([f"  {_line(each)}" for each in unused], total)
+    """The unused recordings of a cassette, and how to remove them."""
+    from replay_proxy.cli.wording import many
+
+    lines = first([f"  {_recording_line(entry)}" for entry in unused], total)
     return "\n".join(
         [
-            f"Nothing asked for {_count(total, 'recording')} of cassette '{cassette}':",
+            f"Nothing asked for {many(total, 'recording')} of cassette '{cassette}':",
             *lines,
             "If these requests are gone for good, delete the cassette and record it again: "
             f"{store / cassette}.sqlite",
@@ -148,7 +152,7 @@ def unused_text(cassette: str, unused: Sequence[dict[str, Any]], total: int, sto
 
 
 def fails(unused: str, wish: str) -> bool:
-    """Whether unused recordings fail who left them; a warning that a filter raises does too."""
+    """Whether unused recordings fail the test or session; so does a warning that is an error."""
     try:
         if wish == "warn":
             warnings.warn(UnusedRecordingWarning(unused), stacklevel=3)
@@ -158,22 +162,21 @@ def fails(unused: str, wish: str) -> bool:
 
 
 def first(texts: Sequence[str], total: int | None = None) -> list[str]:
-    """The texts that are shown, and how many are not."""
+    """The first texts, and a line with the number of the others."""
     more = (total or len(texts)) - SHOWN
     return [*texts[:SHOWN], *([f"  … and {more} more"] if more > 0 else [])]
 
 
-def _line(recording: dict[str, Any]) -> str:
+def _recording_line(recording: dict[str, Any]) -> str:
+    from replay_proxy.cli.wording import request_line
     from replay_proxy.redaction.display import printable  # Most sessions have nothing to say.
 
-    said = recording["last_message"] and f'"{recording["last_message"]}"'
-    what = filter(None, (recording["method"], recording["path"], recording["model"], said))
-    asked = printable(" ".join(what))
-    return f"{asked}, recorded {recording['recorded_at']} ({recording['interaction']})"
+    request = printable(request_line(recording))
+    return f"{request}, recorded {recording['recorded_at']} ({recording['interaction']})"
 
 
 def report_sum(first: Report | None, then: Report) -> Report:
-    """Two reports of one cassette as one: unused is what neither used."""
+    """Two reports on one cassette as one. Unused is what neither used."""
     if first is None:
         return then
     misses = {miss["fingerprint"]: miss for miss in first["misses"]}
@@ -206,7 +209,3 @@ def report_sum(first: Report | None, then: Report) -> Report:
 
 def _sums(first: dict[str, int], then: dict[str, int]) -> dict[str, int]:
     return {name: first.get(name, 0) + then.get(name, 0) for name in first | then}
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -135,7 +135,7 @@ def test_the_exit_code(of: Outcome, code: int) -> None:
     )
 
 
-def test_faults_are_counted_over_all_cassettes() -> None:
+def test_reasons_are_counted_over_all_cassettes() -> None:
     both = outcome(
         cassette([miss(times=5)], unused=[recording()], expired=[recording()]),
         cassette([miss()], unused=[recording()], unused_total=1500),
@@ -220,6 +220,7 @@ def test_the_document_holds_the_report_the_command_and_what_follows() -> None:
         "command_exit_code": 137,
         "verdict": "failed",
         "exit_code": 137,
+        "reasons": ["1 miss"],
         "faults": ["1 miss"],
         "cassettes": of.cassettes,
     }

@@ -466,7 +466,7 @@ def test_rewound(replay_proxy):
     replay_proxy.rewind()
     swallow()
     assert [miss["times"] for miss in replay_proxy.misses] == [2]
-    assert replay_proxy.serving.report()["answers"]["refused"] == 2
+    assert replay_proxy.report()["answers"]["refused"] == 2
 
 @pytest.mark.usefixtures("replay_proxy")
 class TestUnit(unittest.TestCase):
@@ -662,8 +662,8 @@ def test_no_two_tests_have_the_same_cassette(ends: set[str], begin: str) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("'../europe'", "cassette('../europe') names no cassette"),
-        ("name='europe'", "cassette(name='europe') names no cassette"),
+        ("'../europe'", "cassette('../europe') does not name a cassette"),
+        ("name='europe'", "cassette(name='europe') does not name a cassette"),
         ("'Europe'", "'Europe' and 'europe' are the same file where case does not matter"),
     ],
 )
@@ -757,8 +757,8 @@ def test_the_command_line_beats_the_configuration_file() -> None:
         ({}, {"replay_on_miss": "ignore"}, "--replay-on-miss=ignore is not one of fail"),
         ({"replay_unused": "yes"}, {}, "--replay-unused=yes is not one of ignore, warn, fail"),
         ({"replay_max_age": "soon"}, {}, "--replay-max-age: 'soon' is not an age"),
-        ({"replay_mode": "none", "replay_on_miss": "dummy"}, {}, "only 'fail' goes with it"),
-        ({"replay_mode": "record"}, {"replay_on_miss": "fail"}, "nothing can be missing"),
+        ({"replay_mode": "none", "replay_on_miss": "dummy"}, {}, "it allows only 'fail'"),
+        ({"replay_mode": "record"}, {"replay_on_miss": "fail"}, "in this mode nothing is a miss"),
         ({"replay_on_miss": "dummy", "replay_mode": "all"}, {}, "contradicts --replay-mode=all"),
         ({"replay_settings": ["MODE=dummy"]}, {}, "'MODE=dummy' is not NAME=value"),
         ({"replay_settings": ["REPEATS"]}, {}, "'REPEATS' is not NAME=value"),

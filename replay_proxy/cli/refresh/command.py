@@ -78,7 +78,7 @@ def refresh(
         "outcomes": {name: counts[name] for name in RefreshResult.OUTCOMES},
         "interactions": [each.document() for each in found],
     }
-    terminal.answer(document, list(_text(path.stem, found)), as_json=as_json)
+    terminal.print_result(document, list(_text(path.stem, found)), as_json=as_json)
     raise typer.Exit(FOUND if counts["drifted"] or counts["failed"] else 0)
 
 

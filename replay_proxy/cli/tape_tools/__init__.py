@@ -1,6 +1,4 @@
-"""The tape tools: commands that look at cassettes, check, compare and change them.
-
-One file per tool, with what it computes and what it prints.
+"""The tape tools: commands that show, check, compare and change cassettes, one file per command.
 
 Not in here: SQL (``store``), and what answers a request.
 """

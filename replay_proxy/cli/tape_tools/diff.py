@@ -1,7 +1,7 @@
-"""``replay-proxy diff``: what a take has changed, or in what two cassettes differ.
+"""``replay-proxy diff``: what a take changed, or how two cassettes differ.
 
-Compared is what replay uses. A request that only one side has is paired with the one it most
-likely was before, so that a changed prompt shows as a changed prompt.
+It compares what replay uses. A request that only one side has is paired with the request it most
+likely was before, so that a changed prompt is shown as one.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from replay_proxy.matching.miss import DIFFERENCES, described, summary
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 
-#: So many of a kind are described; all of them are counted.
+#: Differences of each kind that are described; all of them are counted.
 DESCRIBED = 100
-#: From this share of agreement on, a request is taken for another one that was changed.
+#: Similarity from which on two requests count as one that was changed.
 ALIKE = 0.9
 
 
@@ -33,18 +33,21 @@ def diff(
     cassette: options.Name,
     other: Annotated[
         str | None,
-        typer.Argument(help="Another cassette; without it, what a take has changed is shown."),
+        typer.Argument(help="Another cassette; by default show what a take changed."),
     ] = None,
     take: Annotated[
-        str | None, typer.Option(help="Which take; by default the newest.", show_default=False)
+        str | None, typer.Option(help="The take, by default the newest.", show_default=False)
     ] = None,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what a take has changed, or in what two cassettes differ; exit 1 if in any."""
+    """Show what a take changed, or how two cassettes differ; exit 1 if anything does.
+
+    Example: `replay-proxy diff before after`
+    """
     path = paths.existing_path(cassette, store)
     if other is not None and take is not None:
-        raise ConfigurationError("--take is about one cassette: leave out the other.")
+        raise ConfigurationError("--take applies to one cassette: leave out the other.")
     other_path = path if other is None else paths.existing_path(other, store)
     with Archive(path) as old_archive, Archive(other_path) as new_archive:
         if other is None:
@@ -60,7 +63,7 @@ def diff(
             **_comparison(old, new),
         }
     counts = document["counts"]
-    terminal.answer(document, list(_text(document)), as_json=as_json)
+    terminal.print_result(document, list(_text(document)), as_json=as_json)
     raise typer.Exit(FOUND if any(counts[name] for name in counts if name != "same") else 0)
 
 
@@ -69,7 +72,7 @@ def _by_arrival(state: State, keys: Iterable[str]) -> list[str]:
 
 
 def _states_around(archive: Archive, take: str | None) -> tuple[State, State]:
-    """What replay used before a take and what with it. Raises ``ConfigurationError``."""
+    """What replay used before a take, and with it. Raises ``ConfigurationError``."""
     takes = [each.id for each in archive.takes()]
     if not takes or (take is not None and take not in map(str, takes)):
         has = ", ".join(map(str, takes)) or "none"
@@ -80,12 +83,12 @@ def _states_around(archive: Archive, take: str | None) -> tuple[State, State]:
 
 
 def _comparison(old: DiffSide, new: DiffSide) -> dict[str, Any]:
-    """Counts, and what differs as far as it is described."""
+    """The counts, and descriptions of the first differences of each kind."""
     same_file = old.archive.path == new.archive.path
     changed: list[str] = []
     same = 0
     for key in (each for each in old.state if each in new.state):
-        # What has the same ids and checksums was recorded at the same moment: no answer is read.
+        # The same ids and checksums are the same recordings: no answer has to be read.
         unchanged = old.state[key] == new.state[key] and (
             same_file or all(old.checksums[n] == new.checksums[n] for n in old.state[key])
         )
@@ -96,7 +99,7 @@ def _comparison(old: DiffSide, new: DiffSide) -> dict[str, Any]:
     changed = _by_arrival(old.state, changed)
     gone = _by_arrival(old.state, old.state.keys() - new.state.keys())
     added = _by_arrival(new.state, new.state.keys() - old.state.keys())
-    # A take leaves old requests where they are: what it did not ask may be what it asks now.
+    # A take leaves old requests in the file: one that it did not send may be the changed one.
     kept = [key for key in old.state if old.state[key] == new.state.get(key)] if same_file else []
     pairs = asyncio.run(_pairs(old, new, {*gone, *kept}, added[:DESCRIBED]))
     paired = {each["before"]["fingerprint"] for each in pairs}
@@ -121,7 +124,7 @@ def _requests(side: DiffSide, keys: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _changed_answer(old: DiffSide, new: DiffSide, key: str) -> dict[str, Any]:
-    """A request with other answers, and what is other in the first of them that differs."""
+    """A request with other answers, and the findings of the first answer that differs."""
     before, after = old.state[key], new.state[key]
     findings: list[dict[str, str]] = []
     for number, other in zip(before, after, strict=False):
@@ -150,7 +153,7 @@ def _changed_answer(old: DiffSide, new: DiffSide, key: str) -> dict[str, Any]:
 async def _pairs(
     old: DiffSide, new: DiffSide, candidates: set[str], added: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Each added request beside the most similar of the candidates, each of them once."""
+    """Each added request with the most similar candidate. A candidate is used once."""
     path = old.archive.path
     store = Store(path.parent, writable=False)
     pairs = []
@@ -187,7 +190,7 @@ async def _pairs(
 
 
 def _request(side: DiffSide, key: str) -> dict[str, Any]:
-    """What a person knows a request by."""
+    """The interaction, fingerprint and summary of a request."""
     interaction = side.interaction(side.state[key][0])
     return {
         "interaction": str(interaction.id),

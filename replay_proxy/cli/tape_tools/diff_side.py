@@ -1,4 +1,4 @@
-"""``DiffSide``: one of the two states of cassettes that are compared. Part of ``diff``."""
+"""``DiffSide``: one of the two states that ``diff`` compares."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,25 +14,25 @@ State = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True)
 class DiffSide:
-    """One of the two that are compared."""
+    """A cassette, and the interactions of it that replay uses, or used before a take."""
 
     archive: Archive
     state: State
 
     @cached_property
     def checksums(self) -> Mapping[int, int]:
-        """That of every interaction; reading them reads the whole table."""
+        """The checksum of every interaction. Reads the whole table."""
         return {number: checksum for number, _, _, checksum in self.archive.stamps()}
 
     def answers(self, key: str) -> list[tuple[Any, ...]]:
-        """What replay sends to the request, time after time."""
+        """The answers of a request, in order of replay."""
         return [self.answer(number) for number in self.state[key]]
 
     def answer(self, number: int) -> tuple[Any, ...]:
-        """What replay sends: status, media type and body."""
+        """The status, media type and body of an interaction."""
         found = self.interaction(number)
         return found.status, found.media_type, found.body
 
     def interaction(self, number: int) -> Interaction:
-        """The whole of it."""
+        """The interaction with this id."""
         return self.archive.interaction(number)

@@ -1,4 +1,4 @@
-"""``replay-proxy export``: a cassette as text, its twin."""
+"""``replay-proxy export``: a cassette's text twin."""
 
 import sys
 from pathlib import Path
@@ -21,10 +21,15 @@ def export(
     ] = None,
     store: options.Store = None,
 ) -> None:
-    """Write a cassette as text: JSON Lines that hold all of it, for git, grep and an editor."""
+    """Write a cassette as JSON Lines, without loss, for git, grep and editors.
+
+    Example: `replay-proxy export demo -o demo.jsonl`
+    """
     path = paths.existing_path(cassette, store)
     if output is None:
-        with TemporaryFile() as lines:  # A pager may wait for hours, and a recorder would for it.
+        with (
+            TemporaryFile() as lines
+        ):  # A slow reader, such as a pager, must not hold up a recorder.
             write_twin(path, lines)
             lines.seek(0)
             copyfileobj(lines, sys.stdout.buffer)

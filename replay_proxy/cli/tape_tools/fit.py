@@ -1,4 +1,4 @@
-"""``replay-proxy fit``: how the models of a cassette answer, as numbers that the dummy can use."""
+"""``replay-proxy fit``: latencies and lengths of a cassette's streams, for the dummy to use."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,19 +15,22 @@ if TYPE_CHECKING:
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _BARS = " ▁▂▃▄▅▆▇█"
 _BINS = 24
-#: The plots end here, or one straggler would press everything into the first bin.
+#: Quantile at which the plots end. One straggler would press all else into the first bin.
 _MOST = 0.99
 
 
 def fit(
     cassette: options.Name,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write it as JSON, for DUMMY_LATENCY.")
+        Path | None, typer.Option("-o", "--output", help="Write a JSON file for DUMMY_LATENCY.")
     ] = None,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Fit the latencies and lengths of a cassette's streams, for MODE=dummy."""
+    """Measure the latencies and lengths of a cassette's streams, for MODE=dummy.
+
+    Example: `replay-proxy fit demo -o latency.json`
+    """
     from replay_proxy.transports.dummy.timing.latencies import (
         from_cassette,  # The dummy is large, and only needed here.
     )
@@ -37,7 +40,7 @@ def fit(
     if output is not None:
         with paths.replacement(output) as content:
             content.write(orjson.dumps(document) + b"\n")
-    terminal.answer(document, [_table(found)], as_json=as_json)
+    terminal.print_result(document, [_table(found)], as_json=as_json)
 
 
 def _table(found: "Fit") -> terminal.Rows:

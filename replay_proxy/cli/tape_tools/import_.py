@@ -1,4 +1,4 @@
-"""``replay-proxy import``: text twins of cassettes, and other tools' recordings."""
+"""``replay-proxy import``: text twins of cassettes, and recordings of other tools."""
 
 import re
 import stat
@@ -24,11 +24,11 @@ from replay_proxy.store import twin
 from replay_proxy.store.transaction import transaction
 
 TWIN = "twin"
-#: More does not come from a pipe or a device, which may have no end.
+#: Bytes read from a pipe or a device at most: it may have no end.
 _MOST_PIPED_BYTES = 2 << 30
-#: A cassette's name has at most 200 characters.
+#: Characters of a cassette's name at most.
 _NAME_CHARS = 200
-#: How every text twin begins.
+#: The first bytes of every text twin.
 _TWIN_HEAD = b'{"cassette":'
 _CASSETTE_HEAD = b"SQLite format 3\0"
 
@@ -37,19 +37,21 @@ def import_(
     files: Annotated[list[Path], typer.Argument(help="Recordings, or text twins of cassettes.")],
     cassette: Annotated[
         str | None,
-        typer.Option(help="Where everything goes; by default each file its own, by its name."),
+        typer.Option(help="The cassette to write; by default one per file, with its name."),
     ] = None,
     format_name: Annotated[
         str | None,
-        typer.Option("--format", help=f"{TWIN}, {', '.join(FORMATS)}; by default it is detected."),
+        typer.Option("--format", help=f"{TWIN}, {', '.join(FORMATS)}; detected by default."),
     ] = None,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Import recordings of other tools, or text that `export` wrote.
+    """Import recordings of other tools, or text twins that `export` wrote.
 
-    Importing a file again replaces what it gave before. What cannot be carried over is listed;
+    Importing a file again replaces its former recordings. What cannot be carried over is listed;
     exit 1 if that is everything.
+
+    Example: `replay-proxy import tests/cassettes/weather.yaml`
     """
     imported: list[dict[str, Any]] = []
     refusal: ReplayProxyError | None = None
@@ -60,7 +62,7 @@ def import_(
         except ReplayProxyError as error:
             if not imported:
                 raise
-            refusal = error  # What was imported is told first; no further file is read.
+            refusal = error  # First print what was imported. No further file is read.
             break
     carried = sum(each["interactions"] for each in imported)
     left = sum(len(each["not_carried"]) for each in imported)
@@ -79,22 +81,22 @@ def import_(
         f"Imported {wording.many(carried, 'interaction')} from "
         f"{wording.many(len(imported), 'file')}; {left:,} not carried over"
     )
-    terminal.answer(document, [*lines, total], as_json=as_json)
+    terminal.print_result(document, [*lines, total], as_json=as_json)
     if refusal is not None:
         raise refusal
     raise typer.Exit(0 if carried else FOUND)
 
 
 def name_of(file: Path) -> str:
-    """The cassette that a file becomes: its name without its ending, odd characters as ``_``."""
-    # Polly.js calls each of its files so, and names their directories.
+    """The name of a file's cassette: the file's without its suffix, other characters as ``_``."""
+    # Polly.js gives every file the same name, and names the directories.
     name = file.parent.name if file.stem == "recording" else file.name
     name = re.sub(r"\.(?:gz|ya?ml|json|jsonl|har|httprr)$", "", re.sub(r"\.gz$", "", name))
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".-")[:_NAME_CHARS] or "imported"
 
 
 def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str, Any]:
-    """Import one file; nothing of it is kept when it cannot be read."""
+    """Import one file, all of it or nothing."""
     try:
         with _open(file) as lines:
             start = lines.read(max(len(BOM_UTF8 + _TWIN_HEAD), len(_CASSETTE_HEAD)))
@@ -112,7 +114,7 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
             else:
                 found, lost, format_name = _store_foreign(file, target, lines, format_name)
     except ImportRefused as error:
-        error.thing = str(file)  # A reader knows the file's name, if that.
+        error.thing = str(file)  # A reader knows only the file's name; a person needs its path.
         raise
     return {
         "file": str(file),
@@ -124,18 +126,18 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
 
 
 def _open(file: Path) -> BinaryIO:
-    """A file to read, or what a pipe gives. Raises ``ConfigurationError`` when there is none."""
+    """A file, or the content of a pipe, to read. Raises ``ConfigurationError``."""
     try:
         found = file.stat()
         if stat.S_ISFIFO(found.st_mode) and not file.resolve().is_relative_to("/proc"):
-            # Nobody may ever write to it, and to open it would wait for that.
+            # Opening it would wait for a writer, which may never come.
             raise ConfigurationError(
                 f"{file} is a named pipe. Pipe into `replay-proxy import /dev/stdin` instead."
             )
         lines = file.open("rb")
         if stat.S_ISCHR(found.st_mode) and not lines.isatty():
             lines.close()
-            raise ConfigurationError(f"{file} is a device, and no recording. Name a file.")
+            raise ConfigurationError(f"{file} is a device, not a recording. Name a file.")
         if stat.S_ISREG(found.st_mode):
             return lines
         with lines:
@@ -145,8 +147,8 @@ def _open(file: Path) -> BinaryIO:
 
 
 def _spool(file: Path, lines: BinaryIO) -> BinaryIO:
-    """What a pipe or a device gives, so that it can be read again."""
-    spool = TemporaryFile()  # noqa: SIM115 - closed by who reads it
+    """The content of a pipe or a device in a file that can be read twice."""
+    spool = TemporaryFile()  # noqa: SIM115 - closed by its reader
     size = 0
     while piece := lines.read(1 << 20):
         size += len(piece)
@@ -175,9 +177,9 @@ def _store_twin(target: Path, lines: BinaryIO) -> int:
 def _store_foreign(
     file: Path, target: Path, lines: BinaryIO, format_name: str | None
 ) -> tuple[int, list[NotCarried], str]:
-    """Put what was carried over into a take that is the file's; a file of nothing leaves none.
+    """Store what can be carried over as a take that belongs to the file; no take if nothing can.
 
-    Gives how many there are, what was not carried over, and the format.
+    Returns the number of interactions, what was not carried over, and the format.
     """
     content: bytes | BinaryIO = lines
     known = line_format(lines.readline(MAX_BYTES + 1))
@@ -205,7 +207,7 @@ def _store_foreign(
 def _interactions(
     carried: Iterable[Interaction | NotCarried], lost: list[NotCarried]
 ) -> Iterator[Interaction]:
-    """What was carried over; what was not is put into ``lost``."""
+    """The interactions; what was not carried over is appended to ``lost``."""
     for each in carried:
         if isinstance(each, Interaction):
             yield each

@@ -1,4 +1,4 @@
-"""``replay-proxy ls``: the cassettes of a store, or the interactions of one."""
+"""``replay-proxy ls``: the cassettes of a store, or the interactions of a cassette."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,26 +17,29 @@ _COUNTS = ("interactions", "requests", "takes", "superseded")
 
 def ls(
     cassette: Annotated[
-        str | None, typer.Argument(help="A cassette's name or file; without it, all of them.")
+        str | None, typer.Argument(help="A cassette's name or file; all cassettes by default.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many interactions.")] = 50,
-    offset: Annotated[int, typer.Option(min=0, max=MOST, help="How many to pass over.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="Most interactions to list.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, max=MOST, help="Interactions to skip.")] = 0,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the cassettes of a store, or the interactions of one."""
+    """List the cassettes of a store, or the interactions of a cassette.
+
+    Example: `replay-proxy ls demo`
+    """
     if cassette is None:
         directory = paths.store_directory(store)
         found = [_cassette_entry(path) for path in sorted(directory.glob("*.sqlite"))]
         document = {"version": 1, "store": str(directory), "cassettes": found}
-        terminal.answer(document, _cassettes_text(found), as_json=as_json)
+        terminal.print_result(document, _cassettes_text(found), as_json=as_json)
         return
     document = _interactions(paths.cassette_path(cassette, store), limit, offset)
-    terminal.answer(document, _interactions_text(document, offset), as_json=as_json)
+    terminal.print_result(document, _interactions_text(document, offset), as_json=as_json)
 
 
 def _cassette_entry(path: Path) -> dict[str, Any]:
-    """One cassette of the list; of one that cannot be read only its size, and why."""
+    """One cassette of the list. Of one that cannot be read, only its size and the error."""
     described: dict[str, Any] = {"cassette": path.stem, "bytes": _size(path)}
     nothing = dict.fromkeys((*_COUNTS, "first_recorded_at", "last_recorded_at"))
     try:
@@ -58,7 +61,7 @@ def _cassette_entry(path: Path) -> dict[str, Any]:
 
 
 def _size(path: Path) -> int:
-    """Bytes; of a link to nothing its own."""
+    """Size in bytes; of a broken link, that of the link."""
     return (path.stat() if path.exists() else path.lstat()).st_size
 
 

@@ -1,4 +1,4 @@
-"""``replay-proxy merge``: several cassettes as one."""
+"""``replay-proxy merge``: several cassettes in one."""
 
 from collections import deque
 from typing import Annotated, Any
@@ -12,22 +12,23 @@ from replay_proxy.store.transaction import transaction
 
 
 def merge(
-    into: Annotated[
-        str, typer.Argument(help="The cassette that gets everything; made if it is missing.")
-    ],
+    into: Annotated[str, typer.Argument(help="The cassette to copy into; made if it is missing.")],
     cassettes: Annotated[
-        list[str], typer.Argument(help="The cassettes to put into it; they stay as they are.")
+        list[str], typer.Argument(help="The cassettes to copy; they are not changed.")
     ],
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Put all takes of some cassettes into another; of each request the newest take replays."""
+    """Copy all takes of some cassettes into another; replay uses the newest take of each request.
+
+    Example: `replay-proxy merge all part-1 part-2`
+    """
     target = paths.cassette_path(into, store)
     sources = [paths.existing_path(each, store) for each in cassettes]
     if target.exists() and any(target.samefile(each) for each in sources):
         raise ConfigurationError(f"{target} cannot be merged into itself. Name another first.")
     merged: list[dict[str, Any]] = []
-    # Of one that is made, the first is copied as it is: a hundred times as fast.
+    # A new cassette begins as a copy of the first file, which is a hundred times as fast.
     copied = 0 if target.exists() else 1
     with transaction(target, sources[0]) as change:
         for number, source in enumerate(sources):
@@ -38,7 +39,7 @@ def merge(
                     checked = terminal.progress(
                         archive.interactions(), total, f"Checking {source.stem}"
                     )
-                    deque(checked, maxlen=0)  # Raises if one is not as it was recorded.
+                    deque(checked, maxlen=0)  # Raises if one is damaged.
                     continue
                 for take in archive.takes():
                     change.add_take(take)
@@ -51,4 +52,4 @@ def merge(
     document = {"version": 1, "cassette": target.stem, "merged": merged}
     count = sum(each["interactions"] for each in merged)
     said = f"Put {wording.many(count, 'interaction')} into '{target.stem}'"
-    terminal.answer(document, [said], as_json=as_json)
+    terminal.print_result(document, [said], as_json=as_json)

@@ -1,4 +1,4 @@
-"""``replay-proxy prune``: delete what replay does not use any more."""
+"""``replay-proxy prune``: delete recordings that replay no longer uses."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +17,20 @@ def prune(
     report: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Also delete what none of these reports of test runs has used.",
+            help="Also delete what none of these reports of test runs used; may be repeated.",
             show_default=False,
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")
+        bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")
     ] = False,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Delete superseded recordings and, given reports of test runs, what they did not use."""
+    """Delete superseded recordings and, with --report, those that no test run used.
+
+    Example: `replay-proxy prune demo --dry-run`
+    """
     path = paths.cassette_path(cassette, store)
     superseded, not_used = _deletable(path, report or [])
     before = path.stat().st_size
@@ -53,7 +56,7 @@ def prune(
     )
     if after != before:
         summary += f": {before:,} bytes before, {after:,} now"
-    terminal.answer(document, [summary], as_json=as_json)
+    terminal.print_result(document, [summary], as_json=as_json)
 
 
 def _deletable(path: Path, reports: Sequence[Path]) -> tuple[list[int], list[int]]:

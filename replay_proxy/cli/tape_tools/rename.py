@@ -1,4 +1,4 @@
-"""``replay-proxy rename`` and ``rm``: a cassette under another name, and all or some of it gone."""
+"""``replay-proxy rename`` and ``rm``: move a cassette; delete one, or interactions of it."""
 
 import os
 from contextlib import ExitStack
@@ -15,23 +15,26 @@ from replay_proxy.store.transaction import transaction
 
 def rename(
     cassette: options.Name,
-    name: Annotated[str, typer.Argument(help="The new name; no path.")],
+    name: Annotated[str, typer.Argument(help="The new name, not a path.")],
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Give a cassette another name, in the directory where it is."""
+    """Rename a cassette in its directory.
+
+    Example: `replay-proxy rename old new`
+    """
     old = paths.existing_path(cassette, store)
     new = paths.named_path(name.removesuffix(".sqlite"), old.parent)
     with at_rest(old):
         try:
-            os.link(old, new, follow_symlinks=False)  # Unlike rename, never in place of another.
+            os.link(old, new, follow_symlinks=False)  # Unlike rename, never replaces a file.
         except FileExistsError:
             raise StoreError(
                 f"There is a cassette {new} already. Remove it first, or merge the two."
             ) from None
         old.unlink()
     document = {"version": 1, "cassette": old.stem, "renamed": new.stem}
-    terminal.answer(document, [f"Renamed '{old.stem}' to '{new.stem}'"], as_json=as_json)
+    terminal.print_result(document, [f"Renamed '{old.stem}' to '{new.stem}'"], as_json=as_json)
 
 
 def rm(
@@ -40,14 +43,17 @@ def rm(
         list[int] | None,
         typer.Option(
             metavar="ID",
-            help="Delete this interaction, damaged or not, and keep the cassette; may be repeated.",
+            help="Delete only this interaction, even if it is damaged; may be repeated.",
             show_default=False,
         ),
     ] = None,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Delete cassettes, or interactions of one. Without git, nothing brings them back."""
+    """Delete cassettes, or interactions of one. Only git could bring them back.
+
+    Example: `replay-proxy rm old`
+    """
     if interaction:
         _rm_interactions(cassettes, interaction, store, as_json=as_json)
         return
@@ -60,7 +66,7 @@ def rm(
     deleted = [path.stem for path in files]
     names = ", ".join(f"'{name}'" for name in deleted)
     document = {"version": 1, "deleted": deleted, "interactions": []}
-    terminal.answer(document, [f"Deleted {names}"], as_json=as_json)
+    terminal.print_result(document, [f"Deleted {names}"], as_json=as_json)
 
 
 def _rm_interactions(
@@ -68,15 +74,15 @@ def _rm_interactions(
 ) -> None:
     """Delete all of these interactions, or none."""
     if len(cassettes) != 1:
-        raise ConfigurationError("--interaction is about one cassette: leave out the others.")
+        raise ConfigurationError("--interaction applies to one cassette: leave out the others.")
     path = paths.existing_path(cassettes[0], store)
     with transaction(path) as change:
         for number in dict.fromkeys(ids):
             if not -(2**63) <= number < 2**63 or not change.drop(number):
                 raise ConfigurationError(
-                    f"{path} has no interaction {number}, and none is deleted. `replay-proxy ls "
-                    f"{path.stem} --json` and `verify` tell ids."
+                    f"{path} has no interaction {number}; nothing is deleted. `replay-proxy ls "
+                    f"{path.stem} --json` and `verify` show the ids."
                 )
     document = {"version": 1, "deleted": [], "interactions": [str(number) for number in ids]}
     said = f"Deleted {wording.many(len(ids), 'interaction')} of '{path.stem}'"
-    terminal.answer(document, [said], as_json=as_json)
+    terminal.print_result(document, [said], as_json=as_json)

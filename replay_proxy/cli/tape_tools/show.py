@@ -1,6 +1,6 @@
-"""``replay-proxy show``: one interaction, as a person reads it.
+"""``replay-proxy show``: one interaction, for a person to read.
 
-The request, the answer with its stream joined to text, and when each chunk came.
+The request, the answer with its stream joined to text, and the time of each chunk.
 """
 
 import json
@@ -22,10 +22,10 @@ from replay_proxy.store.archive import Archive
 from replay_proxy.store.twin.lines import text_or_base64
 from replay_proxy.wire import Headers
 
-#: An interaction's id has many more digits than its number in a list.
+#: Numbers below this are numbers in a list; an interaction's id has many more digits.
 _LARGEST_NUMBER = 10**12
 _LONGEST_NAME = 100
-#: So many chunks are listed for a person; the JSON has all of them.
+#: Chunks that the text lists; the JSON has all of them.
 SHOWN_CHUNKS = 40
 _CHUNK = ("chunk", "after", "gap", "bytes")
 
@@ -33,12 +33,15 @@ _CHUNK = ("chunk", "after", "gap", "bytes")
 def show(
     cassette: options.Name,
     interaction: Annotated[
-        str, typer.Argument(help="Its id, its number in `ls`, or a request's fingerprint.")
+        str, typer.Argument(help="Its id, its number in `ls`, or its fingerprint.")
     ],
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show one interaction: the request, the answer as text, and when its chunks came."""
+    """Show one interaction: the request, the answer as text, and the times of its chunks.
+
+    Example: `replay-proxy show demo 3`
+    """
     path = paths.existing_path(cassette, store)
     with Archive(path) as archive:
         number = _interaction_id(archive, interaction)
@@ -73,11 +76,11 @@ def show(
             ],
         },
     }
-    terminal.answer(document, _text(found, said), as_json=as_json)
+    terminal.print_result(document, _text(found, said), as_json=as_json)
 
 
 def _interaction_id(archive: Archive, named: str) -> int:
-    """The interaction that is meant. Raises ``ConfigurationError`` when there is none."""
+    """The id of the interaction that is meant. Raises ``ConfigurationError`` if there is none."""
     number: int | None = None
     if not named.isascii() or len(named) > _LONGEST_NAME:
         pass  # Neither a number nor a fingerprint, and SQLite may not take it.
@@ -171,7 +174,7 @@ def _facts(said: Transcript) -> list[str]:
 
 
 def _readable_body(body: bytes) -> str:
-    """JSON indented, other text, without credentials; of anything else its size."""
+    """JSON indented and without credentials, other text as it is, and of other bytes the size."""
     try:
         return json.dumps(without_secrets(json.loads(body)), ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):

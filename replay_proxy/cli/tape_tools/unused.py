@@ -1,4 +1,4 @@
-"""``replay-proxy unused``: the recordings that no test run of the given reports has used."""
+"""``replay-proxy unused``: the recordings that no reported test run used."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -14,14 +14,14 @@ from replay_proxy.matching.miss import summary
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.listing import RecordedAnswers
 
-#: So many are described, and so many of these listed for a person; all of them are counted.
+#: Recordings that the JSON describes, and that the text lists; all of them are counted.
 SHOWN, LISTED = 1000, 100
 
 Reports = Annotated[
     list[Path],
     typer.Option(
         "--report",
-        help="What `replay-proxy run --report` or GET /_replay/api/report gave; may be repeated.",
+        help="A file from `replay-proxy run --report` or GET /_replay/api/report; may be repeated.",
         show_default=False,
     ),
 ]
@@ -33,9 +33,9 @@ def unused(
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the recordings that no test run has used; exit 1 if there are any.
+    """List the recordings that no test run used; exit 1 if there are any.
 
-    Which were used is read from the reports of the runs.
+    Example: `replay-proxy unused demo --report report.json`
     """
     path = paths.cassette_path(cassette, store)
     with Archive(path) as archive:
@@ -51,12 +51,12 @@ def unused(
     if len(found) > LISTED:
         total += f", of which the first {LISTED} are listed"
     shown = [_table(described[:LISTED])] if found else []
-    terminal.answer(document, [*shown, total], as_json=as_json)
+    terminal.print_result(document, [*shown, total], as_json=as_json)
     raise typer.Exit(FOUND if found else 0)
 
 
 def used_interactions(reports: Sequence[Path], cassette: str) -> set[int]:
-    """The interactions that any of the reports has used. Raises ``ConfigurationError``."""
+    """The interactions used in any of the reports. Raises ``ConfigurationError``."""
     used: set[int] = set()
     told: set[str] = set()
     for path in reports:
@@ -78,13 +78,13 @@ def used_interactions(reports: Sequence[Path], cassette: str) -> set[int]:
 
 
 def unused_interactions(answers: RecordedAnswers, used: Collection[int]) -> list[int]:
-    """What replay could use and did not, by arrival."""
+    """The current interactions that were not used, by arrival."""
     current = answers.current().values()
     return sorted(number for each in current for number in each if number not in used)
 
 
 def entry(archive: Archive, number: int) -> dict[str, Any]:
-    """What a person knows a recording by."""
+    """One recording of the list."""
     request = archive.request(number).request
     return {
         "interaction": str(number),

@@ -1,6 +1,6 @@
 """``replay-proxy verify``: whether a cassette can be trusted, and shared.
 
-Every page, checksum, chunk and fingerprint is computed anew, and everything stored is scanned for
+It computes every page, checksum, chunk and fingerprint anew, and scans all that is stored for
 credentials. Each finding names its interaction and its kind.
 """
 
@@ -25,15 +25,15 @@ from replay_proxy.store.sqlite.vocabulary import digest
 from replay_proxy.target import flaw, leads_away
 from replay_proxy.wire import Request
 
-#: The kinds of findings, as the JSON names them.
+#: The kinds of findings, by their names in the JSON.
 KINDS = {
     "damaged": "the file, or a page of it, is not as it was written",
     "journal": "the file was copied or committed while it was recorded, without its journal",
     "checksum": "an answer or its request is not as it was recorded: its bytes, headers, times, …",
     "chunks": "the chunks do not add up to the answer's body",
     "fingerprint": "the stored request does not give the stored fingerprint",
-    "column": "a column does not say what the request or the answer it was made from says",
-    "words": "the index, by which a miss finds the nearest recordings, has other words for it",
+    "column": "a column differs from the request or the answer that it was made from",
+    "words": "the index that a miss searches for the nearest recordings has other words for it",
     "address": "the method, path or query could lead elsewhere than to the upstream, or the answer "
     "redirects its client to another server",
     "secret": "something that looks like a credential",
@@ -55,12 +55,15 @@ _DERIVED = ("model", "streams", "media_type")
 def verify(
     cassettes: Annotated[
         list[str] | None,
-        typer.Argument(help="Names or files of cassettes; without them, all of the store."),
+        typer.Argument(help="Names or files of cassettes; all of the store by default."),
     ] = None,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Check that cassettes are whole, unaltered and free of credentials; exit 1 if not."""
+    """Check that cassettes are whole, unaltered and free of credentials; exit 1 if not.
+
+    Example: `replay-proxy verify`
+    """
     if cassettes:
         files = [paths.existing_path(each, store) for each in cassettes]
     else:
@@ -68,8 +71,8 @@ def verify(
         files = sorted(directory.glob("*.sqlite"))
         if not files:
             raise CassetteMissing(
-                f"There is no cassette in {directory}, so that nothing can be verified. "
-                "Name where they are with --store."
+                f"There is no cassette in {directory} to verify. "
+                "Name the directory of the cassettes with --store."
             )
     found = [findings_of(path) for path in files]
     count = sum(len(each["findings"]) for each in found)
@@ -83,12 +86,12 @@ def verify(
         f"{wording.many(count, 'finding')} in {wording.many(total, 'interaction')} of "
         f"{wording.many(len(files), 'cassette')}"
     )
-    terminal.answer(document, [*([_table(found)] if count else []), said], as_json=as_json)
+    terminal.print_result(document, [*([_table(found)] if count else []), said], as_json=as_json)
     raise typer.Exit(FOUND if count else 0)
 
 
 def findings_of(path: Path) -> dict[str, Any]:
-    """What ``verify`` tells of one cassette."""
+    """The findings in one cassette, JSON-ready."""
     findings: list[dict[str, Any]] = []
     interactions = 0
     if path.is_file() and has_lost_journal(path):  # A pipe would be waited for.
@@ -111,7 +114,7 @@ def findings_of(path: Path) -> dict[str, Any]:
 
 
 def _words(archive: Archive, findings: list[dict[str, Any]]) -> dict[int, int] | None:
-    """What the index has for each interaction; None, and a finding, if it cannot be read."""
+    """The digest of each interaction's words in the index; None, and a finding, if unreadable."""
     try:
         return archive.words()
     except StoreError as error:
@@ -120,14 +123,14 @@ def _words(archive: Archive, findings: list[dict[str, Any]]) -> dict[int, int] |
 
 
 def _has_other_words(row: Row, request: Request, found: int) -> bool:
-    """Whether the index does not have the words of a new row, or those of an older version."""
+    """Whether the index has neither the words of this version nor those of an older one."""
     if digest(row["features"].encode().split()) == found:
         return False
     return digest(word.encode() for word in former_features(request)) != found
 
 
 def _findings(row: Row, takes: set[int], found: int | None) -> Iterator[dict[str, Any]]:
-    """What is wrong with one row, of whose words the index has this digest."""
+    """What is wrong with one row. ``found`` is the digest of its words in the index."""
     number = row["id"]
     if row["take_id"] not in takes:
         yield _finding("column", number, f"take_id is {row['take_id']}, and there is no such take")
@@ -162,7 +165,7 @@ def _findings(row: Row, takes: set[int], found: int | None) -> Iterator[dict[str
 
 
 def _broken_chunks(row: Row) -> str | None:
-    """What is wrong with the chunks, or None."""
+    """What is wrong with the chunks; None if nothing is."""
     before_us = end = 0
     for number, (offset_us, next_end) in enumerate(orjson.loads(row["timeline"])):
         if next_end < end or offset_us < before_us:

@@ -1,7 +1,7 @@
-"""The verdict on a run: from the proxy's report to words, an exit code, JSON and JUnit XML.
+"""The verdict on a run: text, an exit code, JSON and JUnit XML, all made from the proxy's report.
 
-A miss, an answer that was not stored or an expired
-recording fails a run; an unused recording only where that was asked for.
+A miss, an answer that was not stored and an expired recording fail a run; an unused recording fails
+it only with ``--fail-unused``.
 
 Not in here: I/O.
 """
@@ -17,11 +17,10 @@ from replay_proxy.cli.verdict.outcome import (
     CassetteReport,
     Outcome,
     ReportedInteraction,
-    answered,
-    counted,
-    line,
-    not_stored,
+    not_stored_text,
+    sources_text,
 )
+from replay_proxy.cli.wording import many, request_line
 from replay_proxy.redaction.display import printable
 
 __all__ = [
@@ -39,26 +38,26 @@ __all__ = [
     "text",
 ]
 
-#: The version of the JSON document; it changes when a field changes its meaning or goes away.
+#: Version of the JSON document: it changes when a key changes its meaning or is removed.
 VERSION = 1
 
 _AGE = re.compile(r"([0-9]{1,9})([smhdw])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-#: So many of a kind are shown to a person, and of what does not fail the run; the JSON has more.
+#: Items per list in the text, and per list that does not fail the run. The JSON has more.
 SHOWN, SHOWN_IF_ALLOWED = 20, 5
 
 
 def age_s(age: str) -> int:
-    """``30d`` in age_s; ``s``, ``m``, ``h``, ``d`` and ``w`` are known. Raises ``ValueError``."""
-    if not (found := _AGE.fullmatch(age)):
+    """``30d`` in seconds. The units are s, m, h, d and w. Raises ``ValueError``."""
+    if not (match := _AGE.fullmatch(age)):
         raise ValueError(
             f"{age!r} is not an age: write a whole number and a unit, s, m, h, d or w, as in 30d"
         )
-    return int(found[1]) * _UNIT_S[found[2]]
+    return int(match[1]) * _UNIT_S[match[2]]
 
 
 def failure_reasons(outcome: Outcome) -> list[str]:
-    """Why the recordings fail the run, in words; empty when they do not."""
+    """Why the run fails, apart from the command's exit code; empty if it does not."""
     cassettes = outcome.cassettes.values()
     misses = sum(len(each["misses"]) + each.get("more_misses", 0) for each in cassettes)
     expired = sum(each.get("expired_total", len(each["expired"])) for each in cassettes)
@@ -72,18 +71,18 @@ def failure_reasons(outcome: Outcome) -> list[str]:
         (unused, "unused recording", "unused recordings"),
         (more_used, "answer too many to tell what is unused", "answers too many to tell it"),
     )
-    return [counted(number, one, many) for number, one, many in kinds if number]
+    return [many(number, one, more) for number, one, more in kinds if number]
 
 
 def exit_code(outcome: Outcome) -> int:
-    """The command's own exit code if it failed, as a shell gives it; otherwise 1 on any fault."""
+    """The command's exit code if it failed, as a shell gives it; otherwise 1 for any reason."""
     if outcome.exit_code < 0:
         return 128 - outcome.exit_code
     return outcome.exit_code or (1 if failure_reasons(outcome) else 0)
 
 
 def text(outcome: Outcome) -> str:
-    """The verdict for a person: what was answered, each miss in its own words, and the end."""
+    """The verdict for a person: the answers, each miss with its message, and the conclusion."""
     blocks = [f"replay-proxy: {_summary(outcome)}"]
     for name, cassette in outcome.cassettes.items():
         for miss in cassette["misses"][:SHOWN]:
@@ -91,15 +90,15 @@ def text(outcome: Outcome) -> str:
             blocks.append(f"Miss on cassette '{name}'{times}:\n{miss['message'].rstrip()}")
         more = len(cassette["misses"][SHOWN:]) + cassette.get("more_misses", 0)
         if more:
-            blocks.append(f"… and {counted(more, 'more miss', 'more misses')} on '{name}'.")
+            blocks.append(f"… and {many(more, 'more miss', 'more misses')} on '{name}'.")
         if more_used := cassette.get("more_used", 0):
-            answers = counted(more_used, "answer")
+            answers = many(more_used, "answer")
             blocks.append(
                 f"What is unused on cassette '{name}' cannot be told: {answers} came from "
                 "recordings beyond those that the proxy remembers."
             )
         if lost := cassette.get("lost", 0):
-            blocks.append(_not_stored(name, lost, outcome.log))
+            blocks.append(_not_stored_block(name, lost, outcome.log))
         expired, unused = cassette["expired"], cassette["unused"]
         blocks += _listed(
             f"Expired on cassette '{name}'",
@@ -111,22 +110,28 @@ def text(outcome: Outcome) -> str:
         total = cassette["unused_total"]
         blocks += _listed(f"Unused on cassette '{name}'", unused, total, shown=shown)
         if met := cassette["faults"]:
-            lines = [f"Faults on cassette '{name}':", *(f"  {words(told)}" for told in met)]
+            lines = [f"Faults on cassette '{name}':", *(f"  {words(conduct)}" for conduct in met)]
             blocks.append("\n".join(lines))
     blocks.append(f"replay-proxy: {_conclusion(outcome)}")
     return printable("\n\n".join(blocks) + "\n")
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
-    """The verdict for a program: the proxy's report, the command, and what follows from both."""
+    """The verdict for a program: the proxy's report, the command, and what follows from both.
+
+    ``reasons`` is why the run fails. It was called ``faults``, which is also the list of injected
+    faults of each cassette; the old key is still written.
+    """
     code = exit_code(outcome)
+    reasons = failure_reasons(outcome)
     return {
         "version": VERSION,
         "command": list(outcome.command),
         "command_exit_code": exit_code(Outcome(outcome.command, outcome.exit_code, {})),
         "verdict": "failed" if code else "passed",
         "exit_code": code,
-        "faults": failure_reasons(outcome),
+        "reasons": reasons,
+        "faults": reasons,
         "cassettes": outcome.cassettes,
     }
 
@@ -136,9 +141,9 @@ def _listed(
 ) -> Iterator[str]:
     if not total:
         return
-    lines = [f"{title}, {counted(total, 'recording')}:"]
+    lines = [f"{title}, {many(total, 'recording')}:"]
     lines += [
-        f"  {line(one)}, recorded {one['recorded_at']} as {one['interaction']}"
+        f"  {request_line(one)}, recorded {one['recorded_at']} as {one['interaction']}"
         for one in recordings[:shown]
     ]
     if (more := total - len(lines) + 1) > 0:
@@ -146,11 +151,11 @@ def _listed(
     yield "\n".join(lines)
 
 
-def _not_stored(name: str, lost: int, log: str) -> str:
-    lines = [f"Not stored on cassette '{name}': {not_stored(lost)}"]
-    said = [line for line in log.splitlines() if line.strip() and not line.startswith("INFO:")]
-    if said:
-        lines += ["The proxy wrote:", *(f"  {line}" for line in said[-SHOWN:])]
+def _not_stored_block(name: str, lost: int, log: str) -> str:
+    lines = [f"Not stored on cassette '{name}': {not_stored_text(lost)}"]
+    logged = [line for line in log.splitlines() if line.strip() and not line.startswith("INFO:")]
+    if logged:
+        lines += ["The proxy wrote:", *(f"  {line}" for line in logged[-SHOWN:])]
     return "\n".join(lines)
 
 
@@ -160,9 +165,9 @@ def _summary(outcome: Outcome) -> str:
         for source, count in cassette["answers"].items():
             answers[source] = answers.get(source, 0) + count
     saved = [cassette["saved"] for cassette in outcome.cassettes.values()]
-    requests = counted(sum(one["requests"] for one in saved), "request")
-    tokens = counted(sum(one["tokens"] for one in saved), "token")
-    return f"{answered(answers)}; {requests} and {tokens} saved"
+    requests = many(sum(one["requests"] for one in saved), "request")
+    tokens = many(sum(one["tokens"] for one in saved), "token")
+    return f"{sources_text(answers)}; {requests} and {tokens} saved"
 
 
 def _conclusion(outcome: Outcome) -> str:

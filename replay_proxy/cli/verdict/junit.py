@@ -8,19 +8,18 @@ from replay_proxy.answers.conduct import words
 from replay_proxy.cli.verdict.outcome import (
     CassetteReport,
     Outcome,
-    answered,
-    counted,
-    line,
-    not_stored,
+    not_stored_text,
+    sources_text,
 )
+from replay_proxy.cli.wording import many, request_line
 from replay_proxy.redaction.display import printable
 
 
 def junit(outcome: Outcome) -> bytes:
-    """A test case for each miss, each unused and expired recording, and each fault.
+    """A test case for each miss, each unused or expired recording, and each fault.
 
-    What a client did about a fault is told and fails nothing. The hits of a cassette are one passed
-    test case, so that a run without any of these has one too.
+    A fault fails nothing: its test case says what the client did. The hits of a cassette are one
+    passed test case, so that every run has a test case.
     """
     suite = ET.Element("testsuite", name="replay-proxy")
     for name, cassette in outcome.cassettes.items():
@@ -46,20 +45,20 @@ def junit(outcome: Outcome) -> bytes:
 
 def _cases(cassette: CassetteReport, *, fail_unused: bool) -> Iterator[ET.Element]:
     hits = ET.Element("testcase", name="answers from the cassette")
-    ET.SubElement(hits, "system-out").text = answered(cassette["answers"])
+    ET.SubElement(hits, "system-out").text = sources_text(cassette["answers"])
     yield hits
     for miss in cassette["misses"]:
-        asked = {**miss["asked"], "interaction": miss["fingerprint"][:15]}
-        message = f"{miss['message'].rstrip()}\n\nAsked {counted(miss['times'], 'time')}."
-        yield _case("miss", asked, "failure", miss["code"], message)
+        request = {**miss["asked"], "interaction": miss["fingerprint"][:15]}
+        message = f"{miss['message'].rstrip()}\n\nAsked {many(miss['times'], 'time')}."
+        yield _case("miss", request, "failure", miss["code"], message)
     if more := cassette.get("more_misses", 0):
         case = ET.Element("testcase", name="further misses")
-        said = f"{counted(more, 'more miss', 'more misses')}, which the proxy only counted."
-        ET.SubElement(case, "failure", message=said, type="more_misses")
+        message = f"{many(more, 'more miss', 'more misses')}, which the proxy only counted."
+        ET.SubElement(case, "failure", message=message, type="more_misses")
         yield case
     if lost := cassette.get("lost", 0):
         case = ET.Element("testcase", name="answers of the API are stored")
-        message = not_stored(lost)
+        message = not_stored_text(lost)
         ET.SubElement(case, "failure", message=message, type="not_stored").text = message
         yield case
     for old in cassette["expired"]:
@@ -68,14 +67,14 @@ def _cases(cassette: CassetteReport, *, fail_unused: bool) -> Iterator[ET.Elemen
         message = f"Nothing asked for the interaction {unused['interaction']}."
         kind = "failure" if fail_unused else "skipped"
         yield _case("unused", unused, kind, "unused", message)
-    for told in cassette["faults"]:
-        met = ET.Element("testcase", name=f"fault: {told['fault']}")
-        ET.SubElement(met, "system-out").text = words(told)
+    for conduct in cassette["faults"]:
+        met = ET.Element("testcase", name=f"fault: {conduct['fault']}")
+        ET.SubElement(met, "system-out").text = words(conduct)
         yield met
 
 
 def _case(what: str, of: Any, kind: str, code: str, message: str) -> ET.Element:
-    case = ET.Element("testcase", name=f"{what}: {line(of)} [{of['interaction']}]")
+    case = ET.Element("testcase", name=f"{what}: {request_line(of)} [{of['interaction']}]")
     end = ET.SubElement(case, kind, message=message.partition("\n")[0], type=code)
     end.text = message
     return case

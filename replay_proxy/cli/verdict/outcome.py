@@ -1,10 +1,11 @@
-"""A run that is over, and the words that each form of its verdict uses. Pure."""
+"""A finished run, and the phrases that each form of its verdict uses. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
 from replay_proxy.answers.conduct import Conduct
+from replay_proxy.cli.wording import many
 
 _SOURCES = {
     "cassette": "from the cassette",
@@ -16,7 +17,10 @@ _SOURCES = {
 
 
 class ReportedInteraction(TypedDict):
-    """An interaction; an unused one was ``asked`` if its request was, less often than recorded."""
+    """An interaction, as the proxy reports it.
+
+    An unused one was ``asked`` if its request was sent, but less often than it was recorded.
+    """
 
     interaction: str
     method: str
@@ -28,18 +32,20 @@ class ReportedInteraction(TypedDict):
 
 
 class Saved(TypedDict):
-    """What was not asked of the API."""
+    """Requests and tokens that the API did not have to answer."""
 
     requests: int
     tokens: int
 
 
 class CassetteReport(TypedDict):
-    """What happened on one cassette; ``unused`` may be the first of ``unused_total`` only.
+    """What happened on one cassette.
 
-    ``more_misses`` and ``more_used`` are misses, and answers, that the proxy only counted.
-    A miss is its error object, with ``times``; ``used`` are all that were replayed or recorded,
-    ``recorded`` those that came from the API, and ``lost`` how many of its answers are not stored.
+    A miss is its error object, with ``times``. ``faults`` are the faults that clients met, and what
+    they did. ``used`` are the interactions that were replayed or recorded, ``recorded`` those that
+    came from the API, and ``lost`` is the number of its answers that are not stored. ``unused`` and
+    ``expired`` may hold only the first of ``unused_total`` and ``expired_total``. ``more_misses``
+    and ``more_used`` are misses and answers that the proxy only counted.
     """
 
     answers: dict[str, int]
@@ -62,9 +68,9 @@ Cassettes = dict[str, CassetteReport]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A run that is over. ``exit_code`` is the command's own, negative if a signal ended it.
+    """A finished run. ``exit_code`` is the command's own, negative if a signal ended it.
 
-    ``log`` is what the proxy wrote.
+    ``log`` is that of the proxy.
     """
 
     command: Sequence[str]
@@ -74,31 +80,19 @@ class Outcome:
     log: str = ""
 
 
-def line(of: Any) -> str:
-    """A request in one line: method, path, model and the last message, as far as there is one."""
-    said = of["last_message"]
-    quoted = f'"{" ".join(said.split())}"' if said else ""
-    return " ".join(filter(None, [of["method"], of["path"], of["model"], quoted]))
-
-
-def answered(answers: dict[str, int]) -> str:
-    """How many answers there were, and where they came from."""
+def sources_text(answers: dict[str, int]) -> str:
+    """The number of answers, and of those from each source."""
     by_source = [
-        f"{answers[source]} {words}" for source, words in _SOURCES.items() if answers.get(source)
+        f"{answers[source]} {phrase}" for source, phrase in _SOURCES.items() if answers.get(source)
     ]
-    total = counted(sum(answers.values()), "answer")
+    total = many(sum(answers.values()), "answer")
     return f"{total}: {', '.join(by_source)}" if by_source else total
 
 
-def not_stored(lost: int) -> str:
-    """Why so many answers of the API are not in the cassette, and what to do."""
+def not_stored_text(lost: int) -> str:
+    """The number of answers of the API that are not in the cassette, why, and the remedy."""
     return (
-        f"{counted(lost, 'answer')} of the API. The answer was cut or too large, its client left "
+        f"{many(lost, 'answer')} of the API. The answer was cut or too large, its client left "
         "before its end, or the file was lost; replay will miss it. Let clients read to the end, "
         "give answers more time (DRAIN_S), and record again."
     )
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number and what it counts."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
