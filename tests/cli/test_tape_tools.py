@@ -637,7 +637,7 @@ def test_diff_compares_two_cassettes_by_what_replay_gets(tool: Tool, cassettes: 
     assert (found["counts"]["answers_changed"], found["counts"]["removed"]) == (1, 1)
     assert "1 answer before, 2 after" in tool("diff", "a", "c", code=1)
     assert found["removed"][0]["last_message"] == "2"
-    with pytest.raises(ConfigurationError, match="--take is about one"):
+    with pytest.raises(ConfigurationError, match="--take applies to one"):
         tool("diff", "a", "c", "--take", 1)
 
 
