@@ -64,27 +64,27 @@ def import_(
                 raise
             refusal = error  # First print what was imported. No further file is read.
             break
-    carried = sum(each["interactions"] for each in imported)
-    left = sum(len(each["not_carried"]) for each in imported)
     document = {
         "version": 1,
-        "interactions": carried,
-        "not_carried": left,
+        "interactions": sum(entry["interactions"] for entry in imported),
+        "not_carried": sum(len(entry["not_carried"]) for entry in imported),
         "files": imported,
     }
-    lines = [
-        f"{each['file']}, {lost['where']}: not carried over, since {lost['reason']}"
-        for each in imported
-        for lost in each["not_carried"]
-    ]
-    total = (
-        f"Imported {wording.many(carried, 'interaction')} from "
-        f"{wording.many(len(imported), 'file')}; {left:,} not carried over"
-    )
-    terminal.print_result(document, [*lines, total], as_json=as_json)
+    terminal.print_result(document, list(_text(document)), as_json=as_json)
     if refusal is not None:
         raise refusal
-    raise typer.Exit(0 if carried else FOUND)
+    raise typer.Exit(0 if document["interactions"] else FOUND)
+
+
+def _text(document: dict[str, Any]) -> Iterator[str]:
+    for entry in document["files"]:
+        for lost in entry["not_carried"]:
+            yield f"{entry['file']}, {lost['where']}: not carried over, since {lost['reason']}"
+    yield (
+        f"Imported {wording.many(document['interactions'], 'interaction')} from "
+        f"{wording.many(len(document['files']), 'file')}; "
+        f"{document['not_carried']:,} not carried over"
+    )
 
 
 def name_of(file: Path) -> str:
