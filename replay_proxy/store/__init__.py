@@ -27,8 +27,8 @@ __all__ = ["Store", "Tape"]
 class Store:
     """Opens cassettes by name and closes them all.
 
-    ``writable`` is whether any answer can be recorded; without it files are opened read-only.
-    ``fills_gaps`` is whether recordings join those of the same request, or else the newest take,
+    ``writable`` is whether answers can be recorded; without it, files are opened read-only.
+    ``fills_gaps`` is whether a recording joins the take of its request, or else the newest take,
     instead of the run's own.
     """
 
@@ -43,8 +43,8 @@ class Store:
     ) -> None:
         self._directory = directory
         rule = rule or Rule()
-        self._recording = TakeOfRun(run_name())
-        begin = partial(newest_take, run=run_name()) if fills_gaps else self._recording.take
+        self._take_of_run = TakeOfRun(run_name())
+        begin = partial(newest_take, run=run_name()) if fills_gaps else self._take_of_run.take_id
         self._deck = Deck(
             writer=Writer(begin) if writable else None,
             fills_gaps=fills_gaps,
@@ -67,11 +67,11 @@ class Store:
         return tape
 
     def open(self, name: str) -> None:
-        """Open a cassette before anybody asks for it. Raises ``StoreError``."""
+        """Open a cassette before the first request. Raises ``StoreError``."""
         insist(self.cassette(name).check)
 
     def offset_us(self) -> int:
-        """The wall clock less the steady one; where something is recorded, as all workers see it.
+        """The wall clock minus the steady one. If the store is writable, all workers get the same.
 
         Raises ``StoreError``.
         """
@@ -79,8 +79,8 @@ class Store:
         return own if self._deck.writer is None else self._deck.positions.offset_us(own)
 
     def prepare(self) -> None:
-        """Make the directory. Raises ``StoreError`` when nothing can be recorded there."""
-        # The first recording would else wait for it, and all streams of the process with it.
+        """Make the directory. Raises ``StoreError`` if nothing can be recorded there."""
+        # Otherwise the first recording, and every stream of the process, would wait for the import.
         import replay_proxy.store.sqlite.tables  # noqa: F401
 
         try:
@@ -111,4 +111,4 @@ class Store:
     def close(self) -> None:
         """Finish writing, close every cassette, and leave plain files."""
         self._deck.close()
-        self._recording.close()
+        self._take_of_run.close()

@@ -18,7 +18,7 @@ from replay_proxy.store.writing.writer import Writer
 class Deck:
     """Without a ``writer``, tapes can only be read. A rule that is not exact needs ``keys``.
 
-    ``fills_gaps`` is whether a recording joins the take that has its request already.
+    ``fills_gaps`` is whether a recording joins the take that already has its request.
     """
 
     writer: Writer | None

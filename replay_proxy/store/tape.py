@@ -1,4 +1,4 @@
-"""``Tape``: a cassette in a SQLite file. Nothing is loaded ahead, so that size does not matter.
+"""``Tape``: a cassette in a SQLite file. Nothing is loaded in advance, so size does not matter.
 
 Reads are indexed look-ups on the event loop (tens of microseconds); the writer's thread writes.
 """
@@ -40,14 +40,14 @@ class Tape:
     def __init__(self, name: str, path: Path, deck: Deck) -> None:
         self.name = name
         self._path = path
-        # Attributes of its own: the look-up of an answer reads them several times.
-        self._readers, self._kept, self._patience = deck.readers, deck.cache, deck.patience
+        # Attributes of its own: looking up an answer reads them several times.
+        self._readers, self._cache, self._patience = deck.readers, deck.cache, deck.patience
         self._writer, self._fills_gaps = deck.writer, deck.fills_gaps
         self._positions, self._repeats = deck.positions, deck.repeats
         self._aside, self._large = deck.aside, deck.large
         self._request = partial(self._sound, statements.READ_REQUEST, to_recorded_request)
         self._counted: tuple[tuple[int, int], Counts] | None = None
-        #: How often the answers were told of a recording, which is after its commit.
+        #: The number of recordings that the index of answers knows of, which is after their commit.
         self._added = 0
         self._exact = deck.rule.exact
         self._answers: AnswerIndex = FingerprintIndex(path, deck.readers)
@@ -61,23 +61,23 @@ class Tape:
     async def next_answer(self, key: str) -> Interaction | None:
         """The next answer to this key; see ``Playable.next_answer``."""
         await self._answers.ready()
-        known = await self._patience.run(self._path, partial(self._kept_lately, key))
-        if known is not None:
-            return known
-        found, is_current = await self._patience.run(
+        cached = await self._patience.run(self._path, partial(self._cached, key))
+        if cached is not None:
+            return cached
+        answer, is_current = await self._patience.run(
             self._path, partial(self._next_if_current, key)
         )
         if not is_current:
             await self._answers.renew()
-            found = await self._patience.run(self._path, partial(self._next, key))
-        if found is None and await self._answers.complete():
-            found = await self._patience.run(self._path, partial(self._next, key))
-        if isinstance(found, LargeAnswer):
-            if (far := await self._large.interaction(self._path, found.id)) is not None:
-                return self._checked(far, key, found.version)
+            answer = await self._patience.run(self._path, partial(self._next, key))
+        if answer is None and await self._answers.complete():
+            answer = await self._patience.run(self._path, partial(self._next, key))
+        if isinstance(answer, LargeAnswer):
+            if (large := await self._large.interaction(self._path, answer.id)) is not None:
+                return self._checked(large, key, answer.version)
             self._answers.missing()
             return None
-        return found
+        return answer
 
     async def add(self, interaction: Interaction) -> int:
         """Commit an interaction; see ``Recordable.add``."""
@@ -87,19 +87,19 @@ class Tape:
         if self._fills_gaps:
             newest = partial(self._answers.newest_take, interaction)
             take = await self._patience.run(self._path, newest)
-        placed = PendingRow(interaction, take)
+        row = PendingRow(interaction, take)
         try:
-            await self._writer.write(self._path, interaction.id, placed.row, placed.size)
+            await self._writer.write(self._path, interaction.id, row.make, row.size)
         except StoreError:
             if take is None:
                 raise
             # The file may be another one, without that take.
-            placed = PendingRow(interaction, None)
-            await self._writer.write(self._path, interaction.id, placed.row, placed.size)
-        placed.warn(self._path)
-        self._answers.added(placed.interaction, placed.take)
+            row = PendingRow(interaction, None)
+            await self._writer.write(self._path, interaction.id, row.make, row.size)
+        row.warn(self._path)
+        self._answers.added(row.interaction, row.take_id)
         self._added += 1
-        return placed.interaction.id
+        return row.interaction.id
 
     async def answer_count(self, key: str) -> int:
         """The number of answers to a key; see ``Catalogue.answer_count``."""
@@ -107,7 +107,7 @@ class Tape:
         return await self._patience.run(self._path, partial(self._answers.count, key))
 
     async def near(self, request: Request) -> list[RecordedRequest]:
-        """Requests that share the most features, the rarer the more; see ``Catalogue.near``."""
+        """Requests that share the most and the rarest features; see ``Catalogue.near``."""
         size = len(request.body)
         features = await self._aside.run(partial(features_to_look_up, request), size)
         near = await nearest_requests(features, size, read=self._read, request=self._request)
@@ -121,16 +121,16 @@ class Tape:
         self._positions.rewind(self.name)
 
     async def unused(self, used: Collection[int]) -> list[int]:
-        """What nobody asked for; see ``Catalogue.unused``."""
+        """What no request has used; see ``Catalogue.unused``."""
         await self._answers.complete()
-        found: list[int] = []
+        unused: list[int] = []
         after: IndexPlace | None = None
         while True:
             page = partial(self._answers.current, after)
             ids, after = await self._patience.run(self._path, page)
-            found += [number for number in ids if number not in used]
+            unused += [number for number in ids if number not in used]
             if after is None:
-                return sorted(found)
+                return sorted(unused)
             await asyncio.sleep(0)
 
     async def ids(self, key: str, limit: int) -> Sequence[int]:
@@ -138,20 +138,20 @@ class Tape:
         return await self._patience.run(self._path, partial(self._answers.some, key, 0, limit))
 
     async def requests(self, ids: Sequence[int]) -> list[RecordedRequest]:
-        """The requests of these; see ``Catalogue.requests``."""
+        """The requests of these interactions; see ``Catalogue.requests``."""
         return [each for number in ids if (each := await self._request(number)) is not None]
 
     async def body(self, interaction: int) -> bytes:
         """An answer's body; see ``Catalogue.body``."""
-        found = await self._sound(statements.READ_INTERACTION, replayable, interaction)
-        return found.body if found is not None else b""
+        recorded = await self._sound(statements.READ_INTERACTION, replayable, interaction)
+        return recorded.body if recorded is not None else b""
 
     async def counts(self) -> Counts | None:
         """How much there is; see ``Catalogue.counts``."""
         return await self._patience.run(self._path, self._count)
 
     def kept_cassettes(self) -> list[str]:
-        """What was kept of a replaced file; see ``Catalogue.kept_cassettes``."""
+        """What a replaced file held; see ``Catalogue.kept_cassettes``."""
         return kept_cassettes(self._path)
 
     def _count(self) -> Counts | None:
@@ -163,10 +163,10 @@ class Tape:
             self._counted = version, counts
         return self._counted[1]
 
-    def _kept_lately(self, key: str) -> Interaction | None:
-        """What is kept in memory, if nobody has committed since: one statement, no transaction."""
+    def _cached(self, key: str) -> Interaction | None:
+        """The cached answer, if nobody has committed since: one statement, no transaction."""
         version = self._readers.version(self._path)
-        return self._kept.get(self._path, key, (version, self._added))
+        return self._cache.get(self._path, key, (version, self._added))
 
     def _next_if_current(self, key: str) -> tuple[Interaction | LargeAnswer | None, bool]:
         """The next answer, and True; None and False if others have committed since."""
@@ -174,17 +174,17 @@ class Tape:
             version = self._readers.version(self._path)
             if not self._answers.knows(version):
                 return None, False
-            return self._kept_or_read(key, version), True
+            return self._cached_or_read(key, version), True
 
     def _next(self, key: str) -> Interaction | LargeAnswer | None:
-        """The next answer as far as is known; others may have committed again meanwhile."""
+        """The next answer that is known; others may have committed again meanwhile."""
         with self._readers.one_state(self._path):
-            return self._kept_or_read(key, self._readers.version(self._path))
+            return self._cached_or_read(key, self._readers.version(self._path))
 
-    def _kept_or_read(self, key: str, file_version: Hashable) -> Interaction | LargeAnswer | None:
+    def _cached_or_read(self, key: str, file_version: Hashable) -> Interaction | LargeAnswer | None:
         version = file_version, self._added
-        known = self._kept.get(self._path, key, version)
-        return known if known is not None else self._look_up(key, version)
+        cached = self._cache.get(self._path, key, version)
+        return cached if cached is not None else self._look_up(key, version)
 
     def _look_up(self, key: str, version: Hashable) -> Interaction | LargeAnswer | None:
         first = self._answers.some(key, 0, 2)
@@ -210,13 +210,13 @@ class Tape:
             return None
         return self._checked(interaction, key, None if repeats else version)
 
-    def _checked(self, found: Interaction, key: str, version: Hashable) -> Interaction | None:
-        """What was found, kept for this version, unless it is another request's answer."""
-        if not self._answers.leads_to(key, found):
+    def _checked(self, answer: Interaction, key: str, version: Hashable) -> Interaction | None:
+        """The answer, cached for this version; None if it is another request's."""
+        if not self._answers.leads_to(key, answer):
             return None
         if version is not None:
-            self._kept.put(self._path, key, version, found)
-        return found
+            self._cache.put(self._path, key, version, answer)
+        return answer
 
     async def _sound(self, sql: str, convert: Callable[[Row], T], number: int) -> T | None:
         try:

@@ -1,7 +1,7 @@
-"""How a row gets into a cassette: a large one without a copy of its bodies in memory.
+"""Inserting rows: a large one without copying its bodies in memory.
 
-SQLite would copy a value to bind it and again to make the row. It makes room for large bodies
-instead, and they are written into it piece by piece (https://www.sqlite.org/c3ref/blob_open.html).
+SQLite copies a value to bind it, and again to make the row. For large bodies it only reserves the
+space, and they are written there in pieces (https://www.sqlite.org/c3ref/blob_open.html).
 """
 
 import sqlite3
@@ -9,14 +9,14 @@ import sqlite3
 from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.rows import Row
 
-#: Bodies of up to this size are put at once.
+#: Bodies up to this size are inserted with their row.
 AT_ONCE_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 20
 _BODIES = ("request_body", "body")
 
 
 def put_interactions(connection: sqlite3.Connection, rows: list[Row]) -> None:
-    """Insert rows, in the transaction that is open."""
+    """Insert rows in the open transaction."""
     if any(map(_is_large, rows)):
         for row in rows:
             put_interaction(connection, row)
@@ -25,7 +25,7 @@ def put_interactions(connection: sqlite3.Connection, rows: list[Row]) -> None:
 
 
 def put_interaction(connection: sqlite3.Connection, row: Row) -> None:
-    """Insert a row, in the transaction that is open."""
+    """Insert a row in the open transaction."""
     if not _is_large(row):
         connection.execute(statements.PUT_INTERACTION, row)
         return

@@ -1,4 +1,4 @@
-"""``Job``: a row that waits for its commit, and how its caller hears of it."""
+"""``Job``: a row that waits for its commit, and the future that its caller awaits."""
 
 import asyncio
 import time
@@ -8,13 +8,13 @@ from pathlib import Path
 from replay_proxy.errors import StoreError
 from replay_proxy.store.sqlite.rows import Row
 
-#: So long an answer waits for a tool that reads or changes all of a large cassette: it is lost
-#: otherwise, and its client waits as it does for the API.
+#: How long an answer waits for a tool that reads or changes all of a large cassette. It would be
+#: lost otherwise, and its client waits as it would for the API.
 BUSY_S = 60.0
 
 
 class Job:
-    """A row to be written, and the future that tells when it is."""
+    """A row to be written. ``done`` is set once it is committed."""
 
     def __init__(
         self, path: Path, number: int, make_row: Callable[[int, int], Row], size: int
@@ -28,7 +28,7 @@ class Job:
         self.done: asyncio.Future[None] = self.loop.create_future()
 
     def settle(self, error: StoreError | None) -> None:
-        """Tell the caller, in the caller's thread, how it went."""
+        """Set the result, in the caller's thread."""
         if self.done.done():
             return  # The caller has been cancelled.
         if error is None:
@@ -38,12 +38,12 @@ class Job:
 
 
 def settle_all(jobs: list[Job], error: StoreError | None = None) -> None:
-    """Tell the callers, who are woken once per loop."""
+    """Set the result of jobs. Their callers are woken once per event loop."""
     for loop in {job.loop for job in jobs}:
         group = [job for job in jobs if job.loop is loop]
-        loop.call_soon_threadsafe(_tell, group, error)
+        loop.call_soon_threadsafe(_settle_each, group, error)
 
 
-def _tell(jobs: list[Job], error: StoreError | None) -> None:
+def _settle_each(jobs: list[Job], error: StoreError | None) -> None:
     for job in jobs:
         job.settle(error)

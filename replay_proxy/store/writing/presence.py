@@ -1,9 +1,9 @@
-"""``Presence``: a run's mark that it records a cassette now, seen by all that share the directory.
+"""``Presence``: shows all who share the directory that a run is recording a cassette.
 
 The file ``NAME.sqlite-recording`` names the run whose take is being recorded. Each process that
-records holds a shared lock on it (flock(2)). The kernel drops the lock when the process ends,
-however it does, so a file that a killed process has left means nothing. Unlike a process id, a
-lock is also seen by other containers.
+records holds a shared lock on it (flock(2)). The kernel releases the lock however the process
+ends, so a file that a killed process has left means nothing. Unlike a process id, a lock is also
+visible to other containers.
 """
 
 import fcntl
@@ -15,10 +15,10 @@ _RUN_BYTES = 200
 
 
 class Presence:
-    """From its making to ``leave``; made inside of a transaction that writes to the cassette.
+    """Present until ``leave``. Made inside a transaction that writes to the cassette.
 
-    ``run`` names the take: that of those who record already, or else ``own``. Where the file cannot
-    be made or locked, it is ``own``.
+    ``run`` names the take: the one that others are recording already, or else ``own``. If the file
+    cannot be made or locked, it is ``own``.
     """
 
     def __init__(self, path: Path, own: str) -> None:
@@ -33,7 +33,7 @@ class Presence:
             self.leave()
 
     def leave(self) -> None:
-        """Take the mark back; the last one removes the file."""
+        """Release the lock; the last process removes the file."""
         if self._lock is None:
             return
         with suppress(OSError):
@@ -43,18 +43,18 @@ class Presence:
         self._lock = None
 
     def _enter(self, own: str) -> None:
-        """Lock the file, unless another process removes it at this moment."""
+        """Try to lock the file; another process may be removing it."""
         lock = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
-            alone = _locked(lock, fcntl.LOCK_EX)
-            if not alone and not _locked(lock, fcntl.LOCK_SH):
+            alone = _try_lock(lock, fcntl.LOCK_EX)
+            if not alone and not _try_lock(lock, fcntl.LOCK_SH):
                 return  # It is being removed.
             if not self._is(lock):
                 return
             if alone:
                 os.ftruncate(lock, 0)
                 os.pwrite(lock, own.encode(), 0)
-                # Nobody comes in between: the transaction keeps other recorders out.
+                # Nobody gets in between: the transaction excludes other recorders.
                 fcntl.flock(lock, fcntl.LOCK_SH)
             else:
                 self.run = os.pread(lock, _RUN_BYTES, 0).decode() or own
@@ -64,14 +64,14 @@ class Presence:
                 os.close(lock)
 
     def _is(self, lock: int) -> bool:
-        """Whether what is locked still has its name."""
+        """Whether the locked file still has its name."""
         try:
             return os.path.samestat(os.fstat(lock), os.stat(self._file))
         except FileNotFoundError:
             return False
 
 
-def _locked(lock: int, how: int) -> bool:
+def _try_lock(lock: int, how: int) -> bool:
     try:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
     except BlockingIOError:

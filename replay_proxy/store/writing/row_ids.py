@@ -1,8 +1,8 @@
-"""``RowIds``: puts rows under ids that no other exchange has.
+"""``RowIds``: inserts rows under ids that no other exchange has.
 
-Two processes can give one id to two exchanges. The one that commits second moves to the next free
-id of the same microsecond, so nothing is overwritten and the order by arrival stays. What else a
-row means is not known here.
+Two processes can give one id to two exchanges. The one that commits second gets the next free id of
+the same microsecond, so nothing is overwritten and the order by arrival stays. What else a row
+means is not known here.
 """
 
 import sqlite3
@@ -16,8 +16,8 @@ from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.rows import Row
 from replay_proxy.store.writing.insertion import put_interaction, put_interactions
 
-#: An answer is stored at its terminal event, and again if more bytes follow. A process replaces
-#: its own row then; it remembers the ids of this many latest rows as its own.
+#: Number of its latest rows that a process remembers as its own. An answer is stored at its
+#: terminal event, and again if more bytes follow: the process then replaces its own row.
 OWN = 10_000
 
 
@@ -34,7 +34,7 @@ class RowIds:
         path: Path,
         rows: Sequence[tuple[int, Callable[[int], Row]]],
     ) -> list[int]:
-        """Insert rows, each by the id it should have and what makes it for an id; returns the ids.
+        """Insert rows, and return their ids. Each is given by its wanted id and a maker for an id.
 
         Only a row that this process has committed under an id is replaced: see ``committed``.
         """
@@ -87,9 +87,9 @@ def free_id(connection: sqlite3.Connection, wanted: int) -> int:
 def id_of(connection: sqlite3.Connection, take_id: int, interaction: Interaction) -> int:
     """The id under which a tool puts an interaction that was recorded before.
 
-    Its own if that is free or holds the same exchange, which is one of the same take, or one with
-    the same request and answer; else the next such id of its microsecond. Doing it again gives the
-    same id. Raises ``StoreError``.
+    Its own id, if that is free or holds the same exchange: one of the same take, or one with the
+    same request and answer. Otherwise the next such id of its microsecond. Doing it again gives
+    the same id. Raises ``StoreError``.
     """
     same = (interaction.fingerprint, interaction.status, interaction.body)
     for number in same_microsecond(interaction.id):

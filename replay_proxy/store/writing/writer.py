@@ -1,7 +1,7 @@
-"""The thread that writes to every cassette, so that a commit never holds up the event loop.
+"""The thread that writes to every cassette, so that a commit never blocks the event loop.
 
-What arrives while a commit runs shares the next one of its cassette; a caller goes on when its own
-row is committed. What a row means is not known here.
+Rows that arrive while a commit runs share the next commit of their cassette. A caller goes on when
+its own row is committed. What a row means is not known here.
 """
 
 import queue
@@ -24,33 +24,33 @@ from replay_proxy.store.writing.bound_connection import BoundConnection
 from replay_proxy.store.writing.jobs import Job, settle_all
 from replay_proxy.store.writing.row_ids import RowIds
 
-#: The most rows that share one commit.
+#: Maximum number of rows in a commit.
 BATCH = 256
-#: A row with more bytes has a commit of its own, after the smaller ones that wait with it: to
-#: write and to index it may take a hundred times as long.
+#: A row with more bytes than this has a commit of its own, after the smaller rows that wait with
+#: it: writing and indexing it may take a hundred times as long.
 LARGE_BYTES = 200_000
-#: So long a commit waits for a lock that another process has; then other cassettes have their
-#: turn, or, when nothing waits for them, it is tried again after a pause.
+#: How long a commit waits for another process's lock before other cassettes have their turn, and
+#: the pause before it is tried again when no other cassette has a row.
 BUSY_MS, PAUSE_S = 50, 0.02
-#: How often an answer is written that a file is replaced under.
+#: How often a row is written again when the file is replaced during its commit.
 TRIES = 5
-#: The most cassettes that are open at once; the one unused for longest is closed and settled.
+#: Maximum number of open cassettes; the least recently used one is closed and settled.
 OPEN_CASSETTES = 32
 
 
 class Writer:
-    """Writes rows in the order in which they are given, but for large ones, which come after.
+    """Writes rows in the order in which they are given, except that large rows come later.
 
-    ``begin`` is run in each transaction and returns the id of the take that rows join: whatever has
-    been deleted meanwhile, the take is there that they belong to.
+    ``begin`` runs in each transaction and returns the id of the take that rows join, so the take
+    exists whatever has been deleted meanwhile.
     """
 
     def __init__(self, begin: Callable[[sqlite3.Connection, Path], int]) -> None:
         self._begin = begin
-        self._placing = RowIds()
+        self._row_ids = RowIds()
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._large: deque[Job] = deque()
-        #: What could not be committed yet, by its cassette and whether it is large.
+        #: Rows that could not be committed yet, by cassette and whether they are large.
         self._locked: dict[tuple[Path, bool], list[Job]] = {}
         self._open: OrderedDict[Path, BoundConnection] = OrderedDict()
         self._written: set[Path] = set()
@@ -60,10 +60,10 @@ class Writer:
     async def write(
         self, path: Path, number: int, make_row: Callable[[int, int], Row], size: int
     ) -> None:
-        """Commit the row that ``make_row`` gives for the take's id and its own.
+        """Commit the row that ``make_row`` gives for the take's id and the row's id.
 
-        Its own is ``number`` if no other exchange has it (see ``RowIds``). ``size`` is about how
-        many bytes it has. Raises ``StoreError``.
+        The row's id is ``number`` if no other exchange has it (see ``RowIds``). ``size`` is its
+        approximate size in bytes. Raises ``StoreError``.
         """
         job = Job(path, number, make_row, size)
         self._queue.put(job)
@@ -73,7 +73,7 @@ class Writer:
             del job, make_row  # An error that the job holds would hold this frame.
 
     def close(self) -> None:
-        """Write what is left, end the thread, and leave plain files."""
+        """Write what is queued, end the thread, and leave plain files."""
         self._queue.put(None)
         self._thread.join()
         for path in self._written:
@@ -87,7 +87,7 @@ class Writer:
             close_to_write(connection, path)
 
     def _commit_all(self, jobs: list[Job]) -> None:
-        """Commit what is new, cassette by cassette, and what was locked, each in its order."""
+        """Commit new rows and those that met a lock, cassette by cassette, in their order."""
         groups: dict[tuple[Path, bool], list[Job]] = {}
         for job in jobs:
             groups.setdefault((job.path, job.size > LARGE_BYTES), []).append(job)
@@ -98,19 +98,19 @@ class Writer:
         for key, group in groups.items():
             try:
                 self._commit(key[0], group)
-            except Exception as error:  # Whatever it is, each caller hears of it.
+            except Exception as error:  # Every caller gets it, whatever it is.
                 late = group
                 if isinstance(error, CassetteInUse) or is_in_use(error):
                     now_s = time.monotonic()
                     late = [job for job in group if job.deadline_s <= now_s]
                     if rest := [job for job in group if job.deadline_s > now_s]:
                         self._locked[key] = rest
-                settle_all(late, _in_our_words(key[0], error))
+                settle_all(late, _store_error(key[0], error))
 
     def _next_jobs(self) -> list[Job] | None:
-        """What is waiting, at most one large; None when there is no more.
+        """The queued rows, at most one of them large; None once the writer is closed.
 
-        At least one, unless something is to be tried again.
+        Waits for one, unless a row that met a lock is to be tried again.
         """
         jobs: list[Job] = []
         while len(jobs) < BATCH:
@@ -145,7 +145,7 @@ class Writer:
         return self._open[path]
 
     def _commit(self, path: Path, jobs: list[Job]) -> None:
-        """Commit jobs to the file that has the cassette's name, whichever it is by then."""
+        """Commit jobs to the file that has the cassette's name at that moment."""
         for _ in range(TRIES):
             connection = self._connection(path)
             rows, size = len(jobs), sum(job.size for job in jobs)
@@ -165,13 +165,13 @@ class Writer:
         )
 
     def _commit_to(self, connection: BoundConnection, path: Path, jobs: list[Job]) -> None:
-        """Commit all jobs at once, or, when one of them cannot be, the others one by one."""
+        """Commit all jobs at once; if one of them fails, commit the others one by one."""
         try:
             self._insert(connection, jobs)
         except _Replaced:
             raise
         except sqlite3.OperationalError:
-            raise  # The disk is full, or another process writes: no job would fare better.
+            raise  # The disk is full, or another process writes: each job would fail.
         except Exception:
             if len(jobs) == 1:
                 raise
@@ -181,40 +181,39 @@ class Writer:
                 except (_Replaced, sqlite3.OperationalError):
                     raise
                 except Exception as error:
-                    settle_all([jobs.pop(0)], _in_our_words(path, error))
+                    settle_all([jobs.pop(0)], _store_error(path, error))
                 else:
                     settle_all([jobs.pop(0)])
         else:
             settle_all(jobs)
 
     def _insert(self, connection: BoundConnection, jobs: list[Job]) -> None:
-        """Raises ``_Replaced`` when nobody would find under the cassette's name what is committed.
+        """Raises ``_Replaced`` if the commit would not be found under the cassette's name.
 
-        A file that goes after this look was there when its answers were kept: its journal is set
-        aside with it.
+        A file that is replaced after this check is set aside together with its journal.
         """
         try:
             connection.execute("BEGIN IMMEDIATE")
             take_id = self._begin(connection, jobs[0].path)
             rows = [(job.number, partial(job.make_row, take_id)) for job in jobs]
-            numbers = self._placing.put(connection, jobs[0].path, rows)
+            numbers = self._row_ids.put(connection, jobs[0].path, rows)
             if not connection.is_current():
                 raise _Replaced
             connection.execute("COMMIT")
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            # What SQLite finds wrong may be that the file was written over.
+            # SQLite may have failed because the file was overwritten.
             if isinstance(error, sqlite3.Error) and not connection.is_current():
                 raise _Replaced from error
             raise
         for job, number in zip(jobs, numbers, strict=True):
-            self._placing.committed(job.path, number)
+            self._row_ids.committed(job.path, number)
 
 
 class _Replaced(Exception):
-    """The file that a connection writes to is not the cassette any more."""
+    """The file that a connection writes to is no longer the cassette."""
 
 
-def _in_our_words(path: Path, error: Exception) -> StoreError:
+def _store_error(path: Path, error: Exception) -> StoreError:
     return error if isinstance(error, StoreError) else trouble(path, error)
