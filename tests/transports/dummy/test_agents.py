@@ -1,4 +1,4 @@
-"""Agents survive on the dummy: over real sockets, their loops call each tool once and end."""
+"""Agents run on the dummy over real sockets: their loops call each tool once, and end."""
 
 import asyncio
 import json

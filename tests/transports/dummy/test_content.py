@@ -1,4 +1,4 @@
-"""What the settings say about the dummy's texts: which words, how many, in which pieces."""
+"""The settings for the dummy's texts: which words, how many, in which pieces."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def text(content: Content, **fields: Any) -> str:
 
 
 def tokens(content: Content, **fields: Any) -> list[str]:
-    """What each event of a stream carries."""
+    """The text of each event of a stream."""
     transport = InProcess(content)
     body = {"model": "gpt-4o", "messages": CONVERSATION, "stream": True, **fields}
     client(transport).post("/chat/completions", body=body, cast_to=object)
@@ -176,7 +176,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_workers_answer_alike(tmp_path: Path) -> None:
-    """In two processes, which have nothing but the settings in common."""
+    """In two processes that share only the settings."""
     settings = {"MODE": "dummy", "DUMMY_TEXT": "lorem", "DUMMY_SEED": "3"}
     tool = {"type": "function", "function": {"name": "f", "parameters": WORD_MAP}}
     body: dict[str, Any] = {"model": "gpt-5", "messages": CONVERSATION, "tools": [tool]}

@@ -1,4 +1,4 @@
-"""Requests that applications really sent: the dummy answers each in the form that it asks for.
+"""Real requests of applications: the dummy answers each in the form that it asks for.
 
 ``python -m tests.transports.dummy.test_corpus FILE.jsonl.gz`` does the same with any corpus of
 that format.
@@ -37,14 +37,14 @@ EVENTS: dict[str, Any] = {
 
 
 def endpoint(record: Record) -> str | None:
-    """Which of the dummy's endpoints was asked, and answered."""
+    """The endpoint of the dummy that a recorded request asked, if it was answered."""
     path = record.target.partition("?")[0]
     asked = record.method == "POST" and record.status == 200
     return next((each for each in TYPES if asked and path.endswith(f"/{each}")), None)
 
 
 def schemas(asked: dict[str, Any]) -> dict[str | None, Any]:
-    """The schema of each function, by its name, and of the text, by None."""
+    """The schema of each function by its name, and of the text by None."""
     tools = [
         tool.get("function", tool) for tool in asked.get("tools") or asked.get("functions") or ()
     ]
@@ -55,7 +55,7 @@ def schemas(asked: dict[str, Any]) -> dict[str | None, Any]:
 
 
 def said(answer: dict[str, Any]) -> list[tuple[str | None, str]]:
-    """The JSON in a whole answer: arguments by the name of their function, the text by None."""
+    """The JSON in a whole answer: arguments with the name of their function, the text with None."""
     found: list[tuple[str | None, str]] = []
     for choice in answer.get("choices", ()):
         message = choice.get("message", {})
@@ -74,7 +74,7 @@ def said(answer: dict[str, Any]) -> list[tuple[str | None, str]]:
 
 
 def check(record: Record) -> Counter[str]:
-    """Fail unless the answer is one; what was seen in it."""
+    """Fail unless the answer is valid. Counts what was checked in it."""
     kind = endpoint(record)
     assert kind is not None
     body = answered(record.target.partition("?")[0], record.request_body, Content(unit="token"))

@@ -1,4 +1,4 @@
-"""Random quantities: what a setting may say, and that what is drawn has the stated shape."""
+"""Random quantities: the syntax of settings, and that draws have the stated distribution."""
 
 import math
 from random import Random

@@ -1,4 +1,4 @@
-"""The dummy's answers. What it refuses is in ``test_dummy_schemas``."""
+"""The dummy's answers. Refusals are tested in ``test_schemas``."""
 
 import asyncio
 import inspect
@@ -43,7 +43,7 @@ LONG_STREAM = Request(
         }
     ),
 )
-#: Any text that UTF-8 can carry.
+#: Any text that can be encoded as UTF-8.
 texts = st.text(st.characters(codec="utf-8"))
 
 
@@ -269,7 +269,7 @@ def test_any_text_is_streamed_one_character_an_event(text: str) -> None:
 def test_an_event_is_one_line_to_every_client(text: str) -> None:
     body = b"".join(chunks_of(chat(text, stream=True))).decode()
 
-    # str.splitlines knows eleven line ends, of which SSE has three.
+    # str.splitlines recognises eleven line ends; SSE has three of them.
     lines = [line for line in body.splitlines() if line]
     assert all(line.startswith("data: ") for line in lines)
     assert len(lines) == len(text) + 7 + 3

@@ -1,4 +1,4 @@
-"""Latencies fitted to recordings: what is read from a stream, what a fit keeps, what it gives."""
+"""Latencies fitted to recordings: reading streams, the fit, and the times drawn from it."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ def stream(
     headers: Headers = EVENTS,
     path: str = "/v1/chat/completions",
 ) -> Interaction:
-    """A recorded stream of chunks, each behind its offset in ms."""
+    """A recorded stream of chunks, each with its offset in ms."""
     arrived_us = ARRIVALS.next_us()
     request = Request("POST", path, "", JSON, body, arrived_us)
     offsets_us = tuple(round(at_ms * 1000) for at_ms, _ in timed)
@@ -143,7 +143,7 @@ def test_azures_deployment_is_the_model() -> None:
 
 
 def agree(one: Sequence[float], other: Sequence[float], *, level: float = 0.001) -> bool:
-    """Two-sample Kolmogorov-Smirnov test (Smirnov 1939, asymptotic): are they of one source?"""
+    """Whether both samples have one distribution: Kolmogorov-Smirnov (Smirnov 1939, asymptotic)."""
     steps = [(value, 1 / len(one), 0.0) for value in one]
     points = sorted(steps + [(value, 0.0, 1 / len(other)) for value in other])
     first = second = distance = 0.0
@@ -156,7 +156,7 @@ def agree(one: Sequence[float], other: Sequence[float], *, level: float = 0.001)
 
 
 def made_up(count: int, seed: int) -> list[Observation]:
-    """TTFT grows by 80 ms a kB of the prompt; residuals, gaps and lengths have long tails."""
+    """TTFT grows by 80 ms per kB of the prompt; residuals, gaps and lengths have long tails."""
     rng = Random(seed)
     noise, gap, length = (
         parse("lognormal(100,300)"),
@@ -265,7 +265,7 @@ def test_a_file_that_is_no_fit_is_refused_with_the_remedy(tmp_path: Path, text: 
 
 
 def cassette(directory: Path, observations: Sequence[Observation], name: str = "prod") -> Path:
-    """A cassette of chat streams that have this time."""
+    """A cassette of chat streams with these times."""
     interactions = []
     for number, each in enumerate(observations):
         frame = len(asked(f"{number:05}", each.model))
@@ -380,7 +380,7 @@ def test_a_mode_that_has_no_dummy_reads_no_fit(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_cassette_recorded_from_a_timed_upstream_is_fitted_and_reproduced(tmp_path: Path) -> None:
-    """On real sockets and clocks, so compared generously: within 20 %."""
+    """On real sockets and clocks, and so with a wide tolerance of 20 %."""
 
     def script(request: Received) -> Answer:
         rng = Random(request.body)

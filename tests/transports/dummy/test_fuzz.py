@@ -1,4 +1,4 @@
-"""Whatever a request has in it, the dummy answers or refuses, and breaks off at nothing."""
+"""The dummy answers or refuses every request, whatever it contains, and never crashes."""
 
 import asyncio
 import json

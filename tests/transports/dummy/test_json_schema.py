@@ -1,4 +1,4 @@
-"""JSON by schema: what is drawn fits, and is drawn in the end."""
+"""JSON by schema: every value fits, and drawing it ends."""
 
 import re
 from collections.abc import Callable
@@ -49,7 +49,7 @@ FORMATS_OF_THE_GUIDE = [
     "ipv6",
     "uuid",
 ]
-#: What the guide to structured outputs shows, and what its list of keywords names.
+#: The examples in the guide to structured outputs, and the keywords in its list.
 OF_THE_GUIDE: dict[str, Any] = {
     "event": in_object(
         name={"type": "string"},
@@ -151,7 +151,7 @@ OF_THE_GUIDE: dict[str, Any] = {
         }
     ),
 }
-#: What the guide does not allow, and schemas that are not strict have.
+#: Keywords outside the guide, which schemas that are not strict have.
 BEYOND: dict[str, Any] = {
     "anything": {},
     "true": True,
@@ -187,7 +187,7 @@ BEYOND: dict[str, Any] = {
     "properties counted": {"type": "object", "minProperties": 3, "maxProperties": 3},
     "no type": {"properties": {"a": {"minimum": 3}}, "required": ["a"]},
 }  # fmt: skip
-#: What no value fits, or what is no schema: there is an answer all the same.
+#: Schemas that no value fits, and values that are not schemas: they get an answer too.
 HOPELESS: list[Any] = [
     False,
     None,
@@ -219,7 +219,7 @@ def _form(pattern: str) -> tuple[Callable[[Any], bool], tuple[()]]:
     return lambda value: not isinstance(value, str) or bool(re.fullmatch(pattern, value)), ()
 
 
-#: The checker knows these not without further packages.
+#: Formats that the checker does not know without further packages.
 FORMATS = copy(Draft202012Validator.FORMAT_CHECKER)
 FORMATS.checkers = {
     **FORMATS.checkers,

@@ -1,4 +1,4 @@
-"""An answer given again is the one that would have been made."""
+"""A repeated answer equals the one that would have been made."""
 
 import asyncio
 import itertools

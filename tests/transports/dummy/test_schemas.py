@@ -1,4 +1,4 @@
-"""What the dummy refuses, in OpenAI's words, and what it lets pass."""
+"""Requests that the dummy refuses, with OpenAI's messages, and requests that it accepts."""
 
 import asyncio
 import json
@@ -387,7 +387,7 @@ def test_any_bytes_are_answered_or_refused(body: bytes) -> None:
 
 
 def undescribed(model: BaseModel) -> list[str]:
-    """The fields of an answer that its schema does not name."""
+    """The fields of an answer that are not in its schema."""
     found = list(model.model_extra or {})
     for value in dict(model).values():
         for inner in value if isinstance(value, list) else [value]:

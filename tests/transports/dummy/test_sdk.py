@@ -1,6 +1,6 @@
-"""The OpenAI SDK takes every answer of the dummy: strictly, as its types say, and streamed alike.
+"""The OpenAI SDK accepts every answer of the dummy, whole and streamed, with strict types.
 
-Hundreds of requests go without a socket; what depends on sockets is in ``test_dummy_agents``.
+Hundreds of requests are made without a socket; what depends on sockets is in ``test_agents``.
 """
 
 import json
@@ -31,7 +31,7 @@ NAMES = ["get_weather", "search", "save-note"]
 
 
 def posted(path: str, body: dict[str, Any], content: Content | None = None) -> bytes:
-    """The bytes of an answer, which has to be one."""
+    """The bytes of an answer. Fails for a refusal."""
     transport = InProcess(content)
     client(transport).post(path, body=body, cast_to=object)
     return transport.body
@@ -132,7 +132,7 @@ def test_any_chat_completion_fits_the_types_and_is_streamed_alike(
         assert all(is_null_where_nothing_is_said(choice) for choice in chunk["choices"])
     assert chunks[-1]["usage"] == raw["usage"]
 
-    # The accumulator parses the whole text; a text that was cut makes it raise.
+    # The accumulator parses the whole text, and raises if the text was cut.
     if all(choice.finish_reason != "length" for choice in whole.choices) and "stop" not in body:
         transport = InProcess(content)
         options = {name: value for name, value in body.items() if name not in ("model", "messages")}
@@ -219,7 +219,7 @@ def test_any_response_fits_the_types_and_is_streamed_alike(
 
 
 def same(response: dict[str, Any]) -> Any:
-    """What an answer has in common whole and streamed: not ids and times."""
+    """The parts that a whole and a streamed answer have in common: all but ids and times."""
     kept = {name: response[name] for name in ("status", "output", "usage", "service_tier")}
 
     def plain(value: Any) -> Any:

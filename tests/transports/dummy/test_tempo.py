@@ -28,7 +28,7 @@ def chat(
 
 @dataclass
 class Received:
-    """An answer: when its head and each of its chunks came, in ms from the request."""
+    """An answer with the times of its head and of each chunk, in ms from the request."""
 
     head_ms: float
     chunks: list[tuple[float, bytes]] = field(default_factory=list)
@@ -71,7 +71,7 @@ def played(scenario: Callable[[FakeClock], Awaitable[T]]) -> T:
 
 
 def answers(tempo: Tempo, *requests: Request, **options: Any) -> list[Received]:
-    """What requests get that are sent at the same time; the text has 12 tokens."""
+    """The answers to requests that are sent at the same time. The text has 12 tokens."""
 
     async def scenario(clock: FakeClock) -> list[Received]:
         dummy = Dummy(options.pop("content", None), tempo, clock=clock, **options)
@@ -133,7 +133,7 @@ def test_what_is_late_is_caught_up_with() -> None:
                 await clock.sleep_until(clock.now_s() + 0.225)
         return times_ms
 
-    # Those of 200, 250, 300 and 350 ms come at 375, and the next when it was due anyway.
+    # The tokens due at 200, 250, 300 and 350 ms come at 375, and the next one when it is due.
     assert played(scenario)[:5] == [100, 150, 375, 400, 450]
 
 

@@ -1,4 +1,4 @@
-"""Which tools are called, how an answer ends, and what its tokens were spent on."""
+"""Calls of tools, ends of answers, and counts of tokens."""
 
 import json
 from itertools import chain

@@ -1,6 +1,6 @@
-"""One request does not stop the dummy: each is answered, or refused, within a budget.
+"""One request cannot block the dummy: each is answered, or refused, within a budget.
 
-Nothing in here measures time. What is counted is compared with what Python really did.
+Nothing in here measures time. The counted steps are compared with the lines that Python ran.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ def many(items: object, count: int = 10**9) -> Fields:
 
 
 def chain(length: int) -> Fields:
-    """References of which each leads to the next."""
+    """References, each of which leads to the next."""
     defs: Fields = {
         f"d{at}": {
             "type": "object",
@@ -89,7 +89,7 @@ def numbered(at: int) -> str:
 
 _UNION = {"anyOf": [{"type": "string", "minLength": at} for at in range(500)]}
 _LONG = "x" * 2_000_000
-#: What asks for too much, and the part that its refusal names.
+#: Requests that ask for too much, and the part that the refusal names.
 REFUSED: dict[str, tuple[tuple[str, Fields], str]] = {
     "a count": (matching("^a{1000000000}$"), "schema"),
     "a count of many digits": (matching("^a{" + "9" * 5000 + "}$"), "schema"),
@@ -179,7 +179,7 @@ REFUSED: dict[str, tuple[tuple[str, Fields], str]] = {
         "text.format.schema",
     ),
 }
-#: What looks alike and is answered.
+#: Similar requests that are answered.
 ANSWERED: dict[str, tuple[str, Fields]] = {
     "nested repetitions without a bound": matching("^" + "(" * 40 + "a*" + ")*" * 40 + "$"),
     "nested repetitions of a length": matching("^((a+)+)+$", minLength=2000),
@@ -449,7 +449,7 @@ def test_an_ordinary_pattern_is_checked(pattern: str) -> None:
     assert effort(pattern, 20) <= 200_000 < HOPELESS
 
 
-# --- what else is linear --------------------------------------------------------------------
+# --- other linear work --------------------------------------------------------------------
 
 
 def test_a_million_wrong_pairs_are_one_fault() -> None:
