@@ -16,7 +16,7 @@ from replay_proxy.matching.content import content as content_of
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.transports.dummy.endpoints.validation import NOT_JSON, json_object
 from replay_proxy.transports.dummy.sayings.content import Content
-from replay_proxy.transports.dummy.timing.observations import model_name
+from replay_proxy.transports.dummy.timing.observations import model_or_deployment
 from replay_proxy.transports.dummy.work_budget import WorkBudget
 from replay_proxy.wire import Request
 
@@ -55,7 +55,7 @@ class Question:
     @property
     def model(self) -> str:
         """The model that the request names; ``""`` if it names none."""
-        return model_name(self.request.path, (self._json or {}).get("model"))
+        return model_or_deployment(self.request.path, (self._json or {}).get("model"))
 
     def random(self, purpose: str) -> Random:
         """A random generator. Each purpose has its own, so that none affects another.

@@ -15,7 +15,7 @@ from replay_proxy.errors import ConfigurationError
 from replay_proxy.settings import Settings
 from replay_proxy.transports.dummy import Content
 from replay_proxy.transports.dummy.sayings.lorem import sentences
-from replay_proxy.transports.dummy.sayings.units import count, pieces
+from replay_proxy.transports.dummy.sayings.units import pieces, unit_count
 from tests.support.in_process import InProcess, client
 from tests.support.servers import Proxy
 
@@ -109,13 +109,14 @@ def test_a_chunk_holds_one_unit_which_is_one_token(unit: str, expected: list[str
     assert tokens(chunked, max_tokens=2) == expected[:2]
     cut = asked(chunked, max_tokens=2)
     assert cut["choices"][0]["finish_reason"] == "length"
-    assert cut["usage"]["prompt_tokens"] == sum(count(m["content"], unit) for m in CONVERSATION)
+    prompt = [message["content"] for message in CONVERSATION]
+    assert cut["usage"]["prompt_tokens"] == sum(unit_count(text, unit) for text in prompt)
 
 
 @given(st.text(), st.sampled_from(["char", "token", "word", "1", "4"]))
 def test_pieces_are_the_text(said: str, unit: str) -> None:
     assert "".join(pieces(said, unit)) == said
-    assert count(said, unit) == len(pieces(said, unit))
+    assert unit_count(said, unit) == len(pieces(said, unit))
     assert all(pieces(said, unit))
 
 

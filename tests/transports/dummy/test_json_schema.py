@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from replay_proxy.transports.dummy.json_schema.patterns import random_match
 from replay_proxy.transports.dummy.json_schema.references import _KINDS
-from replay_proxy.transports.dummy.json_schema.schema import value_of
+from replay_proxy.transports.dummy.json_schema.values import random_value
 from replay_proxy.transports.dummy.work_budget import BudgetSpent
 
 NODE = {
@@ -239,20 +239,20 @@ def faults(value: Any, schema: Any) -> list[str]:
 @pytest.mark.parametrize("schema", OF_THE_GUIDE.values(), ids=OF_THE_GUIDE)
 def test_what_structured_outputs_allow_is_fitted(schema: Any) -> None:
     for seed in range(40):
-        value = value_of(schema, Random(seed))
+        value = random_value(schema, Random(seed))
         assert not faults(value, schema), value
 
 
 @pytest.mark.parametrize("schema", BEYOND.values(), ids=BEYOND)
 def test_what_else_is_usual_is_fitted(schema: Any) -> None:
     for seed in range(40):
-        value = value_of(schema, Random(seed))
+        value = random_value(schema, Random(seed))
         assert not faults(value, schema), value
 
 
 @pytest.mark.parametrize("schema", HOPELESS, ids=str)
 def test_what_nothing_fits_ends_too(schema: Any) -> None:
-    value_of(schema, Random(0))
+    random_value(schema, Random(0))
 
 
 def test_a_schema_that_asks_for_an_endless_value_ends() -> None:
@@ -261,18 +261,18 @@ def test_a_schema_that_asks_for_an_endless_value_ends() -> None:
         name: in_object(a={"$ref": f"#/$defs/{after}"}, b={"$ref": f"#/$defs/{after}"})
         for name, after in pairwise(names)
     }
-    value_of({"$ref": "#/$defs/d0", "$defs": {**defs, "d39": {"type": "null"}}}, Random(0))
+    random_value({"$ref": "#/$defs/d0", "$defs": {**defs, "d39": {"type": "null"}}}, Random(0))
 
 
 def test_the_same_chance_draws_the_same_value() -> None:
     schema = OF_THE_GUIDE["user interface"]
 
-    assert value_of(schema, Random(1)) == value_of(schema, Random(1))
-    assert value_of(schema, Random(1)) != value_of(schema, Random(2))
+    assert random_value(schema, Random(1)) == random_value(schema, Random(1))
+    assert random_value(schema, Random(1)) != random_value(schema, Random(2))
 
 
 def test_a_recursive_value_has_some_depth_and_few_values() -> None:
-    drawn = [str(value_of(OF_THE_GUIDE["tree"], Random(seed))) for seed in range(50)]
+    drawn = [str(random_value(OF_THE_GUIDE["tree"], Random(seed))) for seed in range(50)]
 
     assert max(text.count("left") for text in drawn) > 5
     assert max(map(len, drawn)) < 20_000
@@ -313,7 +313,7 @@ schemas = st.recursive(
 def test_any_schema_that_is_allowed_is_fitted(schema: dict[str, Any], seed: int) -> None:
     whole = {**in_object(root=schema), "$defs": {"node": NODE, "leaf": {"type": "integer"}}}
 
-    assert not faults(value_of(whole, Random(seed)), whole)
+    assert not faults(random_value(whole, Random(seed)), whole)
 
 
 @settings(max_examples=200, deadline=None)
@@ -336,7 +336,7 @@ def test_any_schema_that_is_allowed_is_fitted(schema: dict[str, Any], seed: int)
 )  # fmt: skip
 def test_any_json_in_the_place_of_a_schema_gets_a_value_unless_it_has_no_end(schema: Any) -> None:
     with suppress(BudgetSpent):  # A schema that refers to itself has no finite value.
-        value_of(schema, Random(0))
+        random_value(schema, Random(0))
 
 
 @pytest.mark.parametrize(

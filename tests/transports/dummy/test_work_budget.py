@@ -22,7 +22,7 @@ from replay_proxy.timeline import MonotonicClock
 from replay_proxy.transports.dummy import Content, Dummy
 from replay_proxy.transports.dummy.endpoints import embeddings
 from replay_proxy.transports.dummy.json_schema.backtracking import HOPELESS, effort
-from replay_proxy.transports.dummy.json_schema.schema import value_of
+from replay_proxy.transports.dummy.json_schema.values import random_value
 from replay_proxy.transports.dummy.work_budget import (
     CHARACTERS,
     QUICK_STEPS,
@@ -298,9 +298,9 @@ _COUNTED = """
 import json, sys
 from random import Random
 from replay_proxy.transports.dummy.work_budget import WorkBudget
-from replay_proxy.transports.dummy.json_schema.schema import value_of
+from replay_proxy.transports.dummy.json_schema.values import random_value
 budget = WorkBudget()
-value_of(json.load(sys.stdin), Random(1), budget)
+random_value(json.load(sys.stdin), Random(1), budget)
 print(budget.steps_left, budget.characters_left)
 """
 
@@ -408,7 +408,7 @@ def test_any_hostile_schema_ends_within_its_budget_and_the_budget_counts_what_is
     with warnings.catch_warnings(), Traced() as traced:
         warnings.simplefilter("ignore")  # What re thinks of a pattern.
         try:
-            value = value_of(schema, Random(seed), budget)
+            value = random_value(schema, Random(seed), budget)
         except BudgetSpent:
             pass  # A refusal, as good as an answer.
         else:

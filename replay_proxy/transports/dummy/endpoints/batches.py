@@ -7,7 +7,7 @@ the answers to them.
 from dataclasses import dataclass
 
 from replay_proxy.errors import InvalidRequest
-from replay_proxy.transports.dummy.sayings.units import count
+from replay_proxy.transports.dummy.sayings.units import unit_count
 
 #: The most inputs that the API accepts at once.
 _MOST = 2048
@@ -25,7 +25,7 @@ def batch(value: object, param: str, unit: str) -> list[InputText]:
     """The inputs in a request. Raises ``InvalidRequest`` for anything else."""
     match value:
         case str():
-            return [InputText(value, count(value, unit))]
+            return [InputText(value, unit_count(value, unit))]
         case []:
             raise InvalidRequest(
                 f"Invalid '{param}': empty array. "
@@ -50,7 +50,7 @@ def batch(value: object, param: str, unit: str) -> list[InputText]:
 
 def _one(item: object, param: str, unit: str) -> InputText:
     if isinstance(item, str):
-        return InputText(item, count(item, unit))
+        return InputText(item, unit_count(item, unit))
     if isinstance(item, list) and item and all(map(_is_token, item)):
         return _of_tokens(item)
     raise _wrong_type(param)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from replay_proxy.transports.dummy.endpoints.usage import usage
-from replay_proxy.transports.dummy.events import DONE, event, frames, renderings
+from replay_proxy.transports.dummy.rendering import DONE, event, frames, renderings
 from replay_proxy.transports.dummy.replies import EVENTS, JSON, StreamReply, WholeReply
 from replay_proxy.transports.dummy.sayings.logprobs import logprob
 from replay_proxy.transports.dummy.sayings.model_output import ModelOutput, PlannedCall

@@ -27,7 +27,7 @@ from replay_proxy.transports.dummy.sayings.tools import (
     choice_of,
     tools_in,
 )
-from replay_proxy.transports.dummy.sayings.units import count
+from replay_proxy.transports.dummy.sayings.units import unit_count
 from replay_proxy.transports.dummy.schemas import (
     ChatCompletionRequestMessage,
     ChatCompletionRequestMessageContentPartText,
@@ -67,7 +67,7 @@ def create_chat_completion(question: Question) -> Reply:
                 effort=body.reasoning_effort,
             ),
         ),
-        prompt_tokens=sum(count(text_of(message), unit) for message in body.messages),
+        prompt_tokens=sum(unit_count(text_of(message), unit) for message in body.messages),
         call_id=lambda index, at: question.new_id("call_", f"{index} {at}"),
         n=body.n or 1,
         top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,

@@ -14,8 +14,8 @@ import orjson
 from replay_proxy.transports.dummy.endpoints.batches import InputText, batch
 from replay_proxy.transports.dummy.endpoints.usage import usage
 from replay_proxy.transports.dummy.endpoints.validation import typed_body
-from replay_proxy.transports.dummy.events import DONE, event, json_string, renderings
 from replay_proxy.transports.dummy.question import Question
+from replay_proxy.transports.dummy.rendering import DONE, event, json_string, renderings
 from replay_proxy.transports.dummy.replies import EVENTS, JSON, Reply, StreamReply, WholeReply
 from replay_proxy.transports.dummy.sayings.logprobs import logprob, pay
 from replay_proxy.transports.dummy.sayings.text import answer_pieces, up_to_end

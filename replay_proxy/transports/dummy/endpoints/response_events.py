@@ -18,7 +18,7 @@ from replay_proxy.transports.dummy.endpoints.response_object import (
     initial_response,
     text_part,
 )
-from replay_proxy.transports.dummy.events import json_bytes, json_string, line_safe, renderings
+from replay_proxy.transports.dummy.rendering import json_bytes, json_string, line_safe, renderings
 from replay_proxy.transports.dummy.replies import EVENTS, StreamReply
 from replay_proxy.transports.dummy.sayings.logprobs import logprob
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from replay_proxy.transports.dummy.endpoints.usage import served_tier
-from replay_proxy.transports.dummy.events import json_bytes
+from replay_proxy.transports.dummy.rendering import json_bytes
 from replay_proxy.transports.dummy.sayings.logprobs import logprob
 from replay_proxy.transports.dummy.sayings.model_output import ModelOutput, PlannedCall
 from replay_proxy.transports.dummy.schemas import CreateResponse

@@ -19,7 +19,7 @@ from replay_proxy.transports.dummy.replies import JSON, Reply, WholeReply
 from replay_proxy.transports.dummy.sayings.logprobs import pay
 from replay_proxy.transports.dummy.sayings.model_output import Conversation, output_of
 from replay_proxy.transports.dummy.sayings.tools import History, choice_of, tools_in
-from replay_proxy.transports.dummy.sayings.units import count
+from replay_proxy.transports.dummy.sayings.units import unit_count
 from replay_proxy.transports.dummy.schemas import CreateResponse
 from replay_proxy.transports.dummy.work_budget import WorkBudget
 
@@ -58,7 +58,7 @@ def create_response(question: Question) -> Reply:
         created=int(time.time()),
         request=body,
         output=output_of(question, conversation),
-        prompt_tokens=sum(count(text, question.content.unit) for text in texts),
+        prompt_tokens=sum(unit_count(text, question.content.unit) for text in texts),
         new_id=question.new_id,
     )
     _pay(question.budget, answer, _COPIES if body.stream else 1)

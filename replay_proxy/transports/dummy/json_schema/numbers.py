@@ -16,7 +16,7 @@ _LARGEST = 10**300
 _WIDTH = 100
 
 
-def integer(schema: dict[str, Any], chance: Random) -> int:
+def random_integer(schema: dict[str, Any], chance: Random) -> int:
     """An integer within the bounds, or the nearest to them if there is none."""
     low, high, step = _bounds(schema)
     # The integers among the multiples of a fraction are the multiples of its numerator.
@@ -24,7 +24,7 @@ def integer(schema: dict[str, Any], chance: Random) -> int:
     return int(_multiple(schema, low, high, whole, chance))
 
 
-def number(schema: dict[str, Any], chance: Random) -> int | float:
+def random_number(schema: dict[str, Any], chance: Random) -> int | float:
     """A number within the bounds."""
     low, high, step = _bounds(schema)
     if step:

@@ -3,7 +3,7 @@
 Each look at a schema costs steps, and so do references: a few of them can stand for a schema of
 any size.
 
-In here: schemas in, schemas and numbers out. Not in here: values (``schema``).
+In here: schemas in, schemas and numbers out. Not in here: values (``values``).
 """
 
 import re

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from replay_proxy.transports.dummy.json_schema.schema import value_of
+from replay_proxy.transports.dummy.json_schema.values import random_value
 from replay_proxy.transports.dummy.question import Question
 from replay_proxy.transports.dummy.sayings.lorem import sentences
 from replay_proxy.transports.dummy.sayings.text import answer_pieces, up_to_end
@@ -130,7 +130,7 @@ def _arguments(question: Question, tool: Tool) -> Sequence[str]:
 def _json(question: Question, schema: object, at: str, purpose: str) -> Sequence[str]:
     question.budget.part = at
     question.budget.step(_JSON_STEPS)
-    value = value_of(schema, question.random(purpose), question.budget)
+    value = random_value(schema, question.random(purpose), question.budget)
     # Not orjson: a schema may ask for integers beyond 64 bits.
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return pieces(text, question.content.unit)

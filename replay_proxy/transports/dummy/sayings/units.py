@@ -26,6 +26,6 @@ def pieces(text: str, unit: str) -> Sequence[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-def count(text: str, unit: str) -> int:
+def unit_count(text: str, unit: str) -> int:
     """The number of units in a text."""
     return len(text) if unit == "char" else len(pieces(text, unit))

@@ -54,14 +54,14 @@ def observation_of(interaction: Interaction) -> Observation | None:
         return None
     request = interaction.request
     return Observation(
-        model_name(request.path, model_of(request)),
+        model_or_deployment(request.path, model_of(request)),
         len(request.body),
         times_ms[0],
         tuple(after - before for before, after in pairwise(times_ms)),
     )
 
 
-def model_name(path: str, model: object) -> str:
+def model_or_deployment(path: str, model: object) -> str:
     """The model that a request's JSON names, or else Azure's deployment, or else ``""``."""
     if isinstance(model, str) and model:
         return model

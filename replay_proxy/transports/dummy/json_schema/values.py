@@ -13,7 +13,7 @@ import json
 from random import Random
 from typing import Any
 
-from replay_proxy.transports.dummy.json_schema.numbers import integer, number
+from replay_proxy.transports.dummy.json_schema.numbers import random_integer, random_number
 from replay_proxy.transports.dummy.json_schema.references import (
     INFINITE,
     LEVELS,
@@ -44,7 +44,7 @@ _HINTS = (
 )
 
 
-def value_of(schema: object, chance: Random, budget: WorkBudget | None = None) -> Any:
+def random_value(schema: object, chance: Random, budget: WorkBudget | None = None) -> Any:
     """A value that fits the schema. Raises ``BudgetSpent``."""
     return _Drawing(schema, chance, budget or WorkBudget()).value(schema, 0)
 
@@ -78,9 +78,9 @@ class _Drawing:
             case "boolean":
                 return self._chance.random() < 0.5
             case "integer":
-                return integer(flat, self._chance)
+                return random_integer(flat, self._chance)
             case "number":
-                return number(flat, self._chance)
+                return random_number(flat, self._chance)
             case "array":
                 return self._array(flat, depth, short)
             case "object":
