@@ -1,4 +1,4 @@
-"""Looking recorded answers up, for a replay that is under way.
+"""Looking up recorded answers, for a replay in progress.
 
 Not in here: what a row holds (``sqlite``), and SQLite files as such (``files``).
 """

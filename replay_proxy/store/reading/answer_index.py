@@ -17,10 +17,10 @@ from replay_proxy.store.sqlite import statements
 
 
 class AnswerIndex(Protocol):
-    """Looks interactions up by key, once it is ready."""
+    """Looks up interactions by key, once it is ready."""
 
     async def ready(self) -> None:
-        """Return when all that was recorded is known. Raises ``StoreError``."""
+        """Wait until everything that was recorded is known. Raises ``StoreError``."""
         ...
 
     def some(self, key: str, n: int, limit: int) -> Sequence[int]:
@@ -28,42 +28,45 @@ class AnswerIndex(Protocol):
         ...
 
     def count(self, key: str) -> int:
-        """How many there are."""
+        """The number of answers to a key."""
         ...
 
     def current(self, after: IndexPlace | None) -> tuple[Sequence[int], IndexPlace | None]:
-        """Some of the ids that a key leads to, from a place on, and the place to go on from."""
+        """A page of the ids that replay can use, and the place where the next page begins."""
         ...
 
     def newest_take(self, interaction: Interaction) -> int | None:
-        """The newest take with an answer to its request, whose answers replay uses, if any."""
+        """The newest take that has an answer to its request, if any: replay uses that take."""
         ...
 
     def added(self, interaction: Interaction, take_id: int) -> None:
-        """Know of an interaction that was recorded just now."""
+        """Take note of an interaction that was recorded just now."""
         ...
 
     def missing(self) -> None:
-        """Hear that an interaction is not there any more."""
+        """Take note that an interaction no longer exists."""
         ...
 
-    def leads_to(self, key: str, found: Interaction) -> bool:
-        """Whether what was found by its id is of the request that the key stands for.
+    def leads_to(self, key: str, interaction: Interaction) -> bool:
+        """Whether an interaction that was read by its id answers the key.
 
         Raises ``CassetteDamaged`` if the file contradicts itself.
         """
         ...
 
     def knows(self, version: FileVersion) -> bool:
-        """Whether what is answered is of this version of the cassette."""
+        """Whether the index is of this version of the cassette."""
         ...
 
     async def renew(self) -> None:
-        """Know what others have committed. Raises ``StoreError``."""
+        """Read what others have committed. Raises ``StoreError``."""
         ...
 
     async def complete(self) -> bool:
-        """Know what others have committed or deleted, even if it takes long; whether it did."""
+        """Read all that others have committed or deleted; whether anything was missing here.
+
+        May take long.
+        """
         ...
 
 
@@ -75,49 +78,49 @@ class FingerprintIndex:
         self._readers = readers
 
     async def ready(self) -> None:
-        """The index is."""
+        """Always ready: the index is in the file."""
 
     def some(self, key: str, n: int, limit: int) -> Sequence[int]:
         """Up to ``limit`` ids from number ``n`` on."""
         return self._ids(statements.ANSWERS, fingerprint=key, n=n, limit=limit)
 
     def count(self, key: str) -> int:
-        """How many there are."""
+        """The number of answers to a key."""
         return sum(self._ids(statements.COUNT_ANSWERS, fingerprint=key))
 
     def current(self, after: IndexPlace | None) -> tuple[Sequence[int], IndexPlace | None]:
-        """Some of the ids that a key leads to, from a place on, and the place to go on from."""
+        """A page of the ids that replay can use, and the place where the next page begins."""
         rows = self._readers.read(self._path, statements.CURRENT, start_at(after))
         check_order(self._path, after, rows)
         return page_of(rows)
 
     def newest_take(self, interaction: Interaction) -> int | None:
         """The newest take with an answer to its fingerprint."""
-        found = self._ids(statements.NEWEST_TAKE_OF, fingerprint=interaction.fingerprint)
-        return found[0] if found else None
+        takes = self._ids(statements.NEWEST_TAKE_OF, fingerprint=interaction.fingerprint)
+        return takes[0] if takes else None
 
     def added(self, interaction: Interaction, take_id: int) -> None:
-        """The index knows by itself."""
+        """Nothing to do: the index is in the file."""
 
     def missing(self) -> None:
-        """The index knows by itself."""
+        """Nothing to do: the index is in the file."""
 
-    def leads_to(self, key: str, found: Interaction) -> bool:
+    def leads_to(self, key: str, interaction: Interaction) -> bool:
         """Compare the fingerprints of the index and of the row."""
-        if found.fingerprint != key:
-            cause = f"its index leads to interaction {found.id} of another request"
+        if interaction.fingerprint != key:
+            cause = f"its index leads to interaction {interaction.id} of another request"
             raise damage(self._path, cause)
         return True
 
     def knows(self, version: FileVersion) -> bool:
-        """The index is of every version."""
+        """The index in the file is of every version."""
         return True
 
     async def renew(self) -> None:
-        """The index needs no renewal."""
+        """Nothing to do: the index is in the file."""
 
     async def complete(self) -> bool:
-        """The index is complete."""
+        """The index in the file is always complete."""
         return False
 
     def _ids(self, sql: str, **parameters: Any) -> list[int]:

@@ -1,7 +1,7 @@
-"""``Keys``: which interactions a rule's keys lead to, in a private temporary database.
+"""``Keys``: which interactions answer a rule's match keys, in a private temporary database.
 
-SQLite keeps it in memory while it is small, and spills to a file without a name when it is not
-(https://www.sqlite.org/inmemorydb.html, "Temporary Databases"): memory does not grow with the
+SQLite keeps it in memory while it is small, and otherwise spills it to an unnamed file
+(https://www.sqlite.org/inmemorydb.html, "Temporary Databases"), so memory does not grow with the
 cassettes. How keys are made is not known here.
 """
 
@@ -42,12 +42,12 @@ FROM answer AS one WHERE cassette = :cassette AND (key, take, id) > (:key, :take
 ORDER BY key, take, id LIMIT :limit
 """
 
-#: A key, the take of its interaction, the interaction, and a number that tells of another request.
+#: A key, the take and id of its interaction, and a number that differs for another request.
 KeyEntry = tuple[str, int, int, int]
 
 
 class Keys:
-    """The keys of all cassettes of a store; any thread may use it. Raises ``StoreError``."""
+    """The keys of all cassettes of a store. Any thread may use it. Raises ``StoreError``."""
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -60,15 +60,15 @@ class Keys:
         self.closed = False
 
     def put(self, cassette: Path, entries: Sequence[KeyEntry]) -> None:
-        """Add entries; those that are there already change nothing. None once it is closed."""
+        """Add entries; existing ones stay as they are. Does nothing once it is closed."""
         self._change(cassette, _PUT, entries, +1)
 
     def remove(self, cassette: Path, ids: Collection[int]) -> None:
-        """Forget interactions."""
+        """Remove interactions."""
         self._change(cassette, _REMOVE, [(number,) for number in ids], -1)
 
     def unknown(self, cassette: Path, ids: Sequence[int]) -> list[int]:
-        """Those of the interactions that are not there."""
+        """Those of the interactions that have no entry."""
         with self._lock:
             name = self._number(cassette)
             try:
@@ -82,11 +82,11 @@ class Keys:
         return self._ids(_IDS, cassette)
 
     def mark(self, cassette: Path, interaction: int) -> int | None:
-        """The number that an interaction was put with; None if it is not there."""
+        """The number that an interaction was put with; None if it has no entry."""
         return next(iter(self._ids(_MARK, cassette, id=interaction)), None)
 
     def size(self, cassette: Path) -> int:
-        """How many interactions are there."""
+        """The number of interactions."""
         return self._sizes[cassette]
 
     def some(self, cassette: Path, key: str, n: int, limit: int) -> list[int]:
@@ -94,16 +94,16 @@ class Keys:
         return self._ids(_SOME, cassette, key=key, n=n, limit=limit)
 
     def count(self, cassette: Path, key: str) -> int:
-        """How many interactions a key's newest take has."""
+        """The number of interactions in a key's newest take."""
         return self._ids(_COUNT, cassette, key=key)[0]
 
     def newest_take(self, cassette: Path, key: str) -> int | None:
-        """The newest take with an interaction of a key."""
+        """The newest take that has an interaction of a key."""
         take: int | None = self._rows(_NEWEST_TAKE, cassette, key=key)[0][0]
         return take
 
     def page(self, cassette: Path, **parameters: Any) -> list[tuple[str, int, int, bool]]:
-        """Some entries from a place on, and whether each is of its key's newest take."""
+        """A page of entries, and whether each is of its key's newest take."""
         return self._rows(_CURRENT, cassette, **parameters)
 
     def forget(self, cassette: Path) -> None:
@@ -113,7 +113,7 @@ class Keys:
                 self._connection.execute(_FORGET, {"cassette": self._number(cassette)})
 
     def close(self) -> None:
-        """Remove it."""
+        """Remove the database."""
         with self._lock:
             self.closed = True
             self._connection.close()

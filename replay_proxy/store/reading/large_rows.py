@@ -1,6 +1,6 @@
-"""``LargeRows``: rows whose reading takes long, read in a thread and within a bound on memory.
+"""``LargeRows``: rows that take long to read, read in a thread and within a bound on memory.
 
-One at a time: while a row is read, SQLite has a copy of it too.
+One at a time: while a row is read, SQLite holds a copy of it.
 """
 
 import sqlite3
@@ -24,19 +24,19 @@ from replay_proxy.store.sqlite.step_limit import StepLimit
 
 T = TypeVar("T")
 
-#: What an offset and an end take in memory, for each of their characters in a row.
+#: Bytes of memory that offsets and ends take, per character of the column.
 _TIMELINE_TIMES = 5
 
 
 class LargeAnswer(NamedTuple):
-    """The answer is a large row; if it may be kept, the version of the cassette that has it."""
+    """An answer in a large row; ``version`` is the cassette's, if the answer may be cached."""
 
     id: int
     version: Hashable | None
 
 
 class LargeRows:
-    """Reads rows that ``Readers`` have refused with ``LargeRow``. Raises ``StoreError``."""
+    """Reads rows that ``Readers`` refuse with ``LargeRow``. Raises ``StoreError``."""
 
     def __init__(self) -> None:
         self._aside = SideThread()
@@ -55,11 +55,11 @@ class LargeRows:
     async def read(
         self, path: Path, sql: str, convert: Callable[[Row], T], number: int
     ) -> T | None:
-        """What is read of the row of this id, if there is one."""
+        """The value of the row of this id, if there is one."""
         return await self._rows(path, sql, number, partial(row_value, path, convert, number))
 
     def close(self) -> None:
-        """Let go of the thread."""
+        """Release the thread."""
         self._aside.close()
 
     async def _rows(

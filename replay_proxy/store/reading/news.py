@@ -1,8 +1,9 @@
 """``News``: what others have committed to a cassette, or deleted, since ``keys`` were read from it.
 
-Ids sort by arrival and not by commit, so no id tells where the news begin. Two looks find them:
-a quick one reads ids from the newest down until it meets a page without an unknown one, which costs
-what is new; a count then tells whether that was all, and if not, everything is compared.
+Ids sort by arrival and not by commit, so no id tells where the news begins. It is found in two
+steps. A quick look reads ids from the newest down to the first page without an unknown one, so it
+costs as much as there is new. A count then tells whether that was all; if not, everything is
+compared.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from replay_proxy.store.reading.readers import LargeRow, Readers
 from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.step_limit import StepLimit
 
-#: So many ids are looked at together; those of a page that are all known end the quick look.
+#: Ids per page. A page of known ids ends the quick look.
 PAGE = 32
 #: Where the first page begins: above every id.
 TOP = 2**63 - 1
@@ -27,13 +28,13 @@ FileVersion = tuple[int, int] | None
 
 
 class News:
-    """Of one cassette. Raises ``StoreError``."""
+    """The news of one cassette. Raises ``StoreError``."""
 
     def __init__(self, path: Path, readers: Readers, keys: Keys) -> None:
         self._path = path
         self._readers = readers
         self._keys = keys
-        #: Which opening of the file has been counted row by row.
+        #: The number of the reader through which the rows have been counted one by one.
         self._counted: int | None = None
 
     def version(self) -> FileVersion:
@@ -43,7 +44,7 @@ class News:
     def page(self, below: int) -> tuple[int, list[dict[str, Any]], list[int]]:
         """Where the next page begins, and the unknown requests among the newest below an id.
 
-        0 if there is no need for a next page. Of large requests the ids alone.
+        The next page begins at 0 if none is needed. Of large requests only the ids are given.
         """
         named = {"below": below, "limit": PAGE}
         ids = [row[0] for row in self._readers.read(self._path, statements.NEWEST_IDS, named)]
@@ -62,7 +63,7 @@ class News:
         return (ids[-1] if unknown and len(ids) == PAGE else 0), rows, large
 
     def is_all(self) -> bool:
-        """Whether as many are known as there are."""
+        """Whether as many interactions are known as the cassette has."""
         number = self._readers.number(self._path)
         is_counted = number is not None and number == self._counted
         sql = statements.COUNT_IDS_AGAIN if is_counted else statements.COUNT_IDS
@@ -70,10 +71,10 @@ class News:
         self._counted = number
         return (rows[0][0] if rows else 0) == self._keys.size(self._path)
 
-    def compared(self) -> Sequence[int]:
-        """The unknown ids of the whole cassette; what it does not have any more is forgotten.
+    def unknown(self) -> Sequence[int]:
+        """The unknown ids of the whole cassette; ids that it no longer has are removed.
 
-        Takes a tenth of a second for 100,000 recordings: for a thread of its own.
+        Takes a tenth of a second for 100,000 recordings, so it runs in a thread.
         """
         if not self._path.exists():
             there = set[int]()

@@ -1,6 +1,6 @@
-"""The order in which a file has its rows, and some of them at a time.
+"""The order of rows in a file, and pages of them.
 
-In a file whose pages lead to one page many times over, rows come again and again.
+In a file whose pages refer to one page several times, rows come again and again.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from replay_proxy.store.files.troubles import damage
 
-#: So many entries of an index are looked at before others have their turn.
+#: Entries of an index that are read before other requests have their turn.
 _PAGE = 1_000
 
 #: A place in an index: a key, a take and an id.
@@ -45,12 +45,12 @@ def check_order(path: Path, after: IndexPlace | None, rows: Sequence[Any]) -> No
 
 
 def start_at(after: IndexPlace | None) -> dict[str, Any]:
-    """The parameters of a statement for a page of an index that begins after a place."""
+    """The parameters of a statement that reads the page of an index after a place."""
     key, take, number = after or ("", 0, 0)
     return {"key": key, "take": take, "id": number, "limit": _PAGE}
 
 
 def page_of(rows: Sequence[Any]) -> tuple[list[int], IndexPlace | None]:
-    """The ids that replay can use of such a page, and the place to go on from."""
+    """The ids of such a page that replay can use, and the place where the next page begins."""
     ids = [row[2] for row in rows if row[3]]
     return ids, tuple(rows[-1])[:3] if len(rows) == _PAGE else None

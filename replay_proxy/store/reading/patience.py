@@ -1,6 +1,6 @@
-"""``Patience``: waits for a cassette that another process has locked, and holds nobody up.
+"""``Patience``: waits for a cassette that another process has locked, without blocking.
 
-SQLite could wait by itself, but only on the thread that reads, which is that of the event loop.
+SQLite can wait by itself, but only on the thread that reads, which is the event loop's.
 """
 
 import asyncio
@@ -14,20 +14,20 @@ from replay_proxy.errors import CassetteInUse
 
 _Result = TypeVar("_Result")
 
-#: How long a request waits for a lock to go, and how often it tries.
+#: How long a request waits for a lock, and the pause between its attempts.
 WAIT_S, TRY_S = 10.0, 0.02
 
 
 class Patience:
-    """Tries again what a lock refuses. Those that wait for one cassette go on in their order."""
+    """Repeats attempts that meet a lock. Those that wait for one cassette keep their order."""
 
     def __init__(self) -> None:
         self._queues: dict[Path, _Queue] = {}
 
     async def run(self, path: Path, attempt: Callable[[], _Result]) -> _Result:
-        """What the attempt gives. Raises ``CassetteInUse`` when the lock stays.
+        """The result of the attempt. Raises ``CassetteInUse`` if the lock stays.
 
-        An attempt reads the cassette, does not wait, and has no effect when it raises
+        An attempt reads the cassette, does not wait, and has no effect if it raises
         ``CassetteInUse``.
         """
         if not self._queues or path not in self._queues:
@@ -54,7 +54,7 @@ class Patience:
 
 
 class _Queue:
-    """Those that wait for one cassette; whose ``turn`` it is tries."""
+    """Those that wait for one cassette; the one that holds ``turn`` tries."""
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
@@ -62,7 +62,7 @@ class _Queue:
 
 
 def insist(attempt: Callable[[], _Result]) -> _Result:
-    """What the attempt gives, where nobody is held up by waiting for it here: at the start."""
+    """The result of the attempt, where waiting may block: at the start."""
     deadline_s = time.monotonic() + WAIT_S
     while True:
         try:
@@ -74,7 +74,7 @@ def insist(attempt: Callable[[], _Result]) -> _Result:
 
 
 async def insist_aside(attempt: Callable[[], _Result], aside: SideThread | None = None) -> _Result:
-    """What a longer attempt gives, made on a thread, which is free while the lock is waited for.
+    """The result of a longer attempt, made in a thread, which is free between attempts.
 
     Without ``aside`` the thread is one of several.
     """

@@ -2,9 +2,9 @@
 
 Also what else they share: the name of their run, and the offset of its clock.
 
-Only fingerprints with several answers are counted. A server of one process counts for itself; the
-workers that one uvicorn supervisor starts count together in a small database of their own in the
-temporary directory, or each of them would begin with the first answer again.
+Only match keys with several answers are counted. A server of one process counts for itself. The
+workers of one uvicorn supervisor count together in a small database in the temporary directory;
+otherwise each would begin with the first answer again.
 """
 
 import multiprocessing
@@ -23,7 +23,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS worker (pid INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS offset (one INTEGER PRIMARY KEY, us INTEGER);
 CREATE TABLE IF NOT EXISTS position (
-    cassette TEXT, fingerprint TEXT, answered INTEGER, PRIMARY KEY (cassette, fingerprint)
+    cassette TEXT, key TEXT, answered INTEGER, PRIMARY KEY (cassette, key)
 ) WITHOUT ROWID;
 """
 _ADVANCE = """
@@ -33,17 +33,17 @@ RETURNING answered
 """
 _PUT_OFFSET = "INSERT OR IGNORE INTO offset VALUES (1, :own)"
 _REWIND = "DELETE FROM position WHERE cassette = ?"
-_FIND = "SELECT answered FROM position WHERE cassette = ? AND fingerprint = ?"
+_FIND = "SELECT answered FROM position WHERE cassette = ? AND key = ?"
 _PUT = "INSERT OR REPLACE INTO position VALUES (?, ?, ?)"
-#: A process keeps this many positions in memory, and moves so many at once out of it.
+#: Maximum number of positions in memory, and the number that are moved out of it at once.
 IN_MEMORY, _MOVED = 20_000, 200
 
 
 class Positions(Protocol):
-    """Counts answers to a fingerprint in a cassette."""
+    """Counts the answers to each match key of a cassette."""
 
-    def advance(self, cassette: str, fingerprint: str) -> int:
-        """How often it was answered before, counting from now on one more."""
+    def advance(self, cassette: str, key: str) -> int:
+        """The number of earlier answers; counts one more."""
         ...
 
     def rewind(self, cassette: str) -> None:
@@ -51,19 +51,19 @@ class Positions(Protocol):
         ...
 
     def offset_us(self, own: int) -> int:
-        """The offset of the wall clock that the first worker has read; ``own`` if this one is."""
+        """The clock's offset as the first worker has read it: ``own``, if this is the first."""
         ...
 
     def close(self) -> None:
-        """Forget what only this process needs."""
+        """Remove what only this process needs."""
         ...
 
 
 class OwnPositions:
     """The positions of a server that is one process.
 
-    Those not used for longest move to a private temporary database, which SQLite spills to a file
-    without a name: memory does not grow with the number of requests.
+    The least recently used ones move to a private temporary database, which SQLite spills to an
+    unnamed file, so memory does not grow with the number of requests.
     """
 
     def __init__(self, most: int = IN_MEMORY) -> None:
@@ -71,21 +71,21 @@ class OwnPositions:
         self._answered: dict[tuple[str, str], int] = {}
         self._older: sqlite3.Connection | None = None
 
-    def advance(self, cassette: str, fingerprint: str) -> int:
-        """How often it was answered before, counting from now on one more."""
-        key = cassette, fingerprint
-        before = self._answered.pop(key, None)
+    def advance(self, cassette: str, key: str) -> int:
+        """The number of earlier answers; counts one more."""
+        position = cassette, key
+        before = self._answered.pop(position, None)
         if before is None:
-            before = self._found_older(key)
-        self._answered[key] = before + 1
+            before = self._older_count(position)
+        self._answered[position] = before + 1
         if len(self._answered) > self._most:
             self._move()
         return before
 
     def rewind(self, cassette: str) -> None:
         """Begin again with the first answers of a cassette."""
-        for key in [key for key in self._answered if key[0] == cassette]:
-            del self._answered[key]
+        for position in [each for each in self._answered if each[0] == cassette]:
+            del self._answered[position]
         if self._older is not None:
             self._older.execute(_REWIND, (cassette,))
 
@@ -98,39 +98,40 @@ class OwnPositions:
         if self._older is not None:
             self._older.close()
 
-    def _found_older(self, key: tuple[str, str]) -> int:
+    def _older_count(self, position: tuple[str, str]) -> int:
         if self._older is None:
             return 0
-        row = self._older.execute(_FIND, key).fetchone()
+        row = self._older.execute(_FIND, position).fetchone()
         return int(row[0]) if row else 0
 
     def _move(self) -> None:
-        """Move the oldest, so many at a time that it pays, and that nobody waits for it."""
+        """Move the oldest: enough at a time that it pays, few enough that nobody waits."""
         if self._older is None:
             self._older = sqlite3.connect("", isolation_level=None)
             self._older.executescript(_SCHEMA)
         oldest = list(islice(self._answered.items(), _MOVED))
         self._older.execute("BEGIN")
-        self._older.executemany(_PUT, [(*key, answered) for key, answered in oldest])
+        self._older.executemany(_PUT, [(*position, answered) for position, answered in oldest])
         self._older.execute("COMMIT")
-        for key, _ in oldest:
-            del self._answered[key]
+        for position, _ in oldest:
+            del self._answered[position]
 
 
 class SharedPositions:
     """The positions of several workers, in a file that the last of them removes.
 
-    It is made at the first request that needs it, or at the start where something is recorded: it
-    has the offset by which workers give the same time, also when the wall clock is set meanwhile.
+    The file is made at the first request that needs it, or at the start if the store is writable:
+    it holds the offset with which all workers give the same time, even if the wall clock is set
+    meanwhile.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
 
-    def advance(self, cassette: str, fingerprint: str) -> int:
-        """How often it was answered before, counting from now on one more."""
-        row = self._open().execute(_ADVANCE, (cassette, fingerprint)).fetchone()
+    def advance(self, cassette: str, key: str) -> int:
+        """The number of earlier answers; counts one more."""
+        row = self._open().execute(_ADVANCE, (cassette, key)).fetchone()
         return int(row[0]) - 1
 
     def rewind(self, cassette: str) -> None:
@@ -138,7 +139,7 @@ class SharedPositions:
         self._open().execute(_REWIND, (cassette,))
 
     def offset_us(self, own: int) -> int:
-        """The offset of the wall clock that the first worker has read; ``own`` if this one is."""
+        """The clock's offset as the first worker has read it: ``own``, if this is the first."""
         try:
             self._open().execute(_PUT_OFFSET, {"own": own})
             return int(self._open().execute("SELECT us FROM offset").fetchone()[0])
@@ -169,7 +170,7 @@ class SharedPositions:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether a process runs; one that was killed has not taken itself off the list."""
+    """Whether a process runs; a killed one has not removed itself from the list."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -180,9 +181,9 @@ def _is_alive(pid: int) -> bool:
 
 
 def run_name() -> str:
-    """The name of this run, the same in all workers that one supervisor has started.
+    """The name of this run, the same in all workers of one supervisor.
 
-    ``multiprocessing`` gives the children of one parent a random key in common.
+    ``multiprocessing`` gives all children of one parent the same random key.
     """
     if multiprocessing.parent_process() is None:
         return uuid.uuid4().hex

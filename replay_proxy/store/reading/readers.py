@@ -1,4 +1,4 @@
-"""Read-only connections to cassettes, a bounded number of them open at once."""
+"""Read-only connections to cassettes, a bounded number of them."""
 
 import itertools
 import os
@@ -15,26 +15,24 @@ from replay_proxy.store.files.journals import is_overwritten, wal
 from replay_proxy.store.files.troubles import ERRORS, system_trouble, trouble
 from replay_proxy.store.sqlite.step_limit import StepLimit
 
-#: The most cassettes that are open at once; the one unused for longest is closed.
+#: Maximum number of open cassettes; the least recently used one is closed.
 OPEN_CASSETTES = 64
-
-
-#: A larger value of a row is not read here: on the event loop it would take too long.
+#: A larger value of a row is not read here: it would block the event loop for too long.
 LARGE_BYTES = 1 << 20
-#: So long a file is taken for the cassette without another look, which costs as much as a tenth of
-#: a look-up: a client that waits for each answer asks less often.
+#: How long a file is assumed to be the cassette without checking again. A check costs a tenth of a
+#: look-up, and a client that waits for each answer asks less often than this.
 LOOK_S = 0.0005
 
 
 class LargeRow(Exception):
-    """A row has a value larger than ``LARGE_BYTES``: it is for ``LargeRows``."""
+    """A row has a value larger than ``LARGE_BYTES``; ``LargeRows`` reads it."""
 
 
 class Readers:
-    """Runs queries on cassettes by their path, on the thread that made it.
+    """Runs queries on cassettes by their path, in the thread that made it.
 
-    A file that is replaced, moved or deleted is closed, and what has its name then is opened. They
-    never wait for a lock: ``CassetteInUse`` is for ``Patience``.
+    If a file is replaced, moved or deleted, it is closed, and the file that has its name then is
+    opened. A query never waits for a lock: ``Patience`` handles ``CassetteInUse``.
     """
 
     def __init__(self) -> None:
@@ -42,7 +40,7 @@ class Readers:
         self._count = itertools.count()
 
     def number(self, path: Path) -> int | None:
-        """Differs once another file is read under this name; None when there is none (yet).
+        """Changes when another file is read under this name; None if there is none (yet).
 
         Raises ``StoreError``.
         """
@@ -50,22 +48,22 @@ class Readers:
         return None if opened is None else opened.number
 
     def version(self, path: Path) -> tuple[int, int] | None:
-        """Differs once anybody has committed to the file; None when there is none (yet).
+        """Changes when anybody has committed to the file; None if there is none (yet).
 
         Costs a third of a look-up. Raises ``StoreError``.
         """
         rows = self.read(path, "PRAGMA data_version")
-        # SQLite's number is a connection's own, and says nothing about another one's.
+        # SQLite's number is comparable only within one connection.
         return (self._open[path].number, rows[0][0]) if rows else None
 
     @contextmanager
     def one_state(self, path: Path) -> Iterator[None]:
-        """What is read of a file inside is of one state, and locks the file only once.
+        """Inside, all reads of a file see one state and lock the file only once.
 
-        Nothing may be waited for inside. Raises ``StoreError``.
+        Nothing may be awaited inside. Raises ``StoreError``.
         """
         self.read(path, "BEGIN")
-        opened = self._open.get(path)  # None when there is no file (yet).
+        opened = self._open.get(path)  # None if there is no file (yet).
         try:
             yield
         finally:
@@ -75,7 +73,7 @@ class Readers:
     def read(
         self, path: Path, sql: str, parameters: dict[str, Any] | None = None
     ) -> list[sqlite3.Row]:
-        """All rows, none when there is no file (yet). Raises ``StoreError``, ``LargeRow``."""
+        """All rows; none if there is no file (yet). Raises ``StoreError``, ``LargeRow``."""
         opened = self._opened(path)
         if opened is None:
             return []
@@ -99,7 +97,7 @@ class Readers:
             del self._open[path]
             opened = None
         if opened is not None and opened.path is not path:
-            # Found by a path that is equal, which is slow: by the same one from now on.
+            # Comparing equal paths is slow: use the same object from now on.
             del self._open[path]
             self._open[path], opened.path = opened, path
         if opened is None:
@@ -133,21 +131,21 @@ class _Opened:
         self._looked_s = time.monotonic()
 
     def is_gone(self) -> bool:
-        """Whether the cassette is another file now, or this one was written over."""
+        """Whether the cassette is now another file, or this one was overwritten."""
         now_s = time.monotonic()
         if now_s - self._looked_s < LOOK_S:
             return False
         self._looked_s = now_s
         try:
-            found = os.stat(self._name)
+            status = os.stat(self._name)
         except OSError:
             return True
-        state = found.st_mtime_ns, found.st_size
-        if (found.st_dev, found.st_ino) != self._inode:
+        state = status.st_mtime_ns, status.st_size
+        if (status.st_dev, status.st_ino) != self._inode:
             return True
         if state == self._state:
             return False
         self._state = state
         file = self.path.resolve()
-        # While it is recorded, what the journal holds is put into the file now and then.
+        # While it is recorded, checkpoints write to the file.
         return not wal(file).exists() or is_overwritten(file)

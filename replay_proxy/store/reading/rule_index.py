@@ -1,4 +1,4 @@
-"""``RuleIndex``: answers by a rule's keys, which are made of what is stored."""
+"""``RuleIndex``: answers by a rule's keys, which are computed from the stored requests."""
 
 import asyncio
 import sqlite3
@@ -21,16 +21,16 @@ from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.rows import Row, to_recorded_request
 from replay_proxy.store.sqlite.step_limit import StepLimit
 
-#: So many requests are read at a time.
+#: Number of requests that are read at a time.
 _BATCH = 64
 
 
 class RuleIndex:
     """Answers by a rule's keys, which no column holds: ``keys``, filled at the first use.
 
-    That reads every request of the cassette once, in a thread. It goes on when those who wait for
-    it leave, so that a client that is less patient finds it done when it asks again. From then on
-    only the news of others are read.
+    Filling it reads every request of the cassette once, in a thread. It goes on when those who wait
+    for it leave, so a less patient client finds it done when it asks again. From then on, only what
+    others commit is read.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class RuleIndex:
         self._keys = keys
         self._news = News(path, readers, keys)
         self._version: FileVersion = None
-        #: The version that was compared in full, or counted.
+        #: The version that was compared completely, or counted.
         self._complete: FileVersion = None
         self._doubtful = False
         self._turn = asyncio.Lock()
@@ -58,7 +58,7 @@ class RuleIndex:
         await asyncio.shield(self._reading)
 
     def knows(self, version: FileVersion) -> bool:
-        """Whether the quick look has been at this version, or a newer one."""
+        """Whether the quick look has seen this version, or a newer one."""
         return version == self._version
 
     async def renew(self) -> None:
@@ -68,7 +68,7 @@ class RuleIndex:
             await self._renew()
 
     async def complete(self) -> bool:
-        """Know all that is there now; whether the quick look had missed something."""
+        """Read all that is there now; whether the quick look had missed something."""
         await self.ready()
         async with self._turn:
             version = await self._renew()
@@ -93,25 +93,25 @@ class RuleIndex:
         return page_of(self._keys.page(self._path, **start_at(after)))
 
     def newest_take(self, interaction: Interaction) -> int | None:
-        """The newest take with an answer to its key."""
+        """The newest take that has an answer to its key."""
         return self._keys.newest_take(self._path, self._rule.key(interaction.request))
 
     def added(self, interaction: Interaction, take_id: int) -> None:
-        """Know of it at once, without another look."""
+        """Add it without reading the file."""
         self._keys.put(self._path, [self._entry_of(interaction, take_id)])
 
     def missing(self) -> None:
-        """Compare everything when the next one misses."""
+        """Compare everything at the next miss."""
         self._doubtful = True
 
-    def leads_to(self, key: str, found: Interaction) -> bool:
+    def leads_to(self, key: str, interaction: Interaction) -> bool:
         """Compare the row with what its key was made of; others may have replaced it since.
 
-        To make the key again would take as long as for the request itself.
+        Making the key again would take as long as for the request itself.
         """
-        if self._keys.mark(self._path, found.id) == _mark(found):
+        if self._keys.mark(self._path, interaction.id) == _mark(interaction):
             return True
-        self._keys.remove(self._path, [found.id])  # And read it anew.
+        self._keys.remove(self._path, [interaction.id])  # The next miss reads it again.
         self.missing()
         return False
 
@@ -140,10 +140,10 @@ class RuleIndex:
             self._reading = None
 
     def _compare(self) -> None:
-        self._put_stored(self._news.compared())
+        self._put_stored(self._news.unknown())
 
     def _put_stored(self, ids: Sequence[int] | None = None) -> None:
-        """Put the keys of these interactions, or of all that there are."""
+        """Put the keys of these interactions, or of all interactions."""
         sql = statements.ALL_REQUESTS if ids is None else statements.READ_REQUEST
         try:
             with closing(open_to_read(self._path, busy_ms=0)) as connection:
@@ -166,10 +166,10 @@ class RuleIndex:
         except ValueError as error:
             raise damage(self._path, f"interaction {row['id']}: {error}") from error
 
-    def _entry_of(self, found: Interaction | RecordedRequest, take_id: int) -> KeyEntry:
-        return self._rule.key(found.request), take_id, found.id, _mark(found)
+    def _entry_of(self, recorded: Interaction | RecordedRequest, take_id: int) -> KeyEntry:
+        return self._rule.key(recorded.request), take_id, recorded.id, _mark(recorded)
 
 
-def _mark(found: Interaction | RecordedRequest) -> int:
-    """A number for what a key can be made of; another one for another request."""
-    return hash((found.fingerprint, found.request.headers))
+def _mark(recorded: Interaction | RecordedRequest) -> int:
+    """A number for what a key can be made of; it differs for another request."""
+    return hash((recorded.fingerprint, recorded.request.headers))
