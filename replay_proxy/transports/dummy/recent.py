@@ -1,7 +1,8 @@
 """Answers of the current second, which can be given again as they are.
 
-A load test sends the same request again and again. Its answers are equal within a second, because
-only ``created`` changes. In here: which answer can be given again. Not in here: making one.
+A load test sends the same request again and again. Within one second its answers are equal, since
+only ``created`` depends on the time. In here: which answer can be given again. Not in here: making
+one.
 """
 
 import time

@@ -9,7 +9,7 @@ A step is about a microsecond of Python. The same request always costs the same.
 
 from replay_proxy.errors import InvalidRequest
 
-#: Limits for one answer. What OpenAI documents stays below: texts of 10 MB, 5,000 properties
+#: Limits for one answer. They allow all that OpenAI documents: texts of 10 MB, 5,000 properties
 #: and 1,000 enum values of a schema, 128 tools, 2,048 inputs of 3,072 dimensions.
 STEPS, CHARACTERS = 1_000_000, 32 * 2**20
 #: Limits for work on the event loop. An answer that costs more is made in a thread.

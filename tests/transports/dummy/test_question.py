@@ -1,4 +1,4 @@
-"""How the dummy reads a request: its body once, whatever is made of it."""
+"""The dummy reads the body of a request once."""
 
 import asyncio
 import json

@@ -50,7 +50,7 @@ _GOT = {
 def json_object(body: bytes) -> dict[str, object] | None:
     """The JSON object in a body; None for anything else.
 
-    Not JSON are, among others, ``NaN``, a lone surrogate and more than some 200 levels of nesting.
+    ``NaN``, a lone surrogate and more than some 200 levels of nesting are not JSON either.
     """
     try:
         value = from_json(body, allow_inf_nan=False)

@@ -5,8 +5,8 @@ numbers (``numbers``), following references and intersecting schemas (``referenc
 
 All that OpenAI's structured outputs allow is fitted exactly, recursive schemas included
 (https://platform.openai.com/docs/guides/structured-outputs); of the rest of JSON Schema, what is
-common. A schema that nothing fits, or that is not a schema, still gets a value: the answer is to
-test an application, not the schema.
+common. A schema that nothing fits, or that is not a schema, still gets a value: the answer
+tests an application, not the schema.
 """
 
 import json
@@ -26,7 +26,7 @@ from replay_proxy.transports.dummy.work_budget import WorkBudget
 
 #: Below this depth, and after this many values, only required values are drawn, so that it ends.
 _DEPTH, _VALUES = 6, 200
-#: Values left at which everything becomes null: a small schema can ask for a value of any size.
+#: Once this few values are left, the rest is null: a small schema can ask for any size.
 _BOTTOM = -20_000
 #: The largest size of an array, and of an object.
 _MOST = 100_000

@@ -22,7 +22,7 @@ def answer_pieces(question: Question, first: str, last: str) -> Sequence[str]:
             text = f"{last}의 응답 내용"
         case "lorem":
             chance = question.random("lorem")
-            # Most units are at most a word. For longer ones the repetition below makes up.
+            # A unit can be longer than a word. The text is too short then, and repeated below.
             text = sentences(chance, chance.randint(20, 80) if length is None else length)
         case _:
             text = content.fixed_text

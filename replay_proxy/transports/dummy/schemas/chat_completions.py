@@ -163,7 +163,7 @@ class CreateChatCompletionResponse(TypedBody):
 
 
 class ChatCompletionStreamResponseDelta(TypedBody):
-    """The addition of one event to an answer: the role, a piece of text, or nothing at the end."""
+    """What one event adds to an answer: the role, a piece of text, or nothing at the end."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
