@@ -7,6 +7,7 @@
     ├── RequestError                the client's request cannot be served
     │   ├── NotAllowed              403, what only a web page of somebody else sends
     │   ├── InvalidTarget           400
+    │   ├── WebSocketUnsupported    426
     │   ├── InvalidRequest          400, as OpenAI words it
     │   ├── InvalidCassetteName     400
     │   ├── InvalidFault            400
@@ -21,8 +22,7 @@
         ├── UpstreamTooSlow         504
         └── UpstreamCut             the answer broke off after its head
 
-A message names the thing, the cause and the remedy. Who knows a part better than the place that
-raised the error sets that part: nobody edits the text.
+A message names the thing, the cause and the remedy. A caller that knows a part better sets it.
 """
 
 #: A longer part loses its middle: it quotes a long text.
@@ -37,8 +37,7 @@ class ReplayProxyError(Exception):
     the fields of OpenAI's error object, ``retry`` whether asking again could help
     (``x-should-retry`` tells the OpenAI SDKs, which otherwise retry 408, 409, 429 and >= 500).
 
-    The message is ``{thing} {cause}. {remedy}``. Of an error that is made of one text, that text is
-    the cause.
+    The message is ``{thing} {cause}. {remedy}``; an error made of one text has only a cause.
     """
 
     status: int = 500
@@ -142,6 +141,13 @@ class InvalidTarget(RequestError):
             remedy="Send a path below /v1/ or /openai/, without '..', and percent-encode what is "
             "not visible ASCII.",
         )
+
+
+class WebSocketUnsupported(RequestError):
+    """A handshake of a WebSocket, which is not recorded and not replayed."""
+
+    status = 426
+    code = "websocket_unsupported"
 
 
 class InvalidRequest(RequestError):

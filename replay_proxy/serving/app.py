@@ -23,14 +23,21 @@ from replay_proxy.errors import (
     RequestError,
     StoreError,
 )
+from replay_proxy.serving import websockets
 from replay_proxy.serving.browsers import Browsers
 from replay_proxy.serving.connection import Receive, Scope, Send
 from replay_proxy.serving.control import control_plane
-from replay_proxy.serving.data_plane import DataPlane, raw_path, send_whole, split_cassette
+from replay_proxy.serving.data_plane import (
+    DataPlane,
+    cassette_of,
+    raw_path,
+    send_whole,
+    split_cassette,
+)
 from replay_proxy.serving.errors import REFUSED, error_response
 from replay_proxy.serving.hosts import Hosts
 from replay_proxy.serving.protocol import Clients, install
-from replay_proxy.settings import Mode, Settings
+from replay_proxy.settings import Mode, Settings, cassette_name
 from replay_proxy.target import DATA_PATHS
 from replay_proxy.transports.dummy.schemas import (
     CreateChatCompletionRequest,
@@ -100,6 +107,9 @@ class ReplayProxy(FastAPI):
         elif not self._begun:
             self._begun = True
             logger.warning(_NO_LIFESPAN)
+        if scope["type"] == "websocket":
+            await self._refuse_websocket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
@@ -125,6 +135,18 @@ class ReplayProxy(FastAPI):
             await self.data_plane(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        cassette, path = split_cassette(raw_path(scope))
+        query = scope["query_string"].decode("latin-1")
+        request = Request("GET", path, query, tuple(scope["headers"]), b"")
+        error = websockets.refusal(request)
+        try:
+            name = cassette_name(cassette_of(cassette, request) or self.assembly.default)
+        except ValueError:
+            name = self.assembly.default
+        self.assembly.journal.refuse(name, request, error)
+        await websockets.refuse(error, scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:

@@ -117,7 +117,7 @@ class DataPlane:
         try:
             if len(request.body) >= SIDE_PROCESS_BYTES and self._recognise is not None:
                 await self._recognise(request)
-            return await self._transport_of(_named(cassette, request)).handle(request)
+            return await self._transport_of(cassette_of(cassette, request)).handle(request)
         except ConnectionDropped:
             raise
         except ReplayProxyError as error:
@@ -173,7 +173,7 @@ def split_cassette(path: str) -> tuple[str | None, str]:
     return unquote(name), slash + rest
 
 
-def _named(cassette: str | None, request: Request) -> str | None:
+def cassette_of(cassette: str | None, request: Request) -> str | None:
     """The cassette that a request names, by its path or else by its header."""
     if cassette is None and (named := header(request.headers, b"x-replay-cassette")) is not None:
         return named.decode("latin-1")

@@ -19,6 +19,7 @@ from replay_proxy.errors import (
     NotImplementedByDummy,
     ReplayProxyError,
     StoreError,
+    WebSocketUnsupported,
 )
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.miss import summary
@@ -44,6 +45,7 @@ _UNANSWERED = (
     InvalidTarget,
     NotAllowed,
     NotImplementedByDummy,
+    WebSocketUnsupported,
 )
 
 
