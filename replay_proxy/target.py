@@ -1,6 +1,6 @@
 """What a request may ask for, and where an answer may send its client: the rules. Pure.
 
-A path is put behind the address of the upstream, and the request carries the upstream's key. These
+A path is appended to the address of the upstream, and the request carries the upstream's key. These
 rules keep a path from changing the host, the base path or the number of requests, wherever it comes
 from: a client, a row of a cassette, a text twin, another tool's recording.
 Sources: RFC 9112, section 3.2; RFC 3986, sections 3.3 and 5.2.4.
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-#: Everything below these is recorded, replayed or synthesised, whatever it is.
+#: Every path below these is recorded, replayed or synthesised.
 DATA_PATHS = ("/v1/", "/openai/")
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
@@ -31,13 +31,13 @@ _ON_SAME_SERVER = re.compile(
 )
 #: What a server that decodes a path may take for the end of a line or of a text.
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
-#: How often a path may be percent-encoded: servers behind servers decode once each.
+#: How often a path may be percent-encoded: each of several servers in a row decodes it once.
 _ENCODINGS = 3
 
 
 @lru_cache(maxsize=64)  # Most requests are for one of a few paths.
 def flaw(method: str, path: str, query: str) -> str | None:
-    """Why such a request is not served, stored or sent, in words; None if it may be.
+    """Why such a request is not served, stored or sent, as text; None if it may be.
 
     ``path`` and ``query`` are raw, as in ``Request``.
     """
@@ -53,7 +53,7 @@ def flaw(method: str, path: str, query: str) -> str | None:
 
 
 def path_flaw(path: str) -> str | None:
-    """Why a path may not follow an address, in words; None if it may."""
+    """Why a path may not be appended to an address, as text; None if it may."""
     if not path.startswith("/") or path.startswith("//"):
         return "its path does not begin with exactly one '/'"
     if not _PATH.fullmatch(path):
@@ -64,7 +64,7 @@ def path_flaw(path: str) -> str | None:
 
 
 def _decoded_flaw(path: str) -> str | None:
-    """The same of what servers may read after decoding, as often as they may do so."""
+    """The same for what servers may read after decoding the path once or more often."""
     for _ in range(_ENCODINGS + 1):
         if _UPWARDS.search(path):
             return "its path has a '..' segment"
@@ -83,7 +83,7 @@ def _decoded_flaw(path: str) -> str | None:
 def leads_away(status: int, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """Where an answer redirects its client to if that is another server, or None.
 
-    A client that follows sends its request there, and some clients their key with it.
+    A client that follows a redirect sends its request there, and some clients also send their key.
     """
     if 300 <= status < 400:
         for name, value in headers:

@@ -1,7 +1,7 @@
-"""Time in an answer: the clock, when its chunks came, and when they are due again.
+"""Time in an answer: the clock, when its chunks arrived, and when they are due at replay.
 
 Units: ``_us`` is whole microseconds counted from the moment the request was sent upstream,
-``_s`` is seconds. No bytes live here, only where each chunk ends.
+``_s`` is seconds. No bytes are kept here, only where each chunk ends.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol, Self
 
-#: How long a tick of the process's clock is: no event loop's timers are finer.
+#: Seconds per tick of the process's clock: the timers of no event loop are finer.
 TICK_S = 0.001
 
 
 class Clock(Protocol):
-    """A monotonic clock that can be waited on; tests bring one that needs no waiting."""
+    """A monotonic clock that can be waited on. Tests use one that does not wait."""
 
     def now_s(self) -> float:
         """Seconds since some fixed moment."""
@@ -29,9 +29,9 @@ class Clock(Protocol):
 
 
 class MonotonicClock:
-    """The clock of the running process. Those who wait for the same tick are woken together.
+    """The clock of the running process. Everything that waits for the same tick is woken together.
 
-    One timer a tick instead of one a sleeper: thousands of streams wait at once.
+    One timer per tick instead of one per sleeper: thousands of streams wait at once.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class MonotonicClock:
         return time.monotonic()
 
     async def sleep_until(self, deadline_s: float) -> None:
-        """Sleep to an absolute deadline, so that lateness never adds up, or a tick longer."""
+        """Sleep to an absolute deadline, or up to a tick longer, so that delays do not add up."""
         if deadline_s <= time.monotonic():
             await asyncio.sleep(0)
             return
@@ -57,7 +57,7 @@ class MonotonicClock:
         await sleeper
 
     def _wake(self, loop: asyncio.AbstractEventLoop, tick: int) -> None:
-        """Wake who sleeps until this tick, once it has come: a loop's timers may be early."""
+        """Wake everything that sleeps until this tick, once it has come: a timer may be early."""
         left_s = tick * TICK_S - time.monotonic()
         if left_s > 0:
             loop.call_later(left_s, self._wake, loop, tick)
@@ -67,8 +67,8 @@ class MonotonicClock:
                 sleeper.set_result(None)
 
 
-#: Runs on whatever happens to the wall clock, is the same in all processes of a machine, and where
-#: there is one that counts the time of sleep too, it is that.
+#: A clock that is never set and is the same in all processes of a machine. It counts the time in
+#: which the machine sleeps, where there is such a clock.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _READINGS = 16
 
@@ -86,8 +86,8 @@ def steady_us() -> int:
 def own_offset_us() -> int:
     """The wall clock less the steady one, as this process reads them now.
 
-    A process that is interrupted between two readings would be late by as much as that took, and
-    order its requests after another's: the quickest of several readings counts.
+    A process that is interrupted between the two readings would be late by the length of the
+    interruption, and order its requests after another's: the quickest of several readings counts.
     """
     readings = []
     for _ in range(_READINGS):
@@ -127,7 +127,7 @@ def chunk_ends(sizes: Iterable[int], start: int = 0) -> list[int]:
 class Timeline:
     """When an answer's head, chunks and end came, and where each chunk ends in the body.
 
-    ``offsets_us[i]`` is when chunk ``i`` was complete, ``ends[i]`` the position just behind its
+    ``offsets_us[i]`` is when chunk ``i`` was complete, ``ends[i]`` the position just after its
     last byte; both never decrease. ``total_us`` is when the answer was known to be whole.
     """
 
@@ -146,15 +146,15 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """How fast recorded time passes again: 0 is instant, 1 as recorded, N is N times as fast."""
+    """The speed of replay: 0 is instant, 1 as recorded, N is N times as fast."""
 
     speed: float
 
     @property
     def instant(self) -> bool:
-        """Whether nothing is waited for."""
+        """Whether replay does not wait at all."""
         return self.speed == 0
 
     def due_s(self, start_s: float, offset_us: int) -> float:
-        """When that is due which came ``offset_us`` after a request now sent at ``start_s``."""
+        """When something is due that came ``offset_us`` after a request now sent at ``start_s``."""
         return start_s + offset_us / 1e6 / self.speed if self.speed else start_s

@@ -1,10 +1,10 @@
-"""What passes between the parts: ``Request``, ``Response``, ``Transport``, and the header rules.
+"""The types that the parts exchange: ``Request``, ``Response``, ``Transport``; and header rules.
 
-A response carries where it comes from as a ``Provenance``; headers that say so exist only on the
-wire to the client.
+A response carries its source as a ``Provenance``; the headers that show it exist only on the
+connection to the client.
 
-Our own types, with bytes inside: no framework's and no HTTP client's object crosses a part's
-border, so each of them can be changed in one file. Nothing in here waits or does I/O.
+These are our own types, with bytes: no object of a framework or an HTTP client is passed from one
+part to another, so each of them can be replaced in one file. Not in here: waiting and I/O.
 """
 
 from collections.abc import AsyncIterator, Hashable, Iterable
@@ -59,7 +59,7 @@ class Chunks(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
     async def aclose(self) -> None:
-        """Nobody reads any further."""
+        """Stop: nothing more is read."""
         ...
 
 
@@ -73,7 +73,7 @@ class Source(StrEnum):
     FAULT = "fault"
 
 
-#: The same in the words of RFC 9211.
+#: The same as RFC 9211 words it.
 _CACHE_STATUS = {
     Source.UPSTREAM: "fwd=miss",
     Source.CASSETTE: "hit",
@@ -107,7 +107,7 @@ class Provenance(NamedTuple):
     loss: str | None = None
 
     def headers(self) -> Headers:
-        """The response headers that tell a client all of this."""
+        """The response headers that show a client all of this."""
         source, cache_status = _ON_THE_WIRE[self.source]
         fingerprint = self.fingerprint.encode()
         told: Headers = ((b"x-replay-source", source), (b"x-replay-fingerprint", fingerprint))
@@ -147,8 +147,8 @@ class Transport(Protocol):
     async def aclose(self, drain_s: float | None = None) -> None:
         """Finish what is under way within ``drain_s``, and let go of everything.
 
-        None stands for the time that is set. Each wrapper passes it on, but not to what others
-        use too.
+        None means the time that is set. Each wrapper passes it on, but not to what others also
+        use.
         """
         ...
 

@@ -1,7 +1,7 @@
 """The conduct of a client that has met faults: did it wait, back off, give up, ask in vain? Pure.
 
-Judged from arrival times and fingerprints only: the next arrival of the same request is taken for
-the client's answer to the fault. What a fault asks of a client is its ``FaultKind``.
+Judged from arrival times and fingerprints only: the next arrival of the same request counts as the
+client's reaction to the fault. The ``FaultKind`` of a fault says what a client should do.
 """
 
 import re
@@ -10,31 +10,31 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NotRequired, TypedDict
 
-#: A wait in ``retry-after`` or ``retry-after-ms``; a date is none that a fault sends.
+#: A wait in ``retry-after`` or ``retry-after-ms``. A fault never sends a date.
 _NUMBER = re.compile(rb"\d+(?:\.\d+)?")
 
-#: So much too early is no impatience: timers are not exact.
+#: Seconds by which a retry may be early: timers are not exact.
 TOLERANCE_S = 0.01
 
 
 class FaultKind(StrEnum):
     """What the client of a fault should do."""
 
-    #: Nothing came of the request, and asking again helps.
+    #: The request failed, and a retry helps.
     RETRY = "retry"
-    #: Nothing came of the request, and asking again cannot help.
+    #: The request failed, and a retry cannot help.
     STOP = "stop"
-    #: The answer began and was lost: without asking again its text is missing.
+    #: The answer began and broke off: without a retry its text is missing.
     BROKEN = "broken"
-    #: Everything arrived, if late or oddly.
+    #: Everything arrived, late or in an unusual form.
     WHOLE = "whole"
 
 
 @dataclass(slots=True)
 class Arrival:
-    """One request; ``fault`` is the name of the fault that it met, and empty without one.
+    """One request. ``fault`` is the name of the fault that it met, or empty.
 
-    ``status`` is 0 where no answer came. ``retry_after_s`` is the wait that the answer asked for.
+    ``status`` is 0 if there was no answer. ``retry_after_s`` is the wait that the answer asked for.
     """
 
     arrived_us: int
@@ -44,10 +44,10 @@ class Arrival:
 
 
 class Conduct(TypedDict):
-    """What clients did about one fault; ``findings`` are in words, and empty for a good client.
+    """What clients did after one fault. ``findings`` are sentences; a good client has none.
 
-    ``too_early_by_s`` is the most by which one came back before ``retry-after``; ``backed_off`` is
-    whether gaps grew, and left out where there were not two gaps in a row.
+    ``too_early_by_s`` is the most by which a retry came before ``retry-after``. ``backed_off`` is
+    whether the gaps grew; it is left out if there were not two gaps in a row.
     """
 
     fault: str
@@ -62,14 +62,14 @@ class Conduct(TypedDict):
 
 
 def kind_of_status(status: int) -> FaultKind:
-    """What an answer with this status asks of its client, as the OpenAI SDKs understand it."""
+    """What a client should do after an answer with this status, as the OpenAI SDKs do."""
     if status in (0, 408, 409, 425, 429) or status >= 500:
         return FaultKind.RETRY
     return FaultKind.STOP if status >= 400 else FaultKind.BROKEN
 
 
 def retry_after_s(seconds: bytes | None, milliseconds: bytes | None) -> float | None:
-    """The wait that two headers ask for; the finer one counts, as in the OpenAI SDKs."""
+    """The wait in two headers. The more precise one counts, as in the OpenAI SDKs."""
     for value, unit_s in ((milliseconds, 0.001), (seconds, 1.0)):
         if value is not None and _NUMBER.fullmatch(value):
             return float(value) * unit_s
@@ -83,8 +83,8 @@ def conduct(
 ) -> list[Conduct]:
     """The verdict on each fault, in the order in which they were met.
 
-    ``met`` counts each fault; a chain holds the arrivals of one request from its first fault on, in
-    any order; ``kind_of`` takes a fault's name and the status of its answer.
+    ``met`` counts each fault. A chain holds the arrivals of one request from its first fault on, in
+    any order. ``kind_of`` takes a fault's name and the status of its answer.
     """
     kept = [sorted(chain, key=lambda arrival: arrival.arrived_us) for chain in chains]
     return [_conduct(fault, count, kept, kind_of) for fault, count in met.items()]
@@ -134,9 +134,9 @@ def _gap_s(now: Arrival, then: Arrival) -> float:
 
 
 def _grew(chain: Sequence[Arrival], fault: str) -> bool | None:
-    """Whether the last gap behind a fault was longer than the first; None without two gaps.
+    """Whether the last gap after a fault was longer than the first; None without two gaps.
 
-    With ``retry-after`` the server decides about the gap, and it tells nothing.
+    With ``retry-after`` the server sets the gap, and it says nothing about the client.
     """
     gaps_s = [
         _gap_s(now, then)
@@ -168,7 +168,7 @@ def _times(number: int) -> str:
 
 
 def words(told: Conduct) -> str:
-    """The verdict on one fault, in a line for a person."""
+    """The verdict on one fault, as a line for a person."""
     good = []
     if told["asked_again"] and told["kind"] in (FaultKind.RETRY, FaultKind.BROKEN):
         good.append(f"asked again {_times(told['asked_again'])}")

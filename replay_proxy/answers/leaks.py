@@ -1,11 +1,11 @@
-"""Credentials that were stored by mistake: what is one, and where it stands. Pure.
+"""Credentials that were stored by mistake: what counts as one, and where it is. Pure.
 
 Strict where ``redaction`` is broad: a text that is shown may lose a harmless word, but a scan that
-fails a build has to be right. The forms are those that the vendors document and that
-secret scanners look for. A value is never repeated, only its beginning.
+fails a build has to be right. The forms are those that the vendors document and that secret
+scanners look for. Only the beginning of a value is ever shown.
 
-It is looked for as a person would find it: behind compression, JSON's escapes, base64 and
-percent-encoding, and across the events of a stream.
+The search sees through compression, JSON's escapes, base64 and percent-encoding, and across the
+events of a stream.
 """
 
 import re
@@ -32,7 +32,7 @@ _ANY = re.compile(
 _NAMES = tuple(KINDS)
 _HINTS = tuple(hint.encode() for hint in HINTS)
 _SHOWN = 8
-#: What ends in so few different characters is a mask, such as ``org-xxxx…``.
+#: Different characters at the end of a text up to which it is a mask, such as ``org-xxxx…``.
 _MASK = 2
 #: An escape of JSON, at any depth of JSON in JSON: of an ASCII character, or of white space.
 _ESCAPE = re.compile(rb"\\+(?:u00([0-7][0-9A-Fa-f])|([nrtbf])|(/))")
@@ -42,7 +42,7 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/]{32,}")
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A credential: its kind, where it stands, and how it begins."""
+    """A credential: its kind, where it is, and how it begins."""
 
     kind: str
     where: str
@@ -104,7 +104,7 @@ def _in_request(request: Request) -> Iterator[Leak]:
 
 
 def _in_answer(headers: Headers, body: bytes) -> Iterator[Leak]:
-    """In the body as it is, or in what the events of a stream say together."""
+    """Credentials in the body as it is, or in the joined events of a stream."""
     read = answer(200, headers, body)
     whole = list(_found(read.body, "answer body"))
     yield from whole

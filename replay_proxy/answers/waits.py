@@ -1,4 +1,4 @@
-"""Headers of an answer that tell its client how long to wait, in a replay that runs faster. Pure.
+"""Headers that tell a client how long to wait, in a replay that is faster. Pure.
 
 ``retry-after`` is RFC 9110, section 10.2.3; ``retry-after-ms`` and ``openai-poll-after-ms`` are
 OpenAI's, ``x-ms-retry-after-ms`` is Azure's.
@@ -23,8 +23,8 @@ WAITS = frozenset(
 def replayed_headers(headers: Headers, speed: float) -> tuple[Headers, Headers]:
     """The recorded headers as they are sent at this speed, and the waits that were changed.
 
-    A wait is 0 at speed 0, and ``speed`` times as short otherwise, rounded up. The recorded value
-    is under a name with ``x-replay-`` in front. Headers of another replay-proxy, which an imported
+    A wait is 0 at speed 0, and otherwise divided by ``speed`` and rounded up. The recorded value
+    gets a name with the prefix ``x-replay-``. Headers of another replay-proxy, which an imported
     recording may have, would contradict this one's, and are left out.
     """
     if not any(name in WAITS or name.startswith(b"x-replay-") for name, _ in headers):

@@ -1,4 +1,4 @@
-"""What keeps one request from holding up or exhausting the process: budgets, threads, processes.
+"""What keeps one request from blocking or exhausting the process: budgets, threads, processes.
 
-Not in here: what is done within them.
+Not in here: the work that they bound.
 """

@@ -38,7 +38,7 @@ FORMATS = {
 
 
 def detect(name: str, content: bytes) -> str:
-    """The name of the format of a file. Raises ``ImportRefused`` when none recognises it."""
+    """The name of a file's format. Raises ``ImportRefused`` if none recognises it."""
     file = _unpacked(name, content)
     for format_name, known in FORMATS.items():
         if known.recognises(file):
@@ -51,7 +51,7 @@ def detect(name: str, content: bytes) -> str:
 
 
 def line_format(first: bytes) -> str | None:
-    """The format that reads files line by line and recognises this first one, if there is one."""
+    """The format that reads files line by line and recognises this first line, if there is one."""
     for format_name, known in FORMATS.items():
         if known.read_lines is not None and known.recognises(first):
             return format_name
@@ -61,11 +61,11 @@ def line_format(first: bytes) -> str | None:
 def read(
     name: str, content: bytes | Iterable[bytes], format_name: str | None = None
 ) -> Iterator[Exchange | NotCarried]:
-    """What a file tells, in the order of its recording; ``name`` is the file's, for messages.
+    """The exchanges of a file, in the order of recording. ``name`` is the file's, for messages.
 
-    ``content`` is all of it, or for a format that ``line_format`` has named, its lines.
+    ``content`` is the whole file, or its lines for a format that ``line_format`` has named.
 
-    Raises ``ImportRefused`` when the format is unknown, or the file is not of it.
+    Raises ``ImportRefused`` if the format is unknown, or the file is of another one.
     """
     if isinstance(content, bytes):
         format_name = format_name or detect(name, content)

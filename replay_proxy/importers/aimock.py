@@ -1,7 +1,7 @@
-"""aimock fixtures: rules for making answers up, which hold neither a request nor an answer's bytes.
+"""aimock fixtures: rules for made-up answers, with neither a request nor the bytes of an answer.
 
-Source: ``buildFixtureMatch`` of ``@copilotkit/aimock`` 1.43: also what it records keeps only what
-a fixture is matched by. So each fixture is told as not carried over, with what it has.
+Source: ``buildFixtureMatch`` of ``@copilotkit/aimock`` 1.43. Its recordings too keep only what a
+fixture is matched by, so that each fixture is reported as not carried over, with what it has.
 """
 
 import re

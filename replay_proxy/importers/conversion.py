@@ -1,7 +1,7 @@
-"""From an exchange that was found to an interaction of our own, as if it had been recorded.
+"""Foreign exchanges become interactions, as if replay-proxy had recorded them.
 
-The path begins at ``/v1/`` or ``/openai/``, the body is without its content-encoding, headers are
-those that may be stored, and ids sort in the order in which the exchanges were found.
+The path begins at ``/v1/`` or ``/openai/``, the body is without its content-encoding, the headers
+are those that may be stored, and ids sort in the order of the exchanges in the file.
 """
 
 import re
@@ -28,7 +28,7 @@ _ENDPOINT = re.compile(
     r"/(?:chat/completions|completions|embeddings|responses|moderations"
     r"|images/(?:generations|edits|variations)|audio/(?:speech|transcriptions|translations))$"
 )
-#: They describe bytes on a connection, and the body here is decoded and sent anew.
+#: Headers that describe bytes on a connection; the body here is decoded, and framed again.
 _FRAMING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 _METHOD = re.compile(r"[A-Z]{1,20}")
 
@@ -36,11 +36,11 @@ _METHOD = re.compile(r"[A-Z]{1,20}")
 def carry_over(
     found: Iterable[Exchange | NotCarried], *, begin_us: int
 ) -> Iterator[Interaction | NotCarried]:
-    """Our interactions of one file, in its order, and what is not carried over.
+    """The interactions of one file, in its order, and what is not carried over.
 
-    An id follows from when an exchange was recorded and from what it is, so that importing a file
-    again gives the same ids. Exchanges without a date follow those before them, or stand at the
-    file's first date; a file without any begins at ``begin_us``, microseconds since 1970.
+    An id is made from the time and the content of an exchange, so that importing a file again gives
+    the same ids. Exchanges without a date follow those before them, or get the file's first date;
+    a file without any date begins at ``begin_us``, microseconds since 1970.
     """
     rest = iter(found)
     undated: list[Exchange | NotCarried] = []
@@ -56,7 +56,7 @@ def carry_over(
             continue
         salt = int.from_bytes(_digest(item)[:8], "big")
         dated_us = _recorded_us(item)
-        # Dates are often whole seconds: what the exchange is tells it from those of other files.
+        # Dates are often whole seconds: the content tells it from exchanges of other files.
         wanted_us = 0 if dated_us is None else dated_us + (salt >> 11) % 1000
         stamp_us = max(last_us + 1, wanted_us)
         try:
@@ -68,9 +68,9 @@ def carry_over(
 
 
 def target(url: str) -> tuple[str, str]:
-    """The path and the query under which our proxy serves what this URL serves.
+    """The path and the query under which the proxy serves what this URL serves.
 
-    Raises ``Misshapen`` for what is no OpenAI-like API.
+    Raises ``Misshapen`` for a URL that is not of an OpenAI-like API.
     """
     match = _URL.match(url.strip())
     scheme, host, path, query = match.groups() if match else (None, None, "", None)
@@ -111,7 +111,7 @@ def _interaction(found: Exchange, arrived_us: int, id_: int) -> Interaction:
 
 
 def _timeline(found: Exchange, body: bytes) -> Timeline:
-    """The recorded chunks; else an event each, all there when the answer was whole."""
+    """The recorded chunks. Without them each event is a chunk, and all arrive at the end."""
     chunks = found.chunks or ()
     if chunks and b"".join(piece for _, piece in chunks) == body:
         offsets: list[int] = []
@@ -147,6 +147,6 @@ def _digest(found: Exchange) -> bytes:
 
 
 def _ascii(text: str) -> str:
-    """The text as it goes over the wire: what is not printable ASCII percent-encoded."""
+    """The text as it is sent: percent-encoded where it is not printable ASCII."""
     raw = text.encode("utf-8", "replace")
     return "".join(chr(byte) if 0x20 < byte < 0x7F else f"%{byte:02X}" for byte in raw)

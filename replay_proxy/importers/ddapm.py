@@ -1,7 +1,7 @@
-"""DataDog's test agent: one exchange a JSON file, as dd-trace's suites for OpenAI keep them.
+"""DataDog's test agent: one exchange per JSON file, as dd-trace's suites for OpenAI keep them.
 
-Source: ``ddapm_test_agent/vcr_proxy.py`` 1.69; older files are vcrpy's YAML. A body that is no text
-is ``base64:`` and its bytes.
+Source: ``ddapm_test_agent/vcr_proxy.py`` 1.69; older files are vcrpy's YAML. A body that is not
+text is ``base64:`` and its bytes.
 """
 
 import re

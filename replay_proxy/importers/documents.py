@@ -1,7 +1,7 @@
-"""Foreign files as plain data: JSON, YAML that can do nothing, and whole files that are compressed.
+"""Foreign files as plain data: JSON, YAML that executes nothing, and compressed files.
 
 YAML is read by a safe loader only. A tag of an unknown kind becomes a ``Foreign`` and executes
-nothing, aliases may not grow without bound, and dates stay the text that they are.
+nothing, the growth by aliases is bounded, and dates stay texts.
 """
 
 import json
@@ -15,9 +15,9 @@ import yaml  # type: ignore[import-untyped]
 from replay_proxy.importers.exchange import Misshapen
 from replay_proxy.importers.shapes import Foreign
 
-#: The largest file, and the largest body in one, that is read.
+#: Bytes of the largest file, and of the largest body in a file, that is read.
 MAX_BYTES = 512 * 1024 * 1024
-#: How much text all aliases together may stand for.
+#: Characters that all aliases together may stand for.
 _MAX_EXPANDED = 256 * 1024 * 1024
 
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -77,7 +77,7 @@ def json_document(content: bytes) -> object:
     except RecursionError:
         raise Misshapen("it is nested too deeply") from None
     except ValueError as error:
-        raise Misshapen(f"it is no JSON: {error}") from None
+        raise Misshapen(f"it is not JSON: {error}") from None
 
 
 def _yaml(content: bytes) -> object:
@@ -91,14 +91,14 @@ def _yaml(content: bytes) -> object:
     except RecursionError:
         raise Misshapen("it is nested too deeply") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:
-        # PyYAML lets errors of its own constructors through: a bool that is none, say.
-        raise Misshapen(f"it is no YAML: {' '.join(str(error).split())}") from None
+        # PyYAML lets errors of its own constructors through, such as for a malformed bool.
+        raise Misshapen(f"it is not YAML: {' '.join(str(error).split())}") from None
     finally:
         loader.dispose()
 
 
 def _refuse_growth(root: Any) -> None:
-    """Raise ``Misshapen`` for a node that stands in itself, or aliases that stand for too much."""
+    """Raise ``Misshapen`` for a node that contains itself, or aliases that stand for too much."""
     sizes: dict[int, int] = {}
     above: set[int] = set()
     stack = [(root, False)]
@@ -127,7 +127,7 @@ def _refuse_growth(root: Any) -> None:
 
 
 def inflated(data: bytes, what: str, wbits: int = zlib.MAX_WBITS | 32) -> bytes:
-    """What gzip or zlib data holds, all its members. Raises ``Misshapen``."""
+    """The content of gzip or zlib data, all members of it. Raises ``Misshapen``."""
     pieces: list[bytes] = []
     left = MAX_BYTES
     while data:
@@ -148,7 +148,7 @@ def inflated(data: bytes, what: str, wbits: int = zlib.MAX_WBITS | 32) -> bytes:
 def unpacked(content: bytes) -> bytes:
     """A file without its compression, in UTF-8 without a byte order mark.
 
-    LangChain writes gzip, VCR's ``compressed`` zlib, and editors of Windows UTF-16.
+    LangChain writes gzip, VCR's ``compressed`` option zlib, and editors on Windows UTF-16.
     """
     if len(content) > MAX_BYTES:
         raise Misshapen(f"it is larger than {MAX_BYTES >> 20} MiB")
@@ -158,5 +158,5 @@ def unpacked(content: bytes) -> bytes:
         try:
             return content.decode("utf-16").encode()
         except UnicodeError as error:
-            raise Misshapen(f"it is no UTF-16, as its first bytes say: {error}") from None
+            raise Misshapen(f"it is not UTF-16, as its first bytes say: {error}") from None
     return content.removeprefix(BOM_UTF8)

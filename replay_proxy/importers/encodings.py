@@ -1,4 +1,4 @@
-"""The body of an answer without its content-encoding: what its bytes say goes before its header.
+"""The body of an answer without its content-encoding. Its bytes count more than its header.
 
 A third of the ``gzip`` and ``br`` headers in recordings describe a body that the recorder has
 already decoded. Sources: RFC 1952 and RFC 8878 for the magic bytes; brotli has none.
@@ -14,11 +14,11 @@ from replay_proxy.wire import Headers, header
 _GZIP = b"\x1f\x8b\x08"
 #: A frame, or one to be skipped before it (RFC 8878, section 3.1).
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
-#: What is told by its bytes, or stands for nothing; some call a character set an encoding.
+#: Encodings that the bytes show, or that mean nothing; some recorders name a character set.
 _KNOWN = frozenset({b"", b"identity", b"gzip", b"x-gzip", b"deflate", b"zstd", b"utf-8"})
 _NAMES = {"br": "brotli"}
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-#: Never content that begins with the magic bytes of gzip or zstd of its own.
+#: Media types whose content never begins with the magic bytes of gzip or zstd.
 _TEXT = (b"application/json", b"text/", b"application/x-ndjson", b"application/problem+json")
 
 
@@ -43,7 +43,7 @@ def identity(body: bytes, headers: Headers) -> bytes:
 
 
 def _deflated(body: bytes) -> bytes:
-    """``deflate`` is zlib by its standard, and bare to some senders."""
+    """``deflate`` is zlib by the standard; some senders leave out its header."""
     try:
         return inflated(body, "the answer's body", zlib.MAX_WBITS)
     except Misshapen:
@@ -51,7 +51,7 @@ def _deflated(body: bytes) -> bytes:
 
 
 def _is_text(body: bytes) -> bool:
-    """Whether it is no encoded body; a short one may happen to be UTF-8, with odd characters."""
+    """Whether a body is not encoded. A short encoded one may be UTF-8, but with odd characters."""
     try:
         body.decode()
     except UnicodeDecodeError:

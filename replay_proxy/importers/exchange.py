@@ -1,6 +1,6 @@
-"""What an importer gives: exchanges as a foreign file tells of them, and what it has to leave.
+"""The types of the importers: exchanges of a foreign file, and what is not carried over.
 
-Words only: no format is read here, and nothing of our own tape is known.
+Not in here: reading a format, and our own cassettes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,10 +11,10 @@ from replay_proxy.wire import Headers
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One exchange as a foreign file tells of it; bodies as stored, which may be content-encoded.
+    """One exchange of a foreign file; bodies as stored, which may be content-encoded.
 
     ``where`` is its place in the file, for a person. ``chunks`` are pairs of an offset in
-    microseconds from the request and the bytes that came then, where the format knows them;
+    microseconds from the request and the bytes that arrived then, if the format has them;
     joined they are ``body``. ``recorded_us`` is microseconds since 1970, ``took_us`` how long the
     whole answer took.
     """
@@ -41,19 +41,19 @@ class NotCarried:
 
 
 class Misshapen(Exception):
-    """What was read is not what the format says; the message is the reason, for a person.
+    """The content does not fit the format; the message is the reason, for a person.
 
-    Of one exchange it becomes a ``NotCarried``, of a whole file an ``ImportRefused``.
+    For one exchange it becomes a ``NotCarried``, for a whole file an ``ImportRefused``.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a foreign format is told from others, and read.
+    """How a foreign format is recognised and read.
 
-    ``recognises`` looks at a whole file, decompressed. ``read`` raises ``Misshapen`` when nothing
-    in it can be read. ``read_lines`` is for a format whose files are lines, and may be larger than
-    the memory: ``recognises`` has enough of the first.
+    ``recognises`` looks at a whole file, decompressed. ``read`` raises ``Misshapen`` if nothing in
+    the file can be read. ``read_lines`` is for a format whose files are lines, and may be larger
+    than the memory: for ``recognises`` the first line is enough.
     """
 
     recognises: Callable[[bytes], bool]
@@ -64,7 +64,7 @@ class Format:
 def each(
     items: Iterable[object], noun: str, exchange: Callable[[str, object], Exchange | NotCarried]
 ) -> Iterator[Exchange | NotCarried]:
-    """What each item of a file tells; what is misshapen is told with its place and its reason."""
+    """The exchange of each item of a file; a misshapen one with its place and the reason."""
     for number, item in enumerate(items, 1):
         where = f"{noun} {number}"
         try:

@@ -31,7 +31,7 @@ def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     for number, item in enumerate(told):
         if isinstance(item, Exchange) and item.recorded_us is not None:
             began_us = item.recorded_us
-        keyed.append((began_us, number, item))  # What has no date stays behind its neighbour.
+        keyed.append((began_us, number, item))  # Without a date it stays in its place.
     yield from (item for _, _, item in sorted(keyed, key=lambda key: key[:2]))
 
 
@@ -78,7 +78,7 @@ def _body(response: Mapping[object, object]) -> bytes:
     data = mapping(content, "the answer's body")
     if data.get("text") is None:
         sizes = [size for size in (data.get("size"), response.get("bodySize")) if size != -1]
-        # Browsers keep no text of a stream that was read by a program, and call it empty.
+        # Browsers do not keep a stream that a program has read, and say that it is empty.
         if any(isinstance(size, int) and size > 0 for size in sizes) or _is_stream(data, response):
             raise Misshapen("the answer's body is not in the file: save the HAR with content")
         return b""
@@ -95,7 +95,7 @@ def _is_stream(data: Mapping[object, object], response: Mapping[object, object])
 
 
 def _bytes(body: str, encoding: object, is_binary: bool, what: str) -> bytes:
-    """The bytes of a text in HAR; Polly.js writes a JSON list of the pieces that came."""
+    """The bytes of a text in HAR; Polly.js writes a JSON list of the pieces."""
     if not isinstance(encoding, str) or not encoding:
         if not is_binary:
             return utf8(body, what)
@@ -108,7 +108,7 @@ def _bytes(body: str, encoding: object, is_binary: bool, what: str) -> bytes:
 
 
 def _timings_us(value: object) -> int | None:
-    """What the phases took together; -1 stands for one that does not apply."""
+    """The sum of the phases; -1 stands for a phase that does not apply."""
     if not isinstance(value, Mapping):
         return None
     phases = [milliseconds_us(value.get(name)) for name in ("blocked", "send", "wait", "receive")]

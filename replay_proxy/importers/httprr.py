@@ -1,7 +1,7 @@
 """httprr of Go projects (``httprr trace v1``): requests and answers as they are on the wire.
 
 Source: ``internal/httprr/rr.go`` of langchaingo, after golang.org/x/oscar. Each record is a line
-of two lengths, then so many bytes of request and of answer.
+with two lengths, then the request and the answer in these lengths.
 """
 
 import re
@@ -24,7 +24,7 @@ def recognises(file: bytes) -> bool:
 
 
 def read(file: bytes) -> Iterator[Exchange | NotCarried]:
-    """The exchanges of a trace; behind a wrong length nothing can be found any more.
+    """The exchanges of a trace. After a wrong length nothing more can be read.
 
     Raises ``Misshapen``.
     """

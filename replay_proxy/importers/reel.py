@@ -1,7 +1,7 @@
-"""reel-vcr: one exchange a line of JSON, streams as events with times.
+"""reel-vcr: one exchange per line of JSON, streams as events with times.
 
-Source: ``reel/cassette/schema.py``, ``body.py`` and ``replay.py`` of reel-vcr 0.1. It keeps bodies
-parsed and no host; both come back as reel itself replays them.
+Source: ``reel/cassette/schema.py``, ``body.py`` and ``replay.py`` of reel-vcr 0.1. It keeps
+bodies parsed, and no host; both are restored as reel itself replays them.
 """
 
 import json

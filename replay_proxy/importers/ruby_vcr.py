@@ -1,6 +1,6 @@
 """VCR for Ruby, in YAML or JSON, and betamax for Python, which writes the same.
 
-Source: ``lib/vcr/structs.rb``. A body is a text in the encoding that stands beside it.
+Source: ``lib/vcr/structs.rb``. A body is a text with the name of its encoding.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Values of a foreign document, read liberally: each function gives one shape or ``Misshapen``.
 
-Every recorder spells the same thing in several ways (a header's value as text, as a list, as a
-number), and a damaged file holds anything anywhere. No format is known here.
+Every recorder writes the same thing in several ways (the value of a header as text, as a list, as a
+number), and a damaged file may have anything anywhere. Not in here: the formats.
 """
 
 import base64
@@ -15,13 +15,13 @@ from replay_proxy.wire import Headers
 
 #: RFC 9110, section 5.6.2.
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-#: What may not stand in a header's value, and is read as a space (RFC 9110, section 5.5).
+#: Characters that a header's value may not have, and that are read as spaces (RFC 9110, 5.5).
 _NO_VALUE = re.compile(rb"[\r\n\0]+")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Foreign:
-    """A YAML value of a tag that is not executed: what stands below the tag, as plain data."""
+    """A YAML value with a tag that is not executed: the content of the tag, as plain data."""
 
     tag: str
     value: object
@@ -44,7 +44,7 @@ def sequence(value: object, what: str) -> Sequence[object]:
 
 
 def text(value: object, what: str) -> str:
-    """A text; numbers and booleans as they are spelled, a foreign object as the text it is made of.
+    """A text; numbers and booleans as they are written, a foreign object as its text.
 
     ``!!python/object/apply:multidict._multidict.istr [Accept]`` is ``Accept``.
     """
@@ -68,7 +68,7 @@ def text(value: object, what: str) -> str:
 
 
 def integer(value: object, what: str) -> int:
-    """A whole number, also one that is spelled as text."""
+    """A whole number, or a text with one."""
     if isinstance(value, str) and (digits := re.match(r"\s*(-?\d{1,18})\b", value)):
         return int(digits[1])
     if isinstance(value, float) and value.is_integer():
@@ -79,7 +79,7 @@ def integer(value: object, what: str) -> int:
 
 
 def utf8(value: str, what: str) -> bytes:
-    """The text in UTF-8; two halves of a surrogate pair are the character that they mean."""
+    """The text in UTF-8; the two halves of a surrogate pair become one character."""
     try:
         return value.encode()
     except UnicodeEncodeError:
@@ -91,7 +91,7 @@ def utf8(value: str, what: str) -> bytes:
 
 
 def unbase64(value: object, what: str) -> bytes:
-    """The bytes that a base64 text stands for; white space in it does not matter."""
+    """The bytes of a base64 text; white space in it is ignored."""
     try:
         return base64.b64decode("".join(text(value, what).split()), validate=True)
     except (binascii.Error, ValueError):
@@ -99,7 +99,7 @@ def unbase64(value: object, what: str) -> bytes:
 
 
 def content(value: object, what: str) -> bytes:
-    """A body in any spelling: text, bytes, nothing, or ``{string, base64_string, encoding}``."""
+    """A body in any form: text, bytes, nothing, or ``{string, base64_string, encoding}``."""
     match value:
         case None:
             return b""
@@ -130,10 +130,10 @@ def _labelled(value: Mapping[object, object], what: str) -> bytes:
 
 
 def encoded(value: str, encoding: str, what: str) -> bytes:
-    """The bytes of a text that was once in this encoding, or is spelled in base64 or hex.
+    """The bytes of a text that was decoded from this encoding, or is written in base64 or hex.
 
-    A text that the encoding does not know, or an encoding that is unknown, is taken as UTF-8: it
-    is what the recorders themselves do.
+    If the encoding is unknown, or cannot encode the text, it is UTF-8, as in the recorders
+    themselves.
     """
     match encoding.lower():
         case "base64":
@@ -147,12 +147,12 @@ def encoded(value: str, encoding: str, what: str) -> bytes:
             return utf8(value, what)
     try:
         return value.encode(encoding)
-    except (LookupError, ValueError):  # Also an encoding whose name cannot be one.
+    except (LookupError, ValueError):  # Including a name that no encoding can have.
         return utf8(value, what)
 
 
 def headers(value: object, what: str) -> Headers:
-    """Header fields in order with repeats, names in lower case; HTTP/2's ``:status`` is none.
+    """Header fields in order with repeats, names in lower case, without HTTP/2's ``:status``.
 
     From a mapping of names to values or lists of values, or a list of pairs, of
     ``{name, value}`` or of lines.

@@ -1,4 +1,4 @@
-"""Dates and durations as recorders spell them, in whole microseconds."""
+"""Dates and durations as recorders write them, in whole microseconds."""
 
 import re
 from datetime import UTC, datetime
@@ -8,14 +8,14 @@ from email.utils import parsedate_to_datetime
 _GO_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|μs|ns)")
 _UNIT_US = {"h": 3.6e9, "m": 6e7, "s": 1e6, "ms": 1e3, "us": 1, "µs": 1, "μs": 1, "ns": 1e-3}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: A recording of an HTTP API outside these is a date gone wrong, and no order follows from it.
+#: A date outside these is wrong for a recording of an HTTP API, and says nothing about the order.
 _FIRST_US = 631_152_000_000_000  # 1990
 _LAST_US = 4_102_444_800_000_000  # 2100
 _LONGEST_US = 86_400_000_000
 
 
 def moment_us(value: object) -> int | None:
-    """Microseconds since 1970, from an HTTP date or ISO 8601; None if it is neither, or absurd."""
+    """Microseconds since 1970, from an HTTP date or ISO 8601; None for any other text or date."""
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     if not isinstance(value, str):
@@ -35,7 +35,7 @@ def moment_us(value: object) -> int | None:
 
 
 def milliseconds_us(value: object) -> int | None:
-    """Microseconds, from a number of milliseconds; None if it is none, or below zero."""
+    """Microseconds, from a number of milliseconds; None if it is not one, or negative."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(min(value, _LONGEST_US / 1000) * 1000) if value >= 0 else None

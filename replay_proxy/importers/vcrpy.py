@@ -25,10 +25,10 @@ _JSON_ADDRESS = re.compile(rb"()\"(uri|url)\"\s*:")
 
 
 def names_address(file: bytes) -> bytes | None:
-    """Whether the interactions of a file call their address ``uri`` (vcrpy) or ``url`` (go-vcr).
+    """Whether the interactions of a file call their URL ``uri`` (vcrpy) or ``url`` (go-vcr).
 
-    None for a file without interactions. The least indented such line counts, since lines of a
-    body stand further in; JSON inside JSON has its quotes escaped.
+    None for a file without interactions. The least indented such line counts, since the lines of a
+    body are indented further; JSON inside JSON has its quotes escaped.
     """
     if _JSON_INTERACTIONS.match(file):
         pattern = _JSON_ADDRESS
@@ -39,7 +39,7 @@ def names_address(file: bytes) -> bytes | None:
     found = [(len(match[1]), match[2]) for match in pattern.finditer(file)]
     least = min((indent for indent, _ in found), default=0)
     names = [name for indent, name in found if indent == least]
-    # aiohttp's answers have a url besides their request's uri.
+    # Answers to aiohttp have a url, besides the uri of the request.
     return b"url" if names and b"uri" not in names else b"uri"
 
 
@@ -128,7 +128,7 @@ def _body(response: Mapping[object, object], answered: Headers, *, may_be_absent
 
 
 def _dumped(parsed: object, what: str) -> bytes:
-    """A body that the recorder parsed, as it writes it again for its own replay."""
+    """A body that the recorder has parsed, as it writes it for its own replay."""
     try:
         return utf8(json.dumps(parsed), what)
     except (TypeError, ValueError, RecursionError):

@@ -1,6 +1,6 @@
 """How alike two requests are, and at which leaves they differ. Pure.
 
-Which requests are worth comparing is not known here.
+Not in here: which requests are worth comparing.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -23,16 +23,16 @@ from replay_proxy.wire import Request
 #: Stands for a leaf that one of two requests does not have.
 ABSENT: Any = type("Absent", (), {"__repr__": lambda _: "ABSENT"})()
 
-#: Down to this depth equal objects and arrays are found by comparing them as a whole; deeper ones
-#: have been compared with what holds them often enough.
+#: Down to this depth, objects and arrays are first compared as a whole. Deeper ones were compared
+#: as parts of others often enough.
 _WHOLE_DEPTH = 8
-#: Two arrays of numbers differ in these elements if there are at most so many, or as a whole.
+#: Elements in which two arrays of numbers may differ one by one; with more they differ as a whole.
 _FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A leaf that differs; ``ABSENT`` where one of the requests has none."""
+    """A leaf that differs; ``ABSENT`` on the side whose request does not have it."""
 
     path: str
     recorded: Any
@@ -42,13 +42,13 @@ class Difference:
 
 
 class Comparison:
-    """A request that recorded ones are compared with; it is read once.
+    """Compares one request, which is read once, with recorded ones.
 
-    Many are asked for their similarity and few for the differences, so that no path is made for
-    the former, and what is equal as a whole, or missing as a whole, is not walked. Of the headers
-    only ``headers`` count, and of JSON bodies what ``without`` leaves of them.
+    The similarity is computed for many and the differences for few, so the similarity makes no
+    paths, and does not walk through values that are equal, or missing, as a whole. Of the headers
+    only ``headers`` count, and of a JSON body the part that ``without`` leaves.
 
-    One comparison looks at ``MOST_LEAVES`` pairs of values; what is left then is compared as it is.
+    One comparison looks at ``MOST_LEAVES`` pairs of values and compares the rest as a whole.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class Comparison:
     ) -> None:
         self._tree_of = partial(tree, headers=headers, without=without)
         self._tree = self._tree_of(request)
-        #: How many leaves an object or an array of the tree has, by its ``id``.
+        #: Number of leaves of an object or an array of the tree, by its ``id``.
         self._counts: dict[int, int] = {}
-        #: How many pairs were looked at in this comparison.
+        #: Number of pairs that this comparison has looked at.
         self.pairs = 0
 
     def similarity(self, recorded: Request) -> float:
@@ -142,14 +142,14 @@ class Comparison:
 
 
 def _label(value: Any) -> str:
-    """What an object with a ``value`` is called."""
+    """The name of an object with a ``value``."""
     if not isinstance(value, dict) or "value" not in value:
         return ""
     return str(value.get("name") or value.get("key") or "")
 
 
 def _pairs(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
-    """What stands in the same places of two objects, or of two arrays, with ``ABSENT`` for none."""
+    """The values in the same places of two objects or arrays, with ``ABSENT`` for none."""
     if isinstance(old, list):
         yield from zip_longest(old, new, fillvalue=ABSENT)
         return
@@ -172,7 +172,7 @@ def _members(old: Any, new: Any, path: str | None = None) -> Iterator[tuple[str,
 
 
 def _member(path: str, old: Any, new: Any, place: Any) -> tuple[str, Any, Any]:
-    """What stands in one place of two objects, or of two arrays, and its path."""
+    """The values in one place of two objects or arrays, and their path."""
     if isinstance(old, list):
         return f"{path}[{place}]", old[place], new[place]
     return path + step(place), old.get(place, ABSENT), new.get(place, ABSENT)

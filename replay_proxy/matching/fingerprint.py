@@ -21,11 +21,11 @@ from replay_proxy.matching.request_json import NO_JSON, request_json
 from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.wire import Request, header
 
-#: An integer that orjson may read as a rounded float, so that two different ones would be equal:
-#: so many digits in a row, looked for with every digit as a 0 (14 times as fast as a pattern).
+#: Digits of an integer that orjson may read as a rounded float, so that two different ones would be
+#: equal. It is searched for with every digit as a 0, which is 14 times as fast as a pattern.
 _LONG_NUMBER = b"0" * 19
 _DIGITS_AS_0 = bytes.maketrans(b"123456789", b"0" * 9)
-#: So many brackets are read by the standard library whatever the depth of its caller's stack.
+#: Nested brackets that the standard library can read at any depth of its caller's stack.
 _BRACKETS = 250
 _BOUNDARY = re.compile(rb'boundary=(?:"([^"]+)"|([^\s;,]+))', re.IGNORECASE)
 #: Fields of a query whose values did not count in earlier versions.
@@ -40,7 +40,7 @@ _PART_NAME = re.compile(rb'(?:^|[;\s])name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))', r
 def fingerprint(request: Request, without: Callable[[Any], Any] | None = None) -> str:
     """``v1:`` and the SHA-256, in hex, of the method, path, sorted query and canonical body.
 
-    ``without`` leaves of a JSON body what counts, and does not change it.
+    ``without`` gives the part of a JSON body that counts, and does not change the body.
     """
     found: str | None = request.memo.get(without)
     if found is None:
@@ -51,7 +51,7 @@ def fingerprint(request: Request, without: Callable[[Any], Any] | None = None) -
 
 
 def former_fingerprint(request: Request) -> str | None:
-    """What ``fingerprint`` was in cassettes of earlier versions, or None where it is the same.
+    """The fingerprint in cassettes of earlier versions, or None if it is the same.
 
     They knew fewer credentials in queries, took every ``token`` for one, sorted the parts of a
     multipart body that have one name by their contents, and took a compressed body as it was.
@@ -127,10 +127,10 @@ def _canonical_json(request: Request) -> bytes | None:
 
 
 def _canonical_rest(request: Request, without: Callable[[Any], Any]) -> bytes | None:
-    """As ``_canonical_json``, of what is left of the body.
+    """As ``_canonical_json``, of the part of the body that ``without`` leaves.
 
-    It is written by orjson whenever that can write the rest, however the whole had to be read: two
-    bodies that are the same but for what is taken out are written alike.
+    orjson writes it whenever it can, however the whole body had to be read, so that two bodies that
+    differ only in what is left out are written alike.
     """
     try:
         value = _without_stream_false(without(_loads(request)))
@@ -165,7 +165,7 @@ def _has_long_number(body: bytes) -> bool:
 
 
 def _is_deep(body: bytes) -> bool:
-    """Whether a body may be nested so deep that only some can read or write it as JSON."""
+    """Whether a body may be nested too deep for some JSON libraries."""
     return body.count(b"[") + body.count(b"{") > _BRACKETS
 
 
@@ -194,7 +194,7 @@ def _without_stream_false(value: Any) -> Any:
 
 
 def _parts(content_type: bytes, body: bytes) -> list[bytes] | None:
-    """One line a part: its name and its content's hash. None when it cannot be read.
+    """One line per part: its name and the hash of its content. None if the body cannot be read.
 
     Source: RFC 2046, section 5.1.1; RFC 7578.
     """
@@ -215,7 +215,7 @@ def _parts(content_type: bytes, body: bytes) -> list[bytes] | None:
 
 
 def _by_name(lines: list[bytes]) -> list[bytes]:
-    """The lines of parts, sorted by name; those of one name in their order, with their places."""
+    """The lines of parts, sorted by name; parts of one name keep their order and are numbered."""
     names = [line.partition(b"\0")[0] for line in lines]
     total = Counter(names)
     if len(total) == len(names):

@@ -1,10 +1,10 @@
 """A request as its leaves: a JSON body as ``{"$.messages[0].content": "…"}``. Pure.
 
 Besides the body, the leaves are ``method``, ``path``, ``query`` and the headers that count. Paths
-are JSONPath (RFC 9535). How alike the leaves of two requests are is not known here.
+are JSONPath (RFC 9535). Not in here: how similar the leaves of two requests are.
 
-The work is bounded whatever the JSON is: an array of numbers is one leaf, and so is an object or
-an array that would bring the leaves over ``MOST_LEAVES``.
+The work is bounded for any JSON: an array of numbers is one leaf, and so is an object or an array
+that would bring the number of leaves over ``MOST_LEAVES``.
 """
 
 import json
@@ -21,7 +21,7 @@ from replay_proxy.matching.fingerprint import canonical_body
 from replay_proxy.matching.request_json import NO_JSON, request_json
 from replay_proxy.wire import Request
 
-#: Nesting beyond this is not looked at; JSON schemas stay far below.
+#: Deepest nesting that is looked at; JSON schemas stay far below.
 DEPTH = 100
 #: An array of more numbers than this is one leaf: a token array, an embedding.
 ROW = 16
@@ -30,9 +30,9 @@ MOST_LEAVES = 10_000
 #: A larger body is parsed only if it has at most MOST_VALUES values, by an upper bound that is
 #: cheap to count. 400,000 small objects take a tenth of a second and 100 MB.
 LARGE_BYTES, MOST_VALUES = 1_000_000, 400_000
-#: A longer name of a member stands in a path with its beginning and its hash.
+#: Longest name of a member in a path; of a longer one the path has the beginning and a hash.
 _NAME_CHARS = 1_000
-#: A path counts as one leaf more for each of this many characters.
+#: Characters of a path that count as one leaf more.
 _PATH_CHARS = 256
 _DEEPER = "(deeper than is looked at)"
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -43,17 +43,17 @@ _CONTAINERS = frozenset({dict, list})
 
 
 def leaves(request: Request) -> dict[str, Any]:
-    """Every leaf of a request by its path, in the order in which they stand; no header counts."""
+    """Every leaf of a request by its path, in order, without headers."""
     return leaves_of(tree(request))
 
 
 def leaves_of(
     whole: dict[str, Any], *, row: float = ROW, most: float = MOST_LEAVES
 ) -> dict[str, Any]:
-    """Every leaf of a ``tree`` by its path, in the order in which they stand.
+    """Every leaf of a ``tree`` by its path, in order.
 
     A non-empty object or array among them is one that is not looked into: an array of more than
-    ``row`` numbers, or what would bring the leaves over ``most``.
+    ``row`` numbers, or one that would bring the number of leaves over ``most``.
     """
     collection = _Collection(row, most)
     for path, value in whole.items():
@@ -73,9 +73,9 @@ def tree(
     *,
     most_values: float = MOST_VALUES,
 ) -> dict[str, Any]:
-    """What a request consists of; a JSON body is one value, ``$``.
+    """The parts of a request by name; a JSON body is one value, ``$``.
 
-    ``headers`` are those that count; ``without`` takes out of a JSON body what does not. JSON of
+    ``headers`` are those that count; ``without`` gives the part of a JSON body that counts. JSON of
     more than ``most_values`` values is a text, ``body``.
     """
     found: dict[str, Any] = {
@@ -111,7 +111,7 @@ def tree(
 
 
 def has_many_values(body: bytes, most: float = MOST_VALUES) -> bool:
-    """Whether a body may be JSON of so many values that to read them takes long."""
+    """Whether a body may be JSON of so many values that reading it takes long."""
     if len(body) <= LARGE_BYTES or body.lstrip()[:1] not in (b"{", b"["):
         return False
     return body.count(b",") + body.count(b"[") + body.count(b"{") > most
@@ -148,7 +148,7 @@ def quoted(text: str) -> str:
 
 
 class _Collection:
-    """The leaves that were found, and how many more may be."""
+    """The leaves so far, and how many more there may be."""
 
     def __init__(self, row: float, most: float) -> None:
         self.found: dict[str, Any] = {}
@@ -165,7 +165,7 @@ class _Collection:
             len(value) * len(path) // _PATH_CHARS if len(path) > _PATH_CHARS else 0
         )
         if size > self._left / 2 or is_row(value, self._row):
-            self.found[path] = value  # Half of what is left is for what follows.
+            self.found[path] = value  # Half of the rest is for the members that follow.
             return
         self._left -= size
         if kind is dict:

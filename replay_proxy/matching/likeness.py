@@ -1,6 +1,6 @@
-"""How alike two values of JSON are, looked at as they are: no path and no budget. Pure.
+"""How similar two JSON values are, without paths and without a budget. Pure.
 
-How two requests are gone through, value by value, is ``comparison``.
+Not in here: walking through two requests value by value (``comparison``).
 """
 
 from itertools import compress
@@ -12,7 +12,7 @@ import orjson
 from replay_proxy.matching.leaves import DEPTH, MOST_LEAVES, is_row
 from replay_proxy.matching.texts import common_ends
 
-#: What a leaf counts that both have, with another value of the same type.
+#: Weight of a leaf that both have, with different values of the same type.
 SAME_KIND = 0.1
 _CONTAINERS = frozenset({dict, list})
 
@@ -23,7 +23,7 @@ def is_leaf(value: Any) -> bool:
 
 
 def leaf_count(value: Any) -> int:
-    """How many leaves a value has; beyond ``MOST_LEAVES`` what is left counts as it is."""
+    """How many leaves a value has; beyond ``MOST_LEAVES`` each object or array counts as one."""
     total = looked_at = 0
     left = [(value, 0)]
     while left and looked_at < MOST_LEAVES:
@@ -40,9 +40,9 @@ def leaf_count(value: Any) -> int:
 
 
 def unlike_places(old: Any, new: Any) -> list[Any]:
-    """The places in which two objects, or two arrays, differ. None of arrays of unequal length.
+    """The places in which two objects or arrays differ; None for arrays of unequal length.
 
-    As Python compares, to which 1 and true are the same.
+    Values are compared as Python compares them: 1 and true are the same.
     """
     try:
         if isinstance(old, list):

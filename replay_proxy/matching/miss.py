@@ -1,7 +1,7 @@
-"""The explanation of a miss: why, what was asked, what is nearest, how to go on. Pure.
+"""The explanation of a miss: the reason, the request, the nearest recordings, the remedy. Pure.
 
-One object says it all: its ``details`` are the JSON of the 404 and of the report, its message is
-what a person reads. It stays small whatever the size of a prompt, and shows no secrets.
+One object has everything: its ``details`` are the JSON of the 404 and of the report, its message is
+for a person. It stays small for a prompt of any size, and shows no secrets.
 """
 
 import json
@@ -29,14 +29,14 @@ from replay_proxy.redaction.display import (
 )
 from replay_proxy.wire import Request
 
-#: At most so many recordings are shown, and so many differences of each.
+#: Recordings that a miss shows, and differences of each.
 SHOWN, DIFFERENCES = 3, 10
-#: Below this share of agreement a recording is not worth showing.
+#: Least similarity of a recording that is shown.
 SIMILAR = 0.4
-#: The most characters of a value, and those around a difference in a long text.
+#: Characters of a value that are shown, and characters around a difference in a long text.
 _VALUE_CHARS, _CONTEXT_CHARS = 120, 24
-#: So far from a difference secrets are looked for: none is longer than this, and to look through a
-#: long prompt takes milliseconds.
+#: Characters on either side of a difference that are searched for secrets: none is longer, and
+#: searching a long prompt takes milliseconds.
 _READ_CHARS = 10_000
 
 _EXACT = Rule()
@@ -70,8 +70,8 @@ def explain(
     """The miss of a request.
 
     ``counts`` is None for a cassette that does not exist, ``answers`` how many answers the
-    cassette has to this very request, ``candidates`` recordings that may be near. What the ``rule``
-    leaves out is no difference.
+    cassette has for this request, ``candidates`` recordings that may be near. What the ``rule``
+    leaves out does not count as a difference.
     """
     memo = request.memo
     request = replace(request, query=without_credentials(request.query))
@@ -105,7 +105,7 @@ def explain(
 
 
 def summary(request: Request) -> dict[str, str | None]:
-    """What a person knows a request by: method, path, model and last message, shortened."""
+    """A request for a person: method, path, model and last message, shortened."""
     body = None if has_many_values(content(request)) else request_json(request)
     body = body if isinstance(body, dict) else {}
     model = body.get("model")
@@ -119,7 +119,7 @@ def summary(request: Request) -> dict[str, str | None]:
 
 
 def described(difference: Difference) -> dict[str, str]:
-    """A difference, JSON-ready; ``recorded`` or ``asked`` is missing where it has no such leaf."""
+    """A difference for JSON; a side that does not have the leaf is left out."""
     path = difference.path
     before, now = _both_shown(
         _allowed(difference, difference.recorded), _allowed(difference, difference.asked)
@@ -131,7 +131,7 @@ def described(difference: Difference) -> dict[str, str]:
 
 
 def _allowed(difference: Difference, value: Any) -> Any:
-    """What may be shown of a side; old recordings hold queries with credentials."""
+    """The part of a side that may be shown; old recordings hold queries with credentials."""
     if difference.path == "query" and isinstance(value, str):
         return without_credentials(value)
     secret = is_secret(difference.label) or is_secret_path(difference.path, value)
@@ -151,7 +151,7 @@ def _reason(counts: Counts | None, answers: int, near: Sequence[Any]) -> str:
 def _near(
     recorded: RecordedRequest, score: float, found: list[Difference], asked: Request, rule: Rule
 ) -> dict[str, Any]:
-    """One near recording, JSON-ready; ``match_ignore`` is what would make it the same."""
+    """One near recording for JSON; ``match_ignore`` is the setting that would make it a hit."""
     paths = [each.path for each in found]
     ignorable = 0 < len(paths) <= DIFFERENCES and all(
         path.startswith("$") and redacted(path) == path for path in paths
@@ -198,11 +198,11 @@ def _cause(
 
 
 def _both_shown(recorded: Any, asked: Any) -> tuple[str, str]:
-    """Two values as they are shown; of long texts the part that differs."""
+    """Two values for a person; of long texts only the part that differs."""
     if isinstance(recorded, str) and isinstance(asked, str):
         recorded, asked = around_difference(recorded, asked, _READ_CHARS)
         recorded, asked = ends(recorded, _READ_CHARS), ends(asked, _READ_CHARS)
-        # Before what is shown is cut out: of half a key nothing tells that it is one.
+        # Before the text is cut: half a key is not recognised as one.
         recorded, asked = redacted(recorded), redacted(asked)
         recorded, asked = around_difference(recorded, asked, _CONTEXT_CHARS)
     if isinstance(recorded, list) and isinstance(asked, list):
@@ -212,7 +212,7 @@ def _both_shown(recorded: Any, asked: Any) -> tuple[str, str]:
 
 
 def _shown(value: Any) -> str:
-    """A value as JSON, without secrets, shortened in the middle; of an object only its size."""
+    """A value as JSON, without secrets, shortened in the middle; for an object only its size."""
     if isinstance(value, str):
         return json.dumps(_shortened(value), ensure_ascii=False)
     if isinstance(value, dict) and value:
@@ -236,7 +236,7 @@ def _shortened(value: Any) -> str:
 
 
 def _last_text(asked: Any) -> Any:
-    """The last message's text, of messages, input items or a plain prompt."""
+    """The text of the last message, of the last input item, or of a plain prompt."""
     while isinstance(asked, list) and asked:
         asked = asked[-1]
         if isinstance(asked, dict):

@@ -1,6 +1,6 @@
-"""What an index finds alike requests by: ``features``. Pure.
+"""The words by which an index finds similar requests: ``features``. Pure.
 
-How alike two requests are, and where they differ, is judged by ``comparison``.
+Not in here: how similar two requests are, and where they differ (``comparison``).
 """
 
 import math
@@ -17,37 +17,36 @@ from replay_proxy.matching.content import content
 from replay_proxy.matching.leaves import has_many_values, is_row, leaves_of, tree
 from replay_proxy.wire import Request
 
-#: Into so many parts are a request's leaves put; a feature is all of them but one.
+#: Number of parts into which the leaves are divided. A feature stands for all parts but one.
 PARTS = 12
-#: So many of the longest texts and so many of the last give words, each so many.
+#: Words are taken from the LONGEST longest and the LAST last texts: WORDS from each.
 LONGEST, LAST, WORDS = 2, 2, 6
-#: Of a long text only its beginning and its end are read for words.
+#: Characters at the beginning and at the end of a long text from which words are taken.
 _READ_CHARS = 20_000
-#: Of a longer text so many characters at either end, in halves, count as words: before or behind a
-#: document that many ask about stands what they ask.
+#: Characters at either end of a longer text that count as words, in halves: the question is before
+#: or after a document that many requests have in common.
 _END_CHARS = 80
-#: Where what is asked stands; a request without any of these gives words of all its texts, one
-#: with them not of its tools, which many have in common.
+#: Members that hold the question. A request without any of them gives words of all its texts; one
+#: with them gives none of its tools, which many requests have in common.
 _ASKED = ("$.messages", "$.input", "$.prompt", "$.instructions")
-#: Sums of hashes are kept to 64 bits.
+#: Sums of hashes are cut to 64 bits.
 _SUM = (1 << 64) - 1
 _WORD = re.compile(r"\w+")
-#: An array of numbers gives the words of this many at either end.
+#: Numbers at either end of an array of numbers that give words.
 _ROW_END = 200
-#: Of an object or array that is one leaf, this many members at either end give texts, and this many
-#: leaves of each.
+#: Members that give texts at either end of an object or array that is one leaf; leaves of each.
 _SAMPLES, _SAMPLE_LEAVES = 4, 50
-#: ``features_to_look_up`` makes the former features of requests with at most so many leaves: a
-#: tenth of a second.
+#: Leaves of a request up to which ``features_to_look_up`` makes the former features: a tenth of a
+#: second.
 _FORMER_LEAVES = 40_000
 
 
 def features(request: Request) -> list[str]:
-    """Words for an index in which alike requests share some.
+    """Words for an index, some of which similar requests share.
 
-    Two kinds. Everything but one part: the leaves are put into parts by their path, and each word
-    stands for all leaves outside of one part, so that requests that differ in one leaf share one
-    word exactly. And words of the texts, the same ones whatever else stands in the request.
+    There are two kinds. The leaves are divided into parts by their path, and each word of the first
+    kind stands for all leaves outside of one part, so that requests that differ in one leaf share a
+    word. The second kind are words of the texts, whatever else is in the request.
     """
     return _features(leaves_of(tree(request)))
 
@@ -56,7 +55,7 @@ def former_features(request: Request, most: float = math.inf) -> list[str]:
     """The features as they were when each number of an array was a leaf (up to version 0.1).
 
     Cassettes have them in their index. They are the same for a request in which no object or array
-    is one leaf; of one with more than ``most`` leaves they are not all made.
+    is one leaf. Of a request with more than ``most`` leaves not all are made.
     """
     return _features(leaves_of(tree(request, most_values=most), row=math.inf, most=most))
 
@@ -94,7 +93,7 @@ def _features(found: dict[str, Any]) -> list[str]:
 
 @lru_cache(maxsize=1024)  # Requests of one application have the same few paths.
 def _place(path: str) -> tuple[bytes, int, bool, bool]:
-    """What a leaf's hash begins with; its part; whether it is of the body, and of what is asked."""
+    """A leaf's hash so far, its part, and whether it is in the body and in the question."""
     key = path.encode("utf-8", "surrogatepass")
     part = int.from_bytes(blake2b(key, digest_size=2).digest(), "big") % PARTS
     return key + b"\0", part, path.startswith("$"), path.startswith(_ASKED)
@@ -106,7 +105,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _written(value: Any) -> bytes:
-    """What the hash of a leaf that is no text is made of."""
+    """The content for the hash of a leaf that is not a text."""
     if not _is_whole(value):
         return repr(value).encode()
     try:
@@ -116,7 +115,7 @@ def _written(value: Any) -> bytes:
 
 
 def _texts_inside(value: Any) -> Iterator[str]:
-    """Some of the texts of a leaf that is no text: of what stands at its ends."""
+    """Some texts at the ends of a leaf that is not a text."""
     if is_row(value):
         yield " ".join(map(str, _ends(value, _ROW_END)))
     elif _is_whole(value):
@@ -136,7 +135,7 @@ def _telling(texts: list[str]) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Some words of a text, chosen by their hash so that alike texts choose alike, and its ends."""
+    """Some words of a text, chosen by hash so that similar texts give the same, and its ends."""
     read = text if len(text) <= 2 * _READ_CHARS else text[:_READ_CHARS] + text[-_READ_CHARS:]
     words = sorted({_hashed(word) for word in {word.lower() for word in _WORD.findall(read)}})[
         :WORDS

@@ -1,4 +1,4 @@
-"""Which requests count as the same: the rule, and the key that it gives a request. Pure.
+"""The rule that says which requests are equal, and the key that it gives a request. Pure.
 
 Without further settings the key is the fingerprint. ``MATCH_IGNORE`` leaves parts of a JSON body
 out and ``MATCH_HEADERS`` takes headers in, on both sides at replay; a cassette keeps the plain
@@ -15,7 +15,7 @@ from replay_proxy.matching.fingerprint import FORMER, fingerprint, former_finger
 from replay_proxy.redaction.storage import STORED_REQUEST_HEADERS
 from replay_proxy.wire import Request
 
-#: No JSON that a client sends is nested deeper than so many steps lead.
+#: Steps of the longest path; no JSON that a client sends is nested deeper.
 MOST_STEPS = 200
 #: The step of a path that leads to everything in an object or an array: ``[*]``.
 _EACH = object()
@@ -28,7 +28,7 @@ class Rule:
     """
 
     def __init__(self, ignore: Sequence[str] = (), headers: Sequence[str] = ()) -> None:
-        #: What is left out, and which headers are taken in.
+        #: The paths that are left out, and the headers that are included.
         self.ignored = tuple(ignore)
         self.headers = tuple(_storable(name) for name in headers)
         self._ignore = [_remover(path) for path in ignore]
@@ -67,23 +67,23 @@ class Rule:
         return former_fingerprint(request) if self.exact else None
 
     def fingerprints(self, request: Request) -> tuple[str, str, str]:
-        """All that is computed of a request's body: to be noted in another process' request."""
+        """All that is computed from a request's body, for the same request in another process."""
         own = fingerprint(request)
         return own, fingerprint(request, self._left_out), self.former_key(request) or ""
 
     def note(self, request: Request, fingerprints: tuple[str, str, str]) -> None:
-        """Let nobody compute again what is known of a request."""
+        """Keep what was computed of a request, so that it is not computed again."""
         request.memo.update(zip((None, self._left_out, FORMER), fingerprints, strict=True))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Rule, (self.ignored, [name.decode() for name in self.headers])
 
     def and_ignoring(self, paths: Sequence[str]) -> "Rule":
-        """The same with further paths that do not count."""
+        """The rule with further paths to ignore."""
         return Rule((*self.ignored, *paths), [name.decode() for name in self.headers])
 
     def without(self, body: Any) -> Any:
-        """A JSON body less what is ignored. The body itself stays as it is: others read it too."""
+        """A JSON body without what is ignored. The body is not changed: others read it too."""
         for remove in self._ignore:
             if not isinstance(body, dict | list):  # A text would be read as JSON again.
                 break
@@ -92,7 +92,7 @@ class Rule:
 
 
 def _plain_steps(query: Any) -> list[Any] | None:
-    """The names, places and ``_EACH`` that a path is made of, or None for one with more in it."""
+    """The names, indexes and ``_EACH`` that make a path; None for a path with anything else."""
     from jsonpath.segments import JSONPathChildSegment
     from jsonpath.selectors import IndexSelector, NameSelector, WildcardSelector
 
@@ -112,7 +112,7 @@ def _plain_steps(query: Any) -> list[Any] | None:
 
 
 def _without_steps(steps: Sequence[Any], body: Any) -> Any:
-    """The body less what plain steps lead to: as ``_without_query``, in a fifth of the time.
+    """The body without what plain steps lead to: as ``_without_query``, in a fifth of the time.
 
     What holds a removed value is copied; everything else is shared with ``body``.
     """
@@ -139,7 +139,7 @@ def _without_steps(steps: Sequence[Any], body: Any) -> Any:
 
 
 def _without_query(query: Any, body: Any) -> Any:
-    """The body less what a path leads to; all of it if that is deeper than the library descends."""
+    """The body without what a path leads to; unchanged if that is too deep for the library."""
     from jsonpath.exceptions import JSONPathRecursionError
 
     try:
@@ -188,7 +188,7 @@ def _copy(value: Any, copies: dict[int, Any]) -> Any:
 
 
 def _remover(path: str) -> Callable[[Any], Any]:
-    """What takes a path out of a body."""
+    """The function that takes a path out of a body."""
     # Loads as slowly as the rest of the rules together, and most have no paths.
     import jsonpath
     from jsonpath.exceptions import JSONPathError

@@ -1,4 +1,4 @@
-"""Where two texts, or two arrays, differ, and what of them is shown. Pure."""
+"""Where two texts or arrays differ, and the part of them that is shown. Pure."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ _ELEMENTS = 5
 
 
 def around_difference(one: str, other: str, context: int) -> tuple[str, str]:
-    """The parts of two texts that differ, with so many characters on either side of them."""
+    """The parts of two texts that differ, with some characters of context on either side."""
     before, after = common_ends(one, other)
     start = max(0, before - context)
     shown = [
@@ -21,15 +21,15 @@ def around_difference(one: str, other: str, context: int) -> tuple[str, str]:
 
 
 def ends(text: str, chars: int) -> str:
-    """A text; of one that is longer than six times so many characters, half of those at each end.
+    """A text; of one of more than ``6 * chars`` characters, ``3 * chars`` at each end.
 
-    Nothing marks the place: it is for a text that will be shortened in the middle.
+    Nothing marks the gap: this is for a text that will be shortened in the middle.
     """
     return text if len(text) <= 6 * chars else text[: 3 * chars] + text[-3 * chars :]
 
 
 def elements(values: Sequence[Any], at: int, shown: Callable[[Any], str]) -> str:
-    """An array as it is shown to a person: from one element on, with the number of all."""
+    """An array for a person: from one element on, with the number of all."""
     some = [
         "[…]" if isinstance(each, list) and each else shown(each)
         for each in values[at : at + _ELEMENTS]
@@ -50,8 +50,8 @@ def common_ends(one: Any, other: Any) -> tuple[int, int]:
 def _common(one: Any, other: Any, part: Any) -> int:
     """How much two texts have in common, in the parts from one place to another.
 
-    By halving, which compares slices in C: a character at a time takes 30 times as long. It starts
-    with a short part, since most differ soon or not at all.
+    By halving, which compares slices in C: one character at a time takes 30 times as long. It
+    starts with a short part, since most texts differ soon or not at all.
     """
     known, size, shortest = 0, 64, min(len(one), len(other))
     while known < shortest:

@@ -1,4 +1,4 @@
-"""What may be stored of a message, and what may be shown of a text: without credentials.
+"""What may be stored of a message and shown of a text: everything without credentials.
 
-Not in here: I/O, and who stores or shows it.
+Not in here: I/O, and storing or showing it.
 """

@@ -1,10 +1,10 @@
 """Which headers of an answer are stored: all that are not known, or likely, to carry a credential.
 
-Pure. A replayed answer has the recorded headers, so that an allow-list would lose harmless ones
-that nobody has thought of; a deny-list alone would let pass the credentials of the next issuer.
-Hence three kinds (docs/decisions/0013): names that speak of a credential or an account are left
-out; names that are known are kept; any other is kept unless its value could be a credential.
-What stands in a text at the name of a credential is left out of any.
+Pure. A replayed answer has the recorded headers, so an allow-list would lose harmless ones that
+nobody has thought of; a deny-list alone would let the credentials of the next issuer pass.
+Hence three kinds (docs/decisions/0013): names that mean a credential or an account are left out;
+known names are kept; any other is kept unless its value could be a credential. A value at the name
+of a credential in a text is always left out.
 """
 
 import re
@@ -23,7 +23,7 @@ from replay_proxy.wire import Headers
 
 
 class HeaderKind(Enum):
-    """What a name says of its header."""
+    """What a header is, by its name."""
 
     CREDENTIAL = "credential"
     #: Kept whatever the value is: ids of requests look like keys.
@@ -33,7 +33,7 @@ class HeaderKind(Enum):
     UNKNOWN = "unknown"
 
 
-#: Words of a name that say who asks, or in which session, beside those of ``credentials``.
+#: Words of a name that mean a user or a session, besides those of ``credentials``.
 _WHO = frozenset(
     listed(
         """
@@ -43,7 +43,7 @@ _WHO = frozenset(
     """
     )
 )
-#: Words that stand in names of what is counted, beside ``tokens`` above all.
+#: Words in the names of what is counted, mostly together with ``tokens``.
 _MEASURES = frozenset(
     listed(
         """
@@ -53,7 +53,7 @@ _MEASURES = frozenset(
     """
     )
 )
-#: Whose values look like credentials, and none of them is one.
+#: Names whose values may look like credentials, and never are.
 _KNOWN_NAMES = frozenset(
     b"access-control-allow-credentials access-control-allow-headers access-control-expose-headers "
     b"access-control-allow-origin alt-svc azureml-model-session cache-control cache-status "
@@ -69,17 +69,17 @@ _KNOWN_NAMES = frozenset(
     b"x-ratelimit-remaining-requests x-ratelimit-remaining-tokens x-ratelimit-reset-requests "
     b"x-ratelimit-reset-tokens x-request-id x-vercel-id x-xai-model-address".split()
 )
-#: Of these, those whose values are texts, in which names and values may stand.
+#: Those of them whose values are texts, which may have names and values in them.
 _TEXTS = frozenset(
     b"cache-control cache-status content-disposition content-language content-security-policy "
     b"content-security-policy-report-only nel permissions-policy report-to server server-timing "
     b"strict-transport-security tracestate user-agent vary via www-authenticate "
     b"x-xai-model-address".split()
 )
-#: Addresses for reports on the connection, with a field that no other kind of header would keep.
+#: Addresses for reports on the connection, with a field that no other header would keep.
 _REPORTS = frozenset({b"nel", b"report-to"})
 _PLAIN = _KNOWN_NAMES - _TEXTS
-#: What follows a scheme of authentication, where no parameters do.
+#: The credential after a scheme of authentication without parameters.
 _TOKEN68 = re.compile(
     r"((?:Basic|Bearer|Digest|Negotiate|NTLM|Token) +)[\w.~+/-]{12,}=*(?=\s*(?:,|$))", re.IGNORECASE
 )
@@ -89,12 +89,12 @@ _URL = re.compile(r"(?:^|-)(?:location|link|ur[li]|href|refresh|asyncoperation|r
 
 @lru_cache(maxsize=4096)
 def kind_of(name: bytes) -> HeaderKind:
-    """What the name of an answer's header says; it is in lower case."""
+    """The kind of an answer's header, by its name in lower case."""
     if name in _KNOWN_NAMES:
         return HeaderKind.KNOWN
     text = name.decode("latin-1")
     words = words_of(text)
-    # Proxies put names of their own in front, such as ``llm_provider-``: each word counts.
+    # Proxies add prefixes, such as ``llm_provider-``: each word counts.
     who = _WHO.intersection(words) and not _MEASURES.intersection(words)
     if who or is_secret_or_account(text):
         return HeaderKind.CREDENTIAL

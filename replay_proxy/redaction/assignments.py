@@ -1,7 +1,7 @@
-"""Values that stand at the names of credentials in a text, as any language writes them. Pure.
+"""Values at the names of credentials in a text, in any notation. Pure.
 
-In here: what a name and its value look like in JSON, XML, forms, headers, command lines and prose.
-Not in here: which names are those of credentials, and what one looks like by itself.
+In here: the forms of a name and its value in JSON, XML, forms, headers, command lines and prose.
+Not in here: which names mean credentials, and what a credential looks like by itself.
 """
 
 import re
@@ -12,8 +12,8 @@ from replay_proxy.redaction.forms import decoded, listed
 
 REDACTED = "[redacted]"
 
-#: What stands between a name and its value, as JSON at any depth, Python, headers, forms and
-#: command lines write it; the name is looked for from there, since most words are no name.
+#: The separator of a name and its value in JSON at any depth, Python, headers, forms and command
+#: lines. The search for the name begins here, since most words are not a name.
 _SEPARATOR = re.compile(r"(?:[=-]>|:=|[:=]|%3[AaDd])\s{0,4}(?:[|>][+-]?\s{1,40})?")
 _OPTION = re.compile(r"(--([\w-]{2,80}+)[ ]{1,4}[\"']?)([^\s\"'-][^\s\"']*)")
 _USER_OPTION = re.compile(r"((?:\s|^)(?:-u|--user|--proxy-user)[ =]?[\"']?[^\s:\"']+:)([^\s\"']+)")
@@ -29,11 +29,11 @@ _VALUE = re.compile(
       (?P<word>\[redacted\]|[^\s"'`,;&<>{}()\[\]\\]+)""",
     re.VERBOSE | re.IGNORECASE,
 )
-#: Further words of a value that could be credentials, as after a scheme that nobody knows.
+#: Further words of a value that could be credentials, such as after an unknown scheme.
 _MORE = re.compile(r"(?:[,;]? +(?=[^\s\"'`]*[0-9])[^\s\"'`<>{}]{8,})*")
 #: The rest of a header that holds several.
 _COOKIES = re.compile(r"(?:; *[^\s;=\"']+=[^\s;\"']*)*")
-#: What stands in the place of a credential and is none.
+#: Values in the place of a credential that are not one.
 _NO_VALUES = frozenset(
     listed(
         """
@@ -50,7 +50,7 @@ _PART = re.compile(
 #: The beginning of an element, with its attributes.
 _ELEMENT = re.compile(r"(?:<|&lt;)([A-Za-z_][\w.:-]{0,79})((?:\s[^<>]{0,400}?)?)(?:(?<!/)>|&gt;)")
 _END = re.compile(r"(?:<!\[CDATA\[)?(.*?)(?:\]\]>)?\s*(?:</|&lt;/|<(?!!)|\Z)", re.DOTALL)
-#: A name that is a value itself, with the value that belongs to it beside it.
+#: A name that is a value itself, beside the value that belongs to it.
 _LABEL = re.compile(
     r"""\b(?:name|key|id|header)\\{0,3}["']?\s{0,4}[:=]\s{0,4}\\{0,3}["']([\w.-]{2,80})"""
 )
@@ -72,7 +72,7 @@ _SAID = re.compile(
     ([^\s"'`,;:=<>()\[\]{}]{8,})""",
     re.VERBOSE | re.IGNORECASE,
 )
-#: What is looked for first: most texts have none of these.
+#: Words that are searched for first: most texts have none of them.
 _SAID_WORDS = (
     "passw",
     "passp",
@@ -85,12 +85,12 @@ _SAID_WORDS = (
     "cookie",
 )
 _PAIR_STARTS = ("['", '["', "('", '("', "[ ", "[\n")
-#: No form and no name gives it away, but it could be a credential.
+#: A value that could be a credential, but shows none by its form.
 _SOME = "x" * SHORTEST
 
 
 def without_assigned(text: str) -> str:
-    """The text without the values that stand at names of credentials."""
+    """The text without the values at names of credentials."""
     text = _without_named(text)
     if "<" in text or "&lt;" in text:
         text = _without_elements(text)
@@ -110,7 +110,7 @@ def without_assigned(text: str) -> str:
 
 
 def _kept(found: re.Match[str], name: str, group: int) -> str:
-    """What was found, without the value in this group if the name is that of a credential."""
+    """The match, without the value in this group if the name means a credential."""
     value = found[group]
     if not _hides(decoded(name), value):
         return found[0]
@@ -120,7 +120,7 @@ def _kept(found: re.Match[str], name: str, group: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _may_hide(name: str) -> bool:
-    """Whether some value of this name is not to be shown."""
+    """Whether some value of this name may not be shown."""
     return is_secret(name) or is_secret_value(name, _SOME)
 
 
@@ -149,7 +149,7 @@ def _without_named(text: str) -> str:
             continue
         group = value.lastgroup or "word"
         said = value[group]
-        # One that ends so is the next name: this one has no value.
+        # With such an end it is the next name: this one has no value.
         if said.endswith((":", "=")) or not _hides(named, said):
             continue
         pieces += [text[end : value.start(group)], REDACTED]
@@ -160,7 +160,7 @@ def _without_named(text: str) -> str:
 
 
 def _rest(name: str) -> re.Pattern[str] | None:
-    """What else belongs to a value without quotes."""
+    """The rest of a value without quotes."""
     if "cookie" in name.lower():
         return _COOKIES
     return _MORE if "auth" in name.lower() else None

@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 from replay_proxy.redaction.forms import decoded, digest, has_form, is_opaque, listed
 
-#: A name that is longer counts by its end.
+#: Characters of a name that count; of a longer name the end counts.
 _NAME_CHARS = 200
 #: Where words of a name meet: ``apiKey``, ``AWSKey``, ``api-key``, ``auth[key]``.
 _BORDERS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]+")
 
-#: A word that makes the name of a credential, whatever stands beside it.
+#: Words that make a name that of a credential, whatever the other words are.
 _SECRET_WORD = re.compile(
     r"""secrets? | passwords? | passwd | pwd | p?pw | pswd? | passphrase | passcode | credentials?
     | creds? | (?:un)?authori[sz]ation | authentication | o?auth[2zn]? | bearer | jw[ts] | cookies?
@@ -31,7 +31,7 @@ _SECRET_WORD = re.compile(
     """,
     re.VERBOSE,
 )
-#: What stands before ``key`` in the names of keys that open something.
+#: Words before ``key`` in the names of keys that give access.
 _OPENING = frozenset(
     listed(
         """
@@ -43,7 +43,7 @@ _OPENING = frozenset(
     """
     )
 )
-#: What stands before ``token`` in names of places in a list, and of what is read or written.
+#: Words before ``token`` in the names of places in a list, and of text units.
 _PLACES = frozenset(
     listed(
         """
@@ -54,7 +54,7 @@ _PLACES = frozenset(
     """
     )
 )
-#: What stands before ``key`` in names of keys that open nothing.
+#: Words before ``key`` in the names of keys that do not give access.
 _ORDERS = frozenset(
     listed(
         """
@@ -63,7 +63,7 @@ _ORDERS = frozenset(
     """
     )
 )
-#: A last word that makes a name speak of a credential rather than hold one.
+#: Last words of names that are about a credential and do not hold one.
 _ABOUT = frozenset(
     listed(
         """
@@ -74,9 +74,9 @@ _ABOUT = frozenset(
     """
     )
 )
-#: What follows ``pass`` in the names of credentials, if anything does.
+#: Words after ``pass`` in the names of credentials.
 _AFTER_PASS = frozenset(["word", "phrase", "code"])
-#: What stands before ``code`` in the names of codes that open something.
+#: Words before ``code`` in the names of codes that give access.
 _CODES = frozenset(
     listed(
         """
@@ -85,11 +85,11 @@ _CODES = frozenset(
     """
     )
 )
-#: What stands before ``pass`` in the names of what passes by.
+#: Words before ``pass`` in other names.
 _PASSING = frozenset(listed("low high band single multi two first second per by"))
-#: Words that end in ``key`` and hold none.
+#: Words that end in ``key`` and do not mean a key.
 _NO_KEYS = re.compile(r"mon|tur|hoc|joc|don|whis|hot|hus|cac?h?e|sort|sur|order|row|index|group")
-#: Words that say who asks, or in which session: a value that could be a credential may be one.
+#: Words for a user or a session: a value that could be a credential may be one.
 _WHO = frozenset(
     listed(
         """
@@ -99,7 +99,7 @@ _WHO = frozenset(
     """
     )
 )
-#: Last words of names whose values look like credentials, and are ids, places or what is asked for.
+#: Last words of names whose values look like credentials, and are ids, places or parameters.
 _DATA = frozenset(
     listed(
         """
@@ -116,9 +116,9 @@ _NUMBERING = frozenset(["id", "ids", "uuid", "number", "no"])
 _SIGNING = re.compile(
     r"x-(?:amz|goog|oss|cos|obs|tos|bce)-|q-(?:sign|ak|key)|sk[ot]id$", re.IGNORECASE
 )
-#: Names that credentials share with places in a list and with numbers of errors.
+#: Names that are used for credentials, for places in a list and for error codes.
 _EITHER = frozenset({("token",), ("code",), ("session", "id")})
-#: No issuer gives out a shorter credential.
+#: Characters of the shortest credential that any issuer gives out.
 SHORTEST = 12
 _TOKEN = re.compile(rf"[A-Za-z0-9._~+/=:-]{{{SHORTEST},}}")
 #: A field beside which ``token`` is a place in a list.
@@ -128,7 +128,7 @@ _PAGING = re.compile(
     r")=",
     re.IGNORECASE,
 )
-#: A field of a URL in a text, and who asks for it.
+#: A field of a URL in a text, and the user in a URL.
 _URL_FIELD = re.compile(r"""([?&\#;]([^?&\#;=\s<>"',]+)=)([^&\#;\s<>"',]+)""")
 _URL_USER = re.compile(r"(?<=://)[^/?\#\s@<>\"]*@")
 
@@ -141,7 +141,7 @@ def words_of(name: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def is_secret(name: str) -> bool:
-    """Whether a field of this name holds a credential wherever it stands, in a body as well."""
+    """Whether a field of this name holds a credential anywhere, in a body too."""
     words = words_of(name[-_NAME_CHARS:])
     if not words or words[-1] in _ABOUT:
         return False
@@ -166,7 +166,7 @@ def is_secret(name: str) -> bool:
 
 
 def is_secret_or_account(name: str) -> bool:
-    """As ``is_secret``, of a query or a header: any key is one, and so is who asks."""
+    """As ``is_secret``, for a query or a header: any key is one, and so is a user or an account."""
     words = words_of(name[-_NAME_CHARS:])
     return (
         is_secret(name)
@@ -177,7 +177,7 @@ def is_secret_or_account(name: str) -> bool:
 
 
 def _is_place(prefix: str) -> bool:
-    """Whether ``prefix`` makes one word with ``token`` that is a place, such as ``nextpage``."""
+    """Whether ``prefix`` and ``token`` are the name of a place in a list, such as ``nextpage``."""
     return any(prefix.endswith(place) for place in _PLACES)
 
 
@@ -187,18 +187,18 @@ def _is_account(words: tuple[str, ...]) -> bool:
 
 
 def is_secret_value(name: str, value: str) -> bool:
-    """Whether a value of this name is a credential, where the name alone does not tell."""
+    """Whether a value of this name is a credential, if the name alone does not show it."""
     return words_of(name[-_NAME_CHARS:]) in _EITHER and _TOKEN.fullmatch(value) is not None
 
 
 def without_credentials(query: str) -> str:
     """The query with the values of fields that carry a credential left out.
 
-    It is what is stored and what counts: the same request with another key is the same request.
-    Where the name does not tell, and the value could be a credential, a digest stands in its place,
-    so that requests that differ in it stay different.
-    ``token`` and ``code`` carry one when the value could be one (``SHORTEST``), unless a field
-    beside them says that a list is read, such as ``limit``.
+    The result is stored and matched: the same request with another key is the same request.
+    If the name does not show it, and the value could be a credential, the value is replaced by a
+    digest, so that requests that differ in it stay different. ``token`` and ``code`` hold a
+    credential if the value could be one (``SHORTEST``), unless another field, such as ``limit``,
+    shows that a list is read.
     """
     return _without_credentials(query) if query else query
 
@@ -212,7 +212,7 @@ def _without_credentials(query: str) -> str:
 
 
 def _without_credential(field: str, lists: bool) -> str:
-    """A field of a query; ``lists`` is whether another one says that a list is read."""
+    """A field of a query; ``lists`` is whether another field shows that a list is read."""
     written, equals, value = field.partition("=")
     if not equals:
         plain = decoded(field)
@@ -231,7 +231,7 @@ def _without_credential(field: str, lists: bool) -> str:
 
 
 def _may_be_secret(name: str, value: str) -> bool:
-    """Whether a value may be a credential although its name does not say so, nor its form."""
+    """Whether a value may be a credential although neither its name nor its form shows it."""
     words = words_of(name[-_NAME_CHARS:])
     if _WHO.intersection(words) and words[-1] not in _ABOUT:
         return len(value) >= SHORTEST or "@" in value
@@ -240,7 +240,7 @@ def _may_be_secret(name: str, value: str) -> bool:
 
 
 def without_url_credentials(text: str) -> str:
-    """A text with URLs in it, less their users and the values of fields with credentials."""
+    """A text without the users and the credential fields of the URLs in it."""
     if "=" in text and ("?" in text or "#" in text or "&" in text or ";" in text):
         text = _URL_FIELD.sub(_without_value, text)
     return _URL_USER.sub("", text) if "@" in text else text

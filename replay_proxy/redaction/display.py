@@ -32,40 +32,40 @@ _PRIVATE_KEY = re.compile(
     re.IGNORECASE,
 )
 
-#: What looks like a key, an organisation, a project or a session wherever it stands. It begins with
-#: a set of letters, all that is tried, and not with a word's beginning: that is 5 times as fast.
+#: Keys, organisations, projects and sessions anywhere in a text. The pattern begins with a set of
+#: letters rather than with the beginning of a word: that is 5 times as fast.
 _SECRET_TEXT = re.compile(
     r"[sroupBb](?<!\w.)(?:"
     r"(?:(?<=s)k|(?<=r)k|(?<=s)ess|(?<=o)rg|(?<=p)roj|(?<=u)ser)[-_][A-Za-z0-9_*-]{8,}"
     r"|(?<=[Bb])(?i:earer )[\w.~+/-]{8,}=*)"
 )
 
-#: Characters that change how a text is read and are not seen: format characters, among them those
-#: that turn its direction around, line separators, tags and further variation selectors.
+#: Invisible characters that change how a text is read: format characters, among them those that
+#: reverse its direction, line separators, tags and further variation selectors.
 _UNSEEN = (
     "\xad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _EMOJI = "\u2190-\u2bff\U0001f000-\U0001faff"
-#: Neither XML nor a terminal can show these: control characters, surrogates, non-characters. Nor
-#: what is not seen, but for a joiner (U+200D) where it makes one emoji of several.
+#: Characters that neither XML nor a terminal can show: control characters, surrogates,
+#: non-characters and the invisible ones, except a joiner (U+200D) that joins emoji.
 _UNPRINTABLE = re.compile(
     "[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
     f"|[{_UNSEEN}]|(?<![{_EMOJI}\ufe0f])\u200d|\u200d(?![{_EMOJI}])"
 )
 
 
-#: What holds headers or an environment, any of whose members may be a credential.
+#: Names of objects with headers or an environment, any of whose members may be a credential.
 _HOLDERS = frozenset({("headers",), ("env",), ("environment",), ("cookies",)})
-#: Names of fields, as a schema lists them, have none of these.
+#: Characters that the names of fields in a schema do not have.
 _UNLIKE_NAMES = re.compile(r"[0-9 ]")
-#: JSON nested deeper is not shown.
+#: Deepest nesting of JSON that is shown.
 _DEPTH = 100
 _STEP = re.compile(r"\.([^.\[\]]+)|\['((?:[^'\\]|\\.)*)'\]|\[(?:\d+|\*)\]")
 
 
 def redacted(text: str) -> str:
-    """A text to be shown, with everything that looks like a credential blanked."""
+    """A text to show, without everything that looks like a credential."""
     if "-----" in text:
         text = _PRIVATE_KEY.sub(REDACTED, text)
     text = _SECRET_TEXT.sub(REDACTED, text)
@@ -75,7 +75,7 @@ def redacted(text: str) -> str:
 
 
 def without_secrets(value: Any, name: str = "", *, secret: bool = False, depth: int = 0) -> Any:
-    """A JSON value to be shown, which stands under ``name``, without the values of credentials."""
+    """A JSON value to show, the member ``name`` of an object, without credentials."""
     if isinstance(value, dict | list) and depth > _DEPTH:
         return "…"
     if isinstance(value, dict):
@@ -113,8 +113,8 @@ def _without_pair(first: str, second: str, name: str, secret: bool) -> list[Any]
 
 
 def is_secret_path(path: str, value: Any) -> bool:
-    """Whether a leaf at this JSONPath is, or stands in, a field with the name of a credential."""
-    if path.startswith("part "):  # Of a form; what is shown of it is the hash of its content.
+    """Whether a leaf at this JSONPath is, or is in, a field with the name of a credential."""
+    if path.startswith("part "):  # Of a form; only the hash of its content is shown.
         return is_secret(path.partition("(")[2])
     if isinstance(value, bool) or value in (None, "") or not path.startswith("$"):
         return False
@@ -131,12 +131,12 @@ def _hides(name: str) -> bool:
 
 
 def printable(shown: str) -> str:
-    """The text with everything that XML forbids or a terminal obeys written as an escape."""
+    """The text, with escapes for all that XML forbids or that a terminal interprets."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), shown)
 
 
 def printable_in(value: Any) -> Any:
-    """A JSON value with such texts, for a client that prints them."""
+    """A JSON value with printable texts, for a client that prints them."""
     if isinstance(value, dict):
         return {key: printable_in(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -145,5 +145,5 @@ def printable_in(value: Any) -> Any:
 
 
 def json_printable(document: str) -> str:
-    """A JSON document with the same characters as escapes of JSON, which means the same."""
+    """A JSON document with JSON's escapes for these characters, which means the same."""
     return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], document)

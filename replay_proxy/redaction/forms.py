@@ -1,6 +1,6 @@
-"""Texts that are credentials by their form, or could be some. Pure.
+"""Texts that are credentials by their form, or could be. Pure.
 
-In here: what issuers document. Not in here: which names hold credentials, which is ``credentials``.
+In here: the forms that issuers document. Not in here: the names of credentials (``credentials``).
 """
 
 import re
@@ -9,11 +9,11 @@ from urllib.parse import unquote_plus
 
 
 def listed(text: str) -> list[str]:
-    """The words of a list that is written as a text."""
+    """The words of a text, as a list."""
     return text.split()
 
 
-#: Credentials that tell by their form, as their issuers document it and secret scanners look for.
+#: Forms of credentials, as their issuers document them and secret scanners search for them.
 KINDS = {
     "Anthropic key": r"sk-ant-[A-Za-z0-9_-]{20,}",
     "OpenRouter key": r"sk-or-v1-[0-9a-f]{40,}",
@@ -79,7 +79,7 @@ KINDS = {
     "organisation id": r"org-[A-Za-z0-9]{24}",
     "project id": r"proj_[A-Za-z0-9]{24}",
 }
-#: Each form has one of these. Texts without them need no slower look.
+#: Each form has one of these; a text without any needs no slower search.
 HINTS = tuple(
     listed(
         """
@@ -97,9 +97,9 @@ FORM = re.compile(
     "|".join(rf"(?<![A-Za-z0-9_])(?:{form})(?![A-Za-z0-9_*])" for form in KINDS.values())
 )
 
-#: No credential of a known form is shorter, and few other words are as long.
+#: A word as long as the shortest credential of a known form. Few other words are as long.
 _RUN = re.compile(r"[A-Za-z0-9_.~+/=-]{20}")
-#: What could be a credential: a long word of letters and digits, a UUID, a license, base64.
+#: A text that could be a credential: a long word of letters and digits, a UUID, a license, base64.
 _OPAQUE = re.compile(
     r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}"
     r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -107,41 +107,41 @@ _OPAQUE = re.compile(
     r"|(?<![\w-])(?=[\w-]*[0-9])(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[A-Za-z0-9_-]{40,}"
     r"|(?:Basic|Bearer|Digest|Negotiate|NTLM) +\S"
 )
-#: Stands for a value that could be a credential; other values have another one.
+#: The replacement of a value that could be a credential; it is different for other values.
 _DIGEST = re.compile(r"redacted~[0-9a-f]{8}")
 
 
 def may_have_form(text: str) -> bool:
-    """Whether a credential may stand in a text, which tells by its form: a quick look."""
+    """Whether a text may have a credential of a known form: a quick check."""
     return (_RUN.search(text) is not None or "-----BEGIN" in text) and any(
         hint in text for hint in HINTS
     )
 
 
 def has_form(text: str) -> bool:
-    """Whether a credential stands in a text, which tells by its form."""
+    """Whether a text has a credential of a known form."""
     return may_have_form(text) and FORM.search(text) is not None
 
 
 def is_opaque(text: str) -> bool:
-    """Whether something stands in a text that could be a credential, or an id."""
+    """Whether a text has something that could be a credential, or an id."""
     return _OPAQUE.search(text) is not None
 
 
 def is_digest(value: str) -> bool:
-    """Whether a value stands for another one."""
+    """Whether a value is a digest of another one."""
     return _DIGEST.fullmatch(value) is not None
 
 
 def digest(value: str) -> str:
-    """What is stored in place of a value: nobody can tell it from that, but whether it changed."""
+    """The replacement of a value: it shows whether the value has changed, and not the value."""
     if is_digest(value):
         return value
     return f"redacted~{sha256(value.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def decoded(text: str) -> str:
-    """A name or a value as a server reads it, also one that was encoded twice."""
+    """A name or a value as a server reads it, even if it was encoded twice."""
     for _ in range(3):
         if "%" not in text and "+" not in text:
             break

@@ -125,7 +125,7 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings, Bas
 
     @classmethod
     def settings_customise_sources(cls, settings_cls: Any, **sources: Any) -> Any:  # type: ignore[override]
-        """The environment hides ``.env`` also where it is empty: the default is meant then."""
+        """An empty variable hides ``.env`` too, and means the default."""
         empty = {name.lower() for name, value in os.environ.items() if not value}
         written = sources["dotenv_settings"].env_vars
         sources["dotenv_settings"].env_vars = {k: v for k, v in written.items() if k not in empty}
@@ -133,7 +133,7 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings, Bas
 
     @property
     def ignored_paths(self) -> list[str]:
-        """``MATCH_IGNORE`` as a list; each path begins with ``$``, so commas inside are safe."""
+        """``MATCH_IGNORE`` as a list. Each path begins with ``$``, so a path may have commas."""
         return [path for path in re.split(r"\s*,\s*(?=\$)", self.match_ignore.strip()) if path]
 
     @property
@@ -201,5 +201,5 @@ def _explain(item: Any) -> str:
 
 
 def _without_secrets(url: str) -> str:
-    """A URL to be shown: a user, a password and a query are left out."""
+    """A URL to show, without its user, password and query."""
     return re.sub(r"(?<=//).*@", "…@", re.sub(r"\?.*", "…", url, flags=re.DOTALL), flags=re.DOTALL)

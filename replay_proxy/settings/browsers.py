@@ -1,6 +1,6 @@
-"""The settings of who may send requests from a browser: names of the proxy, and origins of pages.
+"""The settings for requests from browsers: host names of the proxy, and origins of web pages.
 
-In here: fields that ``Settings`` inherits, and what a host and an origin are as words. Not in here:
+In here: fields that ``Settings`` inherits, and the syntax of a host and an origin. Not in here:
 which request is refused (``replay_proxy.serving.browsers``).
 """
 
@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-#: Labels as they are used (RFC 1123, section 2.1, and the underscore of container names).
+#: Labels of host names (RFC 1123, section 2.1, and the underscore of container names).
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_][a-z0-9_-]{0,62}(?:\.[a-z0-9_][a-z0-9_-]{0,62})*")
 #: An origin as browsers write it; extensions and desktop applications have schemes of their own.
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::([0-9]{1,5}))?/?")
@@ -28,7 +28,7 @@ def canonical_host(written: str) -> str:
     text = written.lower()
     if ":" in text:
         bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-        if "%" in bare:  # A zone is for this machine only, and no part of a Host (RFC 6874).
+        if "%" in bare:  # A zone is for this machine only, and not part of a Host (RFC 6874).
             raise ValueError(f"{written!r} has a zone")
         address = IPv6Address(bare)
         return str(address.ipv4_mapped or address)
@@ -71,7 +71,7 @@ def origin(written: str) -> str:
 
 
 def _listed(read: Callable[[str], str]) -> AfterValidator:
-    """What reads each entry of a list with commas, and gives a list with commas."""
+    """A validator that reads each entry of a list with commas, and gives such a list."""
 
     def check(value: str) -> str:
         return ",".join(read(each.strip()) for each in value.split(",") if each.strip())

@@ -1,6 +1,6 @@
 """The settings of faults and rate limits: what goes wrong on purpose.
 
-In here: fields that ``Settings`` inherits. Not in here: what a script may say
+In here: fields that ``Settings`` inherits. Not in here: the syntax of a script
 (``replay_proxy.transports.faults``).
 """
 
@@ -38,7 +38,7 @@ class FaultSettings(BaseModel):
 
     @property
     def fault_script(self) -> tuple[str, str]:
-        """Where the script stands, for an error to name, and its text.
+        """The place of the script, for errors, and its text.
 
         Raises ``ConfigurationError`` for a file that cannot be read.
         """

@@ -1,4 +1,4 @@
-"""Names that are meant to be settings and are none: a slip must not start the wrong mode."""
+"""Names that look like settings and are not: a typo must not start the wrong mode."""
 
 import difflib
 import io
@@ -11,19 +11,19 @@ from dotenv import dotenv_values
 
 from replay_proxy.errors import ConfigurationError
 
-#: How alike an unknown variable's name has to be to a setting's to be taken for a slip (1 is
-#: equal), and how alike if it begins with the same word. Short names have innocent neighbours
-#: (MODEL is not MODE) and are not compared at all.
+#: Similarity to a setting's name from which an unknown name is a typo (1 is equal), and the same
+#: for a name that begins with the same word. Short names are similar to innocent ones (MODEL is
+#: not MODE) and are not compared.
 SLIP, SLIP_OF_FAMILY = 0.85, 0.75
 SHORT = 7
-#: A variable that begins so is ours, known or not; less what platforms put beside a service of that
-#: name (Kubernetes, container links), and what is about this project rather than for it.
+#: Beginnings of variables that are ours, known or not; without those that platforms add for a
+#: service of that name (Kubernetes, container links), and those that are about this project.
 OURS = re.compile(r"(?:REPLAY_(?!PROXY_)|UPSTREAM_|DUMMY_|FAULTS?_|ON_MISS)")
 OF_PLATFORMS = re.compile(r".*_(?:SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d\w*|NAME|ENV_\w+)")
 
 
 def refuse_unknown_names(known: Sequence[str]) -> None:
-    """Catch ``REPLAY_SPED=1``, but not what a shared environment holds for others.
+    """Refuse ``REPLAY_SPED=1``, but not the variables of other programs.
 
     ``known`` are the settings' names in upper case. Raises ``ConfigurationError``.
     """
@@ -42,9 +42,9 @@ def refuse_unknown_names(known: Sequence[str]) -> None:
 
 
 def _dotenv_names(known: Sequence[str]) -> list[str]:
-    """The names in ``.env``; a line that begins with one of ours and sets nothing is an error."""
+    """The names in ``.env``. A line that begins with one of ours and sets nothing is an error."""
     path = Path(".env")
-    if path.exists() and not path.is_file() and not path.is_dir():  # It would be waited for.
+    if path.exists() and not path.is_file() and not path.is_dir():  # Reading it would wait.
         raise ConfigurationError(".env is a pipe or a device. Make it a file, or remove it.")
     if not path.is_file():
         return []

@@ -1,4 +1,4 @@
-"""What a setting may be: the words of each choice, and checks of what is no choice."""
+"""The values of settings: the words of each choice, and checks of other values."""
 
 import ipaddress
 import re
@@ -15,9 +15,9 @@ _HTTP_URL = re.compile(
     r"(?::(?P<port>[0-9]{1,5}))?)(?P<path>/.*)?",
     re.ASCII,
 )
-#: The most seconds, requests or tokens that a setting takes; beyond it sums overflow.
+#: Largest number of seconds, requests or tokens in a setting; sums of larger ones overflow.
 MOST = 10**9
-#: The least of what is divided by, other than 0.
+#: Smallest divisor, other than 0.
 LEAST = 1e-6
 
 CASSETTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
@@ -32,7 +32,7 @@ class Mode(StrEnum):
 
 
 class OnMiss(StrEnum):
-    """What ``replay`` does with a request that the cassette does not know."""
+    """What ``replay`` does with a request that is not in the cassette."""
 
     FAIL = "fail"
     DUMMY = "dummy"
@@ -40,7 +40,7 @@ class OnMiss(StrEnum):
 
 
 class Repeats(StrEnum):
-    """What a request past the last recorded answer gets."""
+    """What a request gets after its last recorded answer."""
 
     #: The last answer again.
     LAST = "last"
@@ -53,7 +53,7 @@ class Repeats(StrEnum):
 def http_url(value: str) -> str:
     """The URL of an API, without a slash at its end. Raises ``ValueError``.
 
-    Libraries that read URLs differ about what is odd, so that nothing odd is taken.
+    Libraries read unusual URLs differently, so they are refused.
     """
     if "?" in value or "#" in value or "@" in value:
         raise ValueError("it has to be without user, query and fragment")
@@ -88,7 +88,7 @@ def regular_file(path: Path) -> Path:
 
 
 def cassette_name(value: str) -> str:
-    """The name, if it is one that stays in its store. Raises ``ValueError``."""
+    """A name that cannot lead out of its store. Raises ``ValueError``."""
     if not CASSETTE_NAME.fullmatch(value):
         raise ValueError(
             "a cassette's name is made of letters, digits, '_', '-' and '.', "
@@ -98,12 +98,12 @@ def cassette_name(value: str) -> str:
 
 
 def api_key(value: SecretStr) -> SecretStr:
-    """A key that a header can carry. Raises ``ValueError``."""
+    """A key that fits into a header. Raises ``ValueError``."""
     return SecretStr(sendable_key(value.get_secret_value()))
 
 
 def sendable_key(written: str) -> str:
-    """The same of a text."""
+    """The same for a text."""
     key = written.strip()
     if not re.fullmatch(r"[\x21-\x7e]+", key):
         raise ValueError("a key is made of visible ASCII characters, without spaces")
@@ -111,7 +111,7 @@ def sendable_key(written: str) -> str:
 
 
 def directory(value: Path) -> Path:
-    """A path that is no URL. Raises ``ValueError``."""
+    """A path that is not a URL. Raises ``ValueError``."""
     if "://" in str(value) or re.match(r"[a-z+]+:/", str(value)):
         raise ValueError("it has to be a directory; database URLs are not supported yet")
     if "\0" in str(value):

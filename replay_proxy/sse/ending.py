@@ -1,7 +1,7 @@
-"""How the client of an answer knows that it is over. Pure.
+"""How the client of an answer knows that it has ended. Pure.
 
-By its last byte where the length is known, by a terminal event in an event stream, and otherwise
-by the end of the connection only.
+By the last byte if the length is known, by a terminal event in an event stream, and otherwise only
+by the end of the connection.
 """
 
 from typing import Protocol
@@ -11,7 +11,7 @@ from replay_proxy.wire import Request, Response, header, is_event_stream
 
 
 class Ending(Protocol):
-    """Is fed an answer chunk by chunk and tells how far it is."""
+    """Takes an answer chunk by chunk and says how far it is."""
 
     def feed(self, chunk: bytes) -> Progress:
         """How far the answer is with this chunk."""
@@ -31,15 +31,15 @@ class _Length:
 
 
 class _Unknown:
-    """An answer of which only the end of the connection tells that it is whole."""
+    """An answer that only the end of the connection shows to be whole."""
 
     def feed(self, _: bytes) -> Progress:
-        """Never ended before its end."""
+        """Always RUNNING."""
         return Progress.RUNNING
 
 
 def known_length(request: Request, answer: Response) -> int | None:
-    """How many bytes the client will wait for, or None when only the end of the stream tells."""
+    """How many bytes the client will wait for; None if only the end of the stream shows that."""
     if request.method == "HEAD" or answer.status in (204, 304):
         return 0
     length = header(answer.headers, b"content-length")
@@ -47,7 +47,7 @@ def known_length(request: Request, answer: Response) -> int | None:
 
 
 def ending_of(answer: Response, length: int | None) -> Ending:
-    """What tells that the client has seen the end, before the connection does."""
+    """What shows that the client has seen the end, before the connection ends."""
     if length is not None:
         return _Length(length)
     if not is_event_stream(answer.headers):

@@ -1,7 +1,7 @@
-"""Server-sent events as objects: what a whole stream said, for those who read it afterwards. Pure.
+"""Server-sent events as objects: the content of a whole stream, for reading it afterwards. Pure.
 
-``sse`` tells the recorder of a live stream whether it is over, without an object an event; nothing
-here is for the path of an answer. Source: WHATWG HTML, section 9.2.6 "Interpreting an event
+Not for the path of an answer: ``terminal`` tells the recorder of a live stream whether it has
+ended, without an object per event. Source: WHATWG HTML, section 9.2.6 "Interpreting an event
 stream".
 """
 
@@ -14,7 +14,7 @@ _LINE_END = re.compile("\r\n|\n|\r")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; ``name`` is empty where the stream names none. ``id`` and ``retry`` are left."""
+    """One event; ``name`` is empty if the stream gives none. ``id`` and ``retry`` are left out."""
 
     name: str
     data: str
@@ -23,12 +23,12 @@ class Event:
 def events(stream: bytes) -> list[Event]:
     """Every whole event of a stream, in order.
 
-    Comments, events without data and what follows the last blank line are no events. Bytes that
-    are no UTF-8 become U+FFFD.
+    Comments, events without data and anything after the last blank line are not events. Bytes that
+    are not UTF-8 become U+FFFD.
     """
     found = []
     name, data = "", list[str]()
-    # What follows the last line end is an unfinished line, and no event ends in it.
+    # After the last line end is an unfinished line, in which no event ends.
     for line in _LINE_END.split(stream.decode("utf-8", "replace").removeprefix("\ufeff"))[:-1]:
         if not line:
             if data:

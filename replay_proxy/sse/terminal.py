@@ -1,7 +1,7 @@
-"""Server-sent events in bytes: whether a stream has told its client that it is over.
+"""Server-sent events as bytes: whether a stream has told its client that it has ended.
 
-Pure and incremental (bytes in, verdicts out, no I/O), linear in the stream's length, and no event
-becomes an object unless it looks like the last one: a recorder asks this of every chunk.
+Pure and incremental (bytes in, verdicts out, no I/O) and linear in the stream's length. No event
+becomes an object unless it looks like the last one: a recorder checks every chunk.
 Sources: WHATWG HTML, section 9.2.6 "Interpreting an event stream", and the terminal events of
 OpenAI's chat, responses and assistants APIs.
 """
@@ -21,19 +21,20 @@ _TERMINAL_LINE = re.compile(
     rb'|data: ?\{"type": ?"response\.(?:completed|incomplete|failed)"'
     rb")"
 )
-#: A line whose data may be such an event with its type behind other members.
+#: A line whose data may be such an event, with its type after other members.
 _TYPED_LINE = re.compile(
     rb"(?<![^\r\n])data: ?"
     rb'(\{[^\r\n]*"type": ?"response\.(?:completed|incomplete|failed)"[^\r\n]*)'
 )
 _TERMINAL_TYPES = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-#: More than the longest terminal line: what a chunk may have to be read together with.
+#: Bytes before a chunk that may have to be read together with it: more than the longest terminal
+#: line.
 _LOOKBACK = 64
-#: A line with more bytes is not kept to look at its end, and is no terminal event by its type.
+#: Longest line that is kept to look at its end. A longer one is not a terminal event by its type.
 _LINE_BYTES = 1 << 25
-#: What is inflated at once of a compressed stream, and of all of it: one that grows further is not
-#: looked at. So little data may hold so much that it would stop all else.
+#: Bytes of a compressed stream that are inflated at once, and altogether. Beyond them the stream is
+#: not looked at: a little data may hold so much that it would stop everything else.
 _INFLATED_BYTES, _INFLATED_IN_ALL_BYTES = 1 << 20, 1 << 28
 
 
@@ -41,13 +42,13 @@ class Progress(enum.Enum):
     """How far a stream is."""
 
     RUNNING = enum.auto()
-    #: A terminal event has begun: some clients would act on what is already here of it.
+    #: A terminal event has begun: some clients act on the part that has arrived.
     ENDING = enum.auto()
     #: A terminal event is complete: clients may leave.
     ENDED = enum.auto()
 
 
-#: What is asked of every chunk is asked of names: a member of an Enum takes ten times as long.
+#: A name for the check of every chunk: looking up a member of an Enum takes ten times as long.
 _RUNNING = Progress.RUNNING
 
 
@@ -55,9 +56,9 @@ class TerminalEvent:
     """Finds the terminal event in a stream that is fed chunk by chunk, cut anywhere."""
 
     def __init__(self) -> None:
-        #: What precedes the next chunk; a stream begins like a line.
+        #: The bytes before the next chunk; a stream begins like a line.
         self._before = b"\n"
-        #: The pieces of the last line while it is not at its end, and how many bytes they have.
+        #: The pieces of the last line while it is unfinished, and their bytes.
         self._line: list[bytes] = []
         self._line_bytes = 0
         self._progress = Progress.RUNNING
@@ -67,13 +68,13 @@ class TerminalEvent:
         progress = self._progress
         running = progress is _RUNNING
         if running and not self._line and chunk.endswith(b"\n") and not _is_hinting(chunk):
-            return progress  # Whole lines behind whole lines, as most chunks are.
+            return progress  # Whole lines after whole lines, as most chunks are.
         text = self._before + chunk
         if running:
             lines = self._whole_lines(chunk)
             end = _terminal_line_end(text)
             if end == len(text):
-                # A line that is not at its end may still become another one.
+                # An unfinished line may still become another one.
                 self._before = text[-_LOOKBACK:]
                 return Progress.ENDING
             if end is None and (end := _typed_line_end(lines)) is not None:
@@ -89,7 +90,7 @@ class TerminalEvent:
         return self._progress
 
     def _whole_lines(self, chunk: bytes) -> bytes:
-        """The lines that this chunk ends, from their beginning on."""
+        """The whole lines that end in this chunk."""
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
         if not end:
             self._line_bytes += len(chunk)
@@ -104,7 +105,7 @@ class TerminalEvent:
 
 
 class EncodedTerminalEvent(TerminalEvent):
-    """The same for a stream in gzip or deflate; one that does not decode never says it ends."""
+    """The same for a stream in gzip or deflate; one that cannot be decoded never ends."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,9 +128,9 @@ class EncodedTerminalEvent(TerminalEvent):
 
 
 def event_ends(body: bytes) -> list[int]:
-    """Where each event of a whole stream ends, behind its blank line; the last is the body's end.
+    """Where each event of a whole stream ends, after its blank line; the last is the body's end.
 
-    What follows the last blank line counts as one more event.
+    Anything after the last blank line counts as one more event.
     """
     ends = [match.end() for match in _BLANK_LINE.finditer(body)]
     if body and (not ends or ends[-1] < len(body)):
@@ -138,14 +139,14 @@ def event_ends(body: bytes) -> list[int]:
 
 
 def _is_hinting(text: bytes) -> bool:
-    """Whether a terminal line may be in it. Most text has none of these words."""
+    """Whether a terminal line may be in a text. Most texts have none of these words."""
     if text.startswith(b"data: {") and text.find(b"\n") >= len(text) - 2 and b"\r" not in text:
         return b"response." in text  # A line of JSON, as most events are.
     return b"DONE]" in text or b"done" in text or b"complete" in text or b"failed" in text
 
 
 def _terminal_line_end(text: bytes) -> int | None:
-    """Where the first terminal line can be told from others, if there is one."""
+    """Where the first terminal line is recognised as one, if there is one."""
     line = _TERMINAL_LINE.search(text) if _is_hinting(text) else None
     return line.end() if line else None
 

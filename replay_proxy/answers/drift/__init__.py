@@ -1,8 +1,8 @@
 """What has changed between a recorded answer and a new one to the same request. Pure.
 
-Two kinds of findings: of shape, which a program may break on, and of wording, which a model
+There are two kinds of findings: of shape, which may break a program, and of wording, which a model
 changes at every call. ``shape`` defines shape, and ``passages`` the shape of a stream. Nothing here
-raises, whatever the bytes.
+raises, for any bytes.
 
 Not in here: sending the request again (``cli.refresh``).
 """
@@ -25,15 +25,14 @@ from replay_proxy.wire import Request
 
 __all__ = ["Change", "Finding", "drift"]
 
-#: The most characters of an excerpt, and those around a difference.
+#: Characters of an excerpt, and of the context around a difference.
 _EXCERPT_CHARS, _CONTEXT_CHARS = 120, 24
 
 
 def drift(request: Request, recorded: Answer, now: Answer) -> tuple[Finding, ...]:
-    """Every difference of shape, each place once, and after them those of wording.
+    """Every difference of shape, each place once, and then those of wording.
 
-    What a new optional field looks like is ``ADDED``; whoever only waits for what breaks programs
-    looks for ``REMOVED`` and ``CHANGED``.
+    A new optional field is ``ADDED``. What breaks programs is ``REMOVED`` and ``CHANGED``.
     """
     before, after = transcript(recorded), transcript(now)
     found = list(_outside(recorded, now))
@@ -47,7 +46,7 @@ def drift(request: Request, recorded: Answer, now: Answer) -> tuple[Finding, ...
 
 
 def _outside(recorded: Answer, now: Answer) -> Iterator[Finding]:
-    """What makes two answers so different that their bodies need no comparison."""
+    """Differences so large that the bodies need no comparison."""
     if recorded.status != now.status:
         yield Finding(Change.CHANGED, "status", str(recorded.status), str(now.status))
     old, new = recorded.steps is not None, now.steps is not None

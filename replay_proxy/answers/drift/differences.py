@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from replay_proxy.answers.drift.shape import ElementKind, Path, Place, Shape
 from replay_proxy.matching.leaves import step
 
-#: Where another word is another end, even if it only stands beside the recorded one.
+#: Places in which a new word is another end, even in addition to the recorded one.
 _ENDS = ("finish_reason", "status")
-#: Arrays that a model fills or leaves empty as it likes.
+#: Arrays that a model may fill or leave empty.
 _MAY_BE_EMPTY = frozenset({"logprobs", "summary", "top_logprobs"})
 _ABSENT = "absent"
 
 
 class Change(enum.Enum):
-    """What happened to a place; of these, what was added breaks no careful program."""
+    """What happened to a place. An addition does not break a careful program."""
 
     REMOVED = "removed"
     ADDED = "added"
@@ -25,7 +25,7 @@ class Change(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference: where, and in words what was recorded there and what is there now.
+    """One difference: where it is, and as text what was recorded there and what is there now.
 
     ``path`` is a JSONPath in the answer (``$.choices[*].message.content``); of events that have a
     type, in the event and after its type (``response.completed: $.response.usage``); or a word for
@@ -40,7 +40,7 @@ class Finding:
 
 
 def differences(old: Shape, new: Shape) -> Iterator[Finding]:
-    """Every place in which two shapes differ; not what is below a place that only one has."""
+    """Every place in which two shapes differ, without those below a place that only one has."""
     for path in [*old, *(path for path in new if path not in old)]:
         shown = _shown(path, old, new)
         before, after = old.get(path), new.get(path)
@@ -51,7 +51,7 @@ def differences(old: Shape, new: Shape) -> Iterator[Finding]:
 
 
 def differences_of_events(old: Shape, new: Shape) -> Iterator[Finding]:
-    """The same for the events of two streams; chunks are compared where both have the kind."""
+    """The same for the events of two streams. Chunks are compared if both have their kind."""
     kinds = [{kind for kind in each[()].kinds if kind.filter} for each in (old, new)]
     if found := _difference("events", _words(kinds[0]), _words(kinds[1])):
         yield found
@@ -60,7 +60,7 @@ def differences_of_events(old: Shape, new: Shape) -> Iterator[Finding]:
 
 
 def _changes(shown: str, path: Path, before: Place, after: Place) -> Iterator[Finding]:
-    """What differs where both shapes have something."""
+    """The differences at a place that both shapes have."""
     new = after.types - before.types
     # Arguments that had not come yet may be there now.
     if new and (before.types or not all(each.endswith("string") for each in new)):
@@ -78,7 +78,7 @@ def _changes(shown: str, path: Path, before: Place, after: Place) -> Iterator[Fi
 
 
 def _presence(shown: str, path: Path, old: Shape, new: Shape) -> Iterator[Finding]:
-    """Whether a member that stood in every object is gone from some, or there is a new one."""
+    """Whether some objects lack a member that all of them had, or there is a new member."""
     old_of, new_of = (each[path[:-1]].objects if path[:-1] in each else 0 for each in (old, new))
     if not old_of or not new_of:
         return  # There is nothing that could have it.
@@ -129,7 +129,7 @@ def _types(place: Place) -> str:
 
 
 def _shown(path: Path, old: Shape, new: Shape) -> str:
-    """A path in words; elements are told apart where there is more than one kind of them."""
+    """A path as text; elements are told apart if there is more than one kind of them."""
     shown, event = "$", ""
     for place, each in enumerate(path):
         if isinstance(each, str):

@@ -1,4 +1,4 @@
-"""The events of a stream by what they do in it, so that equal ones can be held against each other.
+"""The events of a stream by what they do in it, so that like can be compared with like.
 
 Pure; part of ``drift``. Events that have a name or a type are of that kind. Chunks of chat and
 legacy completions are all of one type: there the first, the last, those that carry text, those
@@ -13,14 +13,14 @@ from replay_proxy.answers.drift.shape import ElementKind, Reading, kind_of
 from replay_proxy.answers.parsed import Step
 from replay_proxy.answers.transcript.utterance import dicts
 
-#: In each of these a text or JSON goes on, so that it can be read only when joined.
+#: Each of these is a part of a text or of JSON, which can be read only when all parts are joined.
 _FRAGMENT = Reading(fragments=True)
 
 
 def passages(steps: Iterable[Step], reading: Reading) -> Iterator[tuple[ElementKind, Any, Reading]]:
     """Every event with its kind, and how its strings are read.
 
-    The filter of a kind is empty for chunks: no member says what they are.
+    The filter of a kind is empty for chunks: they have no member that names the kind.
     """
     begun: set[int] = set()
     items: dict[str, str] = {}
@@ -38,7 +38,7 @@ def passages(steps: Iterable[Step], reading: Reading) -> Iterator[tuple[ElementK
 
 
 def _event(kind: str, value: dict[str, Any], items: dict[str, str]) -> str:
-    """An event's kind, with what it is about: the item, the part, or the tool called before."""
+    """An event's kind and its subject: the item, the part, or the tool that was called before."""
     about = ""
     for member in ("item", "part"):
         if member in value:
@@ -69,7 +69,7 @@ def _index(choice: dict[str, Any]) -> int:
 
 
 def _carried(choice: dict[str, Any]) -> Iterator[str]:
-    """What a chunk adds to a choice; of a tool call also whether it begins."""
+    """What a chunk adds to a choice, and for a tool call whether the call begins."""
     delta = choice.get("delta")
     for name, each in (delta if isinstance(delta, dict) else {}).items():
         if each and name != "role":

@@ -1,4 +1,4 @@
-"""The shape of JSON: which members are where, of which types, with which words of the protocol.
+"""The shape of JSON: the places of members, their types, and the words of the protocol.
 
 Pure; part of ``drift``. Arrays are seen as their elements' kinds: all messages of an output are
 one place, all calls of one tool another, however many there are. What tells one answer from
@@ -14,7 +14,7 @@ from replay_proxy.matching.leaves import quoted
 
 
 class ElementKind(NamedTuple):
-    """What elements of an array have in common: in words, and as a filter of JSONPath."""
+    """What elements of an array have in common: as text, and as a filter of JSONPath."""
 
     words: str = ""
     filter: str = ""
@@ -23,17 +23,17 @@ class ElementKind(NamedTuple):
 #: From the root: the names of members, and the kinds of elements.
 Path = tuple[str | ElementKind, ...]
 
-#: Strings that belong to the protocol; ``code`` only of an error.
+#: Members whose strings belong to the protocol; ``code`` only in an error.
 _PROTOCOL = frozenset({"object", "type", "role", "finish_reason", "status"})
-#: Comes and goes, so that lengths tell nothing.
+#: A member that comes and goes, to hide the length of a text.
 _IGNORED = frozenset({"obfuscation"})
-#: Whose presence counts and nothing else: what filters report depends on what was said.
+#: Members of which only the presence counts: what a filter reports depends on the text.
 _OPAQUE = frozenset(
     {"annotations", "bytes", "content_filter_results", "service_tier", "system_fingerprint"}
 )
-#: Whose members are the application's words: no protocol, and no kinds of elements.
+#: Members whose content is the application's: no protocol, and no kinds of elements.
 _DATA = frozenset({"arguments", "metadata", "parameters", "schema"})
-#: What holds JSON in a string, and what does so where the request asked for it.
+#: Members that hold JSON in a string, and those that do so if the request asked for it.
 _JSON, _JSON_IF_ASKED = frozenset({"arguments"}), frozenset({"content", "text"})
 _TYPES = {
     bool: "boolean",
@@ -48,7 +48,7 @@ _TYPES = {
 
 @dataclass(slots=True)
 class Place:
-    """What stands at one path, over all its occurrences."""
+    """Everything that was seen at one path."""
 
     count: int = 0
     objects: int = 0
@@ -85,7 +85,7 @@ def shape_of_events(events: Iterable[tuple[ElementKind, Any, Reading]]) -> Shape
 
 
 def kind_of(element: Any) -> ElementKind:
-    """By the object that it says it is, its type, and the tool that it calls or defines."""
+    """An element's kind: by its ``object``, its type, and the tool that it calls or defines."""
     if not isinstance(element, dict):
         return ElementKind()
     function = element.get("function")
@@ -107,7 +107,7 @@ def _collect(path: Path, value: Any, found: Shape, reading: Reading, *, data: bo
     if name in _OPAQUE and not data:
         return
     value, type_ = _read(name, value, reading, data=data)
-    if not (value == "" and name in _JSON):  # Arguments that have not come yet are of no type.
+    if not (value == "" and name in _JSON):  # Arguments that have not arrived yet have no type.
         place.types.add(type_)
     if isinstance(value, str) and not data:
         if name in _PROTOCOL or (name == "code" and "error" in path):
@@ -127,7 +127,7 @@ def _collect(path: Path, value: Any, found: Shape, reading: Reading, *, data: bo
 
 
 def _read(name: str | ElementKind, value: Any, reading: Reading, *, data: bool) -> tuple[Any, str]:
-    """A value, of JSON in a string what it says; and its type in words."""
+    """A value, parsed if it is JSON in a string, and its type as text."""
     may_be_json = name in _JSON or (reading.json_texts and name in _JSON_IF_ASKED)
     if isinstance(value, str) and may_be_json and not data and not reading.fragments:
         inner = parsed(value)

@@ -1,6 +1,6 @@
 """An answer as data: its media type, its JSON or its events, and whether it is whole. Pure.
 
-``transcript`` and ``drift`` read answers through this. It never raises, whatever the bytes.
+``transcript`` and ``drift`` read answers through this. It never raises, for any bytes.
 
 Not in here: replay, where only the bytes count.
 """
@@ -16,20 +16,20 @@ from replay_proxy.answers.parsed.accumulation import accumulated
 from replay_proxy.sse.events import Event, events
 from replay_proxy.wire import Headers, header, is_event_stream
 
-#: Deeper nesting is not read as JSON; answers and the schemas in them stay far below.
+#: Deepest nesting that is read as JSON; answers and the schemas in them stay far below.
 DEPTH = 100
-#: What is read of a compressed body: a few kilobytes may hold gigabytes.
+#: Bytes that are inflated of a compressed body: a few kilobytes may hold gigabytes.
 INFLATED_BYTES = 1 << 28
 
-#: What ends a stream for its clients, by the name or the type of an event (see ``sse``).
+#: Names or types of the events that end a stream for its clients (see ``sse``).
 _TERMINAL = frozenset({"done", "response.completed", "response.incomplete", "response.failed"})
-#: How an event stream begins that no header calls one.
+#: Beginnings of an event stream that has no content type.
 _STREAM_STARTS = (b"data:", b"event:", b"id:", b": ", b":\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One event of a stream: its name or, without one, its type; and the JSON of its data."""
+    """One event of a stream: its name or, if it has none, its type, and the JSON of its data."""
 
     kind: str
     value: Any
@@ -74,12 +74,12 @@ def answer(status: int, headers: Headers, body: bytes) -> Answer:
 
 
 def parsed(text: bytes | str) -> Any:
-    """The value of a JSON text; None where it is no JSON or deeper than ``DEPTH``."""
+    """The value of a JSON text; None if it is not JSON or deeper than ``DEPTH``."""
     try:
         value = orjson.loads(text)
     except ValueError:
         try:
-            # orjson is stricter than JSON's users: lone surrogates of a character cut in two.
+            # orjson refuses lone surrogates, which a character cut in two leaves.
             value = json.loads(text)
         except (ValueError, RecursionError):
             return None
@@ -109,9 +109,9 @@ def _step(event: Event) -> Step | None:
 
 
 def _decoded(body: bytes, encoding: bytes) -> tuple[bytes, bool]:
-    """The body without gzip or deflate, as far as it goes, and whether it is whole.
+    """The body without gzip or deflate, as far as it can be inflated, and whether it is whole.
 
-    The header alone proves nothing: recordings name an encoding that is already undone.
+    The header alone proves nothing: some recordings name an encoding that was already undone.
     """
     zipped = body.startswith(b"\x1f\x8b")
     if not zipped and encoding.strip().lower() != b"deflate":

@@ -1,6 +1,6 @@
-"""What the events of a stream add up to: the object that the same answer is without ``stream``.
+"""The sum of a stream's events: the object that the same answer is without ``stream``.
 
-Pure. Texts that came in deltas are joined; of everything else the last value stands. Sources: the
+Pure. Texts that came in deltas are joined; of everything else the last value counts. Sources: the
 streaming events of OpenAI's chat, completions, responses, assistants and audio APIs, and what
 compatible hosts were recorded to send.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 Kinds = list[tuple[str, dict[str, Any]]]
 
-#: The members of a delta whose text continues; a repeated role, id or name does not.
+#: The members of a delta whose texts are joined; a repeated role, id or name is not.
 _CONTINUED = frozenset(
     {
         "arguments",
@@ -40,7 +40,7 @@ _DELTAS = {
     "response.code_interpreter_call_code.delta": ("", "", "code"),
     "response.custom_tool_call_input.delta": ("", "", "input"),
 }
-#: A position in a list that a stream names; beyond it, it is no position.
+#: The largest position in a list that a stream may name.
 _MOST = 10_000
 
 
@@ -68,7 +68,7 @@ def accumulated(steps: Iterable[tuple[str, Any]]) -> dict[str, Any] | None:
 
 
 def joined(before: Any, delta: Any, name: str = "") -> Any:
-    """A value with a delta of it: lists by their elements' ``index``, texts joined by ``name``.
+    """A value with a delta added: lists by their elements' ``index``, texts joined by ``name``.
 
     Neither of the two is changed.
     """
@@ -127,7 +127,7 @@ def _choice(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
 
 
 def _response(known: Kinds) -> dict[str, Any]:
-    """``/v1/responses``: the object of the last event, or as much as there is of it."""
+    """``/v1/responses``: the object of the last event, or as much of it as there is."""
     response: dict[str, Any] = {}
     items: dict[int, dict[str, Any]] = {}
     for kind, value in known:

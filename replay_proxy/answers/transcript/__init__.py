@@ -1,6 +1,6 @@
 """An answer as a person reads it: its text, tool calls, finish reasons and usage. Pure.
 
-What is shown of one answer, streamed or not, of any endpoint. It never raises, whatever the bytes.
+For one answer of any endpoint, streamed or not. It never raises, for any bytes.
 
 Not in here: comparing answers (``drift``), and reading their bytes (``parsed``).
 """
@@ -25,7 +25,7 @@ __all__ = ["ToolCall", "Transcript", "Usage", "transcript"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the answer counts them; None where it does not."""
+    """Tokens as the answer counts them; None if it does not."""
 
     input_tokens: int | None
     output_tokens: int | None
@@ -36,9 +36,9 @@ class Usage:
 class Transcript:
     """What an answer says.
 
-    ``text`` is without tool calls and reasoning. Where nothing is said it is the ``error``'s
-    message, or describes what is there (``3 vectors of 1,536``, ``12,345 bytes of audio/mpeg``).
-    Several choices stand below each other, each after its index. ``finish_reasons`` are one a
+    ``text`` is without tool calls and reasoning. If there is none, it is the message of the
+    ``error``, or describes the content (``3 vectors of 1,536``, ``12,345 bytes of audio/mpeg``).
+    Several choices stand below each other, each after its index. ``finish_reasons`` are one per
     choice, or the status of a response or a run. ``ended`` is that of ``Answer``. All text can be
     encoded.
     """

@@ -1,4 +1,4 @@
-"""What an answer without words is: ``3 vectors of 1,536``, ``12,345 bytes of audio/mpeg``. Pure.
+"""An answer without text, described: ``3 vectors of 1,536``, ``12,345 bytes of audio/mpeg``. Pure.
 
 Part of ``transcript``.
 """
@@ -15,7 +15,7 @@ _FLOAT_BYTES = 4
 
 
 def description(answer: Answer) -> str:
-    """An answer in a few words, or its own text where that is what it is; empty for no body."""
+    """An answer in a few words, or its own text if it is a text; empty without a body."""
     value, body = answer.value, answer.body
     if isinstance(value, dict):
         found = _vectors(value) or _images(value) or _verdicts(value) or _names(value)
@@ -58,7 +58,7 @@ def _decoded_size(base64: str) -> int:
 
 
 def _images(value: dict[str, Any]) -> str:
-    """Images, one a line, with the prompt that was made of theirs."""
+    """Images, one per line, each with its revised prompt."""
     return "\n".join(
         image
         for each in (dicts(value.get("data")) or [value])
@@ -80,7 +80,7 @@ def _image(image: dict[str, Any], format_: Any) -> str:
 
 
 def _verdicts(value: dict[str, Any]) -> str:
-    """What a moderation says, one input a line."""
+    """The result of a moderation, one line per input."""
     return "\n".join(
         "flagged: " + ", ".join(_flags(each)) if each["flagged"] else "not flagged"
         for each in dicts(value.get("results"))
@@ -96,7 +96,7 @@ def _flags(result: dict[str, Any]) -> list[str]:
 
 
 def _names(value: dict[str, Any]) -> str:
-    """What kinds of objects there are, such as ``85 × model``; one alone with its status."""
+    """The kinds of objects, such as ``85 × model``; a single one with its status."""
     name = value.get("object")
     if not isinstance(name, str) or not name:
         return ""

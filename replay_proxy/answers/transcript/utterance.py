@@ -1,4 +1,4 @@
-"""What the JSON of an answer says: text, reasoning and tool calls, of whatever endpoint. Pure.
+"""What the JSON of an answer says: text, reasoning and tool calls, for any endpoint. Pure.
 
 The forms are those of chat completions (whole, or joined deltas), legacy completions, responses,
 assistants and transcriptions; part of ``transcript``.
@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-#: Members of a message or of a part that hold what was said, and those that hold what was thought.
+#: Members of a message or of a part that hold the text, and those that hold the reasoning.
 _SAID = ("content", "text", "value", "refusal", "transcript", "audio")
 _THOUGHT = ("reasoning_content", "reasoning", "summary", "thinking")
-#: Types of items and parts whose text is thought.
+#: Types of items and parts whose text is reasoning.
 _THOUGHT_TYPES = ("reasoning", "reasoning_text", "summary_text")
-#: What a tool was asked, by the form of its call.
+#: Members that hold the input of a tool, by the form of its call.
 _ASKED = ("arguments", "input", "code", "action", "queries")
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call of a tool; ``arguments`` as they came, mostly JSON, joined over all deltas."""
+    """One call of a tool; ``arguments`` as received, mostly JSON, joined over all deltas."""
 
     name: str
     arguments: str
@@ -36,7 +36,7 @@ class Utterance:
 
 
 def utterances(value: dict[str, Any]) -> Iterator[Utterance]:
-    """Everything that an answer says, in order; also what is empty."""
+    """Everything that an answer says, in order, including empty texts."""
     for number, choice in enumerate(dicts(value.get("choices"))):
         index = choice.get("index")
         yield _utterance(index if isinstance(index, int) else number, message(choice))
