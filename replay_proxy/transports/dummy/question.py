@@ -22,6 +22,8 @@ from replay_proxy.wire import Request
 
 #: Fields that decide how an answer is sent, and not what it says.
 _STREAMING = ("stream", "stream_options")
+#: Stands for the JSON of a body that was not read yet.
+_UNREAD: Any = object()
 
 
 @dataclass
@@ -37,13 +39,16 @@ class Question:
     content: Content
     fingerprint: str
     budget: WorkBudget = field(default_factory=WorkBudget)
+    # Not a cached property: in Python 3.11 that takes a lock.
+    _json: dict[str, object] | None = field(default=_UNREAD, init=False, repr=False)
 
     @property
     def fields(self) -> dict[str, object]:
         """The JSON object in the body, not to be changed. Raises ``InvalidRequest``."""
-        if self._json is None:
+        fields = self._json_object()
+        if fields is None:
             raise InvalidRequest(NOT_JSON)
-        return self._json
+        return fields
 
     def fields_with_model(self) -> dict[str, object]:
         """The fields, with the deployment of an Azure path in place of a missing model."""
@@ -55,7 +60,7 @@ class Question:
     @property
     def model(self) -> str:
         """The model that the request names; ``""`` if it names none."""
-        return model_or_deployment(self.request.path, (self._json or {}).get("model"))
+        return model_or_deployment(self.request.path, (self._json_object() or {}).get("model"))
 
     def random(self, purpose: str) -> Random:
         """A random generator. Each purpose has its own, so that none affects another.
@@ -70,9 +75,10 @@ class Question:
         name = f"{prefix} {purpose} {self.content.seed} {self.fingerprint}"
         return prefix + blake2b(name.encode(), digest_size=16).hexdigest()
 
-    @cached_property
-    def _json(self) -> dict[str, object] | None:
-        return json_object(content_of(self.request))
+    def _json_object(self) -> dict[str, object] | None:
+        if self._json is _UNREAD:
+            self._json = json_object(content_of(self.request))
+        return self._json
 
     @cached_property
     def _unstreamed(self) -> str:

@@ -71,8 +71,10 @@ class ModelOutput(NamedTuple):
     @property
     def characters(self) -> int:
         """The length of the text, or of all arguments together."""
-        text = len(self.pieces) if isinstance(self.pieces, str) else sum(map(len, self.pieces))
-        return text + sum(len("".join(call.pieces)) for call in self.calls)
+        length = len(self.pieces) if isinstance(self.pieces, str) else sum(map(len, self.pieces))
+        for call in self.calls:
+            length += len("".join(call.pieces))
+        return length
 
     @property
     def visible_tokens(self) -> int:
