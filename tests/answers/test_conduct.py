@@ -322,7 +322,7 @@ def test_a_run_tells_the_verdict_on_its_client_in_each_form(tmp_path: Any) -> No
 
 def test_a_script_that_cannot_be_read_refuses_to_start(tmp_path: Any) -> None:
     for script, cause in (
-        ("first=0 cut", "FAULTS is no script of faults: 'first=0 cut': first=0 is not valid"),
+        ("first=0 cut", "FAULTS is not a script of faults: 'first=0 cut': first=0 is not valid"),
         ("@none.txt", "FAULTS=@none.txt cannot be read: No such file or directory"),
     ):
         done = subprocess.run(

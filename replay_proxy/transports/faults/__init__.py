@@ -1,9 +1,9 @@
 """Deliberate, repeatable faults: what goes wrong between a client and an API, in every mode.
 
-A fault is one function in one table (``table``); a script says which requests meet which
+A fault is one function in one table (``table``); a script says which requests get which fault
 (``script``); ``Faulty`` wraps any transport; ``Limited`` keeps the rates of each key.
 
-Not in here: what is recorded. Faults act on the client's side alone.
+Not in here: what is recorded. Faults act on the client's side only.
 """
 
 from replay_proxy.transports.faults.limits import Limited, Limits

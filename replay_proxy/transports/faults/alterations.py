@@ -1,8 +1,9 @@
-"""Faults within an answer's bytes: cut, late, in drips, empty, misnamed. Any answer has them.
+"""Faults that alter an answer's bytes: cut, late, in drips, empty, with another type.
 
-Each is a function of the answer, the clock and arguments that a script can give. A docstring's
-first paragraph is what the fault does, its last one what a user of the OpenAI SDK sees; both stand
-in docs/faults.md, and tests/transports/faults/test_sdk.py checks the latter.
+They apply to any answer. Each is a function of the answer, the clock and the arguments that a
+script gives. The first paragraph of its docstring says what the fault does, and the last one what a
+user of the OpenAI SDK sees; docs/faults.md shows both, and tests/transports/faults/test_sdk.py
+checks the latter.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ _LEAD = re.compile(rb"[\xc2-\xf4](?=[\x80-\xbf])")
 async def cut(
     answer: Response, clock: Clock, /, after_chunks: int = 1, after_bytes: int | None = None
 ) -> Response:
-    """The connection is closed after so many chunks, or bytes if given; the body is incomplete.
+    """The connection is closed after `after_chunks`, or `after_bytes`; the body is incomplete.
 
     `APIConnectionError` after 1 request, with the text until then;
     3 requests if it does not stream.
@@ -36,7 +37,7 @@ async def cut(
 
 
 async def reset_midway(answer: Response, clock: Clock, /, after_chunks: int = 1) -> Response:
-    """The connection is reset (TCP RST) after so many chunks.
+    """The connection is reset (TCP RST) after `after_chunks`.
 
     `APIConnectionError` after 1 request, with the text until then;
     3 requests if it does not stream.
@@ -53,7 +54,7 @@ async def reset_midway(answer: Response, clock: Clock, /, after_chunks: int = 1)
 async def stall(
     answer: Response, clock: Clock, /, after_chunks: int = 1, seconds: float = 1.0
 ) -> Response:
-    """After so many chunks nothing comes for so many seconds; then the answer goes on.
+    """After `after_chunks` nothing comes for `seconds`; then the answer goes on.
 
     the whole text after 1 request, unless its timeout is shorter.
     """
@@ -70,7 +71,7 @@ async def stall(
 
 
 async def hang(answer: Response, clock: Clock, /, after_chunks: int = 1) -> Response:
-    """After so many chunks nothing comes any more, and the connection stays open.
+    """After `after_chunks` nothing more comes, and the connection stays open.
 
     `APITimeoutError` after 1 request, with the text until then;
     3 requests if it does not stream.
@@ -85,7 +86,7 @@ async def hang(answer: Response, clock: Clock, /, after_chunks: int = 1) -> Resp
 
 
 async def slow_start(answer: Response, clock: Clock, /, seconds: float = 1.0) -> Response:
-    """The answer begins so many seconds late, its status and headers too.
+    """The whole answer, status and headers included, begins `seconds` late.
 
     the whole text after 1 request, unless its timeout is shorter.
     """
@@ -111,7 +112,7 @@ async def drip(answer: Response, clock: Clock, /, size: int = 16, gap_ms: float 
 
 
 async def split_utf8(answer: Response, clock: Clock, /) -> Response:
-    """A chunk ends behind the first byte of each character that has several.
+    """A chunk ends after the first byte of each character that has several bytes.
 
     the whole text after 1 request.
     """
@@ -144,7 +145,7 @@ async def empty(answer: Response, clock: Clock, /) -> Response:
 
 
 async def content_type(answer: Response, clock: Clock, /, value: str = "text/html") -> Response:
-    """The answer calls itself something else; its body stays as it is.
+    """The answer has another `content-type`; its body stays as it is.
 
     the whole text after 1 request: it does not look at the type.
     """
@@ -158,7 +159,7 @@ async def content_type(answer: Response, clock: Clock, /, value: str = "text/htm
 async def _first(
     chunks: AsyncIterator[bytes], count: int, size: int | None = None
 ) -> AsyncGenerator[bytes]:
-    """The first so many chunks, or the first ``size`` bytes if that is given."""
+    """The first ``count`` chunks, or the first ``size`` bytes if that is given."""
     left = count if size is None else size
     while left > 0:
         try:

@@ -1,7 +1,7 @@
 """The body of an answer that a fault alters, chunk by chunk or event by event.
 
-The client's side only: where a fault ends an answer early, its source is still read to its end, so
-that what is being recorded is recorded whole.
+Only the client's side is altered: if a fault ends an answer early, its source is still read to the
+end, so that a recording of it is complete.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from typing import Self
 from replay_proxy.errors import ConnectionDropped, ReplayProxyError
 from replay_proxy.wire import Chunks, Headers, Response, header, is_event_stream
 
-#: So many pieces go to the client without a turn for other requests.
+#: Pieces that go to the client before other requests get a turn.
 _PER_TURN = 64
-#: A blank line may begin so many bytes before the end of what was looked through.
+#: A blank line may begin this many bytes before the end of the searched bytes.
 _OVERLAP = 3
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
@@ -24,7 +24,7 @@ _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 class Pieces:
     """The pieces of an answer: its chunks, or its events if ``by_event``.
 
-    A body that is whole already has no chunks: the events of a stream stand for them, and the two
+    A body that is whole already has no chunks: its pieces are the events of a stream, or the two
     halves of any other body.
     """
 
@@ -33,7 +33,7 @@ class Pieces:
         self._chunks = None if isinstance(body, bytes) else aiter(body)
         self._by_event = by_event
         self._held = body if isinstance(body, bytes) else b""
-        #: Up to here there is no blank line in what is held.
+        #: No blank line of the held bytes begins before this position.
         self._looked = 0
         self._pieces: deque[bytes] = deque()
         self.ended = False
@@ -42,7 +42,7 @@ class Pieces:
         return self
 
     async def __anext__(self) -> bytes:
-        """The next piece. Raises what the answer broke off with."""
+        """The next piece. Raises the error that broke the answer off."""
         while not self._pieces:
             if self.ended:
                 raise StopAsyncIteration
@@ -79,24 +79,24 @@ class Pieces:
             self._pieces.append(self._held)
 
     async def aclose(self) -> None:
-        """Nobody reads any further."""
+        """Stop reading."""
         if not isinstance(self._body, bytes):
             await self._body.aclose()
 
 
-#: What a fault does to the pieces of an answer.
+#: Turns the pieces of an answer into those that the client gets.
 Alter = Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes]]
 
 
 class AlteredBody:
-    """A body that is still coming, as a fault lets it through."""
+    """A body that is still coming, altered by a fault."""
 
     def __init__(self, source: Pieces, alter: Alter) -> None:
         self._source = source
         self._chunks = alter(source)
         self._over = False
         self._passed = 0
-        #: Who reads sources to their end; the owner of the set keeps the tasks alive.
+        #: Tasks that read sources to their end; the owner of the set keeps them alive.
         self.drains: set[asyncio.Task[None]] = set()
 
     def __aiter__(self) -> Self:
@@ -114,7 +114,7 @@ class AlteredBody:
             raise
 
     async def aclose(self) -> None:
-        """Close the source, or, if it is the fault that ended the answer, let it reach its end."""
+        """Close the source; if the fault ended the answer, read the source to its end instead."""
         await self._chunks.aclose()
         if self._over and not self._source.ended:
             task = asyncio.get_running_loop().create_task(_drain(self._source))
@@ -126,7 +126,7 @@ class AlteredBody:
 
 async def _drain(source: Pieces) -> None:
     try:
-        with suppress(ReplayProxyError):  # There is nobody left to whom it could be told.
+        with suppress(ReplayProxyError):  # No client is left to get the error.
             async for _ in source:
                 pass
     finally:
@@ -134,7 +134,7 @@ async def _drain(source: Pieces) -> None:
 
 
 def streams_events(answer: Response) -> bool:
-    """Whether an answer is an event stream that can be read as it is."""
+    """Whether an answer is an event stream that is not compressed."""
     encoding = header(answer.headers, b"content-encoding") or b"identity"
     return is_event_stream(answer.headers) and encoding == b"identity"
 
@@ -142,7 +142,7 @@ def streams_events(answer: Response) -> bool:
 def altered_answer(
     answer: Response, alter: Alter, *, by_event: bool = False, length: bool = False
 ) -> Response:
-    """The answer with its pieces altered; ``length`` is whether its length is still promised."""
+    """The answer with its pieces altered; with ``length`` it keeps its ``content-length``."""
     ready = isinstance(answer.body, bytes) and streams_events(answer)
     body = AlteredBody(Pieces(answer.body, by_event=by_event or ready), alter)
     headers = answer.headers if length else without(answer.headers, b"content-length")

@@ -11,7 +11,7 @@ from typing import Any
 from replay_proxy.transports.faults.replacements import ErrorStatus
 from replay_proxy.transports.faults.table import FAULTS, Fault
 
-#: No time in a script is longer, in whatever unit: 30 years of seconds.
+#: The largest number in a script, in whatever unit: 30 years in seconds.
 _LARGEST = 1e9
 _CALL = re.compile(r"(\w+)(?:\((.*)\))?", re.DOTALL)
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -20,7 +20,7 @@ _ARGUMENT = re.compile(rf"\s*(?:(\w+)\s*=)?((?:[^,\"]|{_QUOTED})*)(?:,|\Z)", re.
 
 @dataclass(frozen=True, slots=True)
 class FaultCall:
-    """A fault of the table, by its name, and what its function is given."""
+    """A fault of the table, its name, and the arguments for its function."""
 
     name: str
     fault: Fault
@@ -28,7 +28,7 @@ class FaultCall:
 
 
 def read_call(text: str) -> FaultCall:
-    """Read a call. Raises ``ValueError`` with what is wrong and what there is instead."""
+    """Read a call. Raises ``ValueError`` with the mistake and the possible names."""
     found = _CALL.fullmatch(text)
     if not found or found[1] not in FAULTS:
         name = found[1] if found else text
@@ -59,13 +59,13 @@ def read_call(text: str) -> FaultCall:
 
 
 def parameters(fault: Fault) -> dict[str, inspect.Parameter]:
-    """What a script can give to a fault: all but what its function gets by position."""
+    """The parameters that a script can set: all but the positional ones of its function."""
     known = inspect.signature(fault.function).parameters
     return {name: one for name, one in known.items() if one.kind is not one.POSITIONAL_ONLY}
 
 
 def unquoted(written: str) -> str:
-    r"""A value as it is meant: quotes are left out, and ``\"`` within them is a quote."""
+    r"""A value without its quotes; within them ``\"`` stands for a quote."""
     return re.sub(_QUOTED, lambda found: re.sub(r"\\(.)", r"\1", found[0][1:-1]), written)
 
 
@@ -101,9 +101,9 @@ def _number(written: str) -> float:
 
 
 def _text(written: str) -> str:
-    """What can be sent in a header and in JSON."""
+    """A text that can be sent in a header and in JSON."""
     text = unquoted(written)
-    if not text.isprintable():  # Half a surrogate pair neither.
+    if not text.isprintable():  # Nor can half a surrogate pair.
         raise ValueError("it has characters that cannot be printed")
     return text
 

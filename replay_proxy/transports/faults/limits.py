@@ -1,9 +1,9 @@
-"""Rates of requests and tokens, kept for each API key as OpenAI keeps them.
+"""Rate limits on requests and tokens, per API key, as OpenAI keeps them.
 
-A rate is a level that falls steadily: with a limit of 10,000 a minute, 8,554 used and 3,082
-requested, the next moment is 9.816 s away, as OpenAI says it ((8,554 + 3,082 - 10,000) * 60 /
-10,000). A refused request uses nothing, so that who waits as told is served.
-A key is known by its hash only, and forgotten when others have come since.
+A rate is a level that falls steadily: with a limit of 10,000 per minute, 8,554 used and 3,082
+requested, the wait is 9.816 s, as OpenAI states it ((8,554 + 3,082 - 10,000) * 60 / 10,000). A
+refused request uses nothing, so that a client which waits as long as it is told is served.
+Only the hash of a key is kept, and the keys not used for longest are dropped.
 """
 
 import math
@@ -27,15 +27,15 @@ from replay_proxy.transports.faults.wording import (
 )
 from replay_proxy.wire import Headers, Request, Response, Transport, header
 
-#: The names that a refusal has in ``x-replay-fault``.
+#: The names of the refusals in ``x-replay-fault``.
 RPM, TPM, TOO_LARGE = "rpm", "tpm", "request_too_large"
-#: So many keys are kept; one that is forgotten has its whole rate again.
+#: The most keys that are kept; a dropped one has its whole rate again.
 KEPT_KEYS = 10_000
-#: OpenAI's estimate of a request that was not tokenised yet.
+#: OpenAI's estimate for a request before it is tokenised.
 CHARACTERS_PER_TOKEN = 4
 _SAID = ("messages", "input", "prompt", "instructions")
 _LONGEST = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-#: Less than any wait that could be told.
+#: Less than any wait that a header can state.
 _EPSILON = 1e-6
 
 
@@ -70,7 +70,7 @@ class _Account:
 
 
 class Limits:
-    """The rates of all keys of a process, over all cassettes; a rate that is None is none."""
+    """The rates of all keys of a process, over all cassettes. None means no limit."""
 
     def __init__(self, *, rpm: int | None, tpm: int | None, clock: Clock) -> None:
         self._limits = {"requests": rpm, "tokens": tpm}
@@ -82,15 +82,15 @@ class Limits:
         return any(self._limits.values())
 
     def close(self) -> None:
-        """Wait for no large request any more."""
+        """Stop waiting for large requests."""
         self._apart.close()
 
     def rewind(self) -> None:
-        """Let nobody have used anything."""
+        """Reset what every key has used."""
         self._accounts.clear()
 
     async def admit(self, request: Request) -> tuple[Response | None, Headers]:
-        """Use what the request costs: its refusal, if it is too much, and the rates' headers."""
+        """Charge the request's cost; its refusal if that is too much, and the rate headers."""
         cost = await self._apart.run(tokens, request) if self._limits["tokens"] else 0
         costs = {"requests": 1, "tokens": cost}
         account = self._account(request)
@@ -132,19 +132,19 @@ class Limits:
 
 
 class Limited:
-    """A transport that a key may ask so often, and no more; its answers tell how much is left."""
+    """A transport with a rate limit per key; its answers state how much is left."""
 
     def __init__(self, transport: Transport, limits: Limits) -> None:
         self._transport = transport
         self._limits = limits
 
     async def handle(self, request: Request) -> Response:
-        """The answer with the rates' headers, or a 429."""
+        """The answer with the rate headers, or a 429."""
         refused, rates = await self._limits.admit(request)
         answer = refused or await self._transport.handle(request)
         assert answer.provenance is not None
         if refused is None and answer.provenance.fault and answer.status == 429:
-            return answer  # It tells rates of its own.
+            return answer  # It has rate headers of its own.
         names = {name for name, _ in rates}
         kept = tuple(pair for pair in answer.headers if pair[0] not in names)
         return answer._replace(headers=kept + rates)
@@ -155,16 +155,16 @@ class Limited:
         await self._transport.aclose(drain_s)
 
     def rewind(self) -> None:
-        """Let no key have used anything, and rewind what it wraps."""
+        """Reset what every key has used, and rewind what it wraps."""
         self._limits.rewind()
         self._transport.rewind()
 
 
 def tokens(request: Request) -> int:
-    """What a request is taken to cost before it is answered.
+    """The estimated cost of a request before it is answered.
 
-    A quarter of its characters, or the most tokens that it asks for if that is more, which is how
-    OpenAI's page on rate limits has it.
+    A quarter of its characters, or the most tokens that it asks for if that is more, as OpenAI's
+    page on rate limits describes.
     """
     body = body_json(request)
     if not isinstance(body, dict):
@@ -175,7 +175,7 @@ def tokens(request: Request) -> int:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in a value; images and files inside of it are none."""
+    """Every text in a value, except images and files in data URLs."""
     waiting = [value]
     while waiting:
         value = waiting.pop()

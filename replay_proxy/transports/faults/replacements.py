@@ -1,8 +1,9 @@
-"""Faults instead of an answer: the error that the API would send, or no answer at all.
+"""Faults that replace an answer: by the error that the API would send, or by no answer at all.
 
-Each is a function of the request and of arguments that a script can give. Nobody is asked for an
-answer. A docstring's first paragraph is what the fault does, its last one what a user of the OpenAI
-SDK sees; both stand in docs/faults.md, and tests/transports/faults/test_sdk.py checks the latter.
+Each is a function of the request and the arguments that a script gives; no transport is asked. The
+first paragraph of its docstring says what the fault does, and the last one what a user of the
+OpenAI SDK sees; docs/faults.md shows both, and tests/transports/faults/test_sdk.py checks the
+latter.
 """
 
 import http
@@ -18,7 +19,7 @@ from replay_proxy.transports.faults.wording import (
 )
 from replay_proxy.wire import Request, Response
 
-#: A status that says that a request failed.
+#: A status from 400 to 599.
 ErrorStatus = Annotated[int, "error status"]
 
 
@@ -56,7 +57,7 @@ def rate_limit(request: Request, /, retry_after: float = 1.0, limit: int = 60) -
 
 
 def quota(request: Request, /) -> Response:
-    """429 `insufficient_quota`: asking again cannot help, but the status says that it can.
+    """429 `insufficient_quota`: a retry cannot help, although the status says that it can.
 
     `RateLimitError` after 3 requests.
     """

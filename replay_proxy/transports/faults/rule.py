@@ -1,7 +1,8 @@
 """One rule of a script, ``first=2 path=/v1/chat/* rate_limit``: which requests, which fault. Pure.
 
-A rule is words: selectors and, as the last one, a fault. ``path``, ``model`` and ``header`` say
-which requests it counts; ``nth``, ``every``, ``first`` and ``share`` which of those it hits.
+A rule consists of words: selectors and, as the last one, a fault. ``path``, ``model`` and
+``header`` select the requests that it counts; ``nth``, ``every``, ``first`` and ``share`` those
+among them that it hits.
 """
 
 import re
@@ -22,10 +23,10 @@ _SELECTOR = re.compile(r"(\w+)=(.*)", re.DOTALL)
 
 @dataclass(slots=True)
 class FaultRule:
-    """A rule as it was written, and read.
+    """A rule: its text, and its parts.
 
-    Of the requests that it counts it hits those whose number satisfies each of ``nth``, ``every``,
-    ``first`` and ``share`` that is given; with none of them, all.
+    It hits the counted requests whose number satisfies each of ``nth``, ``every``, ``first`` and
+    ``share`` that is given; without any of these, all counted requests.
     """
 
     text: str
@@ -39,7 +40,7 @@ class FaultRule:
     headers: list[tuple[bytes, str]] = field(default_factory=list)
 
     def counts(self, request: Request) -> bool:
-        """Whether a request is one of those that it is about."""
+        """Whether the rule counts a request."""
         return (
             (not self.path or fnmatchcase(request.path, self.path))
             and all(
@@ -51,7 +52,7 @@ class FaultRule:
         )
 
     def hits(self, number: int) -> bool:
-        """Whether the request of this number (from 1) is hit; ``share`` is another question."""
+        """Whether the request of this number (from 1) is hit, apart from ``share``."""
         return (
             (not self.nth or number in self.nth)
             and (not self.every or number % self.every == 0)
@@ -59,7 +60,7 @@ class FaultRule:
         )
 
     def drawn(self, seed: int, key: str, repeat: int) -> bool:
-        """Whether a request is of its ``share``: decided by these three and the rule's text."""
+        """Whether a request is in the ``share``: decided by these three and the rule's text."""
         if self.share is None:
             return True
         digest = sha256(f"{seed}\0{self.text}\0{key}\0{repeat}".encode()).digest()
@@ -67,7 +68,7 @@ class FaultRule:
 
 
 def read_rules(script: str) -> list[FaultRule]:
-    """The rules of a script, one a line or separated by ``;``, with ``#`` comments.
+    """The rules of a script, one per line or separated by ``;``, with ``#`` comments.
 
     Raises ``ValueError`` that names the line and the rule.
     """
@@ -82,7 +83,7 @@ def read_rules(script: str) -> list[FaultRule]:
 
 
 def _split(script: str) -> Iterator[tuple[int, list[str]]]:
-    """The words of each rule, and the line that they stand on."""
+    """The words of each rule, and its line number."""
     words: list[str] = []
     at, line = 0, 1
     while at < len(script):
@@ -110,7 +111,7 @@ def _rule(words: list[str]) -> FaultRule:
         found = _SELECTOR.fullmatch(word)
         if not found or found[1] not in SELECTORS:
             raise ValueError(
-                f"{word!r} is no selector: there are {', '.join(SELECTORS)}, and a fault is last"
+                f"{word!r} is not a selector: there are {', '.join(SELECTORS)}, and a fault is last"
             )
         name, value = found[1], unquoted(found[2])
         try:
@@ -156,7 +157,7 @@ def _header(rule: FaultRule, value: str) -> None:
     rule.headers.append((name.strip().lower().encode(), pattern.strip()))
 
 
-#: Each selector, by its name, and what reads it into a rule.
+#: Each selector, by its name, and the function that reads it into a rule.
 SELECTORS: dict[str, Callable[[FaultRule, str], None]] = {
     "nth": _set("nth", _numbers),
     "every": _set("every", _positive),

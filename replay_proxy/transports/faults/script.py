@@ -1,4 +1,4 @@
-"""A script of faults at work: its rules, and how often each has counted, in order of arrival."""
+"""A script of faults in use: its rules, and the number of requests that each has counted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from replay_proxy.transports.faults.call import FaultCall
 from replay_proxy.transports.faults.rule import FaultRule, read_rules
 from replay_proxy.wire import Request
 
-#: Rules with a ``share`` remember of this many different requests how often each came, over all
-#: cassettes. One that has not come for longer counts from 1 again.
+#: The most different requests whose repeats rules with a ``share`` count, over all cassettes. The
+#: one that has not come for longest is dropped, and counts from 1 again.
 REPEAT_COUNTS = 100_000
 
 
 @dataclass(eq=False)
 class _CountedRule:
     rule: FaultRule
-    #: How often each request came, by the rule and the request's fingerprint.
+    #: The number of times that each request came, by the rule and the request's fingerprint.
     repeats: "LRU[tuple[_CountedRule, str], int]"
     number: int = 0
 
     def hits(self, request: Request, seed: int) -> bool:
-        """Count the request, and say whether the rule is for it."""
+        """Count the request; whether the rule hits it."""
         if not self.rule.counts(request):
             return False
         self.number += 1
@@ -37,10 +37,10 @@ class _CountedRule:
 
 
 class Script:
-    """Rules with counts of their own. The first rule that is for a request decides its fault.
+    """Rules with counts of their own. The first rule that hits a request decides its fault.
 
-    Each rule counts every request that it is about, whichever rule decides. A share is drawn from
-    the seed, the request and how often that one came: other requests do not matter to it.
+    Each rule counts every request that it selects, whichever rule decides. A share is drawn from
+    the seed, the request and the number of times that it came: other requests do not affect it.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class Script:
 
     @classmethod
     def of_setting(cls, text: str, *, name: str, seed: int) -> Self:
-        """Read what a setting or a file says. Raises ``ConfigurationError`` that names it."""
+        """Read a script. Raises ``ConfigurationError`` that names its setting or file."""
         try:
             return cls(read_rules(text), seed=seed)
         except ValueError as error:
             raise ConfigurationError(
-                f"{name} is no script of faults: {error}. docs/faults.md has the grammar."
+                f"{name} is not a script of faults: {error}. docs/faults.md has the grammar."
             ) from None
 
     def __bool__(self) -> bool:
@@ -77,6 +77,6 @@ class Script:
         self._counted_rules = [_CountedRule(rule, self._repeats) for rule in self._rules]
 
     def fault_for(self, request: Request) -> FaultCall | None:
-        """Count the request; what it meets, or None."""
+        """Count the request; its fault, or None."""
         hit = [each for each in self._counted_rules if each.hits(request, self._seed)]
         return hit[0].rule.call if hit else None

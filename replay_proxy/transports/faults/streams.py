@@ -1,8 +1,8 @@
-"""Faults within an event stream: an end that is missing, an error, an event that is wrong.
+"""Faults in an event stream: a missing end, an error, a wrong event.
 
-Each is a function of the answer, the clock and arguments that a script can give; an answer that is
-no event stream comes through as it is. A docstring's first paragraph is what the fault does, its
-last one what a user of the OpenAI SDK sees; both stand in docs/faults.md, and
+Each is a function of the answer, the clock and the arguments that a script gives. An answer that is
+not an event stream is not altered. The first paragraph of its docstring says what the fault does,
+and the last one what a user of the OpenAI SDK sees; docs/faults.md shows both, and
 tests/transports/faults/test_sdk.py checks the latter.
 """
 
@@ -23,7 +23,7 @@ def _by_event(answer: Response, alter: Alter) -> Response:
 
 
 def _at(number: int, change: Callable[[bytes], tuple[bytes, ...]]) -> Alter:
-    """What changes the event that follows the first so many, and lets the others through."""
+    """Changes the event after the first ``number``, and passes the others on."""
 
     async def alter(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         passed = 0
@@ -38,7 +38,7 @@ def _at(number: int, change: Callable[[bytes], tuple[bytes, ...]]) -> Alter:
 async def no_done(answer: Response, clock: Clock, /) -> Response:
     """The stream ends cleanly, but without its terminal event (`[DONE]`, `response.completed`, …).
 
-    the whole text after 1 request: nothing tells it that the end is missing.
+    the whole text after 1 request: it does not notice the missing end.
     """
 
     async def alter(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
@@ -50,7 +50,7 @@ async def no_done(answer: Response, clock: Clock, /) -> Response:
 
 
 async def error_event(answer: Response, clock: Clock, /, after_events: int = 1) -> Response:
-    """After so many events of a 200 stream comes an error, and the stream is over.
+    """After `after_events` of a 200 stream comes an error, and the stream is over.
 
     `APIError` after 1 request, with the text until then.
     """
@@ -77,7 +77,7 @@ async def error_event(answer: Response, clock: Clock, /, after_events: int = 1) 
 
 
 async def malformed(answer: Response, clock: Clock, /, after_events: int = 1) -> Response:
-    """The event behind so many others, or a body of JSON, lacks its last character.
+    """The event after `after_events`, or a body of JSON, lacks its last character.
 
     `JSONDecodeError` after 1 request, with the text until then.
     """
@@ -100,17 +100,17 @@ async def malformed(answer: Response, clock: Clock, /, after_events: int = 1) ->
 
 
 async def duplicate(answer: Response, clock: Clock, /, after_events: int = 1) -> Response:
-    """The event behind so many others comes twice.
+    """The event after `after_events` comes twice.
 
-    a wrong text after 1 request: nothing tells it that something came twice.
+    a wrong text after 1 request: it does not notice the repetition.
     """
     return _by_event(answer, _at(after_events, lambda event: (event, event)))
 
 
 async def reorder(answer: Response, clock: Clock, /, after_events: int = 1) -> Response:
-    """The two events behind so many others change places.
+    """The two events after `after_events` change places.
 
-    a wrong text after 1 request: nothing tells it that the order is another.
+    a wrong text after 1 request: it does not notice the changed order.
     """
 
     async def alter(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:

@@ -1,7 +1,7 @@
-"""The table of faults: each is one function, by whose name a script calls it.
+"""The table of faults: each is one function, and a script calls it by its name.
 
-To add one, write the function where its like are and name it here; its docstring becomes its row
-in docs/faults.md.
+To add one, write the function beside similar ones and add its line here; its docstring becomes its
+row in docs/faults.md.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,17 +12,18 @@ from replay_proxy.transports.faults import alterations, replacements, streams
 from replay_proxy.transports.faults.limits import TOO_LARGE
 from replay_proxy.wire import Response
 
-#: What takes a request, and its arguments.
+#: A function of a request and the fault's arguments.
 Replacement = Callable[..., Response]
-#: What takes an answer, a clock, and its arguments; what it does not change it gives back.
+#: A function of an answer, a clock and the fault's arguments. It returns an answer that it does not
+#: alter as it is.
 Alteration = Callable[..., Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One line of the table: a function of either sort, and what it asks of its client.
+    """One line of the table: a function of either sort, and what the client should do.
 
-    Without a ``kind`` the status of the answer tells.
+    Without a ``kind`` the status of the answer decides.
     """
 
     kind: FaultKind | None = None
@@ -31,7 +32,7 @@ class Fault:
 
     @property
     def function(self) -> Replacement | Alteration:
-        """The one of the two that it has."""
+        """The function, of whichever sort."""
         function = self.replacement or self.alteration
         assert function is not None
         return function
@@ -68,7 +69,7 @@ FAULTS = {
 
 
 def kind_of(name: str, status: int) -> FaultKind:
-    """What a fault, or a rate limit (``limits``), asks of its client."""
+    """What the client of a fault, or of a rate limit (``limits``), should do."""
     if name == TOO_LARGE:
         return FaultKind.STOP
     fault = FAULTS.get(name)

@@ -1,4 +1,4 @@
-"""``Faulty``: any transport, with the faults of a script or of a request's own header."""
+"""``Faulty``: any transport with the faults of a script, or of a request's own header."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,12 +15,12 @@ from replay_proxy.transports.faults.rule import read_rules
 from replay_proxy.transports.faults.script import Script
 from replay_proxy.wire import Request, Response, Transport, header
 
-#: The header that gives a request a script of its own, and names the fault of an answer.
+#: The header with a request's own script.
 HEADER = b"x-replay-fault"
-#: No script in a header is longer: it is read while other requests wait, and kept.
+#: The longest script in a header, in bytes: it is read while other requests wait, and kept.
 LONGEST = 2000
-#: This many scripts that came in headers keep their counts, over all cassettes; the one not used
-#: for longest goes first.
+#: The most scripts from headers that keep their counts, over all cassettes. The one not used for
+#: longest is dropped first.
 HEADER_SCRIPTS = 5_000
 
 #: The scripts of headers, by a transport, the header and the request.
@@ -28,11 +28,11 @@ HeaderScripts = LRU[tuple[object, bytes, str], Script]
 
 
 class Faulty:
-    """A transport between which and its client things go wrong.
+    """A transport whose answers suffer faults on their way to the client.
 
-    A request with ``x-replay-fault`` follows the script in that header instead, which counts the
-    requests with the same header and the same fingerprint; an empty one means no fault. A faulted
-    answer names its fault. What the proxy itself refuses, a miss, is never altered.
+    A request with the header ``x-replay-fault`` follows the script in it instead, which counts the
+    requests with the same header and the same fingerprint; an empty header means no fault. The
+    provenance of an answer names its fault. A refusal by the proxy, such as a miss, is not altered.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Faulty:
         self._header_scripts = (
             HeaderScripts(HEADER_SCRIPTS) if header_scripts is None else header_scripts
         )
-        #: Stands for this transport, until it is rewound, in what several remember together.
+        #: Stands for this transport, until it is rewound, in the keys of shared ``HeaderScripts``.
         self._self = object()
         self._drains: set[asyncio.Task[None]] = set()
 
@@ -66,8 +66,8 @@ class Faulty:
         self._transport.rewind()
 
     def handle(self, request: Request) -> Coroutine[Any, Any, Response]:
-        """The answer, or what a fault makes of it. Raises ``InvalidFault``."""
-        # No coroutine of its own: every request passes through.
+        """The answer, altered or replaced by a fault. Raises ``InvalidFault``."""
+        # Not a coroutine itself, since every request passes here.
         written = header(request.headers, HEADER)
         script = self._script if written is None else self._script_of(written, request)
         call = script.fault_for(request) if script else None

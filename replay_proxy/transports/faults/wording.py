@@ -1,4 +1,4 @@
-"""Errors and rates as OpenAI words them: the error object, ``x-ratelimit-*``, durations. Pure.
+"""Errors and rates in OpenAI's wording: the error object, ``x-ratelimit-*``, durations. Pure.
 
 Source: the error codes page of platform.openai.com, and errors that users have quoted:
 "Limit 10000, Used 8554, Requested 3082. Please try again in 9.816s".
@@ -62,7 +62,7 @@ def rate_limit_error(
 
 
 def retry_after_headers(wait_s: float) -> Headers:
-    """``retry-after`` in whole seconds and ``retry-after-ms``, neither of them too short."""
+    """``retry-after`` in whole seconds and ``retry-after-ms``, both rounded up."""
     ms = math.ceil(wait_s * 1000)
     return (
         (b"retry-after", str(math.ceil(ms / 1000)).encode()),
@@ -71,7 +71,7 @@ def retry_after_headers(wait_s: float) -> Headers:
 
 
 def rate_headers(unit: str, *, limit: int, remaining: int, reset_s: float) -> Headers:
-    """The three ``x-ratelimit-*`` headers of a unit; ``reset_s`` is until nothing is used."""
+    """The three ``x-ratelimit-*`` headers of a unit; ``reset_s`` is the time until all is free."""
     return (
         (f"x-ratelimit-limit-{unit}".encode(), str(limit).encode()),
         (f"x-ratelimit-remaining-{unit}".encode(), str(remaining).encode()),
@@ -80,7 +80,7 @@ def rate_headers(unit: str, *, limit: int, remaining: int, reset_s: float) -> He
 
 
 def duration(seconds: float) -> str:
-    """A time as OpenAI writes it: ``0s``, ``174ms``, ``9.816s``, ``6m0s``; never too short."""
+    """A time as OpenAI writes it: ``0s``, ``174ms``, ``9.816s``, ``6m0s``, rounded up."""
     ms = math.ceil(seconds * 1000 - 1e-6)
     if 0 < ms < 1000:
         return f"{ms}ms"

@@ -190,8 +190,8 @@ def test_a_fault_is_called_with_arguments(
         ("rate_limt", "'rate_limt' is not a fault: did you mean rate_limit?"),
         ("xyzzy", "'xyzzy' is not a fault: there are status, rate_limit,"),
         ("first=2", "a rule ends with a fault"),
-        ("first=2 cut reset", "'cut' is no selector: there are nth, every,"),
-        ("frist=2 cut", "'frist=2' is no selector"),
+        ("first=2 cut reset", "'cut' is not a selector: there are nth, every,"),
+        ("frist=2 cut", "'frist=2' is not a selector"),
         ("first=0 cut", "first=0 is not valid: it has to be a whole number from 1 on"),
         ("nth=1,x cut", "nth=1,x is not valid"),
         ("share=2 cut", "share=2 is not valid: it has to be a number from 0 to 1"),
@@ -217,7 +217,7 @@ def test_an_error_names_the_rule_and_says_what_there_is(script: str, cause: str)
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - its words are what is tested
         read_rules(script)
     assert cause in str(raised.value)
-    with pytest.raises(ConfigurationError, match="FAULTS is no script of faults: "):
+    with pytest.raises(ConfigurationError, match="FAULTS is not a script of faults: "):
         Script.of_setting(script, name="FAULTS", seed=0)
 
 
