@@ -1,4 +1,4 @@
-"""What faces HTTP: the ASGI app, its data plane, its control plane, uvicorn's connection.
+"""What faces HTTP: the ASGI app, its data plane, its control plane, uvicorn's connections.
 
 Not in here: what answers a request.
 """

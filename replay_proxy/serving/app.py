@@ -1,4 +1,4 @@
-"""The FastAPI application: which paths are data, what else is served, start and stop.
+"""The FastAPI application: which paths are data, what else it serves, its start and stop.
 
 A request under ``/v1/`` or ``/openai/`` goes to the data plane before FastAPI sees it.
 """
@@ -99,7 +99,7 @@ class ReplayProxy(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer data paths at once, and leave the rest to FastAPI.
 
-        Before either, refuse what a web page of another site has a browser send.
+        Before either, refuse a request that a browser sends for a web page of another site.
         """
         if scope["type"] == "lifespan":
             install(receive, self.clients)
@@ -113,7 +113,7 @@ class ReplayProxy(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        # Most paths are data and name no cassette; others are read with care.
+        # Most paths are data and name no cassette: a quick look is enough for them.
         raw = scope.get("raw_path") or b""
         data = raw.startswith(_PLAIN) or split_cassette(raw_path(scope))[1].startswith(DATA_PATHS)
         try:
@@ -150,8 +150,8 @@ class ReplayProxy(FastAPI):
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        # A full collection would walk through all that was imported, and hold every stream up for
-        # a tenth of a second; what is here now stays anyway.
+        # A full collection would walk through everything that was imported, and delay every stream
+        # by a tenth of a second; these objects stay alive anyway.
         gc.freeze()
         try:
             yield
@@ -160,11 +160,11 @@ class ReplayProxy(FastAPI):
             await self.assembly.aclose(drain_s=self.clients.left_s())
 
     async def health(self) -> dict[str, str]:
-        """Say that the process serves, and in which mode."""
+        """Report that the process serves, and its mode."""
         return {"status": "ok", "mode": self._mode}
 
     async def ready(self, response: FastAPIResponse) -> dict[str, str]:
-        """Say whether the default cassette can be used now, or 503 and why not."""
+        """Report whether the default cassette can be used now; otherwise 503 and the reason."""
         try:
             self.assembly.check()
         except StoreError as error:
@@ -174,7 +174,7 @@ class ReplayProxy(FastAPI):
 
 
 async def _in_openai_shape(request: FastAPIRequest, error: Exception) -> FastAPIResponse:
-    """What FastAPI or the control plane refuses, worded as OpenAI does."""
+    """A refusal of FastAPI or of the control plane, in OpenAI's error shape."""
     match error:
         case ReplayProxyError():
             refusal = error
@@ -195,7 +195,7 @@ async def _in_openai_shape(request: FastAPIRequest, error: Exception) -> FastAPI
 
 
 def _document(app: FastAPI) -> None:
-    """Show the typed models on ``/docs``; the data plane answers these paths before FastAPI."""
+    """Show the typed models on ``/docs``. The data plane answers these paths before FastAPI."""
 
     async def chat_completions(body: CreateChatCompletionRequest) -> FastAPIResponse:
         raise NotImplementedError("the data plane stands in front of this route")

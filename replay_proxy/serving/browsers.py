@@ -1,9 +1,9 @@
-"""What a browser sends on behalf of a web page: refused, unless the page's origin is listed.
+"""Requests that a browser sends for a web page: refused, unless the page's origin is listed.
 
-Any page can send requests to any address, this machine's included; what it may not do is read the
-answer. But a request alone spends a key, records an answer or moves a cassette on. Programs send
-none of the fields that are looked at here, except ``Host``; pages cannot leave them out or forge
-them (https://fetch.spec.whatwg.org, section 2.2.2).
+Any page can send requests to any address, including this machine; it only cannot read the answer.
+But a request alone can spend a key, record an answer or use up a recorded one. Of the fields that
+are checked here, programs send only ``Host``; pages cannot omit or forge them
+(https://fetch.spec.whatwg.org, section 2.2.2).
 """
 
 import re
@@ -18,7 +18,7 @@ from replay_proxy.wire import Headers, Response
 _REQUESTED_METHOD = b"access-control-request-method"
 _REQUESTED_HEADERS = b"access-control-request-headers"
 _REQUESTED_NETWORK = b"access-control-request-private-network"
-_LOOKED_AT = frozenset(
+_CHECKED_FIELDS = frozenset(
     {
         b"host",
         b"origin",
@@ -31,10 +31,10 @@ _LOOKED_AT = frozenset(
         _REQUESTED_NETWORK,
     }
 )
-#: What ``Sec-Fetch-Site`` says of a request by the proxy's own page, or by nobody's: an address
-#: that was typed, a bookmark.
+#: ``Sec-Fetch-Site`` of a request by the proxy's own page, or by no page: a typed address, a
+#: bookmark.
 _OWN = frozenset({b"same-origin", b"none"})
-#: A document with scripts, replayed, would run them with the rights of the proxy's own page.
+#: A replayed document would otherwise run its scripts with the rights of the proxy's own page.
 _SANDBOX: Headers = (
     (b"content-security-policy", b"sandbox"),
     (b"x-content-type-options", b"nosniff"),
@@ -43,9 +43,9 @@ _SANDBOX: Headers = (
 _LOCAL_ORIGIN = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?")
 #: Seconds for which a browser need not repeat a preflight.
 _MAX_AGE = b"600"
-#: A ``Referer`` is the address of a page, or what is none (``about:blank``).
+#: The origin of a ``Referer``, which may also be no page's address (``about:blank``).
 _PAGE = re.compile(rb"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
-#: As much of a refused origin as an error repeats.
+#: The characters of a refused origin that an error repeats.
 _SHOWN = 100
 
 
@@ -57,9 +57,10 @@ class OriginNotAllowed(NotAllowed):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """An admitted request that needs more than its answer: ``preflight`` is all of the answer.
+    """An admitted request of a browser.
 
-    ``origin`` is the listed origin of the page that may read the answer.
+    ``preflight`` is its whole answer, if it is a preflight. ``origin`` is the listed origin of the
+    page that may read the answer. ``navigates`` is whether the browser opens the answer as a page.
     """
 
     preflight: Response | None = None
@@ -67,16 +68,16 @@ class Visit:
     navigates: bool = False
 
     def send(self, send: Send, *, data: bool) -> Send:
-        """``send`` that adds what the browser needs; ``data`` is whether it is an API's answer."""
+        """``send`` with the headers for the browser; ``data`` is whether an API answers."""
         sandbox = _SANDBOX if self.navigates and data else ()
         return _Edge(send, self.origin, sandbox) if self.origin or sandbox else send
 
 
 class Browsers:
-    """Decides on each request by its head, in front of everything that is served.
+    """Admits or refuses each request by its head, before anything is served.
 
-    ``origins`` are those whose pages may send requests. With ``own_pages``, so may pages that this
-    machine serves under ``localhost``: for a proxy that has neither a key nor recordings.
+    Pages of ``origins`` may send requests. With ``own_pages``, so may pages that this machine
+    serves under ``localhost``: for a proxy that has neither a key nor recordings.
     """
 
     def __init__(self, hosts: Hosts, origins: frozenset[bytes], *, own_pages: bool = False) -> None:
@@ -86,7 +87,7 @@ class Browsers:
 
     def check(self, scope: Scope) -> Visit | None:
         """None for a program's request. Raises ``InvalidHost`` or ``NotAllowed``."""
-        found = [pair for pair in scope["headers"] if pair[0] in _LOOKED_AT]
+        found = [pair for pair in scope["headers"] if pair[0] in _CHECKED_FIELDS]
         server = scope.get("server")
         local = server[0] if server and server[1] is not None else None
         if len(found) == 1 and found[0][0] == b"host":
@@ -95,7 +96,7 @@ class Browsers:
         hosts = [value for name, value in found if name == b"host"]
         if len(hosts) == 1:
             self._hosts.check(hosts[0], local)
-        # HTTP/1.0 knows requests without a Host, and no browser sends one.
+        # HTTP/1.0 has requests without a Host, and no browser sends one.
         elif hosts or scope["http_version"] != "1.0":
             raise InvalidHost(
                 f"The request has {len(hosts) or 'no'} Host fields; it needs one "
@@ -124,7 +125,7 @@ class Browsers:
                 "not name its origin. Use fetch() on a page whose origin CORS_ORIGINS lists. To "
                 "look at an answer in a browser, type its address."
             )
-        if not sites and not origins:  # A browser that sends neither names the page at least.
+        if not sites and not origins:  # A browser without these fields still names the page.
             self._check_pages({value for name, value in found if name == b"referer"}, own)
         navigates = fields.get(b"sec-fetch-mode") == b"navigate"
         navigates = navigates or b"upgrade-insecure-requests" in fields
@@ -154,7 +155,7 @@ def _not_listed(origin: bytes) -> OriginNotAllowed:
 
 
 def _preflight(fields: dict[bytes, bytes], origin: bytes) -> Response:
-    """The answer to a browser's question whether a page may send a request."""
+    """The answer to a preflight: the page may send its request."""
     headers = [
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-methods", fields[_REQUESTED_METHOD]),
@@ -169,9 +170,9 @@ def _preflight(fields: dict[bytes, bytes], origin: bytes) -> Response:
 
 
 class _Edge:
-    """``send`` with headers for the browser, which are never stored: they are of this connection.
+    """``send`` with headers for the browser, which are never stored.
 
-    Its ``__self__`` is that of the server's own ``send``, as ``connection`` needs it.
+    Its ``__self__`` is that of the server's own ``send``, which ``connection`` needs.
     """
 
     def __init__(self, send: Send, origin: bytes | None, more: Headers) -> None:

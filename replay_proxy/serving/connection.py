@@ -1,7 +1,7 @@
-"""A client's connection, as far as ASGI hides it: headers of the server's own, writes, its end.
+"""What ASGI hides of a client's connection: the server's own headers, writes, its end.
 
-ASGI has no word for any of it. What is needed is reached through uvicorn's ``send``, a method of
-the object that serves one request; both of its HTTP protocols and both event loops have it.
+It is reached through uvicorn's ``send``, a method of the object that serves one request; this works
+with both of its HTTP protocols and both event loops.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 #: Closing sends RST instead of FIN: lingering is on, for no time (SO_LINGER, socket(7)).
 _NO_LINGER = struct.pack("ii", 1, 0)
-#: More than this is not held back: the server has to see that a client does not keep up.
+#: The most bytes that are held: the server has to notice when a client does not keep up.
 _FULL_BYTES = 65_536
-#: More than this is not copied to be joined.
+#: Larger writes are not copied in order to be joined.
 _ALONE_BYTES = 1 << 20
 
 
 class Outlet:
-    """Stands in for a request's transport, and joins what is written in one turn of the loop.
+    """Stands in for a request's transport, and joins the writes of one turn of the event loop.
 
-    A write to a socket takes longer than everything else that a chunk needs. What is joined is
-    bytes on their way: chunks keep their borders, and none waits for what is not there yet.
+    A write to a socket takes longer than everything else that a chunk needs. Only bytes on the wire
+    are joined: chunks keep their boundaries, and none waits for a later one.
     """
 
     def __init__(self, transport: Any, *, every_turn: bool) -> None:
@@ -36,7 +36,7 @@ class Outlet:
         self._size = 0
 
     def write(self, data: bytes) -> None:
-        """Write with this turn's other bytes, at its end."""
+        """Write at the end of this turn, together with its other bytes."""
         if len(data) > _ALONE_BYTES:
             self.flush()
         elif self._every_turn and not self._held:
@@ -47,14 +47,14 @@ class Outlet:
             self.flush()
 
     def flush(self) -> None:
-        """Write now what is held."""
+        """Write the held bytes now."""
         if self._held and not self._transport.is_closing():
             self._transport.write(b"".join(self._held))
         self._held.clear()
         self._size = 0
 
     def close(self) -> None:
-        """Close the connection behind what was written."""
+        """Close the connection after what was written."""
         self.flush()
         self._transport.close()
 
@@ -64,15 +64,15 @@ class Outlet:
         self._transport.abort()
 
     def get_extra_info(self, name: str) -> Any:
-        """What the transport knows."""
+        """The transport's extra information."""
         return self._transport.get_extra_info(name)
 
 
 def join_writes(send: Send, *, every_turn: bool = True) -> Outlet | None:
-    """Let what is sent in one turn of the event loop reach the socket in one system call.
+    """Write what is sent in one turn of the event loop to the socket in one system call.
 
-    Without ``every_turn`` that is up to the caller, by ``Outlet.flush``, and a close of the
-    connection. None with a server whose connections cannot be reached.
+    Without ``every_turn`` the caller calls ``Outlet.flush``, or closes the connection. None with a
+    server whose connections cannot be reached.
     """
     cycle = getattr(send, "__self__", None)
     transport = getattr(cycle, "transport", None)
@@ -83,9 +83,9 @@ def join_writes(send: Send, *, every_turn: bool = True) -> Outlet | None:
 
 
 def leave_out_server_headers(send: Send) -> None:
-    """Keep uvicorn from adding a ``date`` and a ``server`` of its own to a recorded answer's.
+    """Keep uvicorn from adding its own ``date`` and ``server`` to those of a recorded answer.
 
-    uvicorn has a flag for each and no way for an application to ask for it.
+    uvicorn has an option for each, but an application cannot set them.
     """
     cycle = getattr(send, "__self__", None)
     defaults = getattr(cycle, "default_headers", None)
@@ -96,7 +96,7 @@ def leave_out_server_headers(send: Send) -> None:
 
 
 def names_server(send: Send) -> bool:
-    """Whether the request's target names a server itself (RFC 9112, section 3.2.2).
+    """Whether the request's target names a server (absolute-form: RFC 9112, section 3.2.2).
 
     uvicorn gives an application the path of such a target, and hides the server.
     """
@@ -106,13 +106,13 @@ def names_server(send: Send) -> bool:
 
 
 def unchunked(send: Send) -> Send:
-    """A ``send`` for a client of HTTP/1.0: the end of the connection is that of the body.
+    """A ``send`` for a client of HTTP/1.0: the body ends with the connection.
 
-    Such a client knows no chunks, and uvicorn with httptools sends it chunks all the same.
+    Such a client does not know chunked coding, but uvicorn with httptools uses it all the same.
     """
     cycle: Any = getattr(send, "__self__", None)
     if getattr(cycle, "chunked_encoding", False) is not None:
-        return send  # Another server, which knows better.
+        return send  # Another server, which needs no help.
     cycle.chunked_encoding = False
 
     async def send_plain(message: MutableMapping[str, Any]) -> None:
@@ -128,15 +128,15 @@ async def drop(send: Send, receive: Receive, *, reset: bool) -> None:
     if reset:
         reset_when_closed(send)
     _transport(send).close()
-    # Until the server knows of it, it would answer for an application that has not.
+    # Before the server notices the end, it would send an error for the missing answer.
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def abort(send: Send, receive: Receive) -> bool:
-    """End the connection in the middle of an answer, whose end is not to be waited for.
+    """End the connection in the middle of an answer; whether that was possible.
 
-    Whether that could be done: only with a server whose connections can be reached.
+    It is possible with a server whose connections can be reached.
     """
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
@@ -149,7 +149,7 @@ async def abort(send: Send, receive: Receive) -> bool:
 
 
 def reset_when_closed(send: Send) -> None:
-    """Let the client see a reset, behind what was written, when the connection is closed."""
+    """Have the client see a reset, after what was written, when the connection is closed."""
     connection = _transport(send).get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 

@@ -54,7 +54,7 @@ def _cassette_names(assembly: Assembly, cassette: str | None) -> list[str]:
 
 
 async def _report(assembly: Assembly, name: str, max_age_s: float | None) -> dict[str, Any]:
-    if not assembly.journal.known(name):
+    if not assembly.journal.is_separate(name):
         raise InvalidRequest(
             f"The report has no entry of its own for cassette '{name}': it counts further "
             f"cassettes together after the first {KEPT_CASSETTES:,}. Request the report of all "

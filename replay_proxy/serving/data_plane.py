@@ -1,7 +1,7 @@
-"""ASGI on one side, ``Transport`` on the other: the path that every request and chunk takes.
+"""ASGI on one side, ``Transport`` on the other: the path of every request and chunk.
 
 Plain ASGI in front of FastAPI: no middleware, no validation and no dependency injection stands
-between a client and its chunks. Which paths lead here is the app's affair.
+between a client and its chunks. The app decides which paths lead here.
 """
 
 import asyncio
@@ -42,9 +42,9 @@ from replay_proxy.wire import Provenance, Request, Response, Source, Transport, 
 logger = logging.getLogger("replay_proxy")
 access_logger = logging.getLogger("uvicorn.access")
 
-#: Below it a path names its cassette.
+#: The prefix of paths that name their cassette.
 CASSETTES = "/cassettes/"
-#: What is sent at once of a body of known length; another one is a chunk, and so one piece.
+#: The size of the pieces of a body of known length; any other body is one chunk.
 PIECE_BYTES = 1 << 18
 
 
@@ -53,7 +53,7 @@ class DataPlane:
 
     ``transport_of`` gives the transport of a cassette, or of the default one for None. A request
     names its cassette by its path, ``/cassettes/{name}/v1/…``, or in ``x-replay-cassette``.
-    ``arrivals`` stamps requests, ``recognise`` computes what a large one is known by.
+    ``arrivals`` stamps requests; ``recognise`` computes the fingerprints of a large one.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class DataPlane:
         self._recognise = recognise
         self._transport_of = transport_of
         self._arrivals = arrivals or Arrivals()
-        logger.addFilter(_redacted_record)  # Once: it is the same each time.
+        logger.addFilter(_redacted_record)  # Added once: it is the same function each time.
         access_logger.addFilter(_redacted_access)
         self._bodies = RequestBodies()
         self._departures = Departures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; stop when its client leaves, or the server has waited long enough."""
+        """Answer one request; stop when its client leaves, or when the server stops."""
         arrived_us = self._arrivals.next_us()
         elsewhere = names_server(send)
         departure: Departure | None = None
@@ -86,7 +86,7 @@ class DataPlane:
             cassette, path = split_cassette(raw_path(scope))
             request = Request(
                 method=scope["method"],
-                path=f"/{path}" if elsewhere else path,  # Not a path that is served.
+                path=f"/{path}" if elsewhere else path,  # Not a served path.
                 query=scope["query_string"].decode("latin-1"),
                 headers=tuple(scope["headers"]),
                 body=body,
@@ -124,7 +124,7 @@ class DataPlane:
             # Any part may quote what the client has sent.
             error.thing, error.cause = redacted(error.thing), redacted(error.cause)
             error.remedy = redacted(error.remedy)
-            # Under no other name: an error refers to this frame, and with it to the request.
+            # Bound to no other name: the error holds this frame, and with it the request.
             return error_response(error, Provenance(Source.REFUSED, fingerprint(request)))
         except Exception:
             logger.exception("%s %s failed", request.method, request.path)
@@ -133,7 +133,7 @@ class DataPlane:
 
 
 def _redacted_record(record: logging.LogRecord) -> bool:
-    """Take credentials out of a line of the log, which may quote what a client has sent."""
+    """Remove credentials from a log line, which may quote a client's request."""
     record.msg, record.args = redacted(record.getMessage()), ()
     if record.exc_info and not record.exc_text:
         record.exc_text = redacted(logging.Formatter().formatException(record.exc_info))
@@ -141,7 +141,7 @@ def _redacted_record(record: logging.LogRecord) -> bool:
 
 
 def _redacted_access(record: logging.LogRecord) -> bool:
-    """Take credentials out of the target in a line of uvicorn on a request."""
+    """Remove credentials from the target in a line of uvicorn's access log."""
     if isinstance(record.args, tuple) and len(record.args) > 2:
         client, method, target, *rest = record.args
         path, mark, query = str(target).partition("?")
@@ -175,13 +175,13 @@ def split_cassette(path: str) -> tuple[str | None, str]:
 
 def cassette_of(cassette: str | None, request: Request) -> str | None:
     """The cassette that a request names, by its path or else by its header."""
-    if cassette is None and (named := header(request.headers, b"x-replay-cassette")) is not None:
-        return named.decode("latin-1")
+    if cassette is None and (name := header(request.headers, b"x-replay-cassette")) is not None:
+        return name.decode("latin-1")
     return cassette
 
 
 async def send_whole(response: Response, send: Send) -> None:
-    """Send an answer of the proxy's own, whose body is ``bytes``, as it is."""
+    """Send an answer of the proxy's own, whose body is ``bytes``."""
     await send(
         {"type": "http.response.start", "status": response.status, "headers": response.headers}
     )
@@ -218,7 +218,7 @@ async def _send(response: Response, send: Send, *, http_version: str = "1.1") ->
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except ReplayProxyError as error:
         if ends_by_closing or (isinstance(error, ConnectionDropped) and error.reset):
-            reset_when_closed(connection)  # Closing alone would look like the end.
+            reset_when_closed(connection)  # Closing alone would look like a complete answer.
         logger.warning("An answer broke off, and so does its client's connection: %s", str(error))
         return
     finally:
@@ -227,7 +227,7 @@ async def _send(response: Response, send: Send, *, http_version: str = "1.1") ->
 
 
 async def _send_pieces(body: bytes, send: Send) -> None:
-    """Send a body in pieces: in one, all of it would wait for a client that does not read."""
+    """Send a body in pieces: otherwise all of it would be buffered for a client that is slow."""
     last = (len(body) - 1) // PIECE_BYTES * PIECE_BYTES
     for at in range(0, last, PIECE_BYTES):
         piece = body[at : at + PIECE_BYTES]
@@ -236,6 +236,6 @@ async def _send_pieces(body: bytes, send: Send) -> None:
 
 
 def _forgive() -> None:
-    """Take back the cancellation of this task, which has done its work."""
+    """Take back the cancellation of this task, which is complete."""
     if (task := asyncio.current_task()) is not None:
         task.uncancel()

@@ -1,21 +1,21 @@
 """Clients that leave before their answer is complete: ``Departures`` ends their requests' tasks.
 
-ASGI tells of a client that left only to who waits for it, and a task that waits costs more than a
-short answer.
+ASGI reports a client's departure only to a task that waits for it, and such a task costs more than
+a short answer.
 """
 
 import asyncio
 
 from replay_proxy.serving.connection import Receive
 
-#: A request is watched once it has taken one or two times as long; most are over by then.
+#: A request is watched after one or two of these periods; most are answered by then.
 WATCH_AFTER_S = 0.03
 
 
 class Departures:
     """The requests under way, each watched for its client's departure once it takes long.
 
-    Most requests are over before that. One timer for all looks which are not.
+    Most requests are answered before that. One timer finds those that are not.
     """
 
     def __init__(self) -> None:
@@ -29,20 +29,20 @@ class Departures:
         departure.others = self._young
         self._young.add(departure)
         if self._timer is None:
-            self._look_later()
+            self._start_timer()
         return departure
 
-    def _look_later(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._look)
+    def _start_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._watch_older)
 
-    def _look(self) -> None:
+    def _watch_older(self) -> None:
         self._timer = None
         for departure in self._older:
             departure.watch()
         self._older.clear()
         self._young, self._older = self._older, self._young
         if self._older:
-            self._look_later()
+            self._start_timer()
 
 
 class Departure:

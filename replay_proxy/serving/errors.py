@@ -5,7 +5,7 @@ import orjson
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.wire import Headers, Provenance, Response, Source
 
-#: The provenance of a refusal that was decided on before the request was read.
+#: The provenance of a refusal before the request was read.
 REFUSED: Headers = (
     (b"x-replay-source", Source.REFUSED.encode()),
     (b"cache-status", b"replay-proxy; detail=refused"),
@@ -15,7 +15,7 @@ REFUSED: Headers = (
 def error_response(error: ReplayProxyError, provenance: Provenance | None = None) -> Response:
     """The error as an answer: ``{"error": {"message", "type", "param", "code", …}}``.
 
-    ``x-should-retry`` keeps the OpenAI SDKs from asking again where that cannot help.
+    ``x-should-retry`` keeps the OpenAI SDKs from a retry that cannot help.
     """
     content = orjson.dumps({"error": error.as_json()}) + b"\n"
     return Response(

@@ -1,8 +1,8 @@
-"""The names to which the proxy answers: a request's ``Host`` read, and compared with them. Pure.
+"""The names of this proxy: a request's ``Host`` is parsed and compared with them. Pure.
 
-A web page can let its own name point to this machine (DNS rebinding). Its browser then takes the
-proxy for that page's site and lets the page read every answer; only the ``Host`` still says which
-name was asked for. An address in the ``Host`` is not such a name.
+A web page can let its own name resolve to this machine (DNS rebinding). The browser then takes the
+proxy for that page's site and lets the page read every answer; only the ``Host`` still has the name
+that was requested. An address in the ``Host`` is not such a name.
 """
 
 import re
@@ -16,9 +16,9 @@ from replay_proxy.settings.browsers import canonical_host
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{0,5})?")
 #: A name without a dot. One that begins with a digit could be an address (``2130706433``).
 _DOTLESS = re.compile(r"[a-z_][a-z0-9_-]*")
-#: Decisions that are kept; any number of names can end in ``.localhost``.
+#: The most names whose admission is cached; any number of names can end in ``.localhost``.
 _KEPT = 1024
-#: As much of a refused ``Host`` as an error repeats.
+#: The characters of a refused ``Host`` that an error repeats.
 _SHOWN = 100
 
 
@@ -38,11 +38,11 @@ class HostNotAllowed(NotAllowed):
 class Hosts:
     """The allowed names. ``allowed`` are entries of ``ALLOWED_HOSTS``, canonical.
 
-    Always allowed are loopback addresses, ``localhost`` and names below it, which no DNS server
-    is asked for (RFC 6761, section 6.3). Over a loopback connection, so is a name without a dot:
+    Always allowed are loopback addresses, ``localhost`` and names below it, which are never looked
+    up in the DNS (RFC 6761, section 6.3). Over a loopback connection, so is a name without a dot:
     nobody can register one in the public DNS (RFC 7085), so no page on the internet has one.
-    A request that came in on an address of another network may have any address in its ``Host``:
-    behind a container's or a router's address translation the proxy does not know the address
+    A request that arrives on an address of another network may have any address in its ``Host``:
+    behind the address translation of a container or a router, the proxy does not know the address
     that its client used.
     """
 
@@ -54,7 +54,7 @@ class Hosts:
         self._kept: set[tuple[bytes, str | None]] = set()
 
     def check(self, host: bytes, local: str | None) -> None:
-        """Raise ``InvalidHost`` or ``HostNotAllowed`` unless a request with this Host is for us.
+        """Raise ``InvalidHost`` or ``HostNotAllowed`` unless this Host is a name of the proxy.
 
         ``local`` is the address on which its connection came in; None for a Unix socket.
         """
@@ -70,7 +70,7 @@ class Hosts:
         except ValueError:
             raise InvalidHost(
                 f"The request's Host, {shown!r}, is not a host name or an address with an optional "
-                "port. Take the client's base_url as the proxy shows it when it starts."
+                "port. Use the base_url that the proxy prints when it starts."
             ) from None
         if not (self._any or self._allows(name, local)):
             raise HostNotAllowed(
@@ -95,7 +95,7 @@ class Hosts:
 
 
 def _is_loopback(local: str | None) -> bool:
-    """Whether a connection came from this machine; what is not known counts as that."""
+    """Whether a connection came from this machine; yes if that is not known."""
     try:
         return local is None or ip_address(canonical_host(local.partition("%")[0])).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The proxy as a process: its application, made from the environment, and its start."""
+"""The proxy as a process: its application from the environment, and its start."""
 
 import asyncio
 import gc
@@ -12,7 +12,7 @@ from replay_proxy.serving.app import ReplayProxy
 from replay_proxy.settings import load
 from replay_proxy.settings.browsers import canonical_host
 
-#: With this status uvicorn's supervisor stops; any other makes it start the worker again, forever.
+#: The exit status with which uvicorn's supervisor stops; after any other it restarts the worker.
 _WORKER_STARTUP_FAILURE = 3
 
 
@@ -27,14 +27,14 @@ def create_app() -> ReplayProxy:
         print(f"replay-proxy does not start: {redacted(str(error))}", file=sys.stderr)  # noqa: T201
         alone = multiprocessing.parent_process() is None
         raise SystemExit(2 if alone else _WORKER_STARTUP_FAILURE) from None
-    # What is loaded by now lives as long as the process. Without this a full garbage collection
-    # looks through all of it, and holds up every request for 24 ms.
+    # What is loaded by now lives as long as the process. Without this, a full garbage collection
+    # walks through all of it and delays every request by 24 ms.
     gc.freeze()
     return app
 
 
 def serve(host: str = "127.0.0.1", port: int = 7777, workers: int = 1) -> None:
-    """Serve until the process is told to stop. ``port`` 0 is any free one."""
+    """Serve until the process gets a signal to stop. ``port`` 0 is any free port."""
     import uvicorn
 
     _allow(host)
@@ -48,10 +48,10 @@ def serve(host: str = "127.0.0.1", port: int = 7777, workers: int = 1) -> None:
 
 
 def _allow(host: str) -> None:
-    """Let requests name what ``--host`` names, in this process and in its workers."""
+    """Allow the name in ``--host`` in requests, in this process and in its workers."""
     try:
         name = canonical_host(host)
         allowed = load().hosts
-    except (ValueError, ReplayProxyError):  # Told by uvicorn, and by ``create_app``.
+    except (ValueError, ReplayProxyError):  # uvicorn and ``create_app`` report these.
         return
     os.environ["ALLOWED_HOSTS"] = ",".join([*allowed, name])

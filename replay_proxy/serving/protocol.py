@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol with bounds: on clients that stall, on heads, on the time to stop.
 
-ASGI has no word for any of it. ``install`` reaches uvicorn's configuration through the ``receive``
-of its lifespan, so that the bounds hold however uvicorn was started: by ``replay-proxy serve``, as
-a child process, as ``uvicorn replay_proxy.main:app``, with several workers.
+ASGI has none of these. ``install`` reaches uvicorn's configuration through the ``receive`` of its
+lifespan, so that the bounds hold however uvicorn was started: by ``replay-proxy serve``, as a child
+process, as ``uvicorn replay_proxy.main:app``, with several workers.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ from replay_proxy.serving.connection import Receive
 from replay_proxy.serving.upgrades import PlainHttp
 
 logger = logging.getLogger("replay_proxy")
-#: Shows information too.
+#: Its messages of level INFO are shown, unlike those of ``logger``.
 uvicorn_logger = logging.getLogger("uvicorn.error")
 
-#: The most bytes that a request may have besides its body: its head, or its trailers.
+#: The most bytes of a request besides its body: its head, or its trailers.
 HEAD_BYTES = 1 << 18
-#: A request that is longer than ``timeout_s`` on its way has to come at least this fast.
+#: The lowest rate of a request that takes longer than ``timeout_s`` to arrive.
 BYTES_PER_S = 1_000
 
 
 class Clients:
-    """The open connections of a server, and what they may cost it.
+    """The open connections of a server, and their bounds.
 
     ``timeout_s`` bounds how long a client may send nothing in the middle of a request, or take
-    nothing of its answer. ``grace_s`` is the time that answers have to end once the server stops,
-    and ``stopping_s`` (on the loop's clock) when that began.
+    nothing of its answer. ``grace_s`` is the time for answers to end after the server begins to
+    stop, and ``stopping_s`` is when it did (on the loop's clock).
     """
 
     def __init__(self, *, timeout_s: float, grace_s: float) -> None:
@@ -57,7 +57,7 @@ class Clients:
             uvicorn_logger.info("Answers have %g s to reach their end (DRAIN_S).", self.grace_s)
 
     def left_s(self) -> float:
-        """What is left of ``grace_s``."""
+        """The rest of ``grace_s``."""
         if self.stopping_s is None:
             return self.grace_s
         over_s = asyncio.get_running_loop().time() - self.stopping_s
@@ -82,11 +82,11 @@ class BoundedProtocol(PlainHttp):
     def __init__(self, *, clients: Clients, **given: Any) -> None:
         super().__init__(**given)
         self._clients = clients
-        #: When the last byte came, and when what is waited for could begin: a request, mostly.
+        #: When the last byte arrived, and when the present request or answer began.
         self._heard_s = self._began_s = 0.0
-        #: Bytes of this request, and those of them since its beginning or its last byte of a body.
+        #: Bytes of this request; those since its beginning, or since its last byte of a body.
         self._received = self._besides = 0
-        #: Bytes that the client had not taken when that was looked at, and since when so many.
+        #: The unsent bytes at the last look, and the time since which there are that many.
         self._unsent = 0
         self._unsent_s = 0.0
 
@@ -97,12 +97,12 @@ class BoundedProtocol(PlainHttp):
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is no more."""
+        """The connection is closed."""
         self._clients.discard(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client has sent."""
+        """Parse what the client has sent."""
         self._heard_s = self.loop.time()
         self._received += len(data)
         self._besides += len(data)
@@ -121,7 +121,7 @@ class BoundedProtocol(PlainHttp):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is whole: a field that comes later is a trailer, and dropped."""
+        """The head is complete: a later field is a trailer, and dropped."""
         super().on_headers_complete()
         if not self._offered:
             self.headers = _Head(self.headers)
@@ -132,17 +132,17 @@ class BoundedProtocol(PlainHttp):
         super().on_body(body)
 
     def on_response_complete(self) -> None:
-        """The answer is sent: what is waited for next is another request."""
+        """The answer is sent: the next request can begin."""
         self._began_s = self.loop.time()
         super().on_response_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """The connection is no HTTP any more."""
+        """The connection is not HTTP any more."""
         self._clients.discard(self)
         super().handle_websocket_upgrade()
 
     def shutdown(self) -> None:
-        """The server stops."""
+        """The server begins to stop."""
         self._clients.stop()
         super().shutdown()
 
@@ -171,27 +171,27 @@ class BoundedProtocol(PlainHttp):
         cycle = self.cycle
         refused = cycle is not None and cycle.response_complete
         if cycle is not None and not refused and not cycle.more_body:
-            return False  # It is the client that waits.
+            return False  # The client waits for its answer.
         if self.timeout_keep_alive_task is not None or self.flow.read_paused:
-            return False  # uvicorn waits for a next request, or does not want to read.
+            return False  # uvicorn waits for the next request, or has paused reading.
         if self.transport.is_closing():
-            return False  # What was written is on its way.
+            return False  # The last bytes are on their way.
         timeout_s = self._clients.timeout_s
         slow_s = timeout_s if refused else timeout_s + self._received / BYTES_PER_S
         return now_s > min(self._heard_s + timeout_s, self._began_s + slow_s)
 
 
 class _Head(list[tuple[bytes, bytes]]):
-    """The headers of a request that nothing can be added to."""
+    """The headers of a request, to which nothing can be added."""
 
     def append(self, _: tuple[bytes, bytes]) -> None:
-        """Drop a trailer: whoever may write one need not be the one who may write headers."""
+        """Drop a trailer: its author need not be allowed to set headers."""
 
 
 def install(receive: Receive, clients: Clients) -> None:
-    """Put the bounds in place, at the start of uvicorn's lifespan; another server has its own.
+    """Install the bounds at the start of uvicorn's lifespan; another server has its own.
 
-    uvicorn reads both values later than this: at each connection, and when it stops.
+    uvicorn reads both values later: at each connection, and when it stops.
     """
     config = getattr(getattr(receive, "__self__", None), "config", None)
     if getattr(config, "http_protocol_class", None) is HttpToolsProtocol:

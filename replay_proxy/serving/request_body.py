@@ -1,7 +1,7 @@
 """The bodies of requests, received whole and within bounds.
 
-A body is refused by its length at the head, where that is given: before a byte of it is read, and
-before a client that asks (``Expect: 100-continue``) is told to send it.
+A body whose ``content-length`` is too large is refused before a byte of it is read, and before a
+client that asks (``Expect: 100-continue``) is told to send it.
 """
 
 import io
@@ -12,15 +12,15 @@ from replay_proxy.matching.content import MOST_BYTES, is_too_large
 from replay_proxy.serving.connection import Receive
 from replay_proxy.wire import Headers, Request
 
-#: What one row of a cassette can hold with room to spare; OpenAI takes files of up to 512 MB.
+#: The largest body. A row of a cassette can hold more; OpenAI accepts files of up to 512 MB.
 MAX_BODY_BYTES = 640 * 1024 * 1024
-#: The bytes of large bodies that a process holds at once.
+#: The most bytes of large bodies that a process holds at once.
 LARGE_BODIES_BYTES = 1 << 30
-#: A body up to this size is not counted: the number of connections bounds them.
+#: Bodies up to this size are not counted: the number of connections bounds them.
 LARGE_BYTES = 1 << 20
-#: As much of a field as an error repeats.
+#: The characters of a field that an error repeats.
 _SHOWN = 100
-#: A length of so few digits is none of a large body's.
+#: A length of up to this many digits is that of a small body.
 _SMALL_DIGITS = 6
 
 
@@ -32,7 +32,7 @@ class BodyTooLarge(RequestError):
 
 
 class TooManyLargeBodies(BodyTooLarge):
-    """The large bodies of other requests take all the memory that there is for them."""
+    """The large bodies of other requests take all the memory for large bodies."""
 
     status = 503
     code = "too_many_large_requests"
@@ -47,7 +47,7 @@ class UnknownTransferCoding(RequestError):
 
 
 class RequestBodies:
-    """Receives bodies, and knows how much memory the large ones take that are in use."""
+    """Receives bodies, and counts the memory that large ones take while they are in use."""
 
     def __init__(self) -> None:
         self._budget = Budget(LARGE_BODIES_BYTES)
@@ -55,7 +55,7 @@ class RequestBodies:
     async def receive(self, headers: Headers, receive: Receive) -> bytes | None:
         """A request's whole body, or None when the client left while sending it.
 
-        It is to be given to ``release`` afterwards. Raises ``BodyTooLarge``,
+        The caller has to ``release`` it afterwards. Raises ``BodyTooLarge``,
         ``TooManyLargeBodies``, ``UnknownTransferCoding``.
         """
         length = _length(headers)
@@ -84,21 +84,21 @@ class RequestBodies:
                 self._budget.give(taken)
 
     def release(self, body: bytes) -> None:
-        """Nobody needs this body any more."""
+        """Release a body that is no longer needed."""
         self._budget.give(_counted(len(body)))
 
     def _take(self, size: int, taken: int) -> int:
-        """What is taken of the budget for a body of this size, instead of what was."""
+        """The share of the budget for a body of this size, instead of the share ``taken``."""
         if size > MAX_BODY_BYTES:
             raise BodyTooLarge(
-                f"The request's body is larger than {MAX_BODY_BYTES} bytes, which is all that "
-                "the proxy takes. Send it in parts (/v1/uploads)."
+                f"The request's body is larger than {MAX_BODY_BYTES} bytes, the most that the "
+                "proxy accepts. Send it in parts (/v1/uploads)."
             )
         if not self._budget.take(_counted(size) - taken):
             raise TooManyLargeBodies(
                 f"The large bodies of the requests under way have {LARGE_BODIES_BYTES >> 20} MiB, "
-                "which is all that the proxy takes at once. Ask again when they are answered, or "
-                "send fewer at once."
+                "the most that the proxy accepts at once. Retry when they are answered, or send "
+                "fewer at once."
             )
         return _counted(size)
 
@@ -113,7 +113,7 @@ def check_content(request: Request) -> None:
 
 
 def _length(headers: Headers) -> int:
-    """The body's length, as far as it matters: a small one is 0, as is one that is not told.
+    """The length of a large body; 0 for a small body, and for one without a length.
 
     Raises ``UnknownTransferCoding``.
     """
@@ -125,14 +125,14 @@ def _length(headers: Headers) -> int:
 
 
 def _check_coding(headers: Headers) -> None:
-    """Refuse what the server would hand on with a coding: it takes out the chunks and no more.
+    """Refuse a coding that the server would not undo: it undoes chunks and nothing else.
 
     Source: RFC 9112, section 6.1.
     """
     codings = b",".join([value for name, value in headers if name == b"transfer-encoding"])
     if codings and codings.strip(b", \t").lower() != b"chunked":
         raise UnknownTransferCoding(
-            f"The proxy knows no Transfer-Encoding but chunked, and the request has "
+            f"The proxy knows no Transfer-Encoding except chunked, and the request has "
             f"{codings[:_SHOWN].decode('latin-1')!r}. Send a compressed body with Content-Encoding."
         )
 

@@ -1,8 +1,8 @@
-"""What a server has answered, cassette by cassette: the facts of its report.
+"""What the proxy has answered, per cassette: the facts of its report.
 
-``Journaled`` notes each answer of a transport; ``Journal`` keeps counts, the interactions that were
-used, a bounded number of misses, the faults that were met, and when a request came again that had
-met one. What a cassette holds is not known here.
+``Journaled`` notes each answer of a transport. ``Journal`` keeps counts, the interactions that were
+used, a bounded number of misses, the faults, and the arrivals of requests that had met a fault.
+What a cassette holds is not known here.
 """
 
 from collections import Counter
@@ -26,19 +26,19 @@ from replay_proxy.matching.miss import summary
 from replay_proxy.redaction.display import redacted
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
-#: This many cassettes have an entry of their own. The others share one, under a name that no
+#: The most cassettes with an entry of their own. The others share one, under a name that no
 #: cassette can have.
 KEPT_CASSETTES, OTHERS = 1_000, "(others)"
-#: This many different misses are kept, over all cassettes; further ones are only counted.
+#: The most different misses that are kept, over all cassettes; further ones are only counted.
 KEPT_MISSES = 1_000
-#: This many different interactions are known to be used, over all cassettes; the answers of further
-#: ones are only counted.
+#: The most different interactions that are noted as used, over all cassettes; further ones are only
+#: counted.
 KEPT_USED = 200_000
-#: Of this many requests that met a fault, over all cassettes, and so often each, the arrivals are
-#: kept; further faults are only counted.
+#: The most requests with a fault whose arrivals are kept, over all cassettes, and the most arrivals
+#: of each; further ones are only counted.
 KEPT_CHAINS, KEPT_ARRIVALS = 1_000, 100
-#: Errors of the proxy, which an application that swallows them must not hide. What the dummy
-#: refuses as OpenAI would is an answer, and what the API does not answer may be asked again.
+#: Errors of the proxy that count as misses, so that an application which swallows them cannot hide
+#: them. What the dummy refuses as OpenAI would is an answer, and upstream errors can be retried.
 _UNANSWERED = (
     StoreError,
     InvalidCassetteName,
@@ -54,27 +54,27 @@ class Entry:
     """What was answered from one cassette."""
 
     answers: Counter[str] = field(default_factory=Counter)
-    #: How often each interaction was replayed.
+    #: The number of times that each interaction was replayed.
     replayed: Counter[int] = field(default_factory=Counter)
     #: The interactions that came from the upstream; stored, unless they were cut.
     recorded: set[int] = field(default_factory=set)
-    #: How many answers were told at their head not to be stored although they would have been.
+    #: The number of answers whose head said that they are not stored, although they should be.
     lost: int = 0
     #: The error object of each miss, by fingerprint, with ``times``.
     misses: dict[str, dict[str, Any]] = field(default_factory=dict)
-    #: How often each fault was met.
+    #: The number of requests that met each fault.
     faults: Counter[str] = field(default_factory=Counter)
-    #: The arrivals of each request that met a fault, from that one on, by fingerprint.
+    #: The arrivals of each request from its first fault on, by fingerprint.
     chains: dict[str, list[Arrival]] = field(default_factory=dict)
-    #: How often there was a miss, and a used interaction, that is not among those above.
+    #: The number of misses, and of used interactions, that are not in the lists above.
     more_misses: int = 0
     more_used: int = 0
 
 
 class Journal:
-    """The entries of all cassettes that were asked for: a bounded number, with bounded contents.
+    """The entries of all cassettes that requests have named: a bounded number, of bounded size.
 
-    What is not kept is counted, since nobody may take it for something that did not happen.
+    What is not kept is counted, so that nobody takes it for something that did not happen.
     """
 
     def __init__(self) -> None:
@@ -82,15 +82,15 @@ class Journal:
         self._misses = self._used = self._chains = 0
 
     def entry(self, cassette: str) -> Entry:
-        """The entry of a cassette, begun if need be; that of ``OTHERS`` when there are too many."""
+        """The entry of a cassette, new if need be; that of ``OTHERS`` when there are too many."""
         entry = self.entries.get(cassette)
         if entry is None:
             name = cassette if len(self.entries) < KEPT_CASSETTES else OTHERS
             entry = self.entries.setdefault(name, Entry())
         return entry
 
-    def known(self, cassette: str) -> bool:
-        """Whether the entry of a cassette tells all that happened on it."""
+    def is_separate(self, cassette: str) -> bool:
+        """Whether a cassette has an entry of its own, or had no request."""
         return cassette in self.entries or OTHERS not in self.entries
 
     def forget(self, cassette: str) -> None:
@@ -102,7 +102,7 @@ class Journal:
             self._chains -= len(entry.chains)
 
     def note(self, cassette: str, provenance: Provenance) -> None:
-        """Take down an answer."""
+        """Note an answer."""
         entry = self.entry(cassette)
         entry.answers[provenance.source] += 1
         if provenance.source is Source.CASSETTE:
@@ -119,7 +119,7 @@ class Journal:
                 entry.recorded.add(provenance.interaction)
 
     def arrival(self, cassette: str, request: Request) -> Arrival | None:
-        """Take down a request that has met a fault before; None for any other."""
+        """Note a request that has met a fault before; None for any other."""
         entry = self.entries.get(cassette) or self.entries.get(OTHERS)
         if entry is None or not entry.chains:
             return None
@@ -132,7 +132,7 @@ class Journal:
     def note_fault(
         self, cassette: str, request: Request, arrival: Arrival | None, met: Arrival
     ) -> None:
-        """Take down the fault that a request has ``met``; ``arrival`` is what it had before."""
+        """Note the fault that a request has met; ``arrival`` is what ``arrival()`` returned."""
         entry = self.entry(cassette)
         entry.faults[met.fault] += 1
         if arrival is not None:
@@ -148,13 +148,13 @@ class Journal:
             chain.append(met)
 
     def refuse(self, cassette: str, request: Request, error: ReplayProxyError) -> None:
-        """Take down an error; one that leaves a request without any answer is a miss too."""
+        """Note an error; one that leaves a request without an answer is also a miss."""
         entry = self.entry(cassette)
         entry.answers[Source.REFUSED] += 1
         if isinstance(error, CassetteMiss):
             self._note_miss(entry, error.as_json() | {"explanation": error.explanation})
         elif isinstance(error, _UNANSWERED):
-            told = {
+            miss = {
                 "message": redacted(error.message),
                 "explanation": redacted(error.explanation),
                 "type": error.type,
@@ -163,7 +163,7 @@ class Journal:
                 "cassette": cassette,
                 "asked": summary(request),
             }
-            self._note_miss(entry, told)
+            self._note_miss(entry, miss)
 
     def _note_miss(self, entry: Entry, error: dict[str, Any]) -> None:
         key = error["fingerprint"]

@@ -16,9 +16,10 @@ from replay_proxy.target import leads_away
 from replay_proxy.timeline import Clock, Pacing
 from replay_proxy.wire import Chunks, Provenance, Request, Response, Source, Transport, header
 
-#: A larger body is sent in turns with other requests, in pieces of this size where it is no stream.
+#: A body larger than LARGE_BYTES is sent in turns with other requests: in pieces of PIECE_BYTES,
+#: if it has a length.
 LARGE_BYTES, PIECE_BYTES = 1 << 20, 1 << 18
-#: After so many chunks an instant replay lets other requests run.
+#: Chunks that an instant replay sends before other requests get a turn.
 CHUNKS_PER_TURN = 64
 
 
@@ -86,7 +87,7 @@ class Player:
         return Response(interaction.status, headers, body, provenance=provenance)
 
     async def aclose(self, drain_s: float | None = None) -> None:
-        """Close what answers otherwise."""
+        """Close ``otherwise``."""
         await self._otherwise.aclose(drain_s)
 
     def rewind(self) -> None:

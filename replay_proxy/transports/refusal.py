@@ -1,4 +1,4 @@
-"""Transports that refuse: what is not recorded, cannot be opened, or asks for what is not served.
+"""Transports that refuse requests: not recorded, no readable cassette, a malformed target.
 
 A refusal is raised. None of them can reach the network.
 """
@@ -28,7 +28,7 @@ class Unopened:
 
     async def handle(self, request: Request) -> Response:
         """Raise it."""
-        # Anew each time: it would collect the frames of every request.
+        # Without its traceback, which would collect the frames of every request.
         raise self._error.with_traceback(None)
 
     async def aclose(self, drain_s: float | None = None) -> None:
@@ -40,14 +40,14 @@ class Unopened:
 
 
 class WellFormed:
-    """Passes on the requests whose method, path and query have no flaw (``target.flaw``)."""
+    """Passes on requests whose method, path and query are sound (``target.flaw``)."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     def handle(self, request: Request) -> Coroutine[Any, Any, Response]:
         """The transport's answer. Raises ``InvalidTarget``."""
-        # No coroutine of its own: every request passes through.
+        # Not a coroutine itself, since every request passes here.
         if cause := flaw(request.method, request.path, request.query):
             raise InvalidTarget(cause)
         return self._transport.handle(request)

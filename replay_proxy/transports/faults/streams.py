@@ -67,9 +67,9 @@ async def error_event(answer: Response, clock: Clock, /, after_events: int = 1) 
             passed += 1
             yield event
         if named:  # The responses API names its events, and its error is one of them.
-            told = {"type": "error", "code": "server_error", "message": _MESSAGE, "param": None}
-            told["sequence_number"] = passed  # type: ignore[assignment]
-            yield b"event: error\ndata: " + json.dumps(told).encode() + b"\n\n"
+            fields = {"type": "error", "code": "server_error", "message": _MESSAGE, "param": None}
+            fields["sequence_number"] = passed  # type: ignore[assignment]
+            yield b"event: error\ndata: " + json.dumps(fields).encode() + b"\n\n"
         else:
             yield b"data: " + json.dumps(error_object(_MESSAGE, "server_error")).encode() + b"\n\n"
 

@@ -1,9 +1,9 @@
-"""``Pump``: reads one answer to its end, whoever listens; the client's side relays from it.
+"""``Pump``: reads one answer to its end, with or without a client, which gets it from a relay.
 
-A task of its own reads, stamps and queues each chunk. An answer is kept in memory until it is
-whole, once, and within bounds: past them it is still relayed, and not recorded. A client that does
-not read makes the pump wait, not grow. What was read is let go as soon as the task has ended, or
-the client has left: nothing waits for the garbage collector.
+A task of its own reads, stamps and queues each chunk. An answer is kept in memory once until it is
+whole, and within bounds: past them it is still relayed, but not recorded. A client that does not
+read makes the pump wait, not grow. What was read is released as soon as the task has ended, or the
+client has left, without waiting for the garbage collector.
 """
 
 import asyncio
@@ -25,18 +25,18 @@ from replay_proxy.wire import Chunks, Provenance, Request, Response, Source, Tra
 
 logger = logging.getLogger("replay_proxy")
 
-#: More than this is not read ahead of a client: the upstream waits for it.
+#: The most bytes that are read ahead of a client; then the upstream has to wait.
 UNREAD_BYTES = 1 << 24
-#: An answer takes its share of the budget in steps of this size; the first one is free.
+#: An answer takes its share of the budget in steps of this size. The first step is free.
 STEP_BYTES = 1 << 20
-#: What a chunk takes besides its bytes, in memory and in a row.
+#: The size of a chunk besides its bytes, in memory and in a row.
 CHUNK_BYTES = 200
-#: A row of SQLite holds 1,000,000,000 bytes, the request among them.
+#: The most bytes of a request and its answer: a row of SQLite holds 1,000,000,000 bytes.
 ROW_BYTES = 990_000_000
 
 
 class PumpOwner(Protocol):
-    """What a pump has to know of its recorder."""
+    """What a pump needs of its recorder."""
 
     upstream: Transport
     cassette: Recordable
@@ -74,7 +74,7 @@ class Pump:
         self.task = loop.create_task(self._run())
 
     def client_left(self) -> None:
-        """Nobody listens any more: the end has to come within ``drain_s``."""
+        """The client has left: the answer has to end within ``drain_s``."""
         if self._left:
             return
         self._left = True
@@ -115,7 +115,7 @@ class Pump:
             granted = self._granted(length)
         relay = self._begin(answer) if length is None else None
         held: list[bytes] = []
-        # What happens to every chunk has a short way.
+        # Local names, for the loop over chunks.
         now_s, sent_s, running = self._recorder.clock.now_s, answer.sent_s, Progress.RUNNING
         stamp, keep, feed = self._offsets_us.append, self._chunks.append, end.feed
         assert not isinstance(answer.body, bytes)
@@ -136,16 +136,16 @@ class Pump:
                 if progress is Progress.ENDING:
                     continue
                 if progress is Progress.ENDED and self._kept < 0:
-                    await self._keep(answer)  # What may still follow is added at the end.
+                    await self._keep(answer)  # Later chunks are added at the end.
                 whole = progress is Progress.ENDED and length is not None
                 relay = self._pass_on(answer, held, whole=whole)
         await self._keep(answer)
         self._pass_on(answer, held, whole=True)
 
     def _granted(self, size: int) -> int:
-        """Up to which size the answer may grow, now that it has this one.
+        """The size up to which an answer of this size may grow.
 
-        One that may not grow is recorded no longer, and let go.
+        One that may not grow is no longer recorded, and its chunks are released.
         """
         step = size - size % STEP_BYTES + STEP_BYTES
         if self._keeping and (reason := self._no_room(size, step)):
@@ -166,19 +166,19 @@ class Pump:
         if size > most:
             return f"a cassette holds up to {most:,} bytes of it"
         if not self._recorder.budget.take(step - STEP_BYTES - self._taken):
-            return "too many large answers are on their way; ask for fewer at once"
+            return "too many large answers are being recorded; send fewer requests at once"
         self._taken = step - STEP_BYTES
         return ""
 
     def _let_go(self) -> None:
-        # In place: whoever still refers to the pump, or to the lists, holds nothing with that.
+        # In place, so that references to the pump or to the lists keep nothing alive.
         self._chunks.clear()
         self._offsets_us.clear()
         self._recorder.budget.give(self._taken)
         self._taken = 0
 
     def _begin(self, answer: Response) -> Relay:
-        """Give the client the head; the chunks follow as they come."""
+        """Give the client the head; the chunks follow as they arrive."""
         if self._relay is None:
             self._relay = Relay(self.client_left)
             if self._left:
@@ -188,7 +188,7 @@ class Pump:
         return self._relay
 
     def _pass_on(self, answer: Response, held: list[bytes], *, whole: bool) -> Relay | None:
-        """Give the client what is held, as one answer when nothing went before and none follows."""
+        """Give the client what is held: as one body if that is the whole answer."""
         if whole and self._relay is None:
             if not self.answer.done():
                 self.answer.set_result(self._response(answer, b"".join(held)))
@@ -206,7 +206,7 @@ class Pump:
             self.answer.set_exception(error)
 
     async def _keep(self, answer: Response) -> None:
-        """Commit the answer as far as it is here, unless it is committed so far already."""
+        """Commit the chunks that are here, unless they are committed already."""
         if self._kept == len(self._offsets_us) or not self._keeping:
             return
         ends = self._ends

@@ -17,12 +17,12 @@ from replay_proxy.wire import Request, Response, Transport
 
 logger = logging.getLogger("replay_proxy")
 
-#: The bytes of answers that a process holds at once until they are whole, but for small ones.
+#: The most bytes of large answers under way that a process holds at once.
 ANSWERS_BYTES = 1 << 30
 
-#: These say that this client may not ask, not what the API answers.
+#: Statuses about the client's rights, not about the request.
 NEVER_STORED = frozenset({401, 403, 407})
-#: These are true at that moment only, like every status from 500 on; ``RECORD_ERRORS=all`` keeps
+#: Statuses that hold only for a moment, as every status from 500 on. ``RECORD_ERRORS=all`` keeps
 #: them.
 TRANSIENT = frozenset({408, 409, 425, 429})
 
@@ -30,9 +30,9 @@ TRANSIENT = frozenset({408, 409, 425, 429})
 class Recorder:
     """Passes requests on, relays each answer as it comes, and keeps those that are whole.
 
-    ``drain_s`` bounds how long an answer may go on after its client has left: when it reaches its
-    end by then it is kept, and if not it is dropped. ``budget`` and ``pumps``, the answers under
-    way, may be shared with other recorders, which are then closed together.
+    ``drain_s`` bounds how long an answer may go on after its client has left: if it ends in time it
+    is kept, otherwise it is dropped. ``budget`` and ``pumps`` (the answers under way) may be shared
+    with other recorders, which are then closed together.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""``Relay``: what a pump has read and its client has not, as the body of the client's answer."""
+"""``Relay``: the body of a client's answer, fed by a pump."""
 
 import asyncio
 from collections import deque
@@ -8,10 +8,10 @@ from replay_proxy.errors import ReplayProxyError
 
 
 class Relay:
-    """The client's side of an exchange: yields what the pump has read, as it comes.
+    """The client's side of an exchange: yields what the pump has read, as it arrives.
 
-    A class rather than a generator, since one that was never started would not notice its end.
-    ``left`` is called once, when the client reads no further. ``unread`` counts bytes.
+    A class rather than a generator, since a generator that was never started does not notice that
+    it is closed. ``left`` is called once, when the client stops reading. ``unread`` counts bytes.
     """
 
     def __init__(self, left: Callable[[], None]) -> None:
@@ -19,12 +19,12 @@ class Relay:
         #: None is a clean end.
         self._items: deque[bytes | ReplayProxyError | None] = deque()
         self._left: Callable[[], None] | None = left
-        #: The client's side, when it waits for more, and the pump's, when it waits for the client.
+        #: Set while the client's side waits for a chunk, and while the pump waits for the client.
         self._empty: asyncio.Future[None] | None = None
         self._full: asyncio.Future[None] | None = None
 
     def put(self, chunk: bytes) -> None:
-        """Let the client's side go on; what comes until it does, it takes in one go."""
+        """Add a chunk, and wake the client's side; it then takes all that has come."""
         if self._left is not None:
             self._items.append(chunk)
             self.unread += len(chunk)
@@ -32,13 +32,13 @@ class Relay:
                 self._wake()
 
     def end(self, error: ReplayProxyError | None) -> None:
-        """Let the answer end behind what was put, or break off."""
+        """End the answer after what was put, or break it off with an error."""
         if self._left is not None:
             self._items.append(error)
             self._wake()
 
     async def room(self) -> None:
-        """Wait until the client has read half of what it had not, or has left."""
+        """Wait until the client has read half of what is unread, or has left."""
         enough = self.unread // 2
         while self.unread > enough:
             self._full = asyncio.get_running_loop().create_future()
@@ -46,16 +46,16 @@ class Relay:
         self._full = None
 
     def close(self) -> None:
-        """The client reads no further: let go what it has not read, now."""
+        """The client stops reading: release what it has not read."""
         self._items.clear()
         self.unread = 0
         _wake(self._full)
-        left, self._left = self._left, None  # The pump refers to this, too.
+        left, self._left = self._left, None  # The pump holds a reference to it, too.
         if left is not None:
             left()
 
     async def aclose(self) -> None:
-        """The client reads no further."""
+        """The client stops reading."""
         self.close()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -73,7 +73,7 @@ class Relay:
             try:
                 raise item
             finally:
-                del item  # The error refers to this frame, and the frame to the error.
+                del item  # The error and this frame would hold each other.
         self.unread -= len(item)
         if self._full is not None:
             _wake(self._full)

@@ -1,4 +1,4 @@
-"""The real API, as a ``Transport``: the only module that knows an HTTP client.
+"""The real API, as a ``Transport``: the only folder that imports an HTTP client.
 
 It sends a request on as it came (less the hop-by-hop headers), asks for identity encoding,
 follows no redirect, and turns the client library's exceptions into ours.
@@ -29,28 +29,29 @@ from replay_proxy.timeline import Clock
 from replay_proxy.transports.upstream.chunk_transport import ChunkTransport
 from replay_proxy.wire import Request, Response, end_to_end
 
-#: Set anew for the upstream connection, or meant for the proxy alone.
+#: Request headers that belong to the client's connection, or are meant for the proxy alone.
 NOT_PASSED_ON = frozenset({b"host", b"content-length", b"accept-encoding", b"expect"})
-#: A server may refuse these without a length (RFC 9110, section 8.6).
+#: Methods that a server may refuse without a length (RFC 9110, section 8.6).
 _METHODS_WITH_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 #: Headers in which APIs take a key besides ``authorization``: Azure's, Anthropic's, Google's.
 KEY_HEADERS = (b"api-key", b"x-api-key", b"x-goog-api-key")
-#: The same as a field of the query, as Google's APIs and Azure's have it.
+#: The query fields in which Google's and Azure's APIs take a key.
 _KEY_FIELD = re.compile(r"((?:^|&)(?:key|api-key)=)[^&]*")
 
-#: Answers whose length is that of a body which does not follow; servers would wait for it.
+#: Statuses without a body. A Content-Length on them describes a body that is never sent; uvicorn
+#: would wait for it.
 BODILESS = frozenset({204, 304})
 
 
 class Upstream:
     """Passes requests to one OpenAI-compatible API, fixed when the process starts.
 
-    ``/v1/…`` continues ``base_url`` (``https://openrouter.ai/api/v1`` + ``/models``), every other
-    path stands verbatim behind its host (Azure's ``/openai/…``). Scheme, host and port are those
-    of ``base_url``, whatever the request says. ``api_key`` replaces what the client sent, in the
-    header or the field of the query in which it was sent; without one the client's own credentials
-    pass through.
+    ``/v1/…`` continues ``base_url`` (``https://openrouter.ai/api/v1`` + ``/models``); every other
+    path follows its host verbatim (Azure's ``/openai/…``). Scheme, host and port are those of
+    ``base_url``, whatever the request says. ``api_key`` replaces the client's key, in the header or
+    the query field in which the client sent it; without an ``api_key`` the client's own credentials
+    are passed on.
     Raises ``ValueError`` for a ``base_url`` that is not one; ``InvalidTarget``,
     ``UpstreamUnreachable``, ``UpstreamTooSlow`` and, from the body, ``UpstreamCut``.
     """
@@ -71,9 +72,9 @@ class Upstream:
         self._api_key = api_key.encode() if api_key else None
         self._timeout_s = timeout_s
         self._clock = clock
-        #: Most requests ask for one of a few URLs, and httpx takes long to make one.
+        #: Cached: most requests are for one of a few URLs, and httpx takes long to make one.
         self._url = lru_cache(maxsize=64)(partial(_url, url))
-        # No client stands in between: redirects, cookies and defaults are none of a proxy's.
+        # No httpx client: a proxy needs no redirects, cookies or defaults.
         self._transport = transport or ChunkTransport(
             timeout_s=timeout_s,
             origin=self._origin,
@@ -82,7 +83,7 @@ class Upstream:
         )
 
     async def handle(self, request: Request) -> Response:
-        """Send the request; return when the answer's head is here, its body still coming."""
+        """Send the request; return when the answer's head is here, while its body still comes."""
         target = self._target(request)
         sent_s = self._clock.now_s()
 
@@ -95,7 +96,7 @@ class Upstream:
                 request.method,
                 self._url(target),
                 headers=self._headers(request),
-                stream=httpx.ByteStream(request.body),  # httpx takes long to word ``content``.
+                stream=httpx.ByteStream(request.body),  # httpx is slow with ``content``.
                 extensions={"on_sent": on_sent, "target": target},
             )
             outgoing.read()
@@ -104,9 +105,9 @@ class Upstream:
             await answer.aclose()
             raise UpstreamUnreachable(
                 f"The upstream {self._origin} answered with status {answer.status_code}, "
-                "which is none that a client can be given."
+                "which cannot be passed on to a client."
             )
-        # Another replay-proxy behind this one names its own source.
+        # An upstream that is a replay-proxy itself names its own source.
         headers = tuple(
             pair for pair in end_to_end(answer.headers.raw) if not pair[0].startswith(b"x-replay-")
         )
@@ -128,7 +129,7 @@ class Upstream:
             raise InvalidTarget(cause)
         if path.startswith("/v1/"):
             path = self._base_path + path.removeprefix("/v1")
-            if path.startswith("//"):  # ``/v1//…`` behind a base URL without a path.
+            if path.startswith("//"):  # ``/v1//…`` after a base URL without a path.
                 raise InvalidTarget("its path begins with '//' at the upstream")
         query = request.query
         if self._api_key and query:
@@ -155,7 +156,7 @@ class Upstream:
 
     @contextmanager
     def as_own_errors(self, *, begun: bool) -> Any:
-        """Translate httpx's exceptions; ``begun`` is whether the answer's head was here."""
+        """Raise our errors for httpx's; ``begun`` is whether the answer's head was here."""
         try:
             yield
         except httpx.TimeoutException as error:
@@ -187,7 +188,7 @@ class _Body:
         return self._chunks
 
     async def aclose(self) -> None:
-        """Read no further."""
+        """Stop reading."""
         await self._chunks.aclose()
         await self._answer.aclose()
 
@@ -198,7 +199,7 @@ class _Body:
 
 
 def _url(base: httpx.URL, target: str) -> httpx.URL:
-    """The URL of a target at the base's origin: its parts are joined, never read as one text."""
+    """The URL of a target at the base's origin. Its parts are joined, never parsed as one text."""
     url = base.copy_with(raw_path=target.encode("ascii"))
     if (url.scheme, url.netloc) != (base.scheme, base.netloc):
         raise httpx.InvalidURL("it leads to another host")
@@ -213,6 +214,6 @@ def _environment_proxy(url: httpx.URL) -> str | None:
     if proxy and not proxy.startswith(("http://", "https://")):
         name = f"{url.scheme.upper()}_PROXY"
         raise ConfigurationError(
-            f"{name} is no http:// proxy, and others are not supported. Unset it, or set NO_PROXY."
+            f"{name} is not an http:// proxy, the only kind supported. Unset it, or set NO_PROXY."
         )
     return proxy

@@ -1,8 +1,7 @@
-"""One answer as it comes from a connection of aiohttp's: its head, and its body chunk by chunk.
+"""One answer as it arrives on one of aiohttp's connections: its head, and its body by chunks.
 
-The connection gives all that it receives to the reader of its moment (`set_parser`, made for
-WebSockets), and httptools tells in it where an HTTP chunk ends. Nothing in here writes, or opens a
-connection.
+The connection gives all that it receives to its current reader (`set_parser`, made for WebSockets),
+and httptools finds where each HTTP chunk ends. Nothing in here writes, or opens a connection.
 """
 
 import asyncio
@@ -19,19 +18,19 @@ from aiohttp.http import HttpProcessingError
 
 from replay_proxy.transports.upstream.errors import as_httpx_errors
 
-#: What a server may send besides its answer's body: bytes on end, bytes of a header, headers.
+#: The most that a server may send besides a body: bytes in a row, bytes per header, headers.
 HEAD_BYTES, FIELD_BYTES, FIELDS = 1 << 20, 65_536, 1_000
-#: How long the rest of an HTTP chunk is waited for before its beginning is passed on alone.
+#: The longest wait for the rest of an HTTP chunk before its beginning is passed on alone.
 REJOIN_S = 0.02
-#: When so much is here that nobody has taken, no more is received.
+#: Receiving stops while more than this was not taken.
 WAITING_BYTES = 1 << 18
 
 
 class AnswerReader(httpx.AsyncByteStream):
-    """Reads one answer and gives the connection back at its end, or closes it.
+    """Reads one answer, and then gives the connection back or closes it.
 
-    ``headers`` (as they are on the wire) are there after ``head()``. The answer to a HEAD cannot be
-    read: it has no body, whatever its headers say.
+    ``headers`` (as they are on the wire) are complete after ``head()``. It cannot read the answer
+    to a HEAD, which has no body whatever its headers say.
     """
 
     def __init__(
@@ -49,15 +48,15 @@ class AnswerReader(httpx.AsyncByteStream):
         self._protocol = protocol
         self._transport = transport
         self._timeout_s = timeout_s
-        #: The body as it came; None stands behind the last piece of every HTTP chunk.
+        #: The body as it arrived; None follows the last piece of every HTTP chunk.
         self._pieces: deque[bytes | None] = deque()
         self._chunked = self._framed = False
         self._whole = self._reusable = self._lost = self._paused = False
         self._error: BaseException | None = None
-        #: Bytes received since something was taken, and all of a head that is not whole.
+        #: Bytes received since something was taken, including an incomplete head.
         self._received = 0
         self._waiting: asyncio.Future[None] | None = None
-        # What is called for every chunk is no function of Python's.
+        # Called for every chunk, and so not Python functions.
         self.on_body = self._pieces.append
         self.on_chunk_complete = partial(self._pieces.append, None)
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
@@ -71,7 +70,7 @@ class AnswerReader(httpx.AsyncByteStream):
         protocol.read_timeout = timeout_s
 
     async def head(self) -> int:
-        """The status, when the head is here; what came before the answer is dropped."""
+        """Wait for the head; the status. Interim answers (1xx) are dropped."""
         while self.status is None:
             if self._error is not None:
                 raise self._error
@@ -81,7 +80,7 @@ class AnswerReader(httpx.AsyncByteStream):
         return self.status
 
     async def __aiter__(self) -> AsyncGenerator[bytes]:
-        """HTTP chunks where there are any, else pieces as they arrive."""
+        """HTTP chunks if there are any, else pieces as they arrive."""
         pieces = self._pieces
         with as_httpx_errors(self._request):
             while True:
@@ -100,12 +99,12 @@ class AnswerReader(httpx.AsyncByteStream):
                 await self._more()
 
     async def aclose(self) -> None:
-        """Read no further: the connection is closed unless it was given back."""
+        """Stop reading: the connection is closed unless it was given back."""
         self._parser = None
         self._connection.close()
 
     def _ended(self) -> bool:
-        """Whether nothing follows. Raises what broke the body off."""
+        """Whether the body is complete. Raises the error that broke it off."""
         if self._whole:
             return True
         if self._error is not None:
@@ -118,7 +117,7 @@ class AnswerReader(httpx.AsyncByteStream):
         raise aiohttp.ClientPayloadError("the connection was lost")
 
     async def _rejoined(self, piece: bytes) -> bytes:
-        """The whole HTTP chunk that begins with ``piece``, or what came of it within REJOIN_S."""
+        """The HTTP chunk that begins with ``piece``, as far as it arrives within REJOIN_S."""
         chunk = [piece]
         try:
             async with asyncio.timeout(REJOIN_S):
@@ -133,16 +132,16 @@ class AnswerReader(httpx.AsyncByteStream):
                     self._take_more()
                     await self._more()
         except TimeoutError:
-            pass  # The sender is slow inside one chunk: what is here is passed on.
+            pass  # The sender is slow within a chunk: what is here is passed on.
         return b"".join(chunk)
 
     async def _more(self) -> None:
-        """Return when something has come, or come to an end."""
+        """Wait until something has arrived or ended."""
         self._waiting = asyncio.get_running_loop().create_future()
         await self._waiting
 
     def _take_more(self) -> None:
-        """Everything is taken: go on receiving."""
+        """Continue to receive, since everything is taken."""
         self._received = 0
         if self._paused:
             self._paused = False
@@ -151,9 +150,9 @@ class AnswerReader(httpx.AsyncByteStream):
             self._protocol.start_timeout()
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take what was received."""
+        """Parse received bytes."""
         if self._parser is None:
-            return False, b""  # Nobody reads any more.
+            return False, b""  # Reading has stopped.
         self._received += len(data)
         try:
             self._parser.feed_data(data)
@@ -170,7 +169,7 @@ class AnswerReader(httpx.AsyncByteStream):
         elif self._received > WAITING_BYTES and not self._paused and self.status and self._pieces:
             self._paused = True
             self._transport.pause_reading()
-            self._protocol.read_timeout = None  # It is not the server that is slow.
+            self._protocol.read_timeout = None  # The server is not the slow side.
             self._protocol.start_timeout()
         self._wake()
         return False, b""
@@ -181,7 +180,7 @@ class AnswerReader(httpx.AsyncByteStream):
         self._wake()
 
     def set_exception(self, error: BaseException) -> None:
-        """Nothing came in time."""
+        """Nothing arrived in time."""
         self._error = error
         self._wake()
 
@@ -214,7 +213,7 @@ class AnswerReader(httpx.AsyncByteStream):
             self._waiting = None
 
     def on_message_begin(self) -> None:
-        """Stop at what follows the end: nobody asked for it."""
+        """Refuse what follows the end: nothing requested it."""
         if self._whole:
             raise ValueError("a second answer")
 
@@ -227,7 +226,7 @@ class AnswerReader(httpx.AsyncByteStream):
         self.headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        """The head is whole, of the answer or of what is said before it."""
+        """A head is complete, of the answer or of an interim one."""
         assert self._parser is not None
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
@@ -240,10 +239,10 @@ class AnswerReader(httpx.AsyncByteStream):
             match name.lower():
                 case b"content-length":
                     self._framed = True
-                case b"transfer-encoding":  # The last coding tells (RFC 9112, section 6.3).
+                case b"transfer-encoding":  # The last coding counts (RFC 9112, section 6.3).
                     self._chunked = value.lower().rpartition(b",")[2].strip() == b"chunked"
         self._framed |= self._chunked
 
     def on_message_complete(self) -> None:
-        """The body is whole, unless it was none of the answer's."""
+        """The body is complete, unless it was that of an interim answer."""
         self._whole = self.status is not None

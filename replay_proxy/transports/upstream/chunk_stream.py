@@ -1,4 +1,4 @@
-"""An answer's body as it comes from a connection of aiohttp's: HTTP chunks with their borders."""
+"""An answer's body from one of aiohttp's connections, with the boundaries of HTTP chunks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from replay_proxy.transports.upstream.errors import as_httpx_errors
 
 
 class ChunkStream(httpx.AsyncByteStream):
-    """The answer's body: HTTP chunks where there are any, else pieces as they arrive."""
+    """The answer's body: HTTP chunks if there are any, else pieces as they arrive."""
 
     def __init__(self, answer: aiohttp.ClientResponse, request: httpx.Request) -> None:
         self._answer = answer
@@ -19,8 +19,8 @@ class ChunkStream(httpx.AsyncByteStream):
         self._request = request
         self._chunked = "chunked" in answer.headers.get("transfer-encoding", "").lower()
         self._framed = self._chunked or "content-length" in answer.headers
-        # aiohttp does not tell a reader of everything that ends a connection: broken framing leaves
-        # it waiting, and where the end of the connection ends the body a reset looks like one.
+        # aiohttp does not report everything that ends a connection: broken framing leaves a reader
+        # waiting, and where the end of the connection ends the body, a reset looks like that end.
         connection = answer.connection
         protocol = connection.protocol if connection is not None else None
         self._lost = protocol.closed if protocol is not None else None
@@ -44,14 +44,14 @@ class ChunkStream(httpx.AsyncByteStream):
                 if data:
                     yield data
                 elif not ended or content.at_eof():
-                    # For an answer without a body aiohttp says (b"", True) forever.
-                    await asyncio.sleep(0)  # Let a connection that was reset say so.
+                    # For an answer without a body aiohttp returns (b"", True) forever.
+                    await asyncio.sleep(0)  # Lets a reset of the connection arrive.
                     if error := content.exception():
                         raise error
                     return
 
     async def _rejoined(self, data: bytes) -> bytes:
-        """The whole HTTP chunk that begins with ``data``, or what came of it within REJOIN_S."""
+        """The HTTP chunk that begins with ``data``, as far as it arrives within REJOIN_S."""
         pieces = [data]
         try:
             async with asyncio.timeout(REJOIN_S):
@@ -60,11 +60,11 @@ class ChunkStream(httpx.AsyncByteStream):
                     data, ended = await self._content.readchunk()
                     pieces.append(data)
         except TimeoutError:
-            pass  # The sender is slow inside one chunk: what is here is passed on.
+            pass  # The sender is slow within a chunk: what is here is passed on.
         return b"".join(pieces)
 
     async def aclose(self) -> None:
-        """Read no further."""
+        """Stop reading."""
         if self._lost is not None:
             self._lost.remove_done_callback(self._connection_lost)
         if self._content.at_eof():

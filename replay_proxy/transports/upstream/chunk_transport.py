@@ -1,8 +1,8 @@
 """An httpx transport over aiohttp's connections that keeps HTTP chunk boundaries.
 
-It exists because httpx's own transport reports what one socket read held, so that an HTTP chunk
-which straddles two reads is seen as two, and because it carries fewer streams a second.
-Decision 0002 has the measurements. Nothing in here knows of recording.
+It exists because httpx's own transport yields what one socket read returned, so that an HTTP chunk
+across two reads becomes two, and because it carries fewer streams per second. Decision 0002 has the
+measurements. Nothing in here knows of recording.
 """
 
 import io
@@ -24,14 +24,14 @@ from replay_proxy.transports.upstream.errors import as_httpx_errors
 
 #: A method and a target in origin-form (RFC 9112, section 3.2.1): one request, to this server.
 _REQUEST_LINE = re.compile(r'(?!CONNECT )[A-Z]{1,20} /(?!/)[!"$-~]*')
-#: A request body from this size on is not written at once.
+#: A request body from this size on is written in pieces.
 LARGE_BYTES = 1 << 20
-#: Asking twice is the same as asking once (RFC 9110, section 9.2.2).
+#: Methods that may be sent twice (RFC 9110, section 9.2.2).
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Gives no connection on which something came that nobody has asked for."""
+    """Never returns a connection on which unrequested bytes have arrived."""
 
     async def connect(
         self,
@@ -39,7 +39,7 @@ class _Connector(aiohttp.TCPConnector):
         traces: list[aiohttp.tracing.Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the name is aiohttp's
     ) -> Connection:
-        """A connection that nobody else uses, new or kept."""
+        """A free connection, new or kept."""
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
@@ -52,12 +52,12 @@ class _Connector(aiohttp.TCPConnector):
 class ChunkTransport(httpx.AsyncBaseTransport):
     """Sends requests as they are, and streams answers chunk by chunk, undecoded.
 
-    All go to ``origin`` (``https://host:port``): a request whose URL, ``host`` or target says
-    otherwise is refused with ``httpx.LocalProtocolError``.
+    All go to ``origin`` (``https://host:port``): a request whose URL, ``host`` or target names
+    another one is refused with ``httpx.LocalProtocolError``.
 
     ``request.extensions``: ``on_sent`` is called when the request's head has left, ``target`` is
     the path and query to send instead of the URL's. No redirect is followed, no cookie kept, no
-    header added but ``host`` and ``content-length``.
+    header added except ``host`` and ``content-length``.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         self._proxy = proxy
         self._ssl_context = ssl_context
         self._session: aiohttp.ClientSession | None = None
-        #: What the connector knows the origin by.
-        self._asked: aiohttp.ClientRequest | None = None
+        #: The request by which the connector looks up the origin's connections.
+        self._origin_request: aiohttp.ClientRequest | None = None
 
     def _open(self) -> aiohttp.ClientSession:
         """Make the session inside the running loop, at the first request."""
@@ -101,7 +101,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
             return await self._send_at_once(self._session, request)
 
     def _refuse_elsewhere(self, request: httpx.Request) -> None:
-        """Raise for a request that would reach, or name, any other server than the origin."""
+        """Raise for a request that would reach, or name, another server than the origin."""
         hosts = [value for name, value in request.headers.raw if name.lower() == b"host"]
         if (request.url.raw_scheme, request.url.netloc) != (self._scheme, self._host):
             raise httpx.LocalProtocolError("its URL is of another origin", request=request)
@@ -113,7 +113,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
     async def _send_in_pieces(
         self, session: aiohttp.ClientSession, request: httpx.Request
     ) -> httpx.Response:
-        """Let aiohttp write, which may have to wait or to word it for a proxy, and read."""
+        """Let aiohttp write and read: it can wait, and it can speak to a proxy."""
         answer = await session.request(
             request.method,
             self._url(_target(request)),
@@ -133,15 +133,15 @@ class ChunkTransport(httpx.AsyncBaseTransport):
     ) -> httpx.Response:
         """Write the request with one call to one of the session's connections.
 
-        What aiohttp makes of a request, to write the same bytes, takes longer than all the rest.
-        A request that may be repeated is, once: its connection may have been closed meanwhile.
+        aiohttp would take longer to build the same bytes than everything else takes. An idempotent
+        request is repeated once if its connection was closed meanwhile.
         """
-        written = _written(request)
+        serialised = _serialised(request)
         may_repeat = request.method in IDEMPOTENT
         while True:
             connection = await self._connect(session)
             try:
-                return await self._exchange(connection, written, request)
+                return await self._exchange(connection, serialised, request)
             except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
                 connection.close()
                 if not may_repeat:
@@ -152,7 +152,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
                 raise
 
     def _url(self, target: str) -> URL:
-        """The URL of a target, for aiohttp: its parts are joined, never read as one text."""
+        """The URL of a target, for aiohttp. Its parts are joined, never parsed as one text."""
         path, _, query = target.partition("?")
         url = URL.build(
             scheme=self._origin.scheme,
@@ -167,21 +167,21 @@ class ChunkTransport(httpx.AsyncBaseTransport):
 
     async def _connect(self, session: aiohttp.ClientSession) -> Connection:
         assert session.connector is not None
-        if self._asked is None:
-            self._asked = aiohttp.ClientRequest("GET", self._origin)
+        if self._origin_request is None:
+            self._origin_request = aiohttp.ClientRequest("GET", self._origin)
         try:
-            return await session.connector.connect(self._asked, [], self._timeout)
+            return await session.connector.connect(self._origin_request, [], self._timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError from error
 
     async def _exchange(
-        self, connection: Connection, written: bytes, request: httpx.Request
+        self, connection: Connection, serialised: bytes, request: httpx.Request
     ) -> httpx.Response:
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None:
             raise aiohttp.ServerDisconnectedError
         answer = AnswerReader(connection, protocol, transport, request, self._timeout.sock_read)
-        transport.write(written)
+        transport.write(serialised)
         if on_sent := request.extensions.get("on_sent"):
             on_sent()
         protocol.start_timeout()
@@ -200,18 +200,18 @@ def _is_one_request(method: str, target: str) -> bool:
 
 
 def _target(request: httpx.Request) -> str:
-    # httpx normalises a URL (dot segments, quotes): what is sent is what was asked for.
+    # httpx normalises a URL (dot segments, quotes); the target is sent as it came.
     target: str | None = request.extensions.get("target")
     return target or request.url.raw_path.decode("ascii")
 
 
-def _written(request: httpx.Request) -> bytes:
-    """The request as it is on the wire. Raises ``ValueError`` for one that would be two."""
+def _serialised(request: httpx.Request) -> bytes:
+    """The request's bytes on the wire. Raises ``ValueError`` if they would be two requests."""
     lines = [f"{request.method} {_target(request)} HTTP/1.1".encode("latin-1")]
     lines += [name + b": " + value for name, value in request.headers.raw]
     head = b"\r\n".join(lines)
     if head.count(b"\r") >= len(lines) or head.count(b"\n") >= len(lines) or b"\0" in head:
-        raise ValueError("a line break inside of a header")
+        raise ValueError("a line break inside a header")
     return head + b"\r\n\r\n" + request.content
 
 
@@ -226,15 +226,14 @@ async def _report_sent(
 
 
 def _body(content: bytes) -> bytes | io.BytesIO | None:
-    """What aiohttp sends: a large body in pieces, so that others get their turn."""
+    """The body for aiohttp, which sends a large one in pieces, so that others get their turn."""
     return io.BytesIO(content) if len(content) >= LARGE_BYTES else content or None
 
 
 def _text(value: bytes) -> str:
-    """A header's value as aiohttp, which writes UTF-8, sends the same bytes again.
+    """A header's value as a text for aiohttp, which writes UTF-8 and so sends the same bytes.
 
-    Bytes that are no UTF-8 cannot be sent with it; they are sent as the characters they stand for
-    in Latin-1.
+    It cannot send bytes that are not UTF-8; these are sent as their characters in Latin-1.
     """
     try:
         return value.decode("utf-8")

@@ -1,4 +1,4 @@
-"""What can go wrong on a connection to the upstream: aiohttp's exceptions in httpx's words."""
+"""What can go wrong on a connection to the upstream: aiohttp's exceptions as httpx's."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from aiohttp.http import HttpProcessingError
 
 @contextmanager
 def as_httpx_errors(request: httpx.Request) -> Any:
-    """Translate aiohttp's exceptions into httpx's; their own texts may hold a URL's secrets."""
+    """Raise httpx's exceptions for aiohttp's, whose texts may hold secrets of a URL."""
     try:
         yield
     except aiohttp.ConnectionTimeoutError as error:
