@@ -1,4 +1,4 @@
-"""The commands of the command line, with their options."""
+"""The list of commands: ``serve`` and ``run`` with their options, and every tape tool by name."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The control plane's routes: the report, and the rewind of a cassette.
+"""The control plane's routes, ``/_replay/api/…``: the report, and the rewind of a cassette.
 
 Not in here: any answer of an API.
 """

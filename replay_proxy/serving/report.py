@@ -1,4 +1,4 @@
-"""The report: what was answered from a cassette, compared with what the cassette holds.
+"""The report: the journal's figures for a cassette, compared with what the cassette holds.
 
 The pytest plugin and ``replay-proxy run`` judge by its JSON. Nothing is decided here.
 """

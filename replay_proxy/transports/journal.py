@@ -1,4 +1,4 @@
-"""What the proxy has answered, per cassette: the facts of its report.
+"""``Journal``: counts what the proxy answers, per cassette: every figure of the report.
 
 ``Journaled`` notes each answer of a transport. ``Journal`` keeps counts, the interactions that were
 used, a bounded number of misses, the faults, and the arrivals of requests that had met a fault.
