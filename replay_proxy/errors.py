@@ -13,7 +13,7 @@
     │   ├── InvalidFault            400
     │   └── NotImplementedByDummy   501
     ├── StoreError                  an answer could not be read or kept: 500
-    │   ├── CassetteMissing         there is no such cassette
+    │   ├── CassetteMissing         the cassette does not exist
     │   ├── CassetteInUse           another process has locked it: 503
     │   └── CassetteDamaged         there is a file, and it cannot be trusted
     ├── ConnectionDropped           a fault ends the client's connection
@@ -25,7 +25,7 @@
 A message names the thing, the cause and the remedy. A caller that knows a part better sets it.
 """
 
-#: A longer part loses its middle: it quotes a long text.
+#: Characters of the longest part that is kept whole, and characters at each end of a longer one.
 _LONGEST_CHARS = 20_000
 _ENDS_CHARS = 900
 
@@ -33,8 +33,8 @@ _ENDS_CHARS = 900
 class ReplayProxyError(Exception):
     """The root of the tree.
 
-    ``status`` is the HTTP status under which a client sees the error, ``type`` and ``code``
-    the fields of OpenAI's error object, ``retry`` whether asking again could help
+    ``status`` is the HTTP status of the error for a client, ``type`` and ``code`` are
+    the fields of OpenAI's error object, ``retry`` is whether a retry could help
     (``x-should-retry`` tells the OpenAI SDKs, which otherwise retry 408, 409, 429 and >= 500).
 
     The message is ``{thing} {cause}. {remedy}``; an error made of one text has only a cause.
@@ -88,7 +88,7 @@ class ConfigurationError(ReplayProxyError):
 
 
 class ImportRefused(ReplayProxyError):
-    """A file is of no known format, or none of the format that it claims; nothing is imported."""
+    """A file has an unknown format, or not the one that was named; nothing is imported."""
 
     code = "import_refused"
 
@@ -117,14 +117,14 @@ class CassetteMiss(ReplayProxyError):
 
 
 class RequestError(ReplayProxyError):
-    """The client's request cannot be served, and would not be served a second time."""
+    """The client's request cannot be served, and a retry would not change that."""
 
     status = 400
     type = "invalid_request_error"
 
 
 class NotAllowed(RequestError):
-    """What a web page in a browser could send, and is not allowed to."""
+    """A request that a web page in a browser could send, and may not."""
 
     status = 403
 
@@ -160,7 +160,7 @@ class InvalidRequest(RequestError):
 
 
 class InvalidCassetteName(RequestError):
-    """What a request names cannot be a cassette."""
+    """The name of a cassette in a request is not valid."""
 
     code = "invalid_cassette_name"
 
@@ -169,7 +169,7 @@ class InvalidCassetteName(RequestError):
 
 
 class InvalidFault(RequestError):
-    """What a request names in ``x-replay-fault`` is no script of faults."""
+    """The header ``x-replay-fault`` is not a script of faults."""
 
     code = "invalid_fault"
 
@@ -185,33 +185,33 @@ class NotImplementedByDummy(RequestError):
 
 
 class StoreError(ReplayProxyError):
-    """An answer could not be read from, or kept in, a cassette."""
+    """An answer could not be read from a cassette or stored in it."""
 
     type = "store_error"
     code = "store_failed"
 
 
 class CassetteMissing(StoreError):
-    """There is no cassette of this name."""
+    """The cassette does not exist."""
 
     code = "no_cassette"
 
 
 class CassetteInUse(StoreError):
-    """Another process keeps the cassette locked for longer than a request waits."""
+    """Another process has the cassette locked for longer than a request waits."""
 
     status = 503
     code = "cassette_in_use"
 
 
 class CassetteDamaged(StoreError):
-    """There is a file of this name, and it is no cassette that this version can trust."""
+    """There is a file of this name, and it is not a cassette that this version can trust."""
 
     code = "cassette_damaged"
 
 
 class ConnectionDropped(ReplayProxyError):
-    """The fault of this name ends the client's connection, before its answer or in the middle.
+    """The fault of this name ends the client's connection, before or in the middle of an answer.
 
     ``reset`` is whether the client sees it reset (TCP RST) rather than closed.
     """
@@ -223,14 +223,14 @@ class ConnectionDropped(ReplayProxyError):
 
 
 class UpstreamError(ReplayProxyError):
-    """The real API gave no whole answer."""
+    """The real API did not give a whole answer."""
 
     type = "upstream_error"
     retry = True
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection to the real API, or one that ended before an answer began."""
+    """There was no connection to the real API, or it ended before an answer began."""
 
     status = 502
     code = "upstream_unreachable"
@@ -244,7 +244,7 @@ class UpstreamTooSlow(UpstreamError):
 
 
 class UpstreamCut(UpstreamError):
-    """The answer broke off after its head: the client's connection has to break too."""
+    """The answer broke off after its head: the client's connection has to break off too."""
 
     status = 502
     code = "upstream_cut"

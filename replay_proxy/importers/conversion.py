@@ -88,14 +88,14 @@ def target(url: str) -> tuple[str, str]:
 def _interaction(found: Exchange, arrived_us: int, id_: int) -> Interaction:
     method = found.method.strip().upper()
     if not _METHOD.fullmatch(method):
-        raise Misshapen("its method is no HTTP method")
+        raise Misshapen("its method is not an HTTP method")
     path, query = target(found.url)
     if cause := flaw(method, path, query):
         raise Misshapen(cause)
     if found.status == 101:
         raise Misshapen("it is a WebSocket (101), which cannot be replayed")
     if not 200 <= found.status <= 599:
-        raise Misshapen(f"its status is {found.status}, which is no answer")
+        raise Misshapen(f"its status is {found.status}, which is not the status of an answer")
     body = identity(found.body, found.headers)
     headers = tuple(pair for pair in end_to_end(found.headers) if pair[0] not in _FRAMING)
     request = Request(method, path, query, found.request_headers, found.request_body, arrived_us)

@@ -37,7 +37,7 @@ def read(file: bytes) -> Iterator[Exchange | NotCarried]:
         where = f"record {number}"
         lengths = _LENGTHS.match(file, position)
         if not lengths:
-            yield NotCarried(where, "its line of lengths is damaged: it and all behind it are lost")
+            yield NotCarried(where, "its line of lengths is damaged: it and all after it are lost")
             return
         middle = lengths.end() + int(lengths[1])
         end = middle + int(lengths[2])

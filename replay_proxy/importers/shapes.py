@@ -87,7 +87,7 @@ def utf8(value: str, what: str) -> bytes:
     try:
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le").encode()
     except UnicodeError:
-        raise Misshapen(f"{what} holds half a surrogate pair, which is no text") from None
+        raise Misshapen(f"{what} has half a surrogate pair, which is not a text") from None
 
 
 def unbase64(value: object, what: str) -> bytes:
@@ -183,7 +183,7 @@ def _fields(value: object, what: str) -> Sequence[tuple[object, object]]:
             name, _, line = item.partition(":")
             fields.append((name, line))
         else:
-            raise Misshapen(f"{what} is a list of something that is no header")
+            raise Misshapen(f"{what} is a list of something that is not a header")
     return fields
 
 

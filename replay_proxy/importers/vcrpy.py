@@ -132,4 +132,4 @@ def _dumped(parsed: object, what: str) -> bytes:
     try:
         return utf8(json.dumps(parsed), what)
     except (TypeError, ValueError, RecursionError):
-        raise Misshapen(f"{what} was parsed by the recorder, and is no JSON now") from None
+        raise Misshapen(f"{what} was parsed by the recorder, and is not JSON now") from None

@@ -110,7 +110,7 @@ def _sorted_query(query: str) -> str:
 
 
 def _canonical_json(request: Request) -> bytes | None:
-    """The body with sorted keys and no white space, or None when it is no JSON."""
+    """The body with sorted keys and without white space; None if it is not JSON."""
     body = content(request)
     try:
         value = _loads_exactly(body) if _has_long_number(body) else request_json(request)
@@ -145,7 +145,7 @@ def _canonical_rest(request: Request, without: Callable[[Any], Any]) -> bytes | 
 def _loads(request: Request) -> Any:
     """The body's JSON, with long integers and half surrogate pairs as they are.
 
-    Raises ``ValueError`` for what is no JSON, and for what is nested too deep to be changed.
+    Raises ``ValueError`` if it is not JSON, or nested too deep to be changed.
     """
     body = content(request)
     if not _has_long_number(body) and (value := request_json(request)) is not NO_JSON:

@@ -201,7 +201,7 @@ def _remover(path: str) -> Callable[[Any], Any]:
         # Not str(error): the library's own cannot show every path.
         cause = next(iter(str(*error.args[:1]).splitlines()), type(error).__name__)
         raise ConfigurationError(
-            f"MATCH_IGNORE has {path!r}, which is no JSONPath: {cause}. Write it like "
+            f"MATCH_IGNORE has {path!r}, which is not a JSONPath: {cause}. Write it like "
             "$.user,$.messages[*].tool_call_id."
         ) from None
     steps = _plain_steps(query)

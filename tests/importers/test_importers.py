@@ -420,7 +420,7 @@ def test_a_body_of_har_is_read_in_every_spelling(content: dict[str, Any], body: 
         ({"content": {"text": "[1", "encoding": "base64"}}, "not JSON"),
         ({"content": {"text": [1]}}, "not a text"),
         ({"status": "?"}, "the status"),
-        ({"headers": [7]}, "no header"),
+        ({"headers": [7]}, "not a header"),
     ],
 )
 def test_what_har_has_lost_is_told(changed: dict[str, Any], said: str) -> None:
@@ -571,8 +571,8 @@ def test_a_path_begins_where_our_clients_begin(url: str, path: str, query: str) 
         ({"url": ""}, "has no path"),
         ({"url": "wss://api.openai.com/v1/realtime"}, "WebSocket"),
         ({"status": 101}, "WebSocket"),
-        ({"status": 0}, "no answer"),
-        ({"status": 700}, "no answer"),
+        ({"status": 0}, "not the status of an answer"),
+        ({"status": 700}, "not the status of an answer"),
         ({"method": "GET /"}, "method"),
     ],
 )

@@ -68,7 +68,7 @@ def _changes(shown: str, path: Path, before: Place, after: Place) -> Iterator[Fi
     if found := _difference(shown, before.values, after.values):
         ends = path[-1] in _ENDS and found.change is Change.ADDED
         yield Finding(Change.CHANGED, shown, *_both(before.values, after.values)) if ends else found
-    # What is no array any more has been said already.
+    # A place that is not an array any more has been reported already.
     optional = path and path[-1] in _MAY_BE_EMPTY and not (before.kinds and after.kinds)
     if before.types == after.types and not optional:
         kinds = _words(before.kinds), _words(after.kinds)
