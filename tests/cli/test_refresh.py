@@ -116,7 +116,7 @@ def test_a_field_that_was_dropped_is_drift_and_says_where(refreshing: Refreshing
     ((change, path, *_),) = refreshing.one(before, now, code=1)
     assert (change, path) == ("removed", "$.service_tier")
     shown = refreshing(code=1)
-    assert "drifted: POST /v1/chat/completions m Q" in shown
+    assert 'drifted: POST /v1/chat/completions m "Q' in shown
     assert "removed $.service_tier" in shown
 
 

@@ -172,7 +172,7 @@ def test_what_is_no_report_deletes_nothing(
     path = make(cassettes / "a.sqlite", [recorded("1", b"a")])
     if content is not None:
         (tmp_path / "r.json").write_text(content)
-    with pytest.raises(ConfigurationError, match=r"r\.json is no report"):
+    with pytest.raises(ConfigurationError, match=r"r\.json is not a report"):
         tool("prune", "a", "--report", "r.json")
     assert len(ids(path)) == 1
 

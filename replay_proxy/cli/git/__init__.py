@@ -1,4 +1,4 @@
-"""git and cassettes: ``git-setup``, and the commands that git calls.
+"""git for cassettes: ``git-setup``, ``git-resolve``, and the commands that git calls.
 
 Not in here: tools that need no repository.
 """

@@ -1,7 +1,7 @@
-"""What makes git understand cassettes: ``git-setup``, and what git then calls.
+"""The commands that make git show and merge cassettes: ``git-setup``, and those that git calls.
 
 git shows a cassette as its text twin, and merges two branches request by request. The drivers are
-in the configuration of a clone, which git never copies, so that each clone is set up once.
+in the configuration of a clone, which git never copies, so each clone needs ``git-setup`` once.
 """
 
 import re
@@ -32,7 +32,10 @@ _DRIVER = "replay-proxy"
 
 
 def git_setup(store: options.Store = None) -> None:
-    """Teach this clone of a repository to show cassettes as text, and to merge them."""
+    """Set up this clone of a repository to show cassettes as text, and to merge them.
+
+    Example: `replay-proxy git-setup`
+    """
     directory = paths.store_directory(store).resolve()
     try:
         root = Path(_git("rev-parse", "--show-toplevel", cwd=directory).strip())
@@ -45,7 +48,7 @@ def git_setup(store: options.Store = None) -> None:
     inside = directory.relative_to(root.resolve()).as_posix()
     pattern = "*.sqlite" if inside == "." else f"{_literal(inside)}/*.sqlite"
     _add_line(root / ".gitattributes", f"{pattern} diff={_DRIVER} merge={_DRIVER}\n")
-    # A journal that git takes away is lost, and one that it brings back is another file's.
+    # A journal that git removes is lost, and one that it restores belongs to another file.
     _add_line(root / ".gitignore", f"{pattern}-*\n")
     _add_line(root / ".gitignore", f"{DRAFTS}\n")
     command = shlex.join([sys.executable, "-P", "-m", "replay_proxy.cli"])
@@ -56,14 +59,14 @@ def git_setup(store: options.Store = None) -> None:
     }.items():
         _git("config", name, value, cwd=root)
     typer.echo(
-        f"git shows {pattern} as text now, merges it, and ignores its journals. Commit "
+        f"git now shows {pattern} as text, merges it, and ignores its journals. Commit "
         ".gitattributes and .gitignore; each other clone needs `replay-proxy git-setup` too."
     )
 
 
 def _add_line(file: Path, line: str) -> None:
     """Append a line, unless the file has it."""
-    if file.is_symlink():  # git does not read one either.
+    if file.is_symlink():  # git does not follow it either.
         raise ConfigurationError(f"{file} is a symbolic link. Make it a file.")
     before = file.read_text() if file.exists() else ""
     if line not in before.splitlines(keepends=True):
@@ -72,7 +75,7 @@ def _add_line(file: Path, line: str) -> None:
 
 
 def _literal(path: str) -> str:
-    """A path as a pattern of ``.gitattributes`` that matches it alone."""
+    """The pattern of ``.gitattributes`` that matches only this path."""
     escaped = re.sub(r"[\\*?[]|^[#!]", r"\\\g<0>", path)
     return re.sub(r"\s", "[[:space:]]", escaped)
 
@@ -80,7 +83,7 @@ def _literal(path: str) -> str:
 def git_textconv(path: Path) -> None:
     """Write a version of a cassette as text; git calls this.
 
-    A version that is damaged says so there: git would show no file and no commit behind it.
+    Of a damaged version the text is the error: otherwise git would stop at this file.
     """
     try:
         write_twin(path, sys.stdout.buffer)
@@ -92,10 +95,10 @@ def git_merge(base: Path, ours: Path, theirs: Path, name: str) -> None:
     """Merge two versions of a cassette into the second file; git calls this."""
     with _plain_names_in_errors(name, base, ours, theirs):
         merge = _merge_of(base, ours, theirs)
-        said = conflicts_text(merge, ours, theirs, name)
+        text = conflicts_text(merge, ours, theirs, name)
         apply(merge, theirs, ours)
     if merge.conflicts:
-        typer.echo(printable(said), err=True)
+        typer.echo(printable(text), err=True)
     raise typer.Exit(FOUND if merge.conflicts else 0)
 
 
@@ -104,14 +107,17 @@ def git_resolve(
     requests: Annotated[
         list[str] | None,
         typer.Argument(
-            help="With --theirs: only these fingerprints, or beginnings of them.",
+            help="With --theirs: only the requests with these fingerprints, or beginnings of them.",
             show_default=False,
         ),
     ] = None,
     ours: Annotated[bool, typer.Option("--ours", help="Keep our answers.")] = False,
     theirs: Annotated[bool, typer.Option("--theirs", help="Take their answers.")] = False,
 ) -> None:
-    """Show what two branches have recorded differently; decide it with --ours or --theirs."""
+    """Show what two branches recorded differently; decide it with --ours or --theirs.
+
+    Example: `replay-proxy git-resolve cassettes/demo.sqlite --theirs`
+    """
     if (ours == theirs and (ours or requests)) or (ours and requests):
         raise ConfigurationError("Give --ours, or --theirs with or without fingerprints.")
     with _stages(path) as (base, our, their), _plain_names_in_errors(str(path), base, our, their):
@@ -134,7 +140,7 @@ def git_resolve(
 
 
 def _merge_of(base: Path, ours: Path, theirs: Path, taken: frozenset[str] = frozenset()) -> Merge:
-    """The merge of three files; a base of no bytes is git's word for none."""
+    """The merge of three files. An empty base is how git says that there is none."""
     with ExitStack() as opened:
         old = opened.enter_context(Archive(base)) if base.stat().st_size else None
         our, their = (opened.enter_context(Archive(path)) for path in (ours, theirs))
@@ -143,7 +149,7 @@ def _merge_of(base: Path, ours: Path, theirs: Path, taken: frozenset[str] = froz
 
 @contextmanager
 def _plain_names_in_errors(name: str, *versions: Path) -> Iterator[None]:
-    """Where errors name the cassette and the side that is meant, not the files that git made."""
+    """Within it errors name the cassette and the side, not the temporary files of git."""
     try:
         yield
     except StoreError as error:
@@ -178,7 +184,7 @@ def _stages(path: Path) -> Iterator[tuple[Path, Path, Path]]:
 
 
 def _selection(merge: Merge, requests: list[str] | None) -> frozenset[str]:
-    """The conflicts that are meant. Raises ``ConfigurationError`` for what means none."""
+    """The fingerprints of the conflicts that are meant. Raises ``ConfigurationError``."""
     conflicting = [each.fingerprint for each in merge.conflicts]
     if not requests:
         return frozenset(conflicting)
@@ -186,7 +192,7 @@ def _selection(merge: Merge, requests: list[str] | None) -> frozenset[str]:
     for request in requests:
         found = [each for each in conflicting if each.startswith((request, f"v1:{request}"))]
         if not found:
-            raise ConfigurationError(f"{request} is the fingerprint of no conflict.")
+            raise ConfigurationError(f"{request} is not the fingerprint of a conflict.")
         meant.update(found)
     return frozenset(meant)
 
@@ -196,7 +202,7 @@ def _git(*arguments: str, cwd: Path) -> str:
 
 
 def _git_bytes(*arguments: str, cwd: Path) -> bytes:
-    """What git prints. Raises ``ConfigurationError`` with what it complains about."""
+    """The output of git. Raises ``ConfigurationError`` with git's error."""
     try:
         done = subprocess.run(  # noqa: S603 - git, with words of ours
             ["git", *arguments],  # noqa: S607 - the user's own git

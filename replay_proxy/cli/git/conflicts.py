@@ -1,6 +1,6 @@
-"""Conflicts as a person reads them: what was asked, what each side recorded, how to decide.
+"""The text on conflicts: each request, what each side recorded, and how to decide.
 
-Part of what makes git understand cassettes; which conflicts there are is ``three_way``'s.
+``three_way`` finds the conflicts.
 """
 
 import shlex
@@ -15,18 +15,18 @@ from replay_proxy.cli.git.three_way import Conflict, Merge
 from replay_proxy.matching.miss import summary
 from replay_proxy.store.archive import Archive
 
-#: So many conflicts are shown.
+#: Conflicts that the text shows.
 SHOWN = 20
-#: So many characters of an answer are shown.
-_SAID_CHARS = 200
+#: Characters of an answer that the text shows.
+_ANSWER_CHARS = 200
 
 
 def conflicts_text(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
-    """The conflicts as a person reads them, and how to decide them."""
+    """The conflicts for a person, and how to decide them."""
     if not merge.conflicts:
         return f"{name}: no conflict."
     count = wording.many(len(merge.conflicts), "request")
-    lines = [f"{name}: {count} recorded on both sides, with other answers."]
+    lines = [f"{name}: {count} recorded on both sides, with different answers."]
     with Archive(ours) as our, Archive(theirs) as their:
         for conflict in merge.conflicts[:SHOWN]:
             lines += ["", *_conflict_lines(conflict, our, their)]
@@ -37,10 +37,10 @@ def conflicts_text(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
         [
             *lines,
             "",
-            "Everything else is merged; of these, ours are kept for now. To decide:",
+            "Everything else is merged; of these, our answers are kept for now. To decide:",
             f"  replay-proxy git-resolve {quoted} --ours      keep ours",
             f"  replay-proxy git-resolve {quoted} --theirs    take theirs, or only those of the",
-            f"  {'':<{len(quoted) + 37}} fingerprints named behind it",
+            f"  {'':<{len(quoted) + 37}} fingerprints given after it",
             "or record the test again. Then git add it.",
         ]
     )
@@ -48,11 +48,8 @@ def conflicts_text(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
 
 def _conflict_lines(conflict: Conflict, ours: Archive, theirs: Archive) -> Iterator[str]:
     either, ids = (ours, conflict.ours) if conflict.ours else (theirs, conflict.theirs)
-    asked = summary(either.request(ids[0]).request)
-    yield (
-        f"{conflict.fingerprint[:15]}  {asked['method']} {asked['path']} "
-        f"{asked['model'] or ''}  {asked['last_message'] or ''}"
-    )
+    request = wording.request_line(summary(either.request(ids[0]).request))
+    yield f"{conflict.fingerprint[:15]}  {request}"
     for side, archive, numbers in (
         ("ours", ours, conflict.ours),
         ("theirs", theirs, conflict.theirs),
@@ -68,5 +65,5 @@ def _answer_line(interaction: Interaction) -> str:
     said = transcript(answer(interaction.status, interaction.headers, interaction.body))
     calls = (f"{call.name}({call.arguments})" for call in said.tool_calls)
     text = " ".join(" ".join(filter(None, (said.text, *calls))).split())
-    shown = text if len(text) <= _SAID_CHARS else f"{text[: _SAID_CHARS - 1]}…"
+    shown = text if len(text) <= _ANSWER_CHARS else f"{text[: _ANSWER_CHARS - 1]}…"
     return f"{wording.iso_time(interaction.request.arrived_us)}  {interaction.status}  {shown}"

@@ -1,8 +1,8 @@
-"""The three-way merge of a cassette, as git needs it: what two branches made of one base.
+"""The three-way merge of a cassette, as git needs it: two branches with a common base.
 
-Requests are judged one by one. What only one branch has touched is taken from it. Where both have
-recorded a request again, and with other answers, nobody but a person can tell which is right: a
-conflict, in which ours stays for the time being.
+It decides request by request. A request that only one branch has changed is taken from that branch.
+If both have recorded it again with different answers, only a person can tell which are right: that
+is a conflict, and ours stays for now.
 """
 
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ from typing import Any
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
 
-#: The rows of one request: by id, the take and the checksum.
+#: The rows of one request: per id, the take and the checksum.
 _State = dict[int, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A request that both branches have recorded anew: the interactions that replay would use."""
+    """A request that both branches recorded again, and the interactions that replay would use."""
 
     fingerprint: str
     ours: tuple[int, ...]
@@ -28,9 +28,9 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """What turns ours into the merged cassette, and what a person has to decide."""
+    """The changes that turn our cassette into the merged one, and what a person has to decide."""
 
-    #: Interactions of theirs to be added, or put in place of one of the same id.
+    #: Interactions of theirs to add, or to put in place of ours with the same id.
     added: tuple[int, ...]
     deleted: tuple[int, ...]
     conflicts: tuple[Conflict, ...]
@@ -63,7 +63,7 @@ def three_way_merge(
 
 
 def apply(merge: Merge, theirs: Path, ours: Path) -> None:
-    """Make of our cassette's file the merged one. Raises ``StoreError``."""
+    """Turn our cassette's file into the merged one. Raises ``StoreError``."""
     with Archive(theirs) as archive, transaction(ours) as change:
         for take in archive.takes():
             change.add_take(take)
@@ -74,7 +74,7 @@ def apply(merge: Merge, theirs: Path, ours: Path) -> None:
 
 
 def add_recorded_since(versions: tuple[Path, ...], now: Path, merged: Path) -> None:
-    """Put into a merged file what ``now`` has and no version that was merged. ``StoreError``."""
+    """Add to a merged file what only ``now`` has, none of the versions. Raises ``StoreError``."""
     known: set[int] = set()
     for version in versions:
         if version.stat().st_size:
@@ -96,7 +96,7 @@ def _states(archive: Archive) -> dict[str, _State]:
 
 
 def _current(state: _State) -> _State:
-    """What replay uses: the newest take, in order of arrival."""
+    """The rows that replay uses: those of the newest take, in order of arrival."""
     newest = _take(state)
     return {number: row for number, row in state.items() if row[0] == newest}
 
@@ -104,9 +104,9 @@ def _current(state: _State) -> _State:
 def _winner(
     base: Archive | None, ours: Archive, theirs: Archive, was: _State, our: _State, their: _State
 ) -> _State | None:
-    """What replay is to use: of the branch that has changed its answers what it uses there.
+    """The rows that replay is to use: those of the branch that has changed the answers.
 
-    None if both have, each in its own way.
+    None if both branches have changed them, in different ways.
     """
     our_answers, their_answers = _answers(ours, our), _answers(theirs, their)
     if our_answers == their_answers:
@@ -117,14 +117,14 @@ def _winner(
 
 
 def _answers(archive: Archive, numbers: Iterable[int]) -> list[tuple[Any, ...]]:
-    found = (archive.interaction(number) for number in numbers)
-    return [(each.status, each.media_type, each.body) for each in found]
+    answers = (archive.interaction(number) for number in numbers)
+    return [(answer.status, answer.media_type, answer.body) for answer in answers]
 
 
 def _union(was: _State, our: _State, their: _State, winner: _State) -> _State:
-    """What both have left or one has added, beside what replay is to use.
+    """The winner, and the older rows that both branches have left or one has added.
 
-    Of the take of that and of later ones nothing else stays, or replay would use it.
+    Of the winner's take and of later ones nothing else stays, or replay would use it.
     """
     older = {
         number: row

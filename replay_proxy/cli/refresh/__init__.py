@@ -1,4 +1,4 @@
-"""``replay-proxy refresh``: recorded requests sent again, and the answers compared.
+"""``replay-proxy refresh``: sends recorded requests again, and compares the answers.
 
 Not in here: how two answers are compared (``answers.drift``).
 """

@@ -1,7 +1,7 @@
-"""``replay-proxy refresh``: ask the real API again what was recorded, and tell what has drifted.
+"""``replay-proxy refresh``: ask the real API again, and report what changed.
 
-Every request that replay uses is sent once more, and each answer held against the recorded one. A
-model words its answers anew each time, which is no drift; what programs break on is.
+Every request that replay uses is sent once more, and its answer compared with the recorded one. A
+model words each answer anew, which is not drift; drift is what programs break on.
 """
 
 import asyncio
@@ -30,30 +30,33 @@ from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
 
-#: So many interactions are shown to a person; the JSON has all of them.
+#: Interactions that the text shows; the JSON has all of them.
 SHOWN = 50
 
 
 def refresh(
     cassette: options.Name,
     record: Annotated[
-        bool, typer.Option("--record", help="Keep the new answers as a new take.")
+        bool, typer.Option("--record", help="Store the new answers as a new take.")
     ] = False,
     everything: Annotated[
         bool,
         typer.Option(
             "--all",
-            help="Also send what is not a question: DELETE, uploads, batches, administration, …",
+            help="Also send requests that are not questions: DELETE, uploads, batches, …",
         ),
     ] = False,
     store: options.Store = None,
     api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", hidden=True)] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Send recorded requests to the real API again and report drift; exit 1 if there is any.
+    """Ask the real API again and report what changed. Costs tokens.
 
-    It sends recorded questions to UPSTREAM_BASE_URL, with your OPENAI_API_KEY, and costs what they
-    cost then. The cassette is not changed without --record, nor your account without --all.
+    Sends the recorded questions to UPSTREAM_BASE_URL with your OPENAI_API_KEY; exits with 1 on any
+    change that a program could break on. Without --record the cassette is not changed, and without
+    --all nothing in your account.
+
+    Example: `replay-proxy refresh demo`
     """
     path = paths.existing_path(cassette, store)
     settings = load()
@@ -64,29 +67,29 @@ def refresh(
             api_key = sendable_key(api_key)
         except ValueError as error:
             raise ConfigurationError(f"OPENAI_API_KEY is not valid: {error}.") from None
-    # What the recorder warns of is an outcome here, and told as one.
+    # The recorder's warnings are outcomes here, and reported as such.
     logging.getLogger("replay_proxy").addHandler(logging.NullHandler())
     sequences, not_sent = _selection(path, everything=everything)
-    found, kept = asyncio.run(_send_again(path, settings, api_key, sequences, record=record))
-    found += not_sent
-    counts = Counter(each.outcome for each in found)
+    results, kept = asyncio.run(_send_again(path, settings, api_key, sequences, record=record))
+    results += not_sent
+    counts = Counter(each.outcome for each in results)
     document = {
         "version": 1,
         "cassette": path.stem,
         "upstream": settings.upstream_base_url,
         "recorded": kept,
         "outcomes": {name: counts[name] for name in RefreshResult.OUTCOMES},
-        "interactions": [each.document() for each in found],
+        "interactions": [each.document() for each in results],
     }
-    terminal.print_result(document, list(_text(path.stem, found)), as_json=as_json)
+    terminal.print_result(document, list(_text(path.stem, results)), as_json=as_json)
     raise typer.Exit(FOUND if counts["drifted"] or counts["failed"] else 0)
 
 
 def _selection(path: Path, *, everything: bool) -> tuple[list[list[int]], list[RefreshResult]]:
-    """The interactions to be sent again, by request, and those that are not questions.
+    """The interactions to send, per request, and the results for those that are not questions.
 
-    Raises ``CassetteDamaged`` if any of them could lead elsewhere than to the upstream: of such a
-    cassette nothing is sent.
+    Raises ``CassetteDamaged`` if any of them could lead elsewhere than to the upstream: nothing is
+    sent of such a cassette.
     """
     sequences: list[list[int]] = []
     not_sent: list[RefreshResult] = []
@@ -113,29 +116,29 @@ async def _send_again(
     *,
     record: bool,
 ) -> tuple[list[RefreshResult], int]:
-    """What came of each, and how many answers were kept."""
+    """The results, and the number of answers that were stored."""
     kept = 0
     numbers = sorted(number for sequence in sequences for number in sequence)
-    found: list[RefreshResult] = []
+    results: list[RefreshResult] = []
     recorded = terminal.progress(
         _interactions(path, numbers), len(numbers), f"Refreshing {path.stem}"
     )
     with TemporaryDirectory() as directory:
         store = Store(Path(directory), writable=True) if record else None
-        asking = Sender(settings, api_key, store.cassette(path.stem) if store else None)
+        sender = Sender(settings, api_key, store.cassette(path.stem) if store else None)
         try:
-            async for each in asking.all(recorded):
-                found.append(each)  # noqa: PERF401 - what came before a failure counts too
+            async for result in sender.all(recorded):
+                results.append(result)  # noqa: PERF401 - results before a failure count too
         finally:
-            await asking.aclose()
+            await sender.aclose()
             if store is not None:
                 store.close()
-                kept = _keep(Path(directory, path.name), path, sequences, found)
-    return found, kept
+                kept = _keep(Path(directory, path.name), path, sequences, results)
+    return results, kept
 
 
 def _interactions(path: Path, numbers: Sequence[int]) -> Iterator[Interaction]:
-    """Interactions by their ids; a cassette that stays open holds up who records into it."""
+    """Interactions by their ids. The cassette is not kept open: that would hold up recorders."""
     for number in numbers:
         with Archive(path) as archive:
             interaction = archive.interaction(number)
@@ -143,13 +146,13 @@ def _interactions(path: Path, numbers: Sequence[int]) -> Iterator[Interaction]:
 
 
 def _keep(
-    new: Path, path: Path, sequences: Sequence[Sequence[int]], found: Sequence[RefreshResult]
+    new: Path, path: Path, sequences: Sequence[Sequence[int]], results: Sequence[RefreshResult]
 ) -> int:
-    """Put the new answers into the cassette, at once and as a take of its own; how many.
+    """Store the new answers as a take of their own, all at once; returns how many.
 
-    Of repeated requests all are kept or none: replay takes a take's answers together.
+    Of a repeated request all answers are stored or none: replay uses those of one take.
     """
-    ids = {each.interaction: each.new_id for each in found if each.new_id is not None}
+    ids = {each.interaction: each.new_id for each in results if each.new_id is not None}
     whole = [
         ids[number]
         for sequence in sequences
@@ -165,29 +168,26 @@ def _keep(
     return len(whole)
 
 
-def _text(name: str, found: Sequence[RefreshResult]) -> Iterator[RenderableType]:
-    counts = Counter(each.outcome for each in found)
-    telling = [each for each in found if each.outcome not in ("same", "wording")]
-    for each in telling[:SHOWN]:
-        asked = each.asked
-        yield (
-            f"{each.outcome.replace('_', ' ')}: {asked['method']} {asked['path']} "
-            f"{asked['model'] or ''} {asked['last_message'] or ''} ({each.interaction})"
-        )
-        if each.error is not None:
-            yield f"  {each.error}"
-        for finding in each.findings:
+def _text(name: str, results: Sequence[RefreshResult]) -> Iterator[RenderableType]:
+    counts = Counter(result.outcome for result in results)
+    changes = [result for result in results if result.outcome not in ("same", "wording")]
+    for result in changes[:SHOWN]:
+        outcome, request = result.outcome.replace("_", " "), wording.request_line(result.request)
+        yield f"{outcome}: {request} ({result.interaction})"
+        if result.error is not None:
+            yield f"  {result.error}"
+        for finding in result.findings:
             if finding.change is not Change.WORDING:
                 yield f"  {finding.change.value} {finding.path}"
                 yield f"    recorded: {finding.recorded}"
                 yield f"    now:      {finding.now}"
-    if len(telling) > SHOWN:
-        yield f"… and {len(telling) - SHOWN:,} more; --json has them all."
+    if len(changes) > SHOWN:
+        yield f"… and {len(changes) - SHOWN:,} more; --json has them all."
     if counts["not_sent"]:
         yield (
-            f"{wording.many(counts['not_sent'], 'recording')} not sent, since it could change "
-            "something in your account or tell something of it; --all sends everything."
+            f"{wording.many(counts['not_sent'], 'recording')} not sent, since it could change or "
+            "reveal something in your account; --all sends everything."
         )
     outcomes = ", ".join(f"{counts[name]:,} {name}" for name in RefreshResult.OUTCOMES[:-1])
-    sent = len(found) - counts["not_sent"]
+    sent = len(results) - counts["not_sent"]
     yield f"{wording.many(sent, 'recording')} of '{name}' asked again: {outcomes}"

@@ -1,4 +1,4 @@
-"""``RefreshResult``: what one request that was sent again has shown. Pure."""
+"""``RefreshResult``: the result of sending one recorded request again. Pure."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -8,16 +8,16 @@ from replay_proxy.answers.drift import Change, Finding
 
 @dataclass(frozen=True, slots=True)
 class RefreshResult:
-    """What came of asking one interaction again.
+    """The result of one interaction.
 
-    ``interaction`` is the recorded one's id, ``new_id`` the new one's if it was kept, ``asked``
-    what a person knows the request by. What is not a question is not ``sent``.
+    ``interaction`` is the id of the recorded one, ``new_id`` that of the new one if it is stored,
+    and ``request`` the summary of the request. A request that is not a question is not ``sent``.
     """
 
     OUTCOMES: ClassVar = ("same", "wording", "added", "drifted", "failed", "not_sent")
 
     interaction: int
-    asked: dict[str, Any]
+    request: dict[str, Any]
     findings: tuple[Finding, ...] = ()
     error: str | None = None
     new_id: int | None = None
@@ -25,7 +25,7 @@ class RefreshResult:
 
     @property
     def outcome(self) -> str:
-        """One of ``OUTCOMES``, the gravest that applies."""
+        """The gravest of ``OUTCOMES`` that applies."""
         changes = {finding.change for finding in self.findings}
         if not self.sent:
             return "not_sent"
@@ -41,7 +41,7 @@ class RefreshResult:
         """JSON-ready."""
         return {
             "interaction": str(self.interaction),
-            **self.asked,
+            **self.request,
             "outcome": self.outcome,
             "error": self.error,
             "findings": [

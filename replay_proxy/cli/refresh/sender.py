@@ -1,6 +1,6 @@
-"""Sender the real API again what was recorded, and holding its answers against the recorded ones.
+"""``Sender``: sends recorded requests to the real API, and compares the answers.
 
-Part of ``refresh``. With a cassette the new answers are recorded into it, as ``MODE=record`` does.
+With a cassette it records the new answers into it, as ``MODE=record`` does.
 """
 
 import asyncio
@@ -25,18 +25,18 @@ from replay_proxy.timeline import Arrivals, MonotonicClock, own_offset_us
 from replay_proxy.transports.recorder.recorder import NEVER_STORED, TRANSIENT, Recorder
 from replay_proxy.wire import Request, Response, header
 
-#: So many requests are on their way at once.
+#: Requests that are sent at the same time.
 AT_ONCE = 4
-#: So often is asked again what got no answer, or a transient one; after so long, doubled each time.
+#: Retries after no answer or a transient one, and the first wait, which doubles each time.
 RETRIES, WAIT_S = 3, 1.0
-#: So long is waited at the most where the API says how long.
+#: The longest wait that ``retry-after`` can ask for.
 MOST_WAIT_S = 60.0
 
 
 class Sender:
     """Sends recorded requests to the upstream of the settings.
 
-    ``api_key`` is sent as the API of the path wants it; without one nothing is.
+    ``api_key`` is sent in the header that the API of the path expects; None sends no key.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Sender:
         )
 
     async def all(self, recorded: Iterable[Interaction]) -> AsyncIterator[RefreshResult]:
-        """What came of each, in order. Raises ``ConfigurationError`` if nothing can be asked."""
+        """The results, in order. Raises ``ConfigurationError`` if the API cannot be reached."""
         waiting: deque[asyncio.Task[RefreshResult]] = deque()
         try:
             for interaction in recorded:
@@ -81,65 +81,65 @@ class Sender:
             await asyncio.gather(*waiting, return_exceptions=True)
 
     async def aclose(self) -> None:
-        """End what is on its way, and close every connection."""
+        """Cancel open requests, and close every connection."""
         await self._recorder.aclose()
         await self._upstream.aclose()
 
     async def _again(self, interaction: Interaction) -> RefreshResult:
-        """Ask, and again while it is only the moment that keeps the API from answering."""
+        """Send a request, and again after a failure that may pass."""
         wait_s = WAIT_S
         for _ in range(RETRIES):
-            refreshed, retry_after_s = await self._once(interaction)
-            if refreshed.error is None:
-                return refreshed
+            result, retry_after_s = await self._once(interaction)
+            if result.error is None:
+                return result
             await asyncio.sleep(max(wait_s, retry_after_s))
             wait_s *= 2
-        refreshed, _ = await self._once(interaction)
-        if refreshed.error is not None and not self._reached:
-            raise ConfigurationError(refreshed.error)
-        return refreshed
+        result, _ = await self._once(interaction)
+        if result.error is not None and not self._reached:
+            raise ConfigurationError(result.error)
+        return result
 
     async def _once(self, interaction: Interaction) -> tuple[RefreshResult, float]:
-        """What came of it, and how many seconds the API wants to be left alone.
+        """The result, and the seconds that the API asks to wait.
 
-        Raises ``StoreError`` when the answer cannot be kept: asking again would only cost more.
+        Raises ``StoreError`` if the answer cannot be stored: a retry would only cost more.
         """
-        asked = summary(interaction.request)
+        request = summary(interaction.request)
         try:
             response = await self._recorder.handle(self._request(interaction.request))
             body, cut = await _read(response)
         except StoreError:
             raise
         except ReplayProxyError as error:
-            return RefreshResult(interaction.id, asked, error=error.message), 0.0
+            return RefreshResult(interaction.id, request, error=error.message), 0.0
         self._reached = True
         status = response.status
         if status != interaction.status:
             if status in NEVER_STORED:
                 raise ConfigurationError(
                     f"The upstream answers {status}: it does not accept the key. "
-                    "Set OPENAI_API_KEY, or UPSTREAM_API_KEY, to one that it does."
+                    "Set OPENAI_API_KEY, or UPSTREAM_API_KEY, to a valid one."
                 )
             if status in TRANSIENT or status >= 500:
                 failed = RefreshResult(
-                    interaction.id, asked, error=f"The upstream answers {status}."
+                    interaction.id, request, error=f"The upstream answers {status}."
                 )
                 return failed, _retry_after_s(response)
         before = answer(interaction.status, interaction.headers, interaction.body)
         now = answer(status, response.headers, body)
         findings = drift(interaction.request, before, now)
-        # At its last event clients leave, and it is kept, whatever becomes of the connection.
+        # A stream is stored at its last event, where clients leave, even if the connection breaks.
         cut = cut and not (now.steps is not None and now.ended)
         if cut and not any(finding.path == "end" for finding in findings):
             findings += (Finding(Change.CHANGED, "end", "whole", "cut off"),)
         assert response.provenance is not None
         new_id = None if cut else response.provenance.interaction
-        return RefreshResult(interaction.id, asked, findings, new_id=new_id), 0.0
+        return RefreshResult(interaction.id, request, findings, new_id=new_id), 0.0
 
     def _request(self, recorded: Request) -> Request:
-        """The request as it is sent now; the upstream puts the key where a client has one.
+        """The request to send. The upstream replaces the key of a header that has one.
 
-        Its headers are those that a recording keeps, whatever a cassette of somebody else has.
+        It has only headers that a recording keeps: a foreign cassette may have others.
         """
         request = stored_request(recorded)
         if self._api_key and recorded.path.startswith("/openai/deployments/"):
@@ -148,24 +148,24 @@ class Sender:
 
 
 class _NullCassette:
-    """Where a recorder records that is not to record."""
+    """A cassette that stores nothing."""
 
     async def add(self, interaction: Interaction) -> int:
-        """Keep nothing."""
+        """Store nothing."""
         return interaction.id
 
     def rewind(self) -> None:
-        """Nothing is counted."""
+        """Do nothing."""
 
 
 def _retry_after_s(response: Response) -> float:
-    """The seconds that ``retry-after`` names."""
-    told = header(response.headers, b"retry-after") or b""
-    return min(float(told), MOST_WAIT_S) if told.isdigit() else 0.0
+    """The seconds in ``retry-after``, or 0."""
+    value = header(response.headers, b"retry-after") or b""
+    return min(float(value), MOST_WAIT_S) if value.isdigit() else 0.0
 
 
 async def _read(response: Response) -> tuple[bytes, bool]:
-    """The body as far as it came, and whether it broke off."""
+    """The body as far as it came, and whether it was cut off."""
     if isinstance(response.body, bytes):
         return response.body, False
     body = bytearray()

@@ -227,5 +227,4 @@ def _text(document: dict[str, Any]) -> Iterator[RenderableType]:
 
 
 def _request_line(request: dict[str, Any]) -> str:
-    words_ = (request[name] for name in ("method", "path", "model", "last_message"))
-    return f"{' '.join(filter(None, words_))} ({request['interaction']})"
+    return f"{wording.request_line(request)} ({request['interaction']})"

@@ -58,23 +58,41 @@ def unused(
 def used_interactions(reports: Sequence[Path], cassette: str) -> set[int]:
     """The interactions used in any of the reports. Raises ``ConfigurationError``."""
     used: set[int] = set()
-    told: set[str] = set()
+    names: set[str] = set()
     for path in reports:
         try:
-            cassettes = json.loads(path.read_bytes())["cassettes"]
-            told.update(cassettes)
-            used |= {int(number) for number in cassettes.get(cassette, {"used": []})["used"]}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            cassettes = _cassettes(path.read_bytes())
+            used |= _used(cassettes[cassette]) if cassette in cassettes else set()
+        except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"{path} is no report: {type(error).__name__}: {error}. Write one with "
-                "`replay-proxy run --report FILE -- COMMAND`, or GET /_replay/api/report."
+                f"is not a report: {error}",
+                thing=str(path),
+                remedy="Write one with `replay-proxy run --report FILE -- COMMAND`, or GET "
+                "/_replay/api/report.",
             ) from None
-    if cassette not in told:
+        names.update(cassettes)
+    if cassette not in names:
         raise ConfigurationError(
-            f"No report tells of a cassette '{cassette}', and so what of it is used is unknown. "
-            f"They tell of: {', '.join(sorted(told)) or 'none'}."
+            f"No report mentions a cassette '{cassette}', so it is unknown what is used of it. "
+            f"They mention: {', '.join(sorted(names)) or 'none'}."
         )
     return used
+
+
+def _cassettes(content: bytes) -> dict[str, Any]:
+    """What a report says, per cassette. Raises ``ValueError`` if it is not a report."""
+    match json.loads(content):
+        case {"cassettes": dict(cassettes)}:
+            return cassettes
+    raise ValueError("it has no cassettes")
+
+
+def _used(entry: Any) -> set[int]:
+    """The used interactions of one cassette of a report. Raises ``ValueError``."""
+    match entry:
+        case {"used": list(ids)} if all(isinstance(each, str | int) for each in ids):
+            return set(map(int, ids))
+    raise ValueError("its cassette has no list of used interactions")
 
 
 def unused_interactions(answers: RecordedAnswers, used: Collection[int]) -> list[int]:

@@ -20,7 +20,7 @@ from replay_proxy.matching.nearness import former_features
 from replay_proxy.redaction.display import redacted
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.files.journals import has_lost_journal
-from replay_proxy.store.sqlite.rows import Row, checksum, from_row, is_intact, to_row
+from replay_proxy.store.sqlite.rows import Row, check_types, checksum, from_row, is_intact, to_row
 from replay_proxy.store.sqlite.vocabulary import digest
 from replay_proxy.target import flaw, leads_away
 from replay_proxy.wire import Request
@@ -135,6 +135,7 @@ def _findings(row: Row, takes: set[int], found: int | None) -> Iterator[dict[str
     if row["take_id"] not in takes:
         yield _finding("column", number, f"take_id is {row['take_id']}, and there is no such take")
     try:
+        check_types(row)
         if (broken := _broken_chunks(row)) is not None:
             yield _finding("chunks", number, broken)
         interaction = from_row(row | {"checksum": checksum(row)})
@@ -160,14 +161,19 @@ def _findings(row: Row, takes: set[int], found: int | None) -> Iterator[dict[str
         for leak in leaks(request, interaction.headers, interaction.body):
             shown = f": {leak.beginning}" if leak.beginning else ""
             yield _finding("secret", number, f"{leak.kind} in {leak.where}{shown}")
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        yield _finding("damaged", number, f"{type(error).__name__}: {error}")
+    except ValueError as error:
+        yield _finding("damaged", number, str(error))
 
 
 def _broken_chunks(row: Row) -> str | None:
-    """What is wrong with the chunks; None if nothing is."""
+    """What is wrong with the chunks; None if nothing is. Raises ``ValueError``."""
+    chunks = orjson.loads(row["timeline"])
+    if type(chunks) is not list or any(
+        type(chunk) is not list or [*map(type, chunk)] != [int, int] for chunk in chunks
+    ):
+        raise ValueError("its timeline is not a list of pairs of whole numbers")
     before_us = end = 0
-    for number, (offset_us, next_end) in enumerate(orjson.loads(row["timeline"])):
+    for number, (offset_us, next_end) in enumerate(chunks):
         if next_end < end or offset_us < before_us:
             return f"chunk {number} ends at byte {next_end} after {offset_us} µs, before another"
         before_us, end = offset_us, next_end

@@ -115,7 +115,7 @@ def from_row(row: Row) -> Interaction:
     """
     values = _values(row)
     if tuple(map(type, values)) not in _SOUND_TYPES:
-        _check_types(row, _TYPES)
+        check_types(row)
     row = dict(zip(_TYPES, values, strict=True))  # Is read faster than one of SQLite's.
     if not is_intact(row):
         raise ValueError("its checksum does not match")
@@ -161,6 +161,11 @@ def to_any_request(row: Row) -> RecordedRequest:
     recorded = RecordedRequest(row["id"], row["fingerprint"], _request(row))
     check_request(recorded.request)
     return recorded
+
+
+def check_types(row: Row) -> None:
+    """Raise ``ValueError`` for a value of a type that its column never has."""
+    _check_types(row, _TYPES)
 
 
 def _check_types(row: Row, columns: Iterable[str]) -> None:
