@@ -200,7 +200,7 @@ def test_reports_that_do_not_tell_of_a_cassette_delete_nothing_of_it(
     path = make(cassettes / "renamed.sqlite", [one])
     (tmp_path / "r.json").write_text(json.dumps({"cassettes": {"old": {"used": [str(one.id)]}}}))
     for name in ("prune", "unused"):
-        with pytest.raises(ConfigurationError, match=r"'renamed'.*They tell of: old"):
+        with pytest.raises(ConfigurationError, match=r"'renamed'.*They mention: old"):
             tool(name, "renamed", "--report", "r.json")
     assert ids(path) == [one.id]
 

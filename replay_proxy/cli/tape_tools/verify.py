@@ -171,7 +171,7 @@ def _broken_chunks(row: Row) -> str | None:
     if type(chunks) is not list or any(
         type(chunk) is not list or [*map(type, chunk)] != [int, int] for chunk in chunks
     ):
-        raise ValueError("its timeline is not a list of pairs of whole numbers")
+        return "they are not a list of pairs of whole numbers"
     before_us = end = 0
     for number, (offset_us, next_end) in enumerate(chunks):
         if next_end < end or offset_us < before_us:
