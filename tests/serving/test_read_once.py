@@ -21,7 +21,7 @@ from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.request_json import SMALL_BYTES
 from replay_proxy.settings import Settings
 from replay_proxy.wire import Request, Response
-from tests.support.tape import JSON, make, recorded
+from tests.support.tape import JSON, chat, make, recorded
 
 #: How many recordings the cassette has.
 RECORDINGS = 2
@@ -89,10 +89,6 @@ async def answer(settings: Settings, request: Request) -> Response | Exception:
         await assembly.aclose()
 
 
-def chat(body: bytes, headers: Any = JSON) -> Request:
-    return Request("POST", "/v1/chat/completions", "", headers, body, 1)
-
-
 SKY = "Why is the sky so very blue?"
 
 
@@ -110,7 +106,7 @@ def test_a_hit_parses_its_body_once_and_hashes_it_once(
     store: Path, readings: Readings, settings: dict[str, Any]
 ) -> None:
     body = question(SKY)
-    answered = asyncio.run(answer(Settings(store=store, **settings), chat(body)))
+    answered = asyncio.run(answer(Settings(store=store, **settings), chat(body, JSON)))
     assert isinstance(answered, Response)
     assert answered.provenance.source == "cassette"  # type: ignore[union-attr]
     assert readings.parsed[body] == 1
@@ -122,7 +118,7 @@ def test_a_hit_under_a_rule_parses_its_body_once_and_hashes_it_once(
 ) -> None:
     body = question(SKY) + b" "  # The recordings are read too, and each has another body.
     settings = Settings(store=store, match_ignore=IGNORE)
-    answered = asyncio.run(answer(settings, chat(body)))
+    answered = asyncio.run(answer(settings, chat(body, JSON)))
     assert isinstance(answered, Response)
     assert answered.provenance.source == "cassette"  # type: ignore[union-attr]
     assert readings.parsed[body] == 1
@@ -142,7 +138,7 @@ def test_a_miss_parses_its_body_once_whatever_it_explains(
     store: Path, readings: Readings, settings: dict[str, Any], hashes: int, near: int
 ) -> None:
     body = question("Why is the sky so very black?") if near else b'{"a":[1,{"b":"x"}],"c":2}'
-    asked = chat(body) if near else Request("PUT", "/v1/files", "a=b", (), body, 1)
+    asked = chat(body, JSON) if near else Request("PUT", "/v1/files", "a=b", (), body, 1)
     missed = asyncio.run(answer(Settings(store=store, **settings), asked))
     assert isinstance(missed, CassetteMiss)
     nearest = missed.as_json()["nearest"]
@@ -157,7 +153,7 @@ def test_a_miss_parses_a_large_body_once_for_each_of_its_parts(
     store: Path, readings: Readings
 ) -> None:
     body = question("Entirely other " * SMALL_BYTES)
-    assert isinstance(asyncio.run(answer(Settings(store=store), chat(body))), CassetteMiss)
+    assert isinstance(asyncio.run(answer(Settings(store=store), chat(body, JSON))), CassetteMiss)
     # The key, the search, the comparison, the summary, and two proposals.
     assert readings.parsed[body] <= 4 + RECORDINGS
 
@@ -188,7 +184,7 @@ def test_the_dummy_parses_its_body_once_and_validates_it_once(
     store: Path, readings: Readings, settings: dict[str, Any]
 ) -> None:
     body = question("Entirely other")
-    answered = asyncio.run(answer(Settings(store=store, **settings), chat(body)))
+    answered = asyncio.run(answer(Settings(store=store, **settings), chat(body, JSON)))
     assert isinstance(answered, Response)
     assert answered.provenance.source == "dummy"  # type: ignore[union-attr]
     assert readings.parsed[body] == 1

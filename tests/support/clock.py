@@ -1,4 +1,4 @@
-"""A clock whose time passes only when every task waits, so tests of time never sleep."""
+"""Clocks for tests, which never sleep: one passes time when every task waits, one at once."""
 
 import asyncio
 import heapq
@@ -34,3 +34,18 @@ class FakeClock:
                 self._now_s = max(self._now_s, deadline_s)
                 if not sleeper.done():
                     sleeper.set_result(None)
+
+
+class InstantClock:
+    """Waiting takes no time, and ``waits`` lists each wait in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.waits: list[float] = []
+
+    def now_s(self) -> float:
+        return self.now
+
+    async def sleep_until(self, deadline_s: float) -> None:
+        self.waits.append(round(deadline_s - self.now, 6))
+        self.now = max(self.now, deadline_s)

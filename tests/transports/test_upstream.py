@@ -478,6 +478,13 @@ def asking(*requests: Request) -> Callable[[Upstream], Awaitable[list[list[bytes
     return scenario
 
 
+async def received(asked: Received) -> None:
+    """Wait until the answer is sent, and read from the socket: each turn of the loop does that."""
+    assert await asyncio.to_thread(asked.finished.wait, PATIENCE_S)
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 def whole(*steps: Step) -> Answer:
     """An answer whose every byte is in its steps, which keeps its connection."""
     return Answer(steps=steps, head=False, framing="length")
@@ -776,17 +783,18 @@ def test_what_follows_an_answer_is_not_the_answer_to_the_next_request(
 ) -> None:
     async def scenario(upstream: Upstream) -> list[list[bytes]]:
         came = []
-        for _ in range(2):
+        for number in range(2):
             came.append(await read(await upstream.handle(request("POST", body=b"{}"))))
-            await asyncio.sleep(0.2)
+            await received(server.requests[number])
         return came
 
     steps: list[Step] = [Raw(LENGTH_9 + b"all of it"), Wait(apart_s), Raw(more)]
     if not apart_s:
         steps = [Raw(LENGTH_9 + b"all of it" + more)]
-    came, server = on_wire(whole(*steps), scenario)
+    with ScriptedUpstream(lambda _: whole(*steps)) as server:
+        came = run(scenario, lambda: Upstream(server.base_url, clock=MonotonicClock()))
+        assert server.connections == 2
     assert came == [[b"all of it"]] * 2
-    assert server.connections == 2
 
 
 @pytest.mark.parametrize(
@@ -797,8 +805,7 @@ def test_what_came_on_an_idle_connection_is_not_the_answer_to_what_aiohttp_write
 ) -> None:
     async def scenario(upstream: Upstream) -> int:
         await read(await upstream.handle(request("POST", body=b"{}")))
-        await asyncio.to_thread(server.requests[0].finished.wait, PATIENCE_S)
-        await asyncio.sleep(0.05)  # It is sent; the client has it soon.
+        await received(server.requests[0])
         response = await upstream.handle(request(method, body=body))
         await read(response)
         return response.status
@@ -1060,7 +1067,7 @@ def test_a_slow_answer_is_no_failure_as_long_as_bytes_come() -> None:
 
 
 def leaving(chunks: int) -> Callable[[Upstream], Awaitable[None]]:
-    """A scenario: read so many chunks, and close the body."""
+    """A scenario: read some chunks, and close the body."""
 
     async def scenario(upstream: Upstream) -> None:
         response = await upstream.handle(request())
@@ -1069,22 +1076,21 @@ def leaving(chunks: int) -> Callable[[Upstream], Awaitable[None]]:
         for _ in range(chunks):
             await anext(body)
         await response.body.aclose()
-        await asyncio.sleep(0.2)
 
     return scenario
 
 
 @pytest.mark.parametrize("chunks", [0, 1])
 def test_a_body_that_is_closed_early_closes_its_connection(chunks: int) -> None:
-    never, left = threading.Event(), []
+    never = threading.Event()
 
-    async def scenario(upstream: Upstream) -> None:
+    async def scenario(upstream: Upstream) -> bool:
         await leaving(chunks)(upstream)
-        left.append(server.requests[0].client_left.is_set())
+        # Before the upstream itself is closed.
+        return await asyncio.to_thread(server.requests[0].client_left.wait, PATIENCE_S)
 
     with ScriptedUpstream(lambda _: Answer(steps=[b"x", Gate(never)])) as server:
-        run(scenario, lambda: Upstream(server.base_url, clock=MonotonicClock()))
-    assert left == [True]
+        assert run(scenario, lambda: Upstream(server.base_url, clock=MonotonicClock()))
 
 
 def test_an_early_end_of_one_answer_leaves_the_next_one_whole() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,27 +16,14 @@ from replay_proxy.transports.faults import FAULTS, Faulty, Script
 from replay_proxy.transports.faults.rule import SELECTORS, read_rules
 from replay_proxy.wire import Headers, Request, Response, Source, header
 from tests.fault_table import PAGE
+from tests.support.clock import InstantClock
 from tests.support.provenance import answered, fault_of
+from tests.support.tape import CHAT, chat
 from tests.support.transports import SimpleTransport
 
 EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 JSON = ((b"content-type", b"application/json"), (b"content-length", b"11"))
 STREAM = (b'data: {"1": 1}\n\n', b'data: {"2": 2}\n\n', b'data: {"3": 3}\n\n', b"data: [DONE]\n\n")
-
-
-class FakeClock:
-    """Waiting takes no time, but is written down."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.waits: list[float] = []
-
-    def now_s(self) -> float:
-        return self.now
-
-    async def sleep_until(self, deadline_s: float) -> None:
-        self.waits.append(round(deadline_s - self.now, 6))
-        self.now = max(self.now, deadline_s)
 
 
 class Chunks:
@@ -78,7 +66,7 @@ class Api(SimpleTransport):
 
 def request(body: bytes = b'{"model": "gpt-4o"}', **given: Any) -> Request:
     headers: Headers = tuple((k.encode(), v.encode()) for k, v in given.pop("headers", {}).items())
-    return Request("POST", given.pop("path", "/v1/chat/completions"), "", headers, body, 1)
+    return replace(chat(body, headers), path=given.pop("path", CHAT))
 
 
 def hits(script: str, requests: list[Request], *, seed: int = 0) -> list[str]:
@@ -246,13 +234,13 @@ def test_the_scripts_of_the_page_can_be_read() -> None:
 def met(
     fault: str,
     answer: Response | CassetteMiss | None = None,
-    clock: FakeClock | None = None,
+    clock: InstantClock | None = None,
 ) -> tuple[Response, list[bytes], str]:
     """The faulted answer, its chunks, and the fault that it broke off with."""
     api = Api(answer)
 
     async def scenario() -> tuple[Response, list[bytes], str]:
-        faulty = Faulty(api, Script(read_rules(fault)), seed=0, clock=clock or FakeClock())
+        faulty = Faulty(api, Script(read_rules(fault)), seed=0, clock=clock or InstantClock())
         response = await faulty.handle(request())
         if isinstance(response.body, bytes):
             return response, [response.body], ""
@@ -354,7 +342,7 @@ def test_characters_are_split_and_nothing_is_lost() -> None:
 
 def test_waits_are_those_of_the_arguments() -> None:
     def waits(fault: str, answer: Response) -> list[float]:
-        clock = FakeClock()
+        clock = InstantClock()
         met(fault, answer, clock)
         return clock.waits
 
@@ -369,7 +357,7 @@ def test_who_hangs_is_closed_when_the_client_leaves() -> None:
 
     async def scenario() -> list[bytes]:
         api = Api(answered(200, EVENTS, chunks))
-        faulty = Faulty(api, Script(read_rules("hang")), seed=0, clock=FakeClock())
+        faulty = Faulty(api, Script(read_rules("hang")), seed=0, clock=InstantClock())
         response = await faulty.handle(request())
         assert not isinstance(response.body, bytes)
         seen = [await anext(aiter(response.body))]
@@ -392,7 +380,7 @@ def test_refusals_ask_nobody_and_name_their_source() -> None:
             api,
             Script(read_rules("status(500)" if name == "status" else name)),
             seed=0,
-            clock=FakeClock(),
+            clock=InstantClock(),
         )
         response = asyncio.run(faulty.handle(request()))
         assert response.provenance is not None
@@ -432,7 +420,7 @@ def asking(fault: str, body: bytes = b"{}") -> Request:
 
 
 def test_a_header_takes_the_place_of_the_script() -> None:
-    faulty = Faulty(Api(), Script(read_rules("quota")), seed=0, clock=FakeClock())
+    faulty = Faulty(Api(), Script(read_rules("quota")), seed=0, clock=InstantClock())
     assert outcomes(faulty, request(), asking("overloaded"), asking(""), request()) == [
         "quota",
         "overloaded",
@@ -442,7 +430,7 @@ def test_a_header_takes_the_place_of_the_script() -> None:
 
 
 def test_a_script_in_a_header_counts_the_same_request_with_the_same_header() -> None:
-    faulty = Faulty(Api(), Script(()), seed=0, clock=FakeClock())
+    faulty = Faulty(Api(), Script(()), seed=0, clock=InstantClock())
     first = "first=1 quota"
     seen = [asking(first), asking(first), asking(first, b"2"), asking("first=1  quota")]
     assert outcomes(faulty, *seen) == ["quota", "", "quota", "quota"]
@@ -453,7 +441,7 @@ def test_a_script_in_a_header_counts_the_same_request_with_the_same_header() -> 
 def test_a_header_that_cannot_be_read_is_refused_and_asks_nobody() -> None:
     api = Api()
     with pytest.raises(InvalidFault, match="x-replay-fault cannot be followed: 'nope'"):
-        outcomes(Faulty(api, Script(()), seed=0, clock=FakeClock()), asking("nope"))
+        outcomes(Faulty(api, Script(()), seed=0, clock=InstantClock()), asking("nope"))
     assert api.asked == 0
 
 
@@ -475,6 +463,6 @@ def test_what_a_fault_cannot_alter_is_not_named_after_it(fault: str) -> None:
 def test_without_a_fault_an_answer_is_the_same_object() -> None:
     answer = streamed()
     response = asyncio.run(
-        Faulty(Api(answer), Script(()), seed=0, clock=FakeClock()).handle(request())
+        Faulty(Api(answer), Script(()), seed=0, clock=InstantClock()).handle(request())
     )
     assert response is answer

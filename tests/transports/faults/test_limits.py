@@ -12,22 +12,24 @@ from replay_proxy.transports.faults import Limited, Limits
 from replay_proxy.transports.faults.limits import KEPT_KEYS, tokens
 from replay_proxy.transports.faults.wording import duration
 from replay_proxy.wire import Request, Response, header
+from tests.support.clock import InstantClock
 from tests.support.nursery import Nursery
 from tests.support.provenance import UPSTREAM, answered, fault_of
 from tests.support.rawclient import RawClient
-from tests.transports.faults.test_faults import Api, FakeClock
+from tests.support.tape import chat
+from tests.transports.faults.test_faults import Api
 
 
 def request(key: str = "one", **body: Any) -> Request:
     headers = ((b"authorization", f"Bearer sk-{key}".encode()),)
-    return Request("POST", "/v1/chat/completions", "", headers, json.dumps(body).encode(), 1)
+    return chat(json.dumps(body).encode(), headers)
 
 
 class Account:
     """A rate under test: what a request gets, after some time."""
 
     def __init__(self, rpm: int | None = None, tpm: int | None = None) -> None:
-        self.clock = FakeClock()
+        self.clock = InstantClock()
         self.limits = Limits(rpm=rpm, tpm=tpm, clock=self.clock)
         self.api = Api()
         self._transport = Limited(self.api, self.limits)

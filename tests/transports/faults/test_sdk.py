@@ -4,13 +4,14 @@ What the table in docs/faults.md says of the SDK is checked here, row by row.
 """
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import openai
-import openai._base_client
 import pytest
 from openai import OpenAI
 
@@ -47,8 +48,13 @@ def dummy(nursery: Nursery) -> Iterator[Child]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's own back-off, only faster."""
-    monkeypatch.setattr(openai._base_client, "INITIAL_RETRY_DELAY", 0.01)
+    """The SDK's own back-off, 50 times as fast: it sleeps in the thread that asks."""
+    sleep, asking = time.sleep, threading.current_thread()
+
+    def nap(seconds: float) -> None:
+        sleep(seconds / 50 if threading.current_thread() is asking else seconds)
+
+    monkeypatch.setattr(time, "sleep", nap)
 
 
 @dataclass(frozen=True)
