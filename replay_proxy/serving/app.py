@@ -23,7 +23,6 @@ from replay_proxy.errors import (
     RequestError,
     StoreError,
 )
-from replay_proxy.serving import websockets
 from replay_proxy.serving.browsers import Browsers
 from replay_proxy.serving.connection import Receive, Scope, Send
 from replay_proxy.serving.control import control_plane
@@ -37,6 +36,7 @@ from replay_proxy.serving.data_plane import (
 from replay_proxy.serving.errors import REFUSED, error_response
 from replay_proxy.serving.hosts import Hosts
 from replay_proxy.serving.protocol import Clients, install
+from replay_proxy.serving.upgrades import refuse_websocket, websocket_refusal
 from replay_proxy.settings import Mode, Settings, cassette_name
 from replay_proxy.target import DATA_PATHS
 from replay_proxy.transports.dummy.schemas import (
@@ -140,13 +140,13 @@ class ReplayProxy(FastAPI):
         cassette, path = split_cassette(raw_path(scope))
         query = scope["query_string"].decode("latin-1")
         request = Request("GET", path, query, tuple(scope["headers"]), b"")
-        error = websockets.refusal(request)
+        error = websocket_refusal(request)
         try:
             name = cassette_name(cassette_of(cassette, request) or self.assembly.default)
         except ValueError:
             name = self.assembly.default
         self.assembly.journal.refuse(name, request, error)
-        await websockets.refuse(error, scope, receive, send)
+        await refuse_websocket(error, scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:

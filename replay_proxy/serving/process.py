@@ -2,15 +2,27 @@
 
 import asyncio
 import gc
+import inspect
+import logging
 import multiprocessing
 import os
+import socket
 import sys
+from contextlib import suppress
+from typing import Any
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.redaction.display import redacted
 from replay_proxy.serving.app import ReplayProxy
+from replay_proxy.serving.listening import listeners
 from replay_proxy.settings import load
 from replay_proxy.settings.browsers import canonical_host
+
+#: uvicorn's own, which shows information too.
+logger = logging.getLogger("uvicorn.error")
 
 #: The exit status with which uvicorn's supervisor stops; after any other it restarts the worker.
 _WORKER_STARTUP_FAILURE = 3
@@ -34,17 +46,45 @@ def create_app() -> ReplayProxy:
 
 
 def serve(host: str = "127.0.0.1", port: int = 7777, workers: int = 1) -> None:
-    """Serve until the process gets a signal to stop. ``port`` 0 is any free port."""
-    import uvicorn
+    """Serve until the process gets a signal to stop. ``port`` 0 is any free port.
 
+    Raises ``ConfigurationError`` if it cannot listen there.
+    """
     _allow(host)
+    sockets = listeners(host, port)
+    where = f"[{host}]" if ":" in host else host
+    where += f":{sockets[0].getsockname()[1]}"
+    running = f"Uvicorn running on http://{where} (Press CTRL+C to quit)"
     app = create_app()
     if workers > 1:
         asyncio.run(app.assembly.aclose())  # Each worker opens the cassette for itself.
         factory = f"{create_app.__module__}:{create_app.__name__}"
-        uvicorn.run(factory, factory=True, host=host, port=port, workers=workers, access_log=False)
-    else:
-        uvicorn.run(app, host=host, port=port, access_log=False)
+        config = uvicorn.Config(factory, factory=True, workers=workers, access_log=False)
+        logger.info(running)
+        given: dict[str, Any] = {"sockets": sockets}
+        if "target" in inspect.signature(Multiprocess).parameters:  # In older versions of uvicorn.
+            given["target"] = uvicorn.Server(config).run
+        Multiprocess(config, **given).run()
+        return
+    server = _Server(uvicorn.Config(app, access_log=False), running)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=sockets)
+    if not server.started:
+        raise SystemExit(_WORKER_STARTUP_FAILURE)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which does not say where it listens if it is given sockets."""
+
+    def __init__(self, config: uvicorn.Config, running: str) -> None:
+        super().__init__(config)
+        self._running = running
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say where."""
+        await super().startup(sockets)
+        if self.started:
+            logger.info(self._running)
 
 
 def _allow(host: str) -> None:

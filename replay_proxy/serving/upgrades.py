@@ -1,17 +1,26 @@
-"""Offers of a client to go on in another protocol: passed over, except for WebSockets.
+"""Offers of a client to go on in another protocol: passed over, and WebSockets refused by name.
 
 A server may ignore an ``Upgrade`` and answer in HTTP/1.1 (RFC 9110, section 7.8). The JDK's
 ``HttpClient`` offers HTTP/2 with each request over plain TCP. uvicorn's parser stops after the head
 of such a request, and would hand its application an empty body.
+
+Sessions of WebSockets are not recorded or replayed yet. 426 makes clients of ``/v1/responses`` go
+on over HTTP (RFC 9110, section 15.5.22); uvicorn's own answer, 403 without a body, reads as a wrong
+key.
 """
 
+import logging
 import sys
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from replay_proxy.errors import RequestError
-from replay_proxy.wire import Headers, header
+from replay_proxy.errors import RequestError, WebSocketUnsupported
+from replay_proxy.serving.connection import Receive, Scope, Send
+from replay_proxy.serving.errors import REFUSED, error_response
+from replay_proxy.wire import Headers, Request, header
+
+logger = logging.getLogger("replay_proxy")
 
 #: Fields that only make sense to who takes the offer (RFC 7540, section 3.2.1).
 _OFFER = frozenset({b"upgrade", b"http2-settings"})
@@ -101,3 +110,34 @@ def check_whole(headers: Headers, body: bytes) -> None:
             "uvicorn's --http h11, or let the client use HTTP/1.1 (in Java: "
             "HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1))."
         )
+
+
+def websocket_refusal(request: Request) -> WebSocketUnsupported:
+    """The refusal of a handshake."""
+    error = WebSocketUnsupported(
+        f"of {request.path} is refused: WebSockets are neither recorded nor replayed",
+        thing="The WebSocket handshake",
+        remedy="Let the client use HTTP; a client of /v1/responses does so by itself after this "
+        "status. A client of /v1/realtime has no other way: let it reach the API itself.",
+    )
+    logger.warning("%s", error)
+    return error
+
+
+async def refuse_websocket(
+    error: WebSocketUnsupported, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Answer a handshake with an error; with a server that cannot do that, close it."""
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1000, "reason": ""})
+        return
+    answer = error_response(error)
+    await send(
+        {
+            "type": "websocket.http.response.start",
+            "status": answer.status,
+            "headers": [*answer.headers, *REFUSED, (b"upgrade", b"HTTP/1.1")],
+        }
+    )
+    await send({"type": "websocket.http.response.body", "body": answer.body})
