@@ -14,7 +14,7 @@ from replay_proxy.errors import CassetteMiss, ConfigurationError
 from replay_proxy.matching.comparison import ABSENT, Comparison, Difference
 from replay_proxy.matching.content import content
 from replay_proxy.matching.leaves import has_many_values
-from replay_proxy.matching.request_json import request_json
+from replay_proxy.matching.request_json import model_of, request_json
 from replay_proxy.matching.rules import Rule
 from replay_proxy.matching.texts import around_difference, common_ends, elements, ends
 from replay_proxy.redaction.credentials import is_secret, without_credentials
@@ -108,12 +108,12 @@ def summary(request: Request) -> dict[str, str | None]:
     """A request for a person: method, path, model and last message, shortened."""
     body = None if has_many_values(content(request)) else request_json(request)
     body = body if isinstance(body, dict) else {}
-    model = body.get("model")
+    model = model_of(request) if body else None
     asked = body.get("messages", body.get("input", body.get("prompt")))
     return {
         "method": request.method,
         "path": redacted(request.path),
-        "model": _shortened(model) if isinstance(model, str) else None,
+        "model": _shortened(model) if model is not None else None,
         "last_message": _shortened(_last_text(asked)) if asked else None,
     }
 
