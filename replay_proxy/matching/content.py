@@ -29,17 +29,17 @@ class ContentTooLarge(ValueError):
 
 def content(request: Request) -> bytes:
     """The content, or the body itself if its coding is unknown, or if it is damaged or huge."""
-    coding = header(request.headers, b"content-encoding")
-    if coding is None:
-        return request.body
     known: bytes | None = request.memo.get(_CONTENT)
-    if known is None:
+    if known is not None:
+        return known
+    known = request.body
+    coding = header(request.headers, b"content-encoding")
+    if coding is not None:
         try:
             known = decoded(request.body, coding)
         except ValueError as error:
-            known = request.body
             request.memo[_TOO_LARGE] = isinstance(error, ContentTooLarge)
-        request.memo[_CONTENT] = known
+    request.memo[_CONTENT] = known
     return known
 
 
