@@ -1,9 +1,9 @@
-"""ASGI apps that do nothing but send bytes made at the start: what uvicorn itself costs.
+"""ASGI apps that only send bytes made at their start: the cost of uvicorn itself.
 
     uvicorn benchmarks.bare_asgi:in_chunks --port 8001
 
-Both answer a plain request in one piece; a stream goes out in one send, or event by event. The
-bytes are those that a cassette of ``benchmarks.chats`` has for its first question.
+Both answer a plain request in one piece; they send a stream at once, or event by event. The bytes
+are the answer to the first question in a cassette of ``benchmarks.chats``.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence

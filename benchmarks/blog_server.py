@@ -2,8 +2,8 @@
 
     uvicorn benchmarks.blog_server:app --port 8001
 
-A synchronous generator sleeps and yields a character's chunk. Starlette runs it in a pool of 40
-threads, so that 1,000 streams wait for one another.
+A synchronous generator sleeps and yields one chunk per character. Starlette runs it in a pool of
+40 threads, so that 1,000 streams wait for one another.
 """
 
 import os
@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-#: The blog's is 50 ms; ``benchmarks.ratios`` sets 0.
+#: The gap between chunks: 50 ms in the blog; ``benchmarks.ratios`` sets 0.
 GAP_S = float(os.environ.get("GAP_S", "0.05"))
 
 app = FastAPI()

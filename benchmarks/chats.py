@@ -1,7 +1,7 @@
-"""The chats of the benchmarks: what is asked, what is answered, and cassettes of both.
+"""The chats of the benchmarks: questions, answers, and cassettes of both.
 
-How it is asked and timed is not known here. Every answer says the key of its question, so that a
-wrong one is seen. A stream has 100 events of text, unless another number is asked for.
+Every answer contains the key of its question, so that a wrong answer is noticed. A stream has 100
+events of text by default. Not in here: how questions are sent and timed.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from replay_proxy.store.sqlite.tables import SCHEMA
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request
 
-#: A question: the body, a text that its answer has, and how often at least.
+#: A question: the body, a text in its answer, and the least number of times that it is there.
 Questions = list[tuple[str, str, int]]
 
 CACHE = Path(__file__).parents[1] / ".cache" / "cassettes"
 EVENTS = 100
-#: Characters of text in an event.
+#: Characters of text per event.
 EVENT_SIZE = 7
-#: Behind a prompt of the dummy's the number of the request, as long as ``UNIQUE`` of the load; then
-#: the dummy and the blog's server answer in 100 characters, one an event.
+#: The prompt for the dummy. The request's number, as long as ``UNIQUE``, follows it; the dummy and
+#: the blog's server then answer with 100 characters, one per event.
 DUMMY_PROMPT = "ping-4711 tell me of the sea ".ljust(EVENTS - len("########의 응답 내용"), "y")
 
 

@@ -1,6 +1,6 @@
-"""The servers that benchmarks compare: how each is started, asked, timed and stopped.
+"""The servers that benchmarks compare: how each is started, queried, timed and stopped.
 
-Which of them meet, and what for, is not known here.
+Not in here: which of them are compared, and what for.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ AIMOCK = ROOT / ".cache" / "aimock"
 AIMOCK_VERSION = "@copilotkit/aimock@1.43"
 START_S = 60.0
 STOP_S = 10.0
-#: What a load may take beyond its time: the answers that have begun.
+#: How long a load may exceed its time, for the answers that have begun.
 LATE_S = 60.0
 
 

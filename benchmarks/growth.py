@@ -1,19 +1,18 @@
-"""Does cost grow as it should? One table for each dimension, with a row for each of its values.
+"""Does cost grow as it should? One table per dimension, with one row per value.
 
     python -m benchmarks.growth                    # all four: less than 6 minutes
     python -m benchmarks.growth --only prompt
 
 The dimensions: interactions of a cassette (10 to 100,000), chunks of an answer (1 to 5,000), bytes
 of a prompt (100 to 5,000,000), and open streams (1 to 2,000). Each value has a server of its own,
-one process. All servers of a table's work run side by side; each is checked, warmed, and loaded in
-turns with the others, and every answer is checked. Figures are medians of the rounds; in brackets
-stands the ratio to the first row of the work. Processor time is the server's, from the kernel.
-"Each further" is what the row's cost has more than the first row's, divided by what its value has
-more; a difference of less than a tenth is noise, and left out. Memory is what stands after the
-load, and the most that there was at any time.
+one process. All servers of a table run side by side; each is checked, warmed, and loaded in turns
+with the others, and every answer is checked. Figures are medians of the rounds, with the ratio to
+the first row in brackets. Processor time is the server's, from the kernel. "Each further" is the
+cost above the first row's, divided by the difference of the values; a difference of less than a
+tenth is noise, and left out. Memory is that after the load, and the largest at any time.
 
 The cassettes of different sizes are kept in ``.cache``; the first run takes half a minute longer.
-Needs Linux, whose kernel tells memory and time.
+Needs Linux, whose kernel reports memory and time.
 """
 
 import argparse

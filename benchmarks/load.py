@@ -1,9 +1,9 @@
-"""The load generator: keep-alive connections that ask, check every answer, and ask again.
+"""The load generator: keep-alive connections that send requests and check every answer.
 
     python -m benchmarks.load < job.json
 
-A process of its own, so that it shares no interpreter with what it measures. The job is that of
-``Job``; printed are the number of answers and the seconds. The first wrong answer ends it.
+It is a process of its own, so that it shares no interpreter with the server that it measures. The
+job is a ``Job``; it prints the number of answers and the seconds. The first wrong answer ends it.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import cast
 
 import uvloop
 
-#: Stands in a body for a number that no other request has.
+#: Placeholder in a body for a number that no other request has.
 UNIQUE = b"########"
 END = b"\r\n0\r\n\r\n"
 

@@ -2,7 +2,7 @@
 
     locust -f benchmarks/locustfile.py --host http://localhost:8000
 
-docs/load-testing.md says how to run it beside the dummy, and how to read the result.
+docs/load-testing.md describes how to run it beside the dummy, and how to read the result.
 """
 
 import time

@@ -1,12 +1,12 @@
-"""What does a miss cost, and what does MATCH_IGNORE, among 100,000 recordings? Through HTTP.
+"""The cost of a miss, and of MATCH_IGNORE, among 100,000 recordings, through HTTP.
 
     python -m benchmarks.matching
 
 A cassette of made-up chat requests (``benchmarks.prompts``) is replayed by one uvicorn process.
-A recorded request with one field changed has to get a miss that names the original first, or one
-that is exactly as near, and the changed path. Beside it stands the hit that the request itself
-gets, one after the other on one connection. Then the same cassette is replayed with MATCH_IGNORE.
-With ``--store DIR`` the cassette is kept, and used again.
+A recorded request with one changed field has to get a miss that names the original first, or a
+recording that is exactly as near, and the changed path. The hit of the unchanged request is timed
+beside it, one after the other on one connection. Then the same cassette is replayed with
+MATCH_IGNORE. With ``--store DIR`` the cassette is kept, and used again.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from replay_proxy.store import Store
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request
 
-#: What is left out, one server each; the first of them leaves out nothing.
+#: The values of MATCH_IGNORE, one server each. The first ignores nothing.
 RULES = ("", "$.user", "$.user,$.messages[*].name,$.tools[*].function.strict")
 
 

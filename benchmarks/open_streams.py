@@ -1,7 +1,7 @@
-"""What open streams cost: 1 to 2,000 of the dummy's at once, 50 ms between their chunks.
+"""The cost of open streams: 1 to 2,000 of the dummy at once, 50 ms between their chunks.
 
-The table of ``benchmarks.growth``. A stream is opened and timed as in ``benchmarks.streams``. Where
-the server had to wait for a core, other work on the machine is what made it late.
+A table of ``benchmarks.growth``. A stream is opened and timed as in ``benchmarks.streams``. If the
+server had to wait for a core, other work on the machine has made it late.
 """
 
 import statistics

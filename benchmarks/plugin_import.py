@@ -1,10 +1,10 @@
-"""What does the pytest plugin cost a pytest start that does not use it?
+"""The cost of the pytest plugin for a pytest run that does not use it.
 
     python -m benchmarks.plugin_import            # 40 pairs
 
 Each pair runs a suite of one empty test twice in processes of their own, with the plugin and with
-``-p no:replay_proxy``, in turns; what is printed is the median of the differences. Other plugins
-are blocked: what they import would hide what this one does.
+``-p no:replay_proxy``, in turns; it prints the median of the differences. Other plugins are
+blocked: their imports would hide those of this one.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""The recorded requests of ``benchmarks.matching``: made up, the same at every run.
+"""The recorded requests of ``benchmarks.matching``: made up, and the same in every run.
 
-Most bodies have 1 to 4 kB; every 250th has 200 kB, in one of four kinds: a document of its own, a
-document that forty requests ask about, a conversation that grows, and many tools. ``changed`` gives
-a request with one field changed, and the path of that field.
+Most bodies have 1 to 4 kB; every 250th has 200 kB, of one of four kinds: a document of its own, a
+document that forty requests ask about, a conversation that grows, and many tools. ``changed``
+returns a request with one changed field, and the path of that field.
 """
 
 import json
@@ -13,14 +13,14 @@ from typing import Any
 from replay_proxy.wire import Request
 
 LONG_EVERY = 250
-#: What kind of long prompt ``number`` is, from its place among the long ones.
+#: The kinds of long prompts, in turn.
 KINDS = ("own document", "shared document", "conversation", "tools")
-#: Which field of a request is changed.
+#: The fields that ``changed`` changes, in turn.
 FIELDS = ("word", "temperature", "tool", "question")
 
 _LONG_BYTES = 200_000
 _WORDS = [f"{random.Random(n).choice('bdfgklmnprst')}{n:x}ing" for n in range(20_000)]
-#: As in real texts: the n-th word is n times as rare as the first.
+#: As in real texts, the n-th word is n times as rare as the first.
 _WEIGHTS = list(accumulate(1 / (n + 1) for n in range(len(_WORDS))))
 
 

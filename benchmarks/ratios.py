@@ -1,14 +1,13 @@
-"""What does an answer cost? The proxy's modes beside the blog's server, bare uvicorn and aimock.
+"""The cost of an answer: the proxy's modes beside the blog's server, bare uvicorn and aimock.
 
     python -m benchmarks.ratios            # less than 3 minutes
-    python -m benchmarks.ratios --large    # replay out of 100,000 interactions too
+    python -m benchmarks.ratios --large    # also replay from 100,000 interactions
 
-All servers of a work run side by side, one process each. Each first has to give the right answer,
-and is warmed; then they are loaded in turns, and medians are printed. What is compared is the
-processor time of the server for an answer: a client in Python is slower than they are, so that
-requests a second say as much about it. Without /proc there is nothing but requests a second.
-aimock joins in where npm is present. That each chunk of slow streams is on time is another
-question: ``benchmarks.streams``.
+All servers of a task run side by side, one process each. Each first has to give the right answer,
+and is warmed; then they are loaded in turns, and medians are printed. It compares the server's
+processor time per answer: a client in Python is slower than the servers, so that requests per
+second say as much about the client. Without /proc it shows only requests per second. aimock is
+included if npm is present. ``benchmarks.streams`` measures whether slow streams are on time.
 """
 
 import argparse

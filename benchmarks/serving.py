@@ -1,4 +1,4 @@
-"""``Server``: one uvicorn process that replays a store. What is asked of it is not known here."""
+"""``Server``: one uvicorn process that replays a store."""
 
 import os
 import subprocess

@@ -1,12 +1,12 @@
 """Are slow streams on time? The dummy next to the blog's server, under many of them at once.
 
     python -m benchmarks.streams                 # 200 and 1,000 streams of 50 chunks 50 ms apart
-    python -m benchmarks.streams --ramp 0        # every request in the same moment
+    python -m benchmarks.streams --ramp 0        # all requests at the same moment
 
-One worker each, warm. A stream's plan begins when its request is sent, on a connection that is
-open, and ends with its last chunk: 2.5 s later. Printed is how late the ends came, how late all
-chunks, and what memory the server took. The requests are sent over ``--ramp`` seconds: all streams
-are open together, and their time is measured rather than that of reading a thousand requests.
+One worker each, warm. A stream's plan begins when its request is sent, on an open connection, and
+ends with its last chunk 2.5 s later. It prints how late the ends and the chunks came, and the
+server's memory. The requests are sent over ``--ramp`` seconds: all streams are open together, and
+their time is measured rather than the time to read a thousand requests.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""How long does each tape tool take on a large cassette?
+"""The time that each tape tool takes on a large cassette.
 
     python -m benchmarks.tools           # 100,000 interactions
 
-Every command is a process of its own, its start included; the fastest of three runs counts, but for
-those that change a cassette, which run once. Beside the seconds stand those of the processor, which
-other work on the machine does not change. The cassette is that of ``benchmarks.growth``.
+Every command is a process of its own, and its start counts. The fastest of three runs counts;
+commands that change a cassette run once. It also shows processor time, which other work on the
+machine does not change. The cassette is that of ``benchmarks.growth``.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
 
 ROUNDS = 3
-#: A merge makes ``b`` anew so often: the first large file that a virtual machine writes is slow.
+#: Copies made before a merge: the first large file that a virtual machine writes is slow.
 COPIES = 4
 
 

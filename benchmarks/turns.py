@@ -1,6 +1,6 @@
 """Servers side by side: all started, each checked and warmed, then loaded in turns.
 
-Which servers, and what their figures are compared for, is not known here.
+Not in here: which servers, and what their figures are compared for.
 """
 
 import statistics
@@ -14,9 +14,9 @@ from benchmarks.contestants import Contestant, first_text
 from benchmarks.load import UNIQUE, Job
 
 CONNECTIONS = 32
-#: Node compiles what it has run for a while.
+#: Warm-up of a server: Node compiles code that has run for a while.
 WARM_S = 1.0
-#: Stands for ``UNIQUE`` in the request that checks a server; no load counts so far.
+#: Replaces ``UNIQUE`` in the request that checks a server; no load counts as far.
 CHECKED = "99999999"
 
 

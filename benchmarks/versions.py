@@ -1,10 +1,10 @@
-"""What does an answer cost in this checkout, beside another one of this project?
+"""The cost of an answer in this checkout, beside another checkout of this project.
 
     python -m benchmarks.versions ../other    # a checkout with a .venv of its own
 
 Both serve the same requests from copies of one cassette, one process each, and are loaded in
-turns. What is compared is the processor time of the server per answer; the ratio is this
-checkout's by the other's, the median of the rounds.
+turns. It compares the server's processor time per answer; the ratio is this checkout's divided by
+the other's, as a median of the rounds.
 """
 
 import argparse

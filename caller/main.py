@@ -1,15 +1,15 @@
-"""The application under test: it puts a question to an OpenAI endpoint through LangChain.
+"""The application under test: it sends a question to an OpenAI endpoint through LangChain.
 
     uvicorn caller.main:app --port 8000
 
 ``GET /chat?query=`` answers with one JSON string, ``GET /streaming/chat?query=`` with one
-server-sent event a chunk. ``OPENAI_BASE_URL``, ``OPENAI_MODEL`` and ``OPENAI_API_KEY`` are read
-once, at start: they alone decide between the real API and a stand-in.
+server-sent event per chunk. ``OPENAI_BASE_URL``, ``OPENAI_MODEL`` and ``OPENAI_API_KEY`` are read
+once, at start: they alone choose between the real API and a stand-in.
 
-When the upstream fails, ``/chat`` answers ``{"error": {"status", "message"}}`` under that status:
-the upstream's own if it is 4xx, 504 if it was silent too long, else 502. ``/streaming/chat`` has
-answered 200 by then, even before the first chunk, and sends the same JSON as ``event: error``.
-On both routes a client that leaves ends the upstream call.
+When the upstream fails, ``/chat`` answers ``{"error": {"status", "message"}}`` with that status:
+the upstream's own if it is 4xx, 504 after a timeout, else 502. ``/streaming/chat`` has answered 200
+by then, even before the first chunk, and sends the same JSON as ``event: error``.
+On both routes, the upstream call ends when the client leaves.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-TIMEOUT_S = 60.0  # the longest silence; LangChain's default is to wait for ever
+TIMEOUT_S = 60.0  # The longest silence. LangChain waits forever by default.
 
 Question = Annotated[str, Query(min_length=1)]
 
