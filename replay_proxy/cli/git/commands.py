@@ -190,10 +190,10 @@ def _selection(merge: Merge, requests: list[str] | None) -> frozenset[str]:
         return frozenset(conflicting)
     meant: set[str] = set()
     for request in requests:
-        found = [each for each in conflicting if each.startswith((request, f"v1:{request}"))]
-        if not found:
+        matches = [each for each in conflicting if each.startswith((request, f"v1:{request}"))]
+        if not matches:
             raise ConfigurationError(f"{request} is not the fingerprint of a conflict.")
-        meant.update(found)
+        meant.update(matches)
     return frozenset(meant)
 
 

@@ -62,8 +62,8 @@ def _conflict_lines(conflict: Conflict, ours: Archive, theirs: Archive) -> Itera
 
 def _answer_line(interaction: Interaction) -> str:
     """One answer in a line."""
-    said = transcript(answer(interaction.status, interaction.headers, interaction.body))
-    calls = (f"{call.name}({call.arguments})" for call in said.tool_calls)
-    text = " ".join(" ".join(filter(None, (said.text, *calls))).split())
-    shown = text if len(text) <= _ANSWER_CHARS else f"{text[: _ANSWER_CHARS - 1]}…"
-    return f"{wording.iso_time(interaction.request.arrived_us)}  {interaction.status}  {shown}"
+    content = transcript(answer(interaction.status, interaction.headers, interaction.body))
+    calls = (f"{call.name}({call.arguments})" for call in content.tool_calls)
+    text = " ".join(" ".join(filter(None, (content.text, *calls))).split())
+    line = text if len(text) <= _ANSWER_CHARS else f"{text[: _ANSWER_CHARS - 1]}…"
+    return f"{wording.iso_time(interaction.request.arrived_us)}  {interaction.status}  {line}"

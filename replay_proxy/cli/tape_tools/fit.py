@@ -35,20 +35,20 @@ def fit(
         from_cassette,  # The dummy is large, and only needed here.
     )
 
-    found = from_cassette(paths.existing_path(cassette, store))
-    document = found.to_json()
+    measured = from_cassette(paths.existing_path(cassette, store))
+    document = measured.to_json()
     if output is not None:
         with paths.replacement(output) as content:
             content.write(orjson.dumps(document) + b"\n")
-    terminal.print_result(document, [_table(found)], as_json=as_json)
+    terminal.print_result(document, [_table(measured)], as_json=as_json)
 
 
-def _table(found: "Fit") -> terminal.Rows:
+def _table(measured: "Fit") -> terminal.Rows:
     from replay_proxy.transports.dummy.timing.fit import ANY
 
     columns = [f"p{share * 100:.0f}" for share in _SHARES]
     table = terminal.Rows("model", "streams", "", *columns, f"0 to p{_MOST * 100:.0f}", "prompt")
-    for name, each in found.models.items():
+    for name, each in measured.models.items():
         quantities: list[tuple[str, Distribution, str]] = [
             ("TTFT [ms]", each.ttft_ms(0), f"+ {each.per_kb_ms:,.1f} ms a kB"),
             ("gap [ms]", each.gaps_ms, ""),

@@ -110,9 +110,9 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
             lines.seek(0)
             if format_name == TWIN or (format_name is None and begins_as_twin):
                 format_name = TWIN
-                found, lost = _store_twin(target, lines), list[NotCarried]()
+                count, lost = _store_twin(target, lines), list[NotCarried]()
             else:
-                found, lost, format_name = _store_foreign(file, target, lines, format_name)
+                count, lost, format_name = _store_foreign(file, target, lines, format_name)
     except ImportRefused as error:
         error.thing = str(file)  # A reader knows only the file's name; a person needs its path.
         raise
@@ -120,7 +120,7 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
         "file": str(file),
         "format": format_name,
         "cassette": target.stem,
-        "interactions": found,
+        "interactions": count,
         "not_carried": [{"where": each.where, "reason": each.reason} for each in lost],
     }
 
@@ -128,17 +128,17 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
 def _open(file: Path) -> BinaryIO:
     """A file, or the content of a pipe, to read. Raises ``ConfigurationError``."""
     try:
-        found = file.stat()
-        if stat.S_ISFIFO(found.st_mode) and not file.resolve().is_relative_to("/proc"):
+        status = file.stat()
+        if stat.S_ISFIFO(status.st_mode) and not file.resolve().is_relative_to("/proc"):
             # Opening it would wait for a writer, which may never come.
             raise ConfigurationError(
                 f"{file} is a named pipe. Pipe into `replay-proxy import /dev/stdin` instead."
             )
         lines = file.open("rb")
-        if stat.S_ISCHR(found.st_mode) and not lines.isatty():
+        if stat.S_ISCHR(status.st_mode) and not lines.isatty():
             lines.close()
             raise ConfigurationError(f"{file} is a device, not a recording. Name a file.")
-        if stat.S_ISREG(found.st_mode):
+        if stat.S_ISREG(status.st_mode):
             return lines
         with lines:
             return _spool(file, lines)
@@ -192,13 +192,15 @@ def _store_foreign(
     lines.seek(0)
     carried = carry_over(read(file.name, content, known), begin_us=time.time_ns() // 1000)
     lost: list[NotCarried] = []
-    found = _interactions(carried, lost)
-    first = next(found, None)
+    interactions = _interactions(carried, lost)
+    first = next(interactions, None)
     number = 0
     if first is not None:
         with transaction(target) as change:
             take_id = change.join_take(run)
-            for each in terminal.progress(chain([first], found), None, f"Importing {target.stem}"):
+            for each in terminal.progress(
+                chain([first], interactions), None, f"Importing {target.stem}"
+            ):
                 change.add(take_id, each)
                 number += 1
     return number, lost, known

@@ -51,5 +51,5 @@ def merge(
                         change.add(*archive.in_take(id_))
     document = {"version": 1, "cassette": target.stem, "merged": merged}
     count = sum(each["interactions"] for each in merged)
-    said = f"Put {wording.many(count, 'interaction')} into '{target.stem}'"
-    terminal.print_result(document, [said], as_json=as_json)
+    summary = f"Put {wording.many(count, 'interaction')} into '{target.stem}'"
+    terminal.print_result(document, [summary], as_json=as_json)

@@ -84,5 +84,5 @@ def _rm_interactions(
                     f"{path.stem} --json` and `verify` show the ids."
                 )
     document = {"version": 1, "deleted": [], "interactions": [str(number) for number in ids]}
-    said = f"Deleted {wording.many(len(ids), 'interaction')} of '{path.stem}'"
-    terminal.print_result(document, [said], as_json=as_json)
+    summary = f"Deleted {wording.many(len(ids), 'interaction')} of '{path.stem}'"
+    terminal.print_result(document, [summary], as_json=as_json)

@@ -45,38 +45,38 @@ def show(
     path = paths.existing_path(cassette, store)
     with Archive(path) as archive:
         number = _interaction_id(archive, interaction)
-        take_id, found = archive.in_take(number)
-    said = transcript(answer(found.status, found.headers, found.body))
+        take_id, recording = archive.in_take(number)
+    reply = transcript(answer(recording.status, recording.headers, recording.body))
     document = {
         "version": 1,
         "cassette": path.stem,
-        "interaction": str(found.id),
+        "interaction": str(recording.id),
         "take": str(take_id),
-        "fingerprint": found.fingerprint,
-        "recorded_at": wording.iso_time(found.request.arrived_us),
+        "fingerprint": recording.fingerprint,
+        "recorded_at": wording.iso_time(recording.request.arrived_us),
         "request": {
-            "method": found.request.method,
-            "path": found.request.path,
-            "query": stored_request(found.request).query,
-            "headers": _pairs(stored_request(found.request).headers),
-            **_body(found.request.body),
+            "method": recording.request.method,
+            "path": recording.request.path,
+            "query": stored_request(recording.request).query,
+            "headers": _pairs(stored_request(recording.request).headers),
+            **_body(recording.request.body),
         },
         "answer": {
-            "status": found.status,
-            "headers": _pairs(stored_response_headers(found.headers)),
-            **_body(found.body),
-            **_transcript_document(said),
+            "status": recording.status,
+            "headers": _pairs(stored_response_headers(recording.headers)),
+            **_body(recording.body),
+            **_transcript_document(reply),
         },
         "timeline": {
-            "head_us": found.timeline.head_us,
-            "total_us": found.timeline.total_us,
+            "head_us": recording.timeline.head_us,
+            "total_us": recording.timeline.total_us,
             "chunks": [
                 {"at_us": offset_us, "bytes": len(chunk)}
-                for offset_us, chunk in found.timeline.chunks(found.body)
+                for offset_us, chunk in recording.timeline.chunks(recording.body)
             ],
         },
     }
-    terminal.print_result(document, _text(found, said), as_json=as_json)
+    terminal.print_result(document, _text(recording, reply), as_json=as_json)
 
 
 def _interaction_id(archive: Archive, named: str) -> int:
@@ -107,51 +107,54 @@ def _body(body: bytes) -> dict[str, str | None]:
     return {"body": None, "body_base64": None} | text_or_base64("body", body)
 
 
-def _transcript_document(said: Transcript) -> dict[str, Any]:
-    usage = said.usage
+def _transcript_document(reply: Transcript) -> dict[str, Any]:
+    usage = reply.usage
     return {
-        "text": said.text,
-        "reasoning": said.reasoning,
+        "text": reply.text,
+        "reasoning": reply.reasoning,
         "tool_calls": [
-            {"name": call.name, "arguments": call.arguments} for call in said.tool_calls
+            {"name": call.name, "arguments": call.arguments} for call in reply.tool_calls
         ],
-        "finish_reasons": list(said.finish_reasons),
+        "finish_reasons": list(reply.finish_reasons),
         "usage": usage
         and {
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
             "total_tokens": usage.total_tokens,
         },
-        "error": said.error,
-        "streams": said.streams,
-        "ended": said.ended,
+        "error": reply.error,
+        "streams": reply.streams,
+        "ended": reply.ended,
     }
 
 
-def _text(found: Interaction, said: Transcript) -> list[RenderableType]:
-    request, timeline = stored_request(found.request), found.timeline
+def _text(recording: Interaction, reply: Transcript) -> list[RenderableType]:
+    request, timeline = stored_request(recording.request), recording.timeline
     target = f"{request.path}?{request.query}" if request.query else request.path
     lines = [
-        f"interaction {found.id}, recorded {wording.iso_time(request.arrived_us)}",
-        found.fingerprint,
+        f"interaction {recording.id}, recorded {wording.iso_time(request.arrived_us)}",
+        recording.fingerprint,
         "",
         f"> {request.method} {target}",
         *(f"> {name}: {value}" for name, value in _pairs(request.headers)),
         "",
         _readable_body(content(request)),
         "",
-        f"< {found.status}",
-        *(f"< {name}: {value}" for name, value in _pairs(stored_response_headers(found.headers))),
+        f"< {recording.status}",
+        *(
+            f"< {name}: {value}"
+            for name, value in _pairs(stored_response_headers(recording.headers))
+        ),
         "",
-        *([f"(reasoning) {said.reasoning}"] if said.reasoning else []),
-        *([said.text] if said.text else []),
-        *(f"→ {call.name}({call.arguments})" for call in said.tool_calls),
-        *([] if said.ended else ["(the answer has no end)"]),
+        *([f"(reasoning) {reply.reasoning}"] if reply.reasoning else []),
+        *([reply.text] if reply.text else []),
+        *(f"→ {call.name}({call.arguments})" for call in reply.tool_calls),
+        *([] if reply.ended else ["(the answer has no end)"]),
         "",
-        ", ".join(_facts(said)),
+        ", ".join(_facts(reply)),
         f"head after {_ms(timeline.head_us)}, whole after {_ms(timeline.total_us)}",
     ]
-    chunks = list(timeline.chunks(found.body))
+    chunks = list(timeline.chunks(recording.body))
     text = redacted("\n".join(lines))
     if len(chunks) < 2:
         return [text]
@@ -164,11 +167,11 @@ def _text(found: Interaction, said: Transcript) -> list[RenderableType]:
     return [text, table, *([f"… and {more:,} more chunks"] if more > 0 else [])]
 
 
-def _facts(said: Transcript) -> list[str]:
-    usage = said.usage
+def _facts(reply: Transcript) -> list[str]:
+    usage = reply.usage
     return [
-        "a stream" if said.streams else "no stream",
-        *said.finish_reasons,
+        "a stream" if reply.streams else "no stream",
+        *reply.finish_reasons,
         *([f"{usage.total_tokens:,} tokens"] if usage and usage.total_tokens is not None else []),
     ]
 

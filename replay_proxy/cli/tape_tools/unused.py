@@ -39,20 +39,20 @@ def unused(
     """
     path = paths.cassette_path(cassette, store)
     with Archive(path) as archive:
-        found = unused_interactions(archive.answers(), used_interactions(report, path.stem))
-        described = [entry(archive, number) for number in found[:SHOWN]]
+        numbers = unused_interactions(archive.answers(), used_interactions(report, path.stem))
+        entries = [entry(archive, number) for number in numbers[:SHOWN]]
     document = {
         "version": 1,
         "cassette": path.stem,
-        "unused_total": len(found),
-        "unused": described,
+        "unused_total": len(numbers),
+        "unused": entries,
     }
-    total = f"{wording.many(len(found), 'recording')} of '{path.stem}' that no report has used"
-    if len(found) > LISTED:
+    total = f"{wording.many(len(numbers), 'recording')} of '{path.stem}' that no report has used"
+    if len(numbers) > LISTED:
         total += f", of which the first {LISTED} are listed"
-    shown = [_table(described[:LISTED])] if found else []
-    terminal.print_result(document, [*shown, total], as_json=as_json)
-    raise typer.Exit(FOUND if found else 0)
+    tables = [_table(entries[:LISTED])] if numbers else []
+    terminal.print_result(document, [*tables, total], as_json=as_json)
+    raise typer.Exit(FOUND if numbers else 0)
 
 
 def used_interactions(reports: Sequence[Path], cassette: str) -> set[int]:
@@ -111,7 +111,7 @@ def entry(archive: Archive, number: int) -> dict[str, Any]:
     }
 
 
-def _table(found: list[dict[str, Any]]) -> terminal.Rows:
+def _table(entries: list[dict[str, Any]]) -> terminal.Rows:
     table = terminal.Rows(
         "recorded",
         "request",
@@ -120,7 +120,7 @@ def _table(found: list[dict[str, Any]]) -> terminal.Rows:
         "interaction",
         cut=["request", "model", "last message"],
     )
-    for each in found:
+    for each in entries:
         table.add(
             wording.day(each["recorded_at"]),
             f"{each['method']} {each['path']}",

@@ -74,19 +74,21 @@ def verify(
                 f"There is no cassette in {directory} to verify. "
                 "Name the directory of the cassettes with --store."
             )
-    found = [findings_of(path) for path in files]
-    count = sum(len(each["findings"]) for each in found)
+    results = [findings_of(path) for path in files]
+    count = sum(len(each["findings"]) for each in results)
     document = {
         "version": 1,
         "verdict": "failed" if count else "passed",
-        "cassettes": found,
+        "cassettes": results,
     }
-    total = sum(each["interactions"] for each in found)
-    said = (
+    total = sum(each["interactions"] for each in results)
+    summary = (
         f"{wording.many(count, 'finding')} in {wording.many(total, 'interaction')} of "
         f"{wording.many(len(files), 'cassette')}"
     )
-    terminal.print_result(document, [*([_table(found)] if count else []), said], as_json=as_json)
+    terminal.print_result(
+        document, [*([_table(results)] if count else []), summary], as_json=as_json
+    )
     raise typer.Exit(FOUND if count else 0)
 
 
@@ -104,8 +106,8 @@ def findings_of(path: Path) -> dict[str, Any]:
             words_by_id = _words(archive, findings)
             for row in terminal.progress(archive.rows(), total, f"Verifying {path.stem}"):
                 interactions += 1
-                found = None if words_by_id is None else words_by_id.pop(row["id"], 0)
-                findings += _findings(row, takes, found)
+                index_digest = None if words_by_id is None else words_by_id.pop(row["id"], 0)
+                findings += _findings(row, takes, index_digest)
             for number in sorted(words_by_id or ()):
                 findings.append(_finding("words", number, _NOT_THERE))
     except StoreError as error:
@@ -122,15 +124,15 @@ def _words(archive: Archive, findings: list[dict[str, Any]]) -> dict[int, int] |
         return None
 
 
-def _has_other_words(row: Row, request: Request, found: int) -> bool:
+def _has_other_words(row: Row, request: Request, index_digest: int) -> bool:
     """Whether the index has neither the words of this version nor those of an older one."""
-    if digest(row["features"].encode().split()) == found:
+    if digest(row["features"].encode().split()) == index_digest:
         return False
-    return digest(word.encode() for word in former_features(request)) != found
+    return digest(word.encode() for word in former_features(request)) != index_digest
 
 
-def _findings(row: Row, takes: set[int], found: int | None) -> Iterator[dict[str, Any]]:
-    """What is wrong with one row. ``found`` is the digest of its words in the index."""
+def _findings(row: Row, takes: set[int], index_digest: int | None) -> Iterator[dict[str, Any]]:
+    """What is wrong with one row. ``index_digest`` is the digest of its words in the index."""
     number = row["id"]
     if row["take_id"] not in takes:
         yield _finding("column", number, f"take_id is {row['take_id']}, and there is no such take")
@@ -156,8 +158,8 @@ def _findings(row: Row, takes: set[int], found: int | None) -> Iterator[dict[str
             if again[column] != row[column]:
                 what = f"{column} is {row[column]!r}, and should be {again[column]!r}"
                 yield _finding("column", number, what)
-        if found is not None and _has_other_words(again, request, found):
-            yield _finding("words", number, _OTHER if found else _NONE)
+        if index_digest is not None and _has_other_words(again, request, index_digest):
+            yield _finding("words", number, _OTHER if index_digest else _NONE)
         for leak in leaks(request, interaction.headers, interaction.body):
             shown = f": {leak.beginning}" if leak.beginning else ""
             yield _finding("secret", number, f"{leak.kind} in {leak.where}{shown}")
@@ -190,9 +192,9 @@ def _finding(kind: str, interaction: int | None, what: str) -> dict[str, Any]:
     return {"kind": kind, "interaction": named, "what": what}
 
 
-def _table(found: list[dict[str, Any]]) -> terminal.Rows:
+def _table(results: list[dict[str, Any]]) -> terminal.Rows:
     table = terminal.Rows("cassette", "interaction", "kind", "what", folded=["what"])
-    for each in found:
+    for each in results:
         for finding in each["findings"]:
             table.add(each["cassette"], finding["interaction"], finding["kind"], finding["what"])
     return table
