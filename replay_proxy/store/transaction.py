@@ -135,7 +135,7 @@ def transaction(path: Path, start: Path | None = None) -> Iterator[Transaction]:
     """
     if path.exists():
         try:
-            with _changing(path) as change:
+            with _open_transaction(path) as change:
                 yield change
             hindrance = settle(path)
         except BaseException:  # A signal, for one.
@@ -157,7 +157,7 @@ def transaction(path: Path, start: Path | None = None) -> Iterator[Transaction]:
         try:
             if start is not None:
                 _copy(start, part)
-            with _changing(part) as change:
+            with _open_transaction(part) as change:
                 yield change
             if (hindrance := settle(part)) is not None:
                 raise trouble(part, hindrance) from hindrance
@@ -210,7 +210,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[Transaction]:
+def _open_transaction(path: Path) -> Iterator[Transaction]:
     connection = open_to_write(path)
     try:
         connection.execute("BEGIN IMMEDIATE")

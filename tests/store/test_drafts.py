@@ -20,7 +20,7 @@ os.link = die
 create(directory / "b.sqlite")
 """,
     "a cassette of a tool": """
-with changing(directory / "b.sqlite", directory / "a.sqlite") as change:
+with transaction(directory / "b.sqlite", directory / "a.sqlite") as change:
     change.join_take("run")
     die()
 """,
@@ -34,7 +34,7 @@ with replacement(directory / "twin.jsonl") as content:
 START = """
 import os, signal, sys
 from pathlib import Path
-from replay_proxy.store.transaction import changing
+from replay_proxy.store.transaction import transaction
 from replay_proxy.store.files.creation import create
 from replay_proxy.cli.paths import replacement
 directory = Path(sys.argv[1])
@@ -78,7 +78,7 @@ def test_an_export_removes_what_one_before_has_left(tmp_path: Path) -> None:
 def test_a_draft_of_a_living_process_stays(tmp_path: Path) -> None:
     with draft(tmp_path) as mine:
         mine.write_bytes(b"half")
-        child = START + "\nwith changing(directory / 'a.sqlite') as change: change.join_take('r')"
+        child = START + "\nwith transaction(directory / 'a.sqlite') as change: change.join_take('r')"
         command = [sys.executable, "-c", child, str(tmp_path)]
         subprocess.run(command, check=True, timeout=60)
         with transaction(tmp_path / "a.sqlite") as change:

@@ -1,6 +1,6 @@
-"""SQLite files as cassettes: made whole or not at all, checked before they are trusted.
+"""Opening SQLite files as cassettes, to read and to write: each is checked before it is trusted.
 
-Everything that knows of SQLite's journal, locking and header is here; what the tables mean is not.
+What the tables mean is not known here.
 """
 
 import logging
@@ -30,21 +30,21 @@ from replay_proxy.store.writing.bound_connection import BoundConnection, open_bo
 
 logger = logging.getLogger("replay_proxy")
 
-#: How often a file is opened to read that is replaced meanwhile.
+#: How often opening to read is tried again when the file is replaced meanwhile.
 _TRIES = 10
 #: SQLite's smallest page, and so its smallest file.
 SMALLEST_BYTES = 512
 
 
 def open_to_write(path: Path, *, busy_ms: int = BUSY_MS) -> BoundConnection:
-    """A connection that writes, and waits so long for others. Raises ``StoreError``."""
+    """A connection that writes, and waits up to ``busy_ms`` for locks. Raises ``StoreError``."""
     refuse_link(path)
-    file = path.resolve()  # SQLite follows a link, and puts the journal beside the file.
+    file = path.resolve()  # SQLite follows a link, and puts the journal beside its target.
     deadline = time.monotonic() + busy_ms / 1000
     while True:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with journals.locked(file):
+            with journals.lock(file):
                 connection = _open_bound(path, file)
             if connection is not None:
                 connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
@@ -58,7 +58,7 @@ def open_to_write(path: Path, *, busy_ms: int = BUSY_MS) -> BoundConnection:
 
 
 def _open_bound(path: Path, file: Path) -> BoundConnection | None:
-    """A connection to the file and no other, or None if it was replaced meanwhile."""
+    """A connection to this very file, or None if it was replaced meanwhile."""
     clear(file)
     sweep(file.parent)
     create(path)
@@ -69,7 +69,7 @@ def _open_bound(path: Path, file: Path) -> BoundConnection | None:
 def reopen_to_write(
     connection: BoundConnection, path: Path, *, busy_ms: int = BUSY_MS
 ) -> BoundConnection:
-    """A connection to the file that has the cassette's name now, in place of one to another file.
+    """A connection to the file that now has the cassette's name, in place of an older one.
 
     Raises ``StoreError``.
     """
@@ -78,17 +78,17 @@ def reopen_to_write(
 
 
 def close_to_write(connection: BoundConnection, path: Path) -> None:
-    """Close a connection; what it holds is kept under another name if it is not the cassette."""
+    """Close a connection. If its file is no longer the cassette, its content is kept elsewhere."""
     file = path.resolve()
     try:
         if connection.is_current():
             connection.close()
             return
         file.parent.mkdir(parents=True, exist_ok=True)
-        with journals.locked(file):
+        with journals.lock(file):
             try:
                 quarantine.clear(file)
-                if not (connection.is_set_aside() or connection.take_back()):
+                if not (connection.is_quarantined() or connection.take_back()):
                     keep(connection, file, quarantine.unused_stem(file))
                     journals.tidy(file)
             finally:
@@ -99,7 +99,7 @@ def close_to_write(connection: BoundConnection, path: Path) -> None:
 
 
 def open_to_read(path: Path, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
-    """A connection that can only read, and waits so long for others.
+    """A connection that can only read, and waits up to ``busy_ms`` for locks.
 
     Raises ``CassetteDamaged``, ``CassetteInUse``, ``StoreError``.
     """
@@ -120,7 +120,7 @@ def open_to_read(path: Path, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
                 connection.close()
                 settle(path, wait_s=0)
                 continue
-            # SQLite may have found the journal of a file that was replaced meanwhile.
+            # SQLite may have used the journal of a file that was replaced meanwhile.
             if os.stat(file).st_ino == before and not journals.is_foreign(file):
                 return connection
             connection.close()
@@ -132,7 +132,7 @@ def open_to_read(path: Path, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
 
 
 def _has_lost_journal(connection: sqlite3.Connection, file: Path) -> bool:
-    """Whether a file that had no journal says that it has one; SQLite has made it since."""
+    """Whether a file that had no journal says that it has one, which SQLite has made since."""
     if os.path.lexists(journals.link_of(file)) or not os.access(file.parent, os.W_OK):
         return False
     return bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
@@ -147,7 +147,7 @@ def _open_to_read(path: Path, busy_ms: int) -> sqlite3.Connection:
         except sqlite3.OperationalError as error:
             if is_in_use(error):
                 raise
-            # A recorder's file on a read-only disk: nobody can be writing to it.
+            # The file of a recorder, on a read-only disk: nobody can be writing to it.
             for left in _unfinished(path):
                 raise StoreError(
                     f"was left by a process that was killed, with {left}",
@@ -171,10 +171,10 @@ def _closed_on_failure(connection: sqlite3.Connection) -> Iterator[sqlite3.Conne
 
 
 def _refuse_empty(path: Path) -> None:
-    """Refuse a file with less than a page, which SQLite takes for a new database.
+    """Refuse a file smaller than a page, which SQLite treats as a new database.
 
-    By its size only: to open and close a database besides SQLite drops the locks that this process
-    holds on it, and another one would then remove the journal under a living writer
+    By its size only: opening and closing a database without SQLite drops the locks that this
+    process holds on it, and another process would then remove the journal of a live writer
     (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
     thing = f"Cassette {path}"
@@ -190,7 +190,7 @@ def _refuse_empty(path: Path) -> None:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse a database that is not a tape of this version or older, or is damaged."""
+    """Refuse a database that is not a cassette of this version or older, or is damaged."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID:
@@ -207,15 +207,15 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             thing=f"Cassette {path}",
             remedy="Upgrade replay-proxy.",
         )
-    check_schema(connection, path)  # Before anything reads a table, the check of pages too.
+    check_schema(connection, path)  # Before anything reads a table, even the check of pages.
     check_pages(connection, path)
     connection.execute(statements.TOUCH_INTERACTIONS).fetchone()
 
 
 def _recover(path: Path) -> None:
-    """Settle a file that a killed process left with a journal; leave a running one's alone.
+    """Settle a file that a killed process left with a journal; leave a live process's alone.
 
-    Raises ``StoreError`` if the journal is another file's, and may not be moved.
+    Raises ``StoreError`` if the journal is another file's and cannot be moved.
     """
     file = path.resolve()
     if os.access(file.parent, os.W_OK):
@@ -230,7 +230,7 @@ def _recover(path: Path) -> None:
 
 
 def _unfinished(path: Path) -> list[Path]:
-    """What a process leaves beside a cassette that is killed: that of WAL, that of a rollback."""
+    """The journals that a killed process leaves beside a cassette: of WAL, or for a rollback."""
     path = path.resolve()
     rollback = path.with_name(path.name + "-journal")
     return [journal for journal in (wal(path), rollback) if journal.exists()]

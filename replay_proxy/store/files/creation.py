@@ -1,4 +1,4 @@
-"""A new cassette: made whole under another name, and then linked to its own."""
+"""Creating a cassette: it is made whole under another name, and then linked to its own."""
 
 import os
 import sqlite3
@@ -10,7 +10,7 @@ from replay_proxy.store.files.drafts import draft
 
 
 def create(path: Path) -> None:
-    """Make an empty cassette, unless there is one; other processes may be doing the same.
+    """Make an empty cassette unless it exists; other processes may be doing the same.
 
     Raises ``StoreError``.
     """
@@ -18,12 +18,12 @@ def create(path: Path) -> None:
         if path.exists():
             return
         from replay_proxy.store.sqlite.tables import (
-            SCHEMA,  # Loads slowly, and who replays never does.
+            SCHEMA,  # Loads slowly, and replay never needs it.
         )
 
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft(path.parent) as part:
-            part.touch()  # SQLite would let nobody else of the group write.
+            part.touch()  # SQLite would not let the group write.
             with closing(sqlite3.connect(part)) as connection:
                 for statement in SCHEMA:
                     connection.execute(statement)

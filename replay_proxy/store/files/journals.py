@@ -3,11 +3,11 @@
 SQLite finds a journal by the name of the database, and merges it into whatever file has that name:
 after a ``git checkout``, into another one. So whoever writes to a cassette holds a hard link to its
 file, ``NAME.sqlite-link``, for as long as it may have a journal. The link keeps the inode from
-being used again, so that "the link and the cassette are one file" can be trusted. A mark,
-``NAME.sqlite-mark``, tells of a file that is written over: it has the inode, and the time of change
-and the size that the file had when one of us last wrote to it.
+being reused, so that "the link and the cassette are one file" can be trusted. A mark,
+``NAME.sqlite-mark``, shows whether a file was overwritten: it holds the inode, and the modification
+time and size of the file when replay-proxy last wrote to it.
 
-What to do with the journal of another file is told in ``replaced``. No SQLite here.
+``quarantine`` deals with the journal of another file. No SQLite here.
 """
 
 import fcntl
@@ -18,12 +18,12 @@ from pathlib import Path
 
 from replay_proxy.store.files.drafts import sweep
 
-PLACE = ".journals"
+QUARANTINE = ".journals"
 #: What SQLite puts beside a database: the write-ahead log, its index, and a rollback journal.
 SUFFIXES = ("-wal", "-shm", "-journal")
-#: The mark while a file is being written to by one of us, or after it was killed at that.
+#: The mark while replay-proxy writes to a file, or after it was killed while writing.
 _UNKNOWN = "?"
-#: More than a mark has.
+#: Bytes to read of a mark, which is shorter.
 _MARK_BYTES = 200
 _IGNORED = "*\n"
 
@@ -51,8 +51,8 @@ def _next_mark_of(path: Path) -> Path:
     return path.with_name(path.name + "-mark-next")
 
 
-def _marked(path: Path) -> str:
-    """What the mark says. Anything may stand in its place: a link to a device, a pipe, a directory.
+def _mark_text(path: Path) -> str:
+    """The text of the mark. Anything may be in its place: a link to a device, a pipe, a directory.
 
     Raises ``OSError``.
     """
@@ -64,10 +64,10 @@ def _marked(path: Path) -> str:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Exclude everybody else, other threads too, who binds or sets aside journals in a directory.
+def lock(path: Path) -> Iterator[None]:
+    """Exclude all others, threads included, who bind or set aside journals in a directory.
 
-    Not to be nested. Raises ``OSError`` when the directory does not exist.
+    Not reentrant. Raises ``OSError`` if the directory does not exist.
     """
     directory = os.open(path.parent, os.O_RDONLY)
     try:
@@ -79,7 +79,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two names are of one file; no name of nothing is."""
+    """Whether two names refer to one existing file."""
     try:
         return os.path.samefile(one, other)
     except OSError:
@@ -87,7 +87,7 @@ def is_same(one: Path, other: Path) -> bool:
 
 
 def is_bound(path: Path) -> bool:
-    """Whether journals beside a cassette are its own."""
+    """Whether the journals beside a cassette are its own."""
     return is_same(path, link_of(path))
 
 
@@ -99,31 +99,31 @@ def has_journal(path: Path) -> bool:
 def has_lost_journal(path: Path) -> bool:
     """Whether a file says that it has a journal, and there is none.
 
-    Not for a process that has the cassette open: it would lose its locks
+    Not for a process that has the cassette open, which would lose its locks
     (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
     if not path.is_file() or has_journal(path) or os.path.lexists(link_of(path)):
-        return False  # To open a pipe would wait for who writes to it.
+        return False  # Opening a pipe would wait for its writer.
     with suppress(OSError), path.open("rb") as content:
         return content.read(20)[18:] == b"\2\2"
     return False
 
 
 def is_foreign(path: Path) -> bool:
-    """Whether what is beside a cassette belongs to another file, or to what it was before."""
+    """Whether the journals beside a cassette belong to another file, or to its former content."""
     return os.path.lexists(link_of(path)) and (not is_bound(path) or is_overwritten(path))
 
 
-def prepare(path: Path) -> Path:
-    """The place for what is set aside, which git ignores. Needs the lock."""
-    place = path.parent / PLACE
-    place.mkdir(exist_ok=True)
-    (place / ".gitignore").write_text(_IGNORED)
-    return place
+def make_quarantine(path: Path) -> Path:
+    """The directory for files that are set aside, which git ignores. Needs the lock."""
+    directory = path.parent / QUARANTINE
+    directory.mkdir(exist_ok=True)
+    (directory / ".gitignore").write_text(_IGNORED)
+    return directory
 
 
 def bind(path: Path) -> None:
-    """Say that journals beside a cassette are its own from now on. Needs the lock."""
+    """Declare that journals beside a cassette are its own from now on. Needs the lock."""
     if is_bound(path):
         return
     suspend(path)
@@ -131,7 +131,7 @@ def bind(path: Path) -> None:
 
 
 def unbind(path: Path) -> None:
-    """Forget a cassette that has no journal any more. Needs the lock."""
+    """Remove the link and the mark of a cassette without a journal. Needs the lock."""
     link_of(path).unlink(missing_ok=True)
     for file in (_mark_of(path), _next_mark_of(path)):
         file.unlink(missing_ok=True)
@@ -139,18 +139,18 @@ def unbind(path: Path) -> None:
 
 
 def tidy(path: Path) -> None:
-    """Remove the place if nothing is left in it. Needs the lock."""
-    place = path.parent / PLACE
+    """Remove the quarantine directory if it is empty. Needs the lock."""
+    directory = path.parent / QUARANTINE
     with suppress(OSError):
-        sweep(place)
-        if os.listdir(place) in ([], [".gitignore"]):
-            (place / ".gitignore").unlink(missing_ok=True)
-            place.rmdir()
+        sweep(directory)
+        if os.listdir(directory) in ([], [".gitignore"]):
+            (directory / ".gitignore").unlink(missing_ok=True)
+            directory.rmdir()
 
 
 def _signature(path: Path) -> str:
-    found = os.stat(path)
-    return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
+    status = os.stat(path)
+    return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
 
 
 def _mark(path: Path, value: str) -> None:
@@ -164,30 +164,30 @@ def _mark(path: Path, value: str) -> None:
 
 
 def mark(path: Path) -> None:
-    """Say that the file is now as one of us has left it. Needs the lock."""
+    """Mark the file's present state as written by replay-proxy. Needs the lock."""
     _mark(path, _signature(path))
 
 
 def suspend(path: Path) -> None:
-    """Say that one of us is about to write to the file itself. Needs the lock."""
+    """Mark that replay-proxy is about to write to the file itself. Needs the lock."""
     _mark(path, f"{os.stat(path).st_ino} {_UNKNOWN}")
 
 
 def is_trusted(path: Path) -> bool:
-    """Whether the link is the one that was marked: not one that git, say, has put there."""
+    """Whether the link is the one that was marked, and not put there by git, for example."""
     try:
-        return os.stat(link_of(path)).st_ino == int(_marked(path).split()[0])
+        return os.stat(link_of(path)).st_ino == int(_mark_text(path).split()[0])
     except (OSError, ValueError, IndexError):
         return is_bound(path)
 
 
 def is_overwritten(path: Path) -> bool:
-    """Whether somebody else has written to a bound file itself."""
+    """Whether another program has written to a bound file itself."""
     for _ in range(3):
         try:
-            now, marked = _signature(path), _marked(path)
+            now, marked = _signature(path), _mark_text(path)
         except OSError:
             return False
         if marked == now or marked.endswith(_UNKNOWN):
             return False
-    return True  # And not only marked anew between the two looks.
+    return True  # The mark did not just change between the two reads.

@@ -1,8 +1,8 @@
-"""Symbolic links in the place of cassettes: read through, and never written through.
+"""Symbolic links in place of cassettes: they are read through, and never written through.
 
-A repository of somebody else can hold a link to any file of this user. What is read through one has
-to be a cassette; recording, tools and git leave what it leads to as it is. The directory of the
-cassettes may be a link, which its owner has made.
+Somebody else's repository can hold a link to any file of this user. What is read through a link has
+to be a cassette; recording, tools and git never change its target. The directory of the cassettes
+may be a link, since its owner has made it.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from replay_proxy.errors import StoreError
 
 
 def refuse_link(path: Path) -> None:
-    """Raise ``StoreError`` for a link, before what it leads to is changed."""
+    """Raise ``StoreError`` for a link, before its target is changed."""
     if path.is_symlink():
         raise StoreError(
             "is a symbolic link, and nothing is written through one",

@@ -1,7 +1,7 @@
-"""The check of a file's pages when it is opened, and how much of the file can be pages.
+"""The check of a file's pages when it is opened, and how much of the file can be content.
 
-A hole takes no room on the disk: a file of a few kilobytes can have a size of terabytes, and a copy
-of it would fill the disk.
+A hole takes no space on the disk: a file of a few kilobytes can have a size of terabytes, and a
+copy of it would fill the disk.
 """
 
 import os
@@ -10,24 +10,24 @@ from pathlib import Path
 
 from replay_proxy.store.files.troubles import damage
 
-#: A file up to this size is checked to its last page when it is opened, and so is one that seems
-#: to have a hole. Of a larger file each page is checked when it is read, or starting would take
-#: longer the more it holds.
+#: Files up to this size are checked completely when they are opened, and so are files that seem to
+#: have a hole. Otherwise a page is checked when it is read; starting would take longer the larger
+#: the file is.
 CHECKED_WHOLE_BYTES = 8 * 1024 * 1024
-#: File systems that compress store a page in a 32nd of its size at the least.
+#: File systems that compress store a page in at least a 32nd of its size.
 _COMPRESSED = 32
-#: The unit in which ``os.stat`` says what a file takes on the disk (POSIX).
+#: The unit of ``st_blocks`` (POSIX).
 _BLOCK_BYTES = 512
 
 
 def content_bytes(found: os.stat_result) -> int:
-    """The most bytes of content that a file can have; its size where blocks are not counted."""
+    """The most bytes of content that a file can have: its size, if blocks are not counted."""
     stored = found.st_blocks * _BLOCK_BYTES
     return min(found.st_size, stored * _COMPRESSED) if stored else found.st_size
 
 
 def check_pages(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse a file whose pages are damaged, or are not there.
+    """Refuse a file whose pages are damaged or missing.
 
     Raises ``CassetteDamaged``, and what SQLite raises for a file that it cannot read.
     """
@@ -43,12 +43,12 @@ def check_pages(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _without_hole(connection: sqlite3.Connection, size: int, verdict: str) -> str:
-    """The verdict on a file that seems to have a hole. Pages that compress well are none."""
+    """The verdict on a file that seems to have a hole, or only has pages that compress well."""
     pages, page_bytes, journal = (
         connection.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("page_count", "page_size", "journal_mode")
     )
-    # While it is recorded, the file may be longer for a while than it will be.
+    # While it is being recorded, the file may be longer than its pages for a while.
     if verdict == "ok" and (pages * page_bytes == size or journal == "wal"):
         return "ok"
     return f"most of its {size:,} bytes are a hole ({verdict.splitlines()[-1]})"

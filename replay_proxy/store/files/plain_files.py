@@ -1,4 +1,4 @@
-"""How a cassette becomes one plain file again, and a name is made ready for another file."""
+"""Making one plain file of a cassette again, without a journal."""
 
 import time
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from replay_proxy.store.sqlite.connections import connect
 
 
 def release(path: Path) -> None:
-    """Make a name ready for another file: a journal that is left there is set aside.
+    """Free a name for another file: a journal that is left there is set aside.
 
     Raises ``StoreError``.
     """
     file = path.resolve()
     try:
-        with journals.locked(file):
+        with journals.lock(file):
             clear(file)
     except FileNotFoundError:
         return
@@ -28,32 +28,32 @@ def release(path: Path) -> None:
 
 
 def settle(path: Path, *, wait_s: float = 2.0) -> Exception | None:
-    """Make one plain file of the cassette, if no other process has it open within ``wait_s``.
+    """Make one plain file of the cassette, if every other process closes it within ``wait_s``.
 
-    Gives what else keeps it from being one, a full disk for one: its journal holds the rest then.
+    Returns any other error that prevents it, such as a full disk: the journal then holds the rest.
     """
     if path.is_symlink():
-        return None  # What it leads to is not ours to change.
+        return None  # The target of a link is never changed.
     file = path.resolve()
     deadline = time.monotonic() + wait_s
     while True:
         hindrance: Exception | None = None
         is_plain = False
         try:
-            with journals.locked(file):
+            with journals.lock(file):
                 is_plain = _settle(file)
         except FileNotFoundError:
             return None
         except (*ERRORS, OSError, StoreError) as error:
             hindrance = None if is_in_use(error) else error
-        # Of several workers that stop together only the last can succeed.
+        # Of several workers that stop together, only the last can succeed.
         if is_plain or hindrance is not None or time.monotonic() > deadline:
             return hindrance
         time.sleep(0.02)
 
 
 def _settle(file: Path) -> bool:
-    """Try once; whether it is one plain file, or none."""
+    """Try once; whether the cassette is now one plain file, or does not exist."""
     clear(file)
     if not file.exists():
         return True
@@ -72,21 +72,21 @@ def _settle(file: Path) -> bool:
         if journals.has_journal(file):
             if bound and journals.is_bound(file):
                 journals.mark(file)
-        # Without a link, a mark is left by a process that was interrupted before it made one.
+        # A mark without a link is left by a process that was interrupted before it made the link.
         elif journals.is_bound(file) or not journals.link_of(file).exists():
             journals.unbind(file)
     return is_plain
 
 
 def clear(file: Path) -> None:
-    """Set aside, and keep, what is beside a cassette and not its own. Needs the lock."""
+    """Set aside and salvage the journals beside a cassette that are not its own. Needs the lock."""
     quarantine.clear(file)
     salvage(file)
 
 
 @contextmanager
 def at_rest(path: Path) -> Iterator[None]:
-    """While its file is moved or deleted. Raises ``StoreError`` if somebody has it open."""
+    """Inside, the file may be moved or deleted. Raises ``StoreError`` if somebody has it open."""
     hindrance = settle(path, wait_s=0)
     if journals.wal(path).exists():
         if hindrance is not None:

@@ -1,7 +1,7 @@
 """Files that were replaced while they had a journal: set aside with it, where SQLite finds both.
 
-A file is in a directory of its own, under its old name, until what it holds is kept (``salvage``).
-Every step can be repeated after a kill. No SQLite here.
+Each file has a directory of its own, under its old name, until its content is salvaged
+(``salvage``). Every step can be repeated after a kill. No SQLite here.
 """
 
 import logging
@@ -15,7 +15,7 @@ from pathlib import Path
 from replay_proxy.errors import CassetteDamaged
 from replay_proxy.store.files.drafts import draft
 from replay_proxy.store.files.journals import (
-    PLACE,
+    QUARANTINE,
     SUFFIXES,
     has_journal,
     is_bound,
@@ -23,7 +23,7 @@ from replay_proxy.store.files.journals import (
     is_same,
     is_trusted,
     link_of,
-    prepare,
+    make_quarantine,
     tidy,
     unbind,
 )
@@ -31,12 +31,12 @@ from replay_proxy.store.files.journals import (
 logger = logging.getLogger("replay_proxy")
 
 _KEPT = re.compile(r"-kept-\d{8}T\d{6}(-\d+)?")
-#: So much of a cassette's name fits before that into the longest name, of 200 characters.
+#: Bytes of a cassette's name that fit before that into the longest name, of 200 characters.
 _HEAD_BYTES = 200 - len("-kept-20261128T110503-9999")
 
 
 def clear(path: Path) -> None:
-    """Set aside what is beside a cassette and not its own. Needs the lock. Raises ``OSError``."""
+    """Set aside the journals of other files. Needs the lock. Raises ``OSError``."""
     link = link_of(path)
     if not os.path.lexists(link):
         if not path.exists():
@@ -64,9 +64,9 @@ def clear(path: Path) -> None:
 
 
 def files(path: Path) -> list[Path]:
-    """The files that were set aside from this name, each beside its journal."""
+    """The files that were set aside from this name, each with its journal beside it."""
     try:
-        groups = sorted((path.parent / PLACE).iterdir())
+        groups = sorted((path.parent / QUARANTINE).iterdir())
     except OSError:
         return []
     return [each / path.name for each in groups if each.is_dir() and (each / path.name).exists()]
@@ -90,39 +90,39 @@ def kept_cassettes(path: Path) -> list[str]:
 
 
 def _head(path: Path) -> str:
-    """The beginning of the names of what is kept from a cassette."""
+    """The beginning of the names of the cassettes that are kept from a cassette."""
     return path.stem.encode()[:_HEAD_BYTES].decode(errors="ignore")
 
 
 def unused_stem(path: Path) -> str:
-    """A name for what was in ``path``, which nothing has or is about to have."""
+    """A name for what was in ``path`` that is not in use or about to be."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     number = 1
     while True:
         stem = f"{_head(path)}-kept-{stamp}" + (f"-{number}" if number > 1 else "")
-        taken = (path.with_name(f"{stem}.sqlite"), path.parent / PLACE / stem)
+        taken = (path.with_name(f"{stem}.sqlite"), path.parent / QUARANTINE / stem)
         if not any(os.path.lexists(each) for each in taken):
             return stem
         number += 1
 
 
 def _place(path: Path, link: Path) -> Path:
-    """Where a file is set aside: the same place again if that was begun and not finished."""
+    """The directory for a file: the same one again if setting it aside was interrupted."""
     for each in files(path):
         if is_same(each, link):
             return each.parent
-    aside = prepare(path) / unused_stem(path)
+    aside = make_quarantine(path) / unused_stem(path)
     aside.mkdir()
     return aside
 
 
 def _renew(path: Path) -> None:
-    """Move what was written over a file to a file of its own, which no journal belongs to.
+    """Move what has overwritten a file to a file of its own, which no journal belongs to.
 
-    Other processes may have the old one open, with its journal. Raises ``CassetteDamaged`` while
-    it is not whole.
+    Other processes may have the old file open, with its journal. Raises ``CassetteDamaged`` while
+    the new content is not whole.
     """
-    with draft(prepare(path)) as part:
+    with draft(make_quarantine(path)) as part:
         shutil.copy2(path, part)
         if not _is_whole(part):
             raise CassetteDamaged(
@@ -135,7 +135,7 @@ def _renew(path: Path) -> None:
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether a file has a database's header and all its pages (sqlite.org/fileformat2.html)."""
+    """Whether a file has a database header and all its pages (sqlite.org/fileformat2.html)."""
     with file.open("rb") as content:
         head = content.read(100)
     page = int.from_bytes(head[16:18], "big")
@@ -144,7 +144,7 @@ def _is_whole(file: Path) -> bool:
 
 
 def _orphan(path: Path) -> None:
-    """Move a journal whose file is gone, and was never linked, to where no file gets it."""
+    """Rename a journal whose file is gone and was never linked, so that no file gets it."""
     if not has_journal(path):
         return
     name = f"{unused_stem(path)}.sqlite"

@@ -1,7 +1,7 @@
-"""What a replaced file holds and the cassette does not, as a cassette of another name.
+"""Salvage: what a replaced file holds and the cassette does not, as a cassette of another name.
 
-Recordings are copied one by one, and only those whose checksum is right, since the file may have
-been written over. They are deleted nowhere: which of them to keep is the user's decision.
+Recordings are copied one by one, and only those with a correct checksum, since the file may have
+been overwritten. None is deleted anywhere: which of them to keep is the user's decision.
 """
 
 import logging
@@ -21,14 +21,14 @@ from replay_proxy.store.sqlite.rows import from_row, to_row
 
 logger = logging.getLogger("replay_proxy")
 
-#: The ``application_id`` of a file whose recordings have been kept already.
+#: The ``application_id`` of a file whose recordings have been salvaged already.
 _DONE = 0x72706C7A
 
 
 def salvage(path: Path) -> None:
-    """Keep what was set aside from a cassette's name. Needs the lock of ``journals``.
+    """Salvage what was set aside from a cassette's name. Needs the lock of ``journals``.
 
-    What cannot be kept now, on a full disk say, stays for the next time.
+    What cannot be salvaged now, on a full disk for example, stays for the next time.
     """
     for old in quarantine.files(path):
         try:
@@ -36,8 +36,8 @@ def salvage(path: Path) -> None:
             try:
                 connection.execute("PRAGMA wal_autocheckpoint = 0")
                 keep(connection, path, old.parent.name)
-                # Without its name the file is not written to when the connection is closed: it may
-                # be somebody's under another name.
+                # First, since closing the connection writes to the file as long as it has its name,
+                # and it may be somebody's file under another name.
                 quarantine.forget(old, path)
             finally:
                 connection.close()
@@ -55,7 +55,7 @@ def salvage(path: Path) -> None:
 def keep(old: sqlite3.Connection, path: Path, stem: str) -> None:
     """Put what ``old`` holds and the cassette does not into a cassette of another name, once.
 
-    Needs the lock of ``journals``. No one else commits to ``old`` meanwhile, or keeps it again.
+    Needs the lock of ``journals``. Nobody else commits to ``old`` or salvages it meanwhile.
     """
     old.execute("BEGIN IMMEDIATE")
     try:
@@ -69,10 +69,10 @@ def keep(old: sqlite3.Connection, path: Path, stem: str) -> None:
 
 
 def _publish(old: sqlite3.Connection, path: Path, kept: Path) -> None:
-    with draft(journals.prepare(path)) as part:
+    with draft(journals.make_quarantine(path)) as part:
         count, lost = _copy(old, path, part)
         if count:
-            with suppress(FileExistsError):  # Killed after this, and begun again.
+            with suppress(FileExistsError):  # A process was killed after this.
                 os.link(part, kept)
             logger.warning(
                 "Cassette %s was replaced, moved or deleted while it was recorded. %d recordings "
@@ -90,17 +90,20 @@ def _publish(old: sqlite3.Connection, path: Path, kept: Path) -> None:
 
 
 def _copy(old: sqlite3.Connection, path: Path, part: Path) -> tuple[int, int]:
-    """Copy what is missing to a new cassette; how much that was, and how much is damaged."""
+    """Copy what is missing to a new cassette; the number of recordings copied, and damaged."""
     from replay_proxy.store.sqlite.tables import SCHEMA  # Loads slowly, and is rarely needed.
 
     part.touch()
     count = 0
-    with closing(_Held(path)) as held, closing(sqlite3.connect(part, isolation_level=None)) as new:
+    with (
+        closing(_Holdings(path)) as held,
+        closing(sqlite3.connect(part, isolation_level=None)) as new,
+    ):
         for statement in SCHEMA:
             new.execute(statement)
         new.execute("BEGIN")
         takes = _takes(old)
-        found = _Missing(old, held)
+        found = _MissingRows(old, held)
         for number, take_id in found:
             row = _row(old, number)
             if row is None:
@@ -114,8 +117,8 @@ def _copy(old: sqlite3.Connection, path: Path, part: Path) -> tuple[int, int]:
     return count, found.lost
 
 
-class _Held:
-    """What the cassette holds; nothing when it is gone or cannot be read."""
+class _Holdings:
+    """What the cassette holds: nothing if it is gone or cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self._connection: sqlite3.Connection | None = None
@@ -136,14 +139,14 @@ class _Held:
             self._connection.close()
 
 
-class _Missing:
-    """The ids, and those of the takes, of what ``old`` holds and the cassette does not.
+class _MissingRows:
+    """The id and take of each interaction that ``old`` holds and the cassette does not.
 
-    ``lost`` counts what cannot be read. Where the order of pages is broken in the middle, what can
-    be reached from the other end is found from there.
+    ``lost`` counts what cannot be read. If the chain of pages is broken in the middle, the rest is
+    read from the other end.
     """
 
-    def __init__(self, old: sqlite3.Connection, held: _Held) -> None:
+    def __init__(self, old: sqlite3.Connection, held: _Holdings) -> None:
         self._old = old
         self._held = held
         self.lost = 0
@@ -152,23 +155,23 @@ class _Missing:
         seen = set[int]()
         try:
             yield from self._until(seen, statements.ALL_CHECKSUMS)
-        except (*ERRORS, _Again):
+        except (*ERRORS, _PageLoop):
             self.lost += 1
-            with suppress(*ERRORS, _Again):
+            with suppress(*ERRORS, _PageLoop):
                 yield from self._until(seen, statements.ALL_CHECKSUMS_NEWEST_FIRST)
 
     def _until(self, seen: set[int], sql: str) -> Iterator[tuple[int, int]]:
-        """Up to a page that has been read before: pages may lead back to it for ever."""
+        """Up to a page that has been read before: pages may form a loop."""
         for number, take_id, checksum in self._old.execute(sql):
             if number in seen:
-                raise _Again
+                raise _PageLoop
             seen.add(number)
             if not self._held.has(number, checksum):
                 yield number, take_id
 
 
-class _Again(Exception):
-    """An interaction that has been read before."""
+class _PageLoop(Exception):
+    """A page that has been read before."""
 
 
 def _takes(old: sqlite3.Connection) -> dict[int, dict[str, Any]]:
@@ -182,12 +185,12 @@ def _takes(old: sqlite3.Connection) -> dict[int, dict[str, Any]]:
 
 
 def _unnamed(take_id: int) -> dict[str, Any]:
-    """A take whose row is lost; ids are microseconds since 1970 in their upper bits."""
+    """A take whose row is lost. The upper bits of an id are microseconds since 1970."""
     return {"id": take_id, "run": f"kept {take_id}", "started_us": take_id >> 11}
 
 
 def _row(old: sqlite3.Connection, number: int) -> dict[str, Any] | None:
-    """The row of an interaction, if it is as it was recorded."""
+    """The row of an interaction, if it is as it was recorded; otherwise None."""
     try:
         found = old.execute(statements.READ_INTERACTION, {"id": number}).fetchone()
         row = dict(zip(statements.COLUMNS, found, strict=True))

@@ -1,17 +1,17 @@
-"""What SQLite and the system refuse while a cassette is used, in our words."""
+"""Errors of SQLite and of the system while a cassette is used, as errors of replay-proxy."""
 
 import sqlite3
 from pathlib import Path
 
 from replay_proxy.errors import CassetteDamaged, CassetteInUse, StoreError
 
-#: What the sqlite3 module raises; the second where SQLite quotes a damaged schema in its message,
-#: the third where a damaged index tells of more than there is memory.
+#: What the sqlite3 module raises: UnicodeDecodeError if SQLite quotes a damaged schema in its
+#: message, MemoryError if a damaged index claims more than there is memory.
 ERRORS = (sqlite3.Error, UnicodeDecodeError, MemoryError)
 
 
 def trouble(path: Path, error: Exception) -> StoreError:
-    """An error met while using a cassette, in our words."""
+    """The error for one that SQLite raises while a cassette is used."""
     cause = str(error)
     # The sqlite3 module has errors of its own, without SQLite's code.
     code = getattr(error, "sqlite_errorcode", None)
@@ -26,7 +26,7 @@ def trouble(path: Path, error: Exception) -> StoreError:
     if code == sqlite3.SQLITE_INTERRUPT:  # By ``StepLimit``.
         return damage(path, "to read it takes more steps than it has bytes")
     broken = cause.startswith("no such") or (
-        # The lower byte is the kind: a virtual table or an index has a code of its own.
+        # The lower byte is the kind: virtual tables and indexes have codes of their own.
         code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
     )
     if broken or isinstance(error, UnicodeError) or cause.startswith("Could not decode"):
@@ -39,7 +39,7 @@ def trouble(path: Path, error: Exception) -> StoreError:
 
 
 def is_in_use(error: Exception) -> bool:
-    """Whether another process holds a lock; the lower byte of SQLite's codes is the kind."""
+    """Whether another process holds a lock. The lower byte of SQLite's codes is the kind."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -54,7 +54,7 @@ def damage(path: Path, cause: str) -> CassetteDamaged:
 
 
 def system_trouble(path: Path, error: OSError) -> StoreError:
-    """The error for what the system refuses."""
+    """The error for one that the system raises while a cassette is used."""
     return StoreError(
         f"cannot be used: {error.strerror or error}",
         thing=f"Cassette {path}",

@@ -71,7 +71,7 @@ class BoundConnection(sqlite3.Connection):
         busy = self.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0]
         return bool(busy == 0)
 
-    def is_set_aside(self) -> bool:
+    def is_quarantined(self) -> bool:
         """Whether the file and its journal are set aside: what was committed is found there."""
         assert self._path is not None
         return any(
@@ -107,7 +107,7 @@ class BoundConnection(sqlite3.Connection):
             return
         self._written = 0
         assert self._path is not None
-        with journals.locked(self._path):
+        with journals.lock(self._path):
             if self.is_current() and journals.is_bound(self._path):
                 journals.suspend(self._path)
                 self.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -120,7 +120,7 @@ class BoundConnection(sqlite3.Connection):
             super().close()
             return
         try:
-            with journals.locked(self._path):
+            with journals.lock(self._path):
                 self.leave()
         except FileNotFoundError:  # The directory is gone.
             super().close()
