@@ -29,7 +29,7 @@ from replay_proxy.store.reading.keys import Keys
 from replay_proxy.store.reading.news import News
 from replay_proxy.store.reading.readers import Readers
 
-steps._ASKS = 100_000
+step_limit._ASKS = 100_000
 for words in sys.argv[1:]:
     result = CliRunner().invoke(app, words.split())
     said = result.output + str(result.exception)
@@ -52,7 +52,7 @@ read("counts", lambda: asyncio.run(plain.counts()))
 read("unused", lambda: asyncio.run(plain.unused(())))
 read("ruled", lambda: asyncio.run(ruled.answer_count("key")))
 read("all", news.is_all)
-read("compared", lambda: len(news.compared()))
+read("unknown", lambda: len(news.unknown()))
 """
 TOOLS = (
     "ls a",
@@ -64,10 +64,10 @@ TOOLS = (
     "merge copy a good",
     "merge good a",
 )
-READS = ("counts", "unused", "ruled", "all", "compared")
+READS = ("counts", "unused", "ruled", "all", "unknown")
 #: What reads only the table, or only the index.
 FINE = {
-    "interaction": {"prune a", "counts", "unused", "all", "compared"},
+    "interaction": {"prune a", "counts", "unused", "all", "unknown"},
     "interaction_by_fingerprint": set[str](),
 }
 
