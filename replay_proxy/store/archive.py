@@ -2,8 +2,8 @@
 
 Each question that a tool has is a method; the SQL is in ``statements``.
 
-Synchronous, and one interaction at a time, so that memory does not grow with the cassette.
-Recording and replay never come here.
+Synchronous, and one interaction at a time, so memory does not grow with the cassette. Recording
+and replay do not use it.
 """
 
 import sqlite3
@@ -29,10 +29,10 @@ _TOO_MANY = "it gives more rows than it has room for"
 
 
 class Archive:
-    """One state of a cassette: what others commit meanwhile is not seen.
+    """One state of a cassette: later commits of others are not seen.
 
-    ``with Archive(path) as archive`` closes it. Raises ``CassetteMissing`` and ``StoreError``, as
-    every method does.
+    ``with Archive(path) as archive`` closes it. It and every method raise ``CassetteMissing`` and
+    ``StoreError``.
     """
 
     def __init__(self, path: Path) -> None:

@@ -25,12 +25,12 @@ from replay_proxy.store.writing.row_ids import id_of
 from replay_proxy.store.writing.takes import join_take
 from replay_proxy.wire import Request
 
-#: A file of which more than this share is free after a deletion is packed.
+#: A file is packed if more than this share of its pages is free after a deletion.
 _FREE_SHARE = 0.2
 
 
 class Transaction:
-    """What is changed in a cassette in one transaction; see ``transaction``."""
+    """Changes a cassette in one transaction; see ``transaction``."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
@@ -38,12 +38,12 @@ class Transaction:
         self._steps = StepLimit(connection, path)
 
     def add_take(self, take: Take) -> None:
-        """Put a take, unless it is there. Raises ``StoreError`` if its id is another run's."""
+        """Put a take, unless it exists. Raises ``StoreError`` if its id is another run's."""
         self._steps.begin()
         named = {"id": take.id, "run": take.run, "started_us": take.started_us}
         self._connection.execute(statements.INSERT_TAKE, named)
-        found = self._connection.execute(statements.FIND_TAKE, named).fetchone()
-        if found is None or found[0] != take.id:
+        row = self._connection.execute(statements.FIND_TAKE, named).fetchone()
+        if row is None or row[0] != take.id:
             raise StoreError(
                 f"does not fit take {take.id} of run {take.run}: it has another take of this id, "
                 "or another id for this run",
@@ -52,13 +52,13 @@ class Transaction:
             )
 
     def join_take(self, run: str) -> int:
-        """The id of this run's take, which is begun if need be, newer than every other."""
+        """The id of this run's take. If it is new, it is newer than every other take."""
         return join_take(self._connection, run)
 
     def add(self, take_id: int, interaction: Interaction) -> None:
-        """Put an interaction, in place of the same one in another version.
+        """Put an interaction, in place of another version of it.
 
-        If its id is that of another exchange, it gets the next one of the same microsecond.
+        If its id is that of another exchange, it gets the next id of the same microsecond.
         """
         self._steps.begin()
         number = id_of(self._connection, take_id, interaction)
@@ -68,13 +68,13 @@ class Transaction:
         put_interaction(self._connection, row)
 
     def holds(self, number: int, take_id: int, checksum: int) -> bool:
-        """Whether an interaction is there already, in this take and with all that it says."""
+        """Whether an interaction exists already, in this take and with this content."""
         self._steps.begin()
         row = self._connection.execute(statements.READ_CHECKSUM, {"id": number}).fetchone()
         return row is not None and tuple(row) == (take_id, checksum)
 
     def delete(self, number: int) -> None:
-        """Take an interaction out, if it is there."""
+        """Delete an interaction, if it exists."""
         self._steps.begin()
         for row in self._connection.execute(statements.READ_REQUEST, {"id": number}).fetchall():
             named = dict(zip(statements.REQUEST_COLUMNS, row, strict=True))
@@ -86,14 +86,14 @@ class Transaction:
             self._connection.execute(statements.DELETE_INTERACTION, {"id": number})
 
     def drop(self, number: int) -> bool:
-        """The same whatever the row holds, which takes longer; whether it was there."""
+        """Delete an interaction whatever its row holds, which takes longer; whether it existed."""
         self._steps.begin()
         return drop(self._connection, self._path, number)
 
     def finish(self) -> bool:
-        """Delete takes that are left without an interaction; whether the file is to be packed.
+        """Delete takes without an interaction; whether the file should be packed.
 
-        Raises ``CassetteDamaged`` if its pages would be packed without end.
+        Raises ``CassetteDamaged`` if packing its pages would never end.
         """
         self._steps.begin()
         self._connection.execute(statements.DELETE_EMPTY_TAKES)
@@ -110,10 +110,10 @@ class Transaction:
         return True
 
     def _delete_features(self, number: int, request: Request) -> None:
-        """Take an interaction out of the index.
+        """Delete an interaction from the index of words.
 
-        To delete words that a table without contents does not have damages it: they are looked up
-        first. What an unknown version has put stays, and leads nowhere.
+        Deleting words that a contentless table does not have damages it, so they are looked up
+        first. Words that an unknown version has put stay, and lead nowhere.
         """
         for words in (features(request), former_features(request)):
             if all(self._has_feature(number, word) for word in words):
@@ -128,17 +128,17 @@ class Transaction:
 
 @contextmanager
 def transaction(path: Path, start: Path | None = None) -> Iterator[Transaction]:
-    """A change of the cassette, which is made if it is missing: all of it is kept, or nothing.
+    """Changes the cassette, which is created if it is missing: all of it is kept, or nothing.
 
-    What is made begins with all that ``start`` has, and is under its name when it is whole. Takes
-    that are left without an interaction go. Raises ``StoreError``.
+    A new cassette begins as a copy of ``start``, and gets its name when it is whole. Takes without
+    an interaction are deleted. Raises ``StoreError``.
     """
     if path.exists():
         try:
             with _open_transaction(path) as change:
                 yield change
             hindrance = settle(path)
-        except BaseException:  # A signal, for one.
+        except BaseException:  # A signal, for example.
             settle(path)
             raise
         if hindrance is not None:
@@ -191,17 +191,17 @@ def _copy(source: Path, target: Path) -> None:
         target.touch()
         with closing(open_to_read(source)) as reader:
             reader.execute("BEGIN")
-            reader.execute(statements.TOUCH_INTERACTIONS)  # From here on it is locked.
+            reader.execute(statements.TOUCH_INTERACTIONS)  # Locks the file.
             if reader.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
                 with closing(sqlite3.connect(target, isolation_level=None)) as writer:
                     reader.execute("COMMIT")
-                    # Nobody wants back what was there: on a full disk a journal would be left.
+                    # The target is new, and a journal would be left behind on a full disk.
                     writer.execute("PRAGMA journal_mode = OFF")
                     reader.backup(writer)
                 return
-            # Nobody can write before the lock goes, and all is in the one file: five times as fast
-            # as SQLite's own way. The lock goes when the copied file is closed (see
-            # ``files._refuse_empty``), and nothing is read of it behind that.
+            # Nobody can write until the lock is released, and all is in one file, so copying it is
+            # safe, and five times as fast as SQLite's backup. Closing the copied file releases the
+            # lock (see ``access._refuse_empty``), and nothing is read from it after that.
             shutil.copyfile(source, target)
         with target.open("rb+") as copy:
             os.fsync(copy.fileno())
@@ -226,7 +226,8 @@ def _open_transaction(path: Path) -> Iterator[Transaction]:
         connection.execute("COMMIT")
         if is_to_pack:
             connection.set_progress_handler(None, 0)
-            # The change is made: without room to pack it, or with others at it, it stays large.
+            # The change is committed. Without space to pack the file, or while others use it, it
+            # stays large.
             with suppress(sqlite3.OperationalError):
                 connection.execute("VACUUM")
     except BaseException as error:

@@ -78,7 +78,9 @@ def test_an_export_removes_what_one_before_has_left(tmp_path: Path) -> None:
 def test_a_draft_of_a_living_process_stays(tmp_path: Path) -> None:
     with draft(tmp_path) as mine:
         mine.write_bytes(b"half")
-        child = START + "\nwith transaction(directory / 'a.sqlite') as change: change.join_take('r')"
+        child = (
+            START + "\nwith transaction(directory / 'a.sqlite') as change: change.join_take('r')"
+        )
         command = [sys.executable, "-c", child, str(tmp_path)]
         subprocess.run(command, check=True, timeout=60)
         with transaction(tmp_path / "a.sqlite") as change:

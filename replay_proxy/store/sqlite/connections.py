@@ -6,19 +6,19 @@ from typing import TypeVar
 
 from replay_proxy.store.sqlite.schema import defend
 
-#: So long others are waited for.
+#: How long a connection waits for locks of other processes.
 BUSY_MS = 10_000
 
 C = TypeVar("C", bound=sqlite3.Connection)
 
 
 def connect(path: Path, mode: str, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
-    """A connection that any thread may use; ``mode`` is SQLite's, and may name more settings."""
+    """A connection that any thread may use. ``mode`` is SQLite's; URI parameters may follow it."""
     return connect_as(sqlite3.Connection, path, mode, busy_ms=busy_ms)
 
 
 def connect_as(kind: type[C], path: Path, mode: str, *, busy_ms: int = BUSY_MS) -> C:
-    """The same, of a class of its own."""
+    """The same, as an object of this class."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,

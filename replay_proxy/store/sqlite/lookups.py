@@ -1,4 +1,4 @@
-"""A row that was looked up by its id, read only if it is that row and sound."""
+"""Rows that were looked up by their id: read only if they are the right row and sound."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def row_value(path: Path, read: Callable[[Row], T], number: int, rows: Sequence[Any]) -> T | None:
-    """What is read of the row of this id, if there is one. Raises ``CassetteDamaged``."""
+    """The value of the row of this id, if there is one. Raises ``CassetteDamaged``."""
     if not rows:
         return None
     try:

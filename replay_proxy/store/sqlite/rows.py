@@ -27,7 +27,7 @@ from replay_proxy.wire import Headers, Request
 
 Row = dict[str, Any]
 
-#: What SQLite gives for each column: a file may hold anything anywhere, whatever a column declares.
+#: The types of each column. SQLite itself allows any type in any column, whatever it declares.
 _TYPES: dict[str, tuple[type, ...]] = {
     "id": (int,),
     "take_id": (int,),
@@ -50,13 +50,13 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "body": (bytes,),
 }
 
-#: The values of these columns, and every combination of types that they may have.
+#: The values of these columns, and all combinations of types that they may have.
 _values = itemgetter(*_TYPES)
 _SOUND_TYPES = frozenset(product(*_TYPES.values()))
 
-#: What a row's checksum covers besides the answer and the request's body. Their order is part of
-#: the format, which no query's order of columns may change.
-_ASKED = (
+#: Columns that a row's checksum covers besides the answer and the request's body. Their order is
+#: part of the format, whatever the order of columns in a query.
+_REQUEST_SUM_COLUMNS = (
     "id",
     "take_id",
     "fingerprint",
@@ -69,9 +69,9 @@ _ASKED = (
 
 
 def to_row(interaction: Interaction, take_id: int) -> Row:
-    """The row that stores an interaction in a take, with the words that find it.
+    """The row that stores an interaction in a take, with its words for the index.
 
-    Raises ``StoreError`` for one that would not be believed when it is read.
+    Raises ``StoreError`` for an interaction that would be refused when it is read.
     """
     try:
         check_interaction(interaction)
@@ -109,14 +109,14 @@ def to_row(interaction: Interaction, take_id: int) -> Row:
 
 
 def from_row(row: Row) -> Interaction:
-    """The interaction that a row stores. Raises ``ValueError`` when it is not as it was stored.
+    """The interaction that a row stores. Raises ``ValueError`` if it is not as it was stored.
 
-    Also when no interaction can be so: a checksum keeps from accidents, and not from people.
+    Also if no interaction can be like that: a checksum protects from accidents, not from people.
     """
     values = _values(row)
     if tuple(map(type, values)) not in _SOUND_TYPES:
         check_types(row)
-    row = dict(zip(_TYPES, values, strict=True))  # Is read faster than one of SQLite's.
+    row = dict(zip(_TYPES, values, strict=True))  # Faster to read than SQLite's rows.
     if not is_intact(row):
         raise ValueError("its checksum does not match")
     check_id(row["take_id"], "its take's id")
@@ -137,21 +137,21 @@ def from_row(row: Row) -> Interaction:
 
 
 def replayable(row: Row) -> Interaction:
-    """The same of a row whose request could be asked. Raises ``ValueError`` as above."""
+    """The same for a row whose request may be served. Raises ``ValueError`` as above."""
     interaction = from_row(row)
     check_target(interaction.request)
     return interaction
 
 
 def to_recorded_request(row: Row) -> RecordedRequest:
-    """The request of a row of at least ``REQUEST_COLUMNS``. Raises ``ValueError`` as above."""
+    """The request of a row that has ``REQUEST_COLUMNS``. Raises ``ValueError`` as above."""
     recorded = to_any_request(row)
     check_target(recorded.request)
     return recorded
 
 
 def to_any_request(row: Row) -> RecordedRequest:
-    """The same of a row that is to go, wherever its request leads."""
+    """The same without a check of where the request leads, for a row that is to be deleted."""
     _check_types(row, REQUEST_COLUMNS)
     if not _is_half_intact(row):
         raise ValueError("its checksum does not match its request")
@@ -187,36 +187,38 @@ def _request(row: Row) -> Request:
 
 
 def checksum(row: Row) -> int:
-    """CRC-32 of all that is sent when the row is replayed; above it, 31 bits of all the rest's."""
+    """CRC-32 of all that is sent when the row is replayed; above it, 31 bits of the rest's CRC."""
     head = f"{row['status']} {row['head_us']} {row['total_us']} {row['timeline']}"
     text = (row["response_headers"] + head).encode("utf-8", "surrogatepass")
     answer = zlib.crc32(row["body"], zlib.crc32(text))
-    return _asked_sum(row) << 32 | answer
+    return _request_sum(row) << 32 | answer
 
 
 def is_intact(row: Row) -> bool:
-    """Whether the checksum of a row matches; at first it was of the answer only."""
+    """Whether the checksum of a row matches. Early versions covered the answer only."""
     stored: int = row["checksum"]
     return checksum(row) & (-1 if stored >> 32 else 0xFFFFFFFF) == stored
 
 
 def _is_half_intact(row: Row) -> bool:
-    """Whether the half of a checksum that is the request's matches, if the row has that half."""
+    """Whether the request's half of a checksum matches, if the row has that half."""
     stored: int = row["checksum"] >> 32
-    return not stored or stored == _asked_sum(row)
+    return not stored or stored == _request_sum(row)
 
 
-def _asked_sum(row: Row) -> int:
-    asked = "\0".join([str(row[name]) for name in _ASKED]).encode("utf-8", "surrogatepass")
-    return zlib.crc32(row["request_body"], zlib.crc32(asked)) >> 1
+def _request_sum(row: Row) -> int:
+    text = "\0".join([str(row[name]) for name in _REQUEST_SUM_COLUMNS]).encode(
+        "utf-8", "surrogatepass"
+    )
+    return zlib.crc32(row["request_body"], zlib.crc32(text)) >> 1
 
 
 def _load_timeline(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The offsets and the ends of the chunks. Raises ``ValueError``.
 
-    What is left without its digits must be a list of pairs, so that the numbers can be read as one
-    flat list, in half the time. A number that is too large for an integer is read as a fraction;
-    ``check_interaction`` refuses it for its size.
+    Without its digits the text must be a list of pairs. So the numbers can be read as one flat
+    list, in half the time. A number that is too large for an integer is read as a float, which
+    ``check_interaction`` refuses for its size.
     """
     content = text.encode("utf-8", "surrogatepass")
     numbers = orjson.loads(b"[%b]" % content.translate(None, b"[]"))

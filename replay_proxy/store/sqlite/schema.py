@@ -1,7 +1,7 @@
 """The known schema of a cassette, and the check that a file has it and nothing else.
 
-A cassette comes from somebody else's repository as often as not. A trigger in it would change what
-is recorded, a view in a table's place can run for ever, and an expression in a column runs at every
+A cassette often comes from somebody else's repository. A trigger in it would change what is
+recorded, a view in place of a table can run forever, and an expression in a column runs at every
 write. So the list of objects is read first, from ``sqlite_master``, which evaluates none of them.
 """
 
@@ -46,7 +46,7 @@ NEARNESS = (
     "CREATE VIRTUAL TABLE nearness USING fts5(features, content='', columnsize=0, detail=none)"
 )
 
-#: Type, name and SQL of every object that a cassette has; an index of UNIQUE has no SQL.
+#: Type, name and SQL of every object in a cassette. The index of a UNIQUE column has no SQL.
 REQUIRED: tuple[tuple[str, str, str | None], ...] = (
     ("table", "take", _TAKE),
     ("index", "sqlite_autoindex_take_1", None),
@@ -62,21 +62,21 @@ REQUIRED: tuple[tuple[str, str, str | None], ...] = (
     ),
     ("table", "nearness_config", "CREATE TABLE nearness_config(k PRIMARY KEY, v) WITHOUT ROWID"),
 )
-#: Objects that a cassette may have. ``ANALYZE`` makes the first two, and they only advise SQLite.
+#: Objects that a cassette may have. ``ANALYZE`` makes them, and they only advise SQLite.
 OPTIONAL: tuple[tuple[str, str, str | None], ...] = (
     ("table", "sqlite_stat1", "CREATE TABLE sqlite_stat1(tbl, idx, stat)"),
     ("table", "sqlite_stat4", "CREATE TABLE sqlite_stat4(tbl, idx, neq, nlt, ndlt, sample)"),
 )
 
 _OBJECTS = "SELECT type, name, sql FROM sqlite_master LIMIT :limit"
-#: A text, a name or number, or any other character. Only white space is left out.
+#: A text, a name or number, or any other character. White space is skipped.
 _TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|\w+|\S")
 
 
 def _tokens(sql: str | None) -> tuple[str, ...] | None:
-    """A statement without its white space, and names without their quotes.
+    """A statement without white space, and names without quotes.
 
-    SQLite, SQLAlchemy and FTS5 have written both in more than one way.
+    SQLite, SQLAlchemy and FTS5 have written both in several ways.
     """
     if not isinstance(sql, str):
         return None
@@ -92,8 +92,8 @@ _KNOWN = {(kind, name): _tokens(sql) for kind, name, sql in (*REQUIRED, *OPTIONA
 def check_schema(connection: sqlite3.Connection, path: Path) -> None:
     """Refuse a file with an object that is unknown, altered or missing.
 
-    Reads the list of objects and touches none. Raises ``CassetteDamaged`` with the object's name,
-    and what SQLite raises for a file that it cannot read.
+    Reads the list of objects and uses none of them. Raises ``CassetteDamaged`` with the object's
+    name, and what SQLite raises for a file that it cannot read.
     """
     missing = {(kind, name) for kind, name, _ in REQUIRED}
     seen: set[tuple[str, str]] = set()
@@ -119,7 +119,7 @@ def _refused(path: Path, cause: str) -> CassetteDamaged:
 
 
 def defend(connection: sqlite3.Connection, *, reads_only: bool) -> None:
-    """Let nothing in the file act: SQLite's own advice for files from others.
+    """Let nothing in the file run: SQLite's own advice for files from others.
 
     Source: https://www.sqlite.org/security.html.
     """

@@ -1,8 +1,8 @@
-"""What no recorded interaction can be, whoever made the file that holds it. Pure.
+"""Checks for what no recorded interaction can be, whoever made its file. Pure.
 
-A cassette and a text twin are data from anywhere, and a checksum can be computed anew. What is
-refused here would break the HTTP of an answer, or whoever reads it: a line break in a header, a
-status that no server sends, chunks that do not add up to the body.
+A cassette and a text twin are data from anywhere, and anybody can compute a checksum. What is
+refused here would break the HTTP of an answer, or its reader: a line break in a header, a status
+that no server sends, chunks that do not add up to the body.
 """
 
 import re
@@ -14,16 +14,16 @@ from replay_proxy.target import flaw
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import HOP_BY_HOP, Headers, Request
 
-#: Microseconds end here: an id holds no later arrival (``interaction_id``).
+#: Bound on microseconds: an id cannot hold a later arrival (``interaction_id``).
 MOST_US = 2**52
-#: Ids are positive and fit into SQLite's integers.
+#: Bound on ids, which are positive and fit into SQLite's integers.
 MOST_ID = 2**63
 _FINGERPRINT = re.compile("v[0-9]{1,9}:[0-9a-f]{64}")
-#: What a name is made of (RFC 9110, section 5.6.2).
+#: Characters of a header's name (RFC 9110, section 5.6.2).
 _TOKEN_BYTES = b"!#$%&'*+.^_`|~-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-#: Names of headers whose value, or whose being there, is looked at.
+#: Headers whose presence or value is checked.
 _SPECIAL = HOP_BY_HOP | {b"content-length"}
-#: Lists of names that are longer are not kept in memory.
+#: Maximum length of a list of names that is cached.
 _CACHED = 4096
 _BREAKS = re.compile(b"[\0\r\n]")
 #: Statuses without a body.
@@ -37,13 +37,13 @@ def check_id(number: int, what: str = "its id") -> None:
 
 
 def check_us(us: int, what: str) -> None:
-    """Raise ``ValueError`` for what cannot be a number of microseconds."""
+    """Raise ``ValueError`` for what cannot be a time in microseconds."""
     if not 0 <= us < MOST_US:
         raise ValueError(f"{what} is {us} µs")
 
 
 def check_fingerprint(fingerprint: str) -> None:
-    """Raise ``ValueError`` for what no request gives."""
+    """Raise ``ValueError`` for what cannot be a fingerprint."""
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise ValueError(f"its fingerprint is {fingerprint[:80]!r}")
 
@@ -79,7 +79,7 @@ def check_interaction(interaction: Interaction) -> None:
 def _check_headers(headers: Headers) -> frozenset[bytes]:
     """Which of ``_SPECIAL`` are there. Raises ``ValueError`` for what no message can have.
 
-    All of them are looked at at once; which one is wrong, is looked for when there is one.
+    All headers are checked at once; only if that fails, the wrong one is searched for.
     """
     if not headers:
         return frozenset()
@@ -97,7 +97,7 @@ def _check_headers(headers: Headers) -> frozenset[bytes]:
 
 @lru_cache(maxsize=256)  # Answers of one upstream have the same few lists of names.
 def _special(names: bytes) -> frozenset[bytes] | None:
-    """Which of ``_SPECIAL`` are among the names, a line each; None if one of them is no name."""
+    """Which of ``_SPECIAL`` are among the names, one per line; None if one is not a name."""
     lines = names.lower().split(b"\n")
     if not all(lines) or b"".join(lines).translate(None, _TOKEN_BYTES):
         return None
@@ -105,7 +105,7 @@ def _special(names: bytes) -> frozenset[bytes] | None:
 
 
 def _check_special(special: frozenset[bytes], interaction: Interaction) -> None:
-    """Raise ``ValueError`` for a header of a connection, or for a length that is not the body's."""
+    """Raise ``ValueError`` for a hop-by-hop header, or for a length that is not the body's."""
     for name in special & HOP_BY_HOP:
         raise ValueError(f"its header {name.decode('latin-1')} is one of a connection")
     if interaction.request.method == "HEAD":

@@ -9,7 +9,7 @@ SCHEMA_VERSION = 1
 #: Written to ``PRAGMA application_id`` ("rply"); a file with another one is foreign.
 APPLICATION_ID = 0x72706C79
 
-#: What tells of a request without its answer, and with the checksum whether it is intact.
+#: The columns of a request without its answer, and the checksum, which tells if it is intact.
 REQUEST_COLUMNS = (
     "id",
     "take_id",
@@ -49,7 +49,7 @@ PUT_INTERACTION = f"""
 INSERT INTO interaction ({_COLUMNS})
 VALUES ({", ".join(f":{name}" for name in COLUMNS)})
 """  # noqa: S608 - names of ours alone
-#: The same of a row whose bodies, the last two columns, are written afterwards; their sizes are
+#: The same for a row whose bodies, the last two columns, are written afterwards. Their sizes are
 #: given in their place.
 PUT_SIZES = PUT_INTERACTION.replace(":request_body", "zeroblob(:request_body)").replace(
     ":body", "zeroblob(:body)"
@@ -80,7 +80,7 @@ NEWEST_IDS = "SELECT id FROM interaction WHERE id < :below ORDER BY id DESC LIMI
 ALL_IDS = "SELECT id FROM interaction INDEXED BY interaction_by_fingerprint"
 #: Row by row, so that ``StepLimit`` can interrupt it.
 COUNT_IDS = "SELECT count(*) FROM interaction INDEXED BY interaction_by_fingerprint WHERE +id > 0"
-#: Forty times as fast, and in one step, which has no end where pages lead back to themselves.
+#: Forty times as fast, but in one step, which never ends if the pages form a loop.
 COUNT_IDS_AGAIN = "SELECT count(*) FROM interaction"
 COUNT_INTERACTIONS = "SELECT count(*), count(DISTINCT fingerprint) FROM interaction"
 #: Read something, so that SQLite opens the file, its journal, or takes a lock.
@@ -98,9 +98,9 @@ WHERE fingerprint = :fingerprint
 #: Up to ``limit`` of them, from number ``n`` (from 0) on.
 ANSWERS = f"SELECT id {_ANSWERS} ORDER BY id LIMIT :limit OFFSET :n"
 COUNT_ANSWERS = f"SELECT count(*) {_ANSWERS}"
-#: From the index alone: which answers there are to each fingerprint, take by take.
+#: From the index alone: the answers to each fingerprint, take by take.
 ALL_ANSWERS = "SELECT fingerprint, take_id, id FROM interaction ORDER BY fingerprint, take_id, id"
-#: A page of the index, and whether replay can use each row: of each fingerprint its newest take.
+#: A page of the index, and whether replay can use each row, which is of the newest take.
 CURRENT = """
 SELECT fingerprint, take_id, id,
        take_id = (SELECT max(take_id) FROM interaction WHERE fingerprint = one.fingerprint)
@@ -127,7 +127,7 @@ PUT_NEARNESS = """
 INSERT INTO nearness (rowid, features) SELECT :id, :features
 WHERE NOT EXISTS (SELECT 1 FROM interaction WHERE id = :id)
 """
-#: A table without contents has to be told what it forgets.
+#: A contentless table has to be told which words to delete.
 DELETE_NEARNESS = """
 INSERT INTO nearness (nearness, rowid, features) VALUES ('delete', :id, :features)
 """

@@ -1,7 +1,7 @@
-"""A bound on the work of one statement, for files that somebody has made to cost without end.
+"""A bound on the work of one statement, for files that are made to take forever.
 
-The pages of a b-tree may share their children, and a full-text index may be of anything: to read
-such a file could take for ever. A sound one takes few of SQLite's steps per byte.
+The pages of a b-tree may share their children, and a full-text index may hold anything: reading
+such a file could take forever. A sound file takes few of SQLite's steps per byte.
 """
 
 import os
@@ -12,16 +12,16 @@ from pathlib import Path
 from replay_proxy.store.files.journals import wal
 from replay_proxy.store.files.pages import content_bytes
 
-#: SQLite asks after so many steps: some tenths of a second.
+#: Steps after which SQLite asks whether to go on: some tenths of a second.
 _ASKS = 10_000_000
-#: An interaction takes more bytes than this, and a take, in each table and index.
+#: An interaction or a take has more bytes than this in each table and index.
 _ROW_BYTES = 20
 
 
 class StepLimit:
     """Interrupts a statement of a connection that takes more steps than the file has bytes.
 
-    ``begin`` comes before each statement; a connection for one statement does without.
+    Call ``begin`` before each statement; a connection for one statement does not need it.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
@@ -30,11 +30,11 @@ class StepLimit:
         connection.set_progress_handler(self._ask, _ASKS)
 
     def begin(self) -> None:
-        """Count anew, for the next statement."""
+        """Restart the count, for the next statement."""
         self._asked = 0
 
     def most_rows(self) -> int:
-        """How many rows a statement can give of a sound file."""
+        """The most rows that a statement can give from a sound file."""
         return 1_000 + self._size() // _ROW_BYTES
 
     def _ask(self) -> bool:

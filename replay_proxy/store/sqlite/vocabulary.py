@@ -1,6 +1,6 @@
 """The words that a cassette's index has for each interaction, read from the index itself.
 
-The table ``nearness`` has no contents to read; SQLite's ``fts5vocab`` lists what its index holds
+The table ``nearness`` is contentless; SQLite's ``fts5vocab`` lists what its index holds
 (https://www.sqlite.org/fts5.html#the_fts5vocab_virtual_table_module).
 """
 
@@ -20,7 +20,7 @@ _OF_ONE = "SELECT CAST(term AS BLOB) FROM temp.word WHERE doc = :id"
 
 
 def digest(words: Iterable[bytes]) -> int:
-    """A number for a set of words: the same one in whatever order, and in this process only."""
+    """A number for a set of words, in whatever order. Valid in this process only."""
     return sum(map(hash, words))
 
 
@@ -32,25 +32,25 @@ def digests(connection: sqlite3.Connection, path: Path) -> dict[int, int]:
     for (name,) in connection.execute(statements.INDEX_SETTING):
         raise damage(path, f"its index of words has the setting {name!r}")
     found: dict[int, int] = {}
-    with _opened(connection):
+    with _word_table(connection):
         for number, word in _bounded(connection, path, connection.execute(_ALL)):
             found[number] = found.get(number, 0) + hash(word)
     return found
 
 
 def words_of(connection: sqlite3.Connection, path: Path, number: int) -> list[str]:
-    """The words of an interaction that can be deleted from the index. Reads all of the index.
+    """The words of an interaction that can be deleted from the index. Reads the whole index.
 
     Raises as ``digests`` does.
     """
-    with _opened(connection):
+    with _word_table(connection):
         rows = _bounded(connection, path, connection.execute(_OF_ONE, {"id": number}))
         words = [word.decode("utf-8", "replace") for (word,) in rows]
     return [word for word in words if word.isascii() and word.isalnum()]
 
 
 def drop(connection: sqlite3.Connection, path: Path, number: int) -> bool:
-    """Delete an interaction and its words, whatever either holds; whether there was any of it.
+    """Delete an interaction and its words, whatever they hold; whether either existed.
 
     Raises as ``digests`` does.
     """
@@ -72,8 +72,8 @@ def _bounded(connection: sqlite3.Connection, path: Path, rows: sqlite3.Cursor) -
 
 
 @contextmanager
-def _opened(connection: sqlite3.Connection) -> Iterator[None]:
-    """While the list of words is there, as a table of this connection: the file stays as it is."""
+def _word_table(connection: sqlite3.Connection) -> Iterator[None]:
+    """Inside, the list of words is a temporary table of this connection; the file is unchanged."""
     (reads_only,) = connection.execute("PRAGMA query_only").fetchone()
     connection.execute("PRAGMA query_only = OFF")
     connection.execute(_OPEN)

@@ -1,8 +1,8 @@
-r"""A cassette's text twin: JSON Lines that hold all of it, and that git can diff line by line.
+r"""A cassette's text twin: JSON Lines that hold all of it and that git can diff line by line.
 
 Lossless and deterministic: the same cassette gives the same lines, and lines read back give the
-same cassette. A body is a sequence of pieces that are simply joined again, text where it is UTF-8
-and base64 where it is not: an event of a stream, a line of a text, a member of compact JSON.
+same cassette. A body is a sequence of pieces to be joined: an event of a stream, a line of a text,
+a member of compact JSON. A piece is text if it is UTF-8, and base64 otherwise.
 docs/cassette.md shows each kind of line.
 
 Not in here: files and databases.
@@ -49,7 +49,7 @@ def take_line(take: Take) -> bytes:
 def interaction_lines(take_id: int, interaction: Interaction) -> bytes:
     """The lines of an interaction."""
     request, timeline = interaction.request, interaction.timeline
-    # Cassettes of earlier versions hold credentials that were not known as such.
+    # Cassettes of earlier versions may hold credentials that were not recognised.
     query = without_credentials(request.query)
     request_headers, headers = map(stored_response_headers, (request.headers, interaction.headers))
     lines = [
@@ -81,7 +81,7 @@ def interaction_lines(take_id: int, interaction: Interaction) -> bytes:
 
 def _line(value: dict[str, Any]) -> bytes:
     line = orjson.dumps(value)
-    # What a terminal may obey, or does not show: JSON does not have to escape it.
+    # Characters that a terminal may obey or hide, which JSON does not have to escape.
     return (
         line if line.isascii() and b"\x7f" not in line else json_printable(line.decode()).encode()
     ) + b"\n"

@@ -21,17 +21,17 @@ from replay_proxy.target import flaw
 from replay_proxy.timeline import Timeline, chunk_ends
 from replay_proxy.wire import Request
 
-#: Stands in the first line; it changes when older readers would misread.
+#: The version in the first line. It changes when older readers would misread the text.
 VERSION = 1
-#: A cassette holds no larger interaction: SQLite's rows end there. A line counts for some bytes, or
-#: empty ones without end would fill the memory.
+#: Maximum size of an interaction, which is that of SQLite's rows, and the bytes that a line counts
+#: for at least: otherwise empty lines without end would fill the memory.
 _MOST_BYTES, _LINE_BYTES = 990_000_000, 100
 _CAUSE_CHARS = 300
 _DIGITS = re.compile("[1-9][0-9]{0,18}")
 
 
 def read(content: BinaryIO | Iterable[bytes]) -> Iterator[Take | tuple[int, Interaction]]:
-    """The takes, and each interaction behind the id of its take, as the lines tell of them.
+    """The takes, and each interaction with the id of its take, in the order of the lines.
 
     Fingerprints are computed anew, since a line may have been edited. Raises ``ImportRefused``
     with the number of a line that is none.
@@ -89,7 +89,7 @@ def _refusal(number: int, error: Exception) -> ImportRefused:
 
 
 class _InvalidInteraction(ValueError):
-    """What an interaction cannot be, as all of its lines together tell."""
+    """The lines of an interaction are valid one by one, but not together."""
 
     def __init__(self, line: int, cause: str) -> None:
         super().__init__(cause)
@@ -123,7 +123,7 @@ class _PartialInteraction:
             raise ValueError(cause)
 
     def add(self, line: dict[str, Any]) -> None:
-        """Take in one more line. Raises ``ValueError`` and what a line of wrong types raises."""
+        """Add a line. Raises ``ValueError``, and other errors for wrong types."""
         self.size += _LINE_BYTES
         match line:
             case {"request_header": [str(name), str(value)], **rest}:
@@ -200,7 +200,7 @@ def _text(value: Any) -> str:
 
 
 def _whole(value: Any) -> int:
-    """A number of microseconds: of those since 1970, what an id can hold (``interaction_id``)."""
+    """A time in microseconds, at most what an id can hold (``interaction_id``)."""
     if type(value) is not int or not 0 <= value < 2**52:
         raise ValueError(f"{excerpt(value)} is not a whole number of microseconds")
     return value
@@ -218,7 +218,7 @@ def _id(value: Any) -> int:
     return int(value)
 
 
-#: The members of an interaction's first line, besides the fingerprint, which is made anew.
+#: The members of an interaction's first line, without the fingerprint, which is computed anew.
 _MEMBERS: dict[str, Callable[[Any], Any]] = {
     "interaction": _id,
     "take": _id,

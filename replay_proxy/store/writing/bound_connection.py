@@ -12,20 +12,20 @@ from replay_proxy.store.files import journals, quarantine
 from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.connections import connect_as
 
-#: The file is brought up to date when the journal has about this size, as SQLite does by itself.
+#: Size of the journal from which on it is checkpointed, about the same as SQLite's default.
 CHECKPOINT_BYTES = 4 * 1024 * 1024
-#: What a commit takes in the journal, and each of its rows besides its bodies, as measured: pages
-#: of the table and of the indexes.
+#: Measured size in the journal of a commit, and of each of its rows without the bodies: pages of
+#: the table and of the indexes.
 _COMMIT_BYTES, _ROW_BYTES = 24_000, 12_000
-#: So long somebody is waited for while others wait for us.
+#: How long a lock is waited for while others wait for this process.
 _BUSY_MS = 50
 
 
 class BoundConnection(sqlite3.Connection):
-    """A connection to a bound cassette; ``watch`` begins what ``is_current`` compares with.
+    """A connection to a bound cassette; ``watch`` notes the files that ``is_current`` compares.
 
-    Only these connections, and ``settle``, write to the file itself, and each time they say so
-    beside it (``journals.mark``): what else changes the file has written over it.
+    Only these connections and ``settle`` write to the file itself, and each time they mark it
+    (``journals.mark``): any other change means that the file was overwritten.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -33,7 +33,7 @@ class BoundConnection(sqlite3.Connection):
         self._path: Path | None = None
 
     def watch(self, path: Path) -> None:
-        """Take the files that are there now for those of this connection. Needs the lock."""
+        """Note the present files as those of this connection. Needs the lock."""
         self._file, self._wal = str(path), str(journals.wal(path))
         file, journal = os.stat(self._file), os.stat(self._wal)
         self._inodes = file.st_dev, file.st_ino, journal.st_ino
@@ -43,7 +43,7 @@ class BoundConnection(sqlite3.Connection):
         self._path = path
 
     def is_current(self) -> bool:
-        """Whether what is committed now will be found under the cassette's name."""
+        """Whether a commit would be found under the cassette's name."""
         try:
             file, journal = os.stat(self._file), os.stat(self._wal)
         except OSError:
@@ -59,7 +59,7 @@ class BoundConnection(sqlite3.Connection):
         return True
 
     def take_back(self) -> bool:
-        """Write what a lost journal held to the file itself; False if others have written there.
+        """Write the content of a deleted journal to the file; False if others have written to it.
 
         Needs the lock.
         """
@@ -72,7 +72,7 @@ class BoundConnection(sqlite3.Connection):
         return bool(busy == 0)
 
     def is_quarantined(self) -> bool:
-        """Whether the file and its journal are set aside: what was committed is found there."""
+        """Whether the file and its journal are set aside, with all that was committed."""
         assert self._path is not None
         return any(
             os.stat(each).st_ino == self._inodes[1]
@@ -97,10 +97,10 @@ class BoundConnection(sqlite3.Connection):
         return (file.st_dev, file.st_ino) == self._inodes[:2]
 
     def checkpoint(self, rows: int, size: int) -> None:
-        """Bring the file up to date if the journal has grown. Between transactions.
+        """Checkpoint if the journal has grown. Between transactions.
 
-        ``rows`` of ``size`` bytes were committed. What they take in the journal is an estimate:
-        its size on disk does not tell, since SQLite writes over what is in it.
+        ``rows`` of ``size`` bytes were committed. What they take in the journal is estimated: its
+        size on disk does not tell, since SQLite overwrites what is in it.
         """
         self._written += _COMMIT_BYTES + rows * _ROW_BYTES + size
         if self._written < CHECKPOINT_BYTES:
@@ -115,7 +115,7 @@ class BoundConnection(sqlite3.Connection):
                 self._seen = os.stat(self._file).st_mtime_ns
 
     def close(self) -> None:
-        """Close it; if nobody else has the cassette open, SQLite brings the file up to date."""
+        """Close it. If nobody else has the cassette open, SQLite checkpoints the journal."""
         if self._path is None:
             super().close()
             return
@@ -126,10 +126,10 @@ class BoundConnection(sqlite3.Connection):
             super().close()
 
     def leave(self) -> None:
-        """The same for who has the lock. Nothing is written to a file that is not ours any more."""
+        """Close it, for a caller that holds the lock. Never writes to another file."""
         path, self._path = self._path, None
         if path is None or not self.owns_file():
-            super().close()  # SQLite sees that the file was moved, and leaves all as it is.
+            super().close()  # SQLite sees that the file was moved, and changes nothing.
         elif not self.owns_journal():
             _close_beside_a_reader(path, super().close)
         elif not journals.is_bound(path):
@@ -146,15 +146,15 @@ class BoundConnection(sqlite3.Connection):
 
 
 def open_bound(file: Path, check: Callable[[sqlite3.Connection], None]) -> BoundConnection | None:
-    """A connection to the file and no other, or None if it was replaced meanwhile.
+    """A connection to this very file, or None if it was replaced meanwhile.
 
-    Needs the lock. What ``check`` refuses is left as it is.
+    Needs the lock. A file that ``check`` refuses is left as it is.
     """
     journals.bind(file)
-    # Others are waited for without the lock.
+    # Waiting longer for other processes is up to the caller, who does so without the lock.
     connection = connect_as(BoundConnection, file, "rw", busy_ms=_BUSY_MS)
     try:
-        # From here to the first statement nobody moves the journal that SQLite finds by its name.
+        # Until the first statement, nobody moves the journal that SQLite finds by its name.
         if not journals.is_bound(file):
             connection.close()
             return None
@@ -164,7 +164,7 @@ def open_bound(file: Path, check: Callable[[sqlite3.Connection], None]) -> Bound
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # ``checkpoint`` does it.
-        # From the first read on the journal is there, and others see that the file is in use.
+        # The first read creates the journal, by which others see that the file is in use.
         connection.execute(statements.TOUCH_TAKES)
         connection.watch(file)
     except BaseException:
@@ -176,9 +176,9 @@ def open_bound(file: Path, check: Callable[[sqlite3.Connection], None]) -> Bound
 
 
 def _close_beside_a_reader(path: Path, close: Callable[[], None]) -> None:
-    """Close a connection whose journal's name is somebody else's now, so that it is not removed.
+    """Close a connection whose journal's name is now another file's, without removing that file.
 
-    SQLite removes it only when it can lock the file, which a reader prevents.
+    SQLite removes it only if it can lock the database, which a reader prevents.
     """
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as reader:
         with suppress(sqlite3.Error):
@@ -188,9 +188,9 @@ def _close_beside_a_reader(path: Path, close: Callable[[], None]) -> None:
 
 
 def _close_out_of_sight(path: Path, close: Callable[[], None]) -> None:
-    """Close a connection to a file that somebody is writing over, so that SQLite does not, too.
+    """Close a connection to a file that is being overwritten, so that SQLite does not write to it.
 
-    It looks for the file by name before.
+    SQLite checks first that the file has its name.
     """
     away = journals.link_of(path).with_name(f".{uuid.uuid4().hex}")
     os.rename(path, away)
