@@ -15,7 +15,6 @@ SQL_OF_THEIR_OWN = {
     "store/reading/keys",
     "store/reading/positions",
     "store/sqlite/schema",
-    "store/sqlite/tables",
     "store/sqlite/vocabulary",
 }
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER|WITH)\s+\S")
