@@ -1,4 +1,4 @@
-"""Recording: a task of its own reads the upstream, and the client's side relays from it.
+"""``Recorder``: a separate task reads the upstream, and the client's side relays from it.
 
 OpenAI clients leave at ``[DONE]``. What lives in the client's stream is cancelled with it, so a
 recorder there loses answers or, under a shield, stores torn ones. Here a pump reads, stamps and
