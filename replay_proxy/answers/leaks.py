@@ -19,6 +19,7 @@ from replay_proxy.answers.transcript import transcript
 from replay_proxy.matching.leaves import leaves
 from replay_proxy.redaction.answer_headers import HeaderKind, kind_of
 from replay_proxy.redaction.credentials import without_credentials, without_url_credentials
+from replay_proxy.redaction.display import is_secret_path
 from replay_proxy.redaction.forms import HINTS, KINDS, is_digest
 from replay_proxy.redaction.storage import STORED_REQUEST_HEADERS
 from replay_proxy.wire import Headers, Request
@@ -34,6 +35,10 @@ _HINTS = tuple(hint.encode() for hint in HINTS)
 _SHOWN = 8
 #: Different characters at the end of a text up to which it is a mask, such as ``org-xxxx…``.
 _MASK = 2
+#: A shorter text at the name of a credential is none, and what stands in brackets is a variable.
+_SHORTEST, _BRACKETS = 8, frozenset({"<>", "{}", "[]", "$}", "%%"})
+#: The signature of a model's thoughts, which a conversation sends back, opens nothing.
+_HARMLESS = ".signature"
 #: An escape of JSON, at any depth of JSON in JSON: of an ASCII character, or of white space.
 _ESCAPE = re.compile(rb"\\+(?:u00([0-7][0-9A-Fa-f])|([nrtbf])|(/))")
 #: What may be base64 of something long enough to hold a credential.
@@ -90,17 +95,28 @@ def _in_request(request: Request) -> Iterator[Leak]:
     """By the path of the leaf; where that does not show it, of the body as it is."""
     body = answer(200, request.headers, request.body).body
     whole = list(_found(body, "request body"))
-    if not whole:
-        return
-    found = [
-        leak
-        for path, value in leaves(replace(request, body=body)).items()
-        if path.startswith("$") and isinstance(value, str)
-        for leak in _found(value.encode("utf-8", "replace"), f"request body {path}")
-    ]
+    found = []
+    for path, value in leaves(replace(request, body=body)).items():
+        if not path.startswith("$") or not isinstance(value, str):
+            continue
+        where = f"request body {path}"
+        forms = list(_found(value.encode("utf-8", "replace"), where))
+        found += forms
+        if forms or path.endswith(_HARMLESS):
+            continue
+        if is_secret_path(path, value) and not _is_placeholder(value):
+            found.append(Leak("credential by its field's name", where, ""))
+        elif without_url_credentials(value) != value:
+            found.append(Leak("credential in a URL", where, ""))
     yield from found
     if len(whole) > len(found):
         yield from whole
+
+
+def _is_placeholder(value: str) -> bool:
+    """Whether a text only stands for a credential: it is short, or masked, or in brackets."""
+    ends = value[:1] + value[-1:]
+    return len(value) < _SHORTEST or len(set(value[-12:])) <= _MASK or ends in _BRACKETS
 
 
 def _in_answer(headers: Headers, body: bytes) -> Iterator[Leak]:

@@ -158,3 +158,41 @@ def test_two_of_them_are_both_told_of_also_where_no_path_leads() -> None:
         "request body",
         "request body",
     ]
+
+
+MCP = {"type": "mcp", "server_label": "m", "server_url": "https://mcp.example/sse"}
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"tools": [MCP | {"authorization": "opaque-4711-kq"}]}, "$.tools[0].authorization"),
+        ({"tools": [MCP | {"headers": {"X-Key": "opaque-4711"}}]}, "$.tools[0].headers['X-Key']"),
+        ({"metadata": {"api_key": "3f0c9d0a5b7e4c1f"}}, "$.metadata.api_key"),
+        ({"input": {"login": {"password": "hunter2hunter2"}}}, "$.input.login.password"),
+        ({"connection": {"client_secret": "opaque-4711-kq"}}, "$.connection.client_secret"),
+        ({"input": "see https://h.example/f?sv=1&sig=abcDEF0123456789"}, "$.input"),
+    ],
+)
+def test_a_credential_in_a_request_is_found_by_the_name_of_its_field(
+    body: object, path: str
+) -> None:
+    (leak,) = found(json.dumps(body))
+    assert leak.where == f"request body {path}"
+    assert leak.beginning == ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tools": [MCP | {"authorization": "<token>"}]},
+        {"tools": [MCP | {"authorization": "xxxxxxxxxxxx"}]},
+        {"tools": [MCP | {"headers": {}}]},
+        {"max_tokens": 100_000, "stop_token": "\n"},
+        {"parameters": {"properties": {"password": {"type": "string-of-eight"}}}},
+        {"messages": [{"reasoning_details": [{"signature": "EqQBCgIYAhIM1gbcDa9GJwZA2b3h"}]}]},
+        {"input": "https://h.example/f?page=12345678&sort=ascending"},
+    ],
+)
+def test_a_field_that_only_sounds_like_one_is_not(body: object) -> None:
+    assert not found(json.dumps(body))
