@@ -78,7 +78,7 @@ class Faulty:
     async def _faulted(self, call: FaultCall, request: Request) -> Response:
         fault = call.fault
         if fault.replacement is not None:
-            return _named(fault.replacement(request, **call.arguments), call)
+            return _with_fault(fault.replacement(request, **call.arguments), call)
         answer = await self._transport.handle(request)
         assert fault.alteration is not None
         altered = await fault.alteration(answer, self._clock, **call.arguments)
@@ -86,7 +86,7 @@ class Faulty:
             return answer
         if isinstance(altered.body, AlteredBody):
             altered.body.drains = self._drains
-        return _named(altered, call)
+        return _with_fault(altered, call)
 
     def _script_of(self, written: bytes, request: Request) -> Script:
         if len(written) > LONGEST:
@@ -107,6 +107,6 @@ class Faulty:
         return script
 
 
-def _named(answer: Response, call: FaultCall) -> Response:
+def _with_fault(answer: Response, call: FaultCall) -> Response:
     assert answer.provenance is not None
     return answer._replace(provenance=answer.provenance._replace(fault=call.name))
