@@ -27,6 +27,8 @@ def request_json(request: Request) -> Any:
         value = NO_JSON
     if len(body) <= SMALL_BYTES:
         memo[_JSON] = value
+    else:
+        memo[_MODEL] = _model_in(value)  # So that it is not read again for that.
     return value
 
 
@@ -34,7 +36,10 @@ def model_of(request: Request) -> str | None:
     """The model that a JSON body names, if it names one."""
     if _MODEL in request.memo:
         return request.memo[_MODEL]  # type: ignore[no-any-return]
-    body = request_json(request)
-    model = body.get("model") if isinstance(body, dict) else None
-    request.memo[_MODEL] = named = model if isinstance(model, str) else None
-    return named
+    request.memo[_MODEL] = model = _model_in(request_json(request))
+    return model
+
+
+def _model_in(value: Any) -> str | None:
+    model = value.get("model") if isinstance(value, dict) else None
+    return model if isinstance(model, str) else None
