@@ -191,7 +191,9 @@ def test_a_conflict_is_decided_as_a_whole_or_request_by_request(
 
 def test_git_resolve_refuses_what_it_does_not_understand(conflict: Repository) -> None:
     path = "cassettes/a.sqlite"
-    assert "of no conflict" in conflict.proxy("git-resolve", path, "--theirs", "v1:0", code=2)
+    assert "is not the fingerprint of a conflict" in conflict.proxy(
+        "git-resolve", path, "--theirs", "v1:0", code=2
+    )
     for words in (["--ours", "--theirs"], ["v1:0"], ["--ours", "v1:0"]):
         assert "Give --ours, or --theirs" in conflict.proxy("git-resolve", path, *words, code=2)
     conflict.git("merge", "--abort")
