@@ -70,6 +70,9 @@ def run(
     fail_unused: Annotated[
         bool, typer.Option("--fail-unused", help="Fail if a recording is not used.")
     ] = False,
+    fail_idle: Annotated[
+        bool, typer.Option("--fail-idle", help="Fail if no request reaches the proxy.")
+    ] = False,
     max_age: Annotated[
         str | None,
         typer.Option(metavar="AGE", help="Fail if a used recording is older: 12h, 30d, 8w."),
@@ -89,7 +92,7 @@ def run(
     settings = {"MODE": mode, "ON_MISS": on_miss, "CASSETTE": cassette, "STORE": store}
     given = {name: str(value) for name, value in settings.items() if value is not None}
     max_age_s = _max_age_s(max_age)
-    raise typer.Exit(CommandRun(command, given, fail_unused, max_age_s, report, junit)())
+    raise typer.Exit(CommandRun(command, given, fail_unused, max_age_s, report, junit, fail_idle)())
 
 
 _look, _keep, _git = "Look at cassettes", "Keep cassettes in order", "git"

@@ -33,6 +33,7 @@ class CommandRun:
     max_age_s: int | None = None
     report: Path | None = None
     junit: Path | None = None
+    fail_idle: bool = False
 
     def __call__(self) -> int:
         """Run the command, print the verdict, and return the exit code."""
@@ -57,7 +58,10 @@ class CommandRun:
         for name, cassette in report["cassettes"].items():
             cassette["lost"] += self._not_stored(name, cassette["recorded"])
         log = redacted(server.log)
-        return self._publish(Outcome(shown, code, report["cassettes"], self.fail_unused, log))
+        cassettes = report["cassettes"]
+        return self._publish(
+            Outcome(shown, code, cassettes, self.fail_unused, log, fail_idle=self.fail_idle)
+        )
 
     def _not_stored(self, name: str, recorded: Sequence[str]) -> int:
         """The number of recorded answers that are not in the cassette."""

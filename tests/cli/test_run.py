@@ -151,6 +151,17 @@ def test_unused_recordings_fail_on_request() -> None:
     assert "failed: 13 unused recordings, although the command passed" in failed.stderr
 
 
+def test_a_run_that_never_reached_the_proxy_says_so_and_fails_on_request() -> None:
+    for options, code in (((), 0), (("--fail-idle",), 1)):
+        idle = run(*options, "--", "true", **DEMO)
+        assert idle.returncode == code
+        assert "no request reached the proxy" in idle.stderr
+        assert ("failed: no request, although the command passed" in idle.stderr) == bool(code)
+        reached = run(*options, "--", "bash", "-c", HIT, **DEMO)
+        assert reached.returncode == 0
+        assert "no request" not in reached.stderr
+
+
 def test_recordings_expire() -> None:
     failed = run("--max-age", "0s", "--", "bash", "-c", HIT, **DEMO)
     assert failed.returncode == 1

@@ -1,7 +1,7 @@
 """The verdict on a run: text, an exit code, JSON and JUnit XML, all made from the proxy's report.
 
 A miss, an answer that was not stored and an expired recording fail a run; an unused recording fails
-it only with ``--fail-unused``.
+it only with ``--fail-unused``, and a run without a request only with ``--fail-idle``.
 
 Not in here: I/O.
 """
@@ -41,6 +41,11 @@ __all__ = [
 #: Version of the JSON document: it changes when a key changes its meaning or is removed.
 VERSION = 1
 
+_IDLE = (
+    "No request: no request reached the proxy. Is the client built before OPENAI_BASE_URL is set, "
+    "with a base URL of its own, or in an environment that was cleared? If the command needs no "
+    "API, this is right; --fail-idle makes it a failure."
+)
 _AGE = re.compile(r"([0-9]{1,9})([smhdw])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 #: Items per list in the text, and per list that does not fail the run. The JSON has more.
@@ -71,7 +76,8 @@ def failure_reasons(outcome: Outcome) -> list[str]:
         (unused, "unused recording", "unused recordings"),
         (more_used, "answer too many to tell what is unused", "answers too many to tell it"),
     )
-    return [many(number, one, more) for number, one, more in kinds if number]
+    reasons = [many(number, one, more) for number, one, more in kinds if number]
+    return [*reasons, "no request"] if outcome.fail_idle and outcome.idle else reasons
 
 
 def exit_code(outcome: Outcome) -> int:
@@ -84,6 +90,8 @@ def exit_code(outcome: Outcome) -> int:
 def text(outcome: Outcome) -> str:
     """The verdict for a person: the answers, each miss with its message, and the conclusion."""
     blocks = [f"replay-proxy: {_summary(outcome)}"]
+    if outcome.idle:
+        blocks.append(_IDLE)
     for name, cassette in outcome.cassettes.items():
         for miss in cassette["misses"][:SHOWN]:
             times = f" ({miss['times']} times)" if miss["times"] > 1 else ""

@@ -78,6 +78,13 @@ class Outcome:
     cassettes: Cassettes
     fail_unused: bool = False
     log: str = ""
+    fail_idle: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request reached the proxy."""
+        cassettes = self.cassettes.values()
+        return not any(any(each["answers"].values()) or each["misses"] for each in cassettes)
 
 
 def sources_text(answers: dict[str, int]) -> str:
