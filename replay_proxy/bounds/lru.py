@@ -22,6 +22,9 @@ class LRU(Generic[_Key, _Value]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, key: _Key) -> bool:
+        return key in self._entries
+
     def get(self, key: _Key) -> _Value | None:
         """The value of a key, which counts as used now."""
         value = self._entries.get(key)
@@ -29,12 +32,21 @@ class LRU(Generic[_Key, _Value]):
             self._entries.move_to_end(key)
         return value
 
-    def put(self, key: _Key, value: _Value) -> None:
-        """Set the value of a key, which counts as used now."""
+    def put(self, key: _Key, value: _Value) -> tuple[_Key, _Value] | None:
+        """Set the value of a key, which counts as used now; returns the entry that is dropped."""
         self._entries[key] = value
         self._entries.move_to_end(key)
         if len(self._entries) > self._most:
-            self._entries.popitem(last=False)
+            return self._entries.popitem(last=False)
+        return None
+
+    def pop(self, key: _Key) -> _Value | None:
+        """The value of a key, which is forgotten."""
+        return self._entries.pop(key, None)
+
+    def items(self) -> list[tuple[_Key, _Value]]:
+        """All entries."""
+        return list(self._entries.items())
 
     def values(self) -> list[_Value]:
         """All values."""

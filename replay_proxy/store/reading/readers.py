@@ -4,12 +4,12 @@ import itertools
 import os
 import sqlite3
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from replay_proxy.bounds.lru import LRU
 from replay_proxy.store.files.access import open_to_read
 from replay_proxy.store.files.journals import is_overwritten, wal
 from replay_proxy.store.files.troubles import ERRORS, system_trouble, trouble
@@ -36,7 +36,7 @@ class Readers:
     """
 
     def __init__(self) -> None:
-        self._open: OrderedDict[Path, _Opened] = OrderedDict()
+        self._open: LRU[Path, _Opened] = LRU(OPEN_CASSETTES)
         self._count = itertools.count()
 
     def number(self, path: Path) -> int | None:
@@ -54,7 +54,8 @@ class Readers:
         """
         rows = self.read(path, "PRAGMA data_version")
         # SQLite's number is comparable only within one connection.
-        return (self._open[path].number, rows[0][0]) if rows else None
+        opened = self._open.get(path)
+        return (opened.number, rows[0][0]) if rows and opened is not None else None
 
     @contextmanager
     def one_state(self, path: Path) -> Iterator[None]:
@@ -94,12 +95,13 @@ class Readers:
         opened = self._open.get(path)
         if opened is not None and not opened.connection.in_transaction and opened.is_gone():
             opened.connection.close()
-            del self._open[path]
+            self._open.pop(path)
             opened = None
         if opened is not None and opened.path is not path:
             # Comparing equal paths is slow: use the same object from now on.
-            del self._open[path]
-            self._open[path], opened.path = opened, path
+            self._open.pop(path)
+            self._open.put(path, opened)
+            opened.path = path
         if opened is None:
             try:
                 seen = os.stat(path)
@@ -107,11 +109,9 @@ class Readers:
                 return None
             except OSError as error:
                 raise system_trouble(path, error) from error
-            if len(self._open) >= OPEN_CASSETTES:
-                self._open.popitem(last=False)[1].connection.close()
-            opened = self._open[path] = _Opened(path, seen, next(self._count))
-        if len(self._open) > 1:
-            self._open.move_to_end(path)
+            opened = _Opened(path, seen, next(self._count))
+            if (dropped := self._open.put(path, opened)) is not None:
+                dropped[1].connection.close()
         return opened
 
 

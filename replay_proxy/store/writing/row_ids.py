@@ -6,10 +6,10 @@ means is not known here.
 """
 
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from replay_proxy.bounds.lru import LRU
 from replay_proxy.cassette import Interaction, same_microsecond
 from replay_proxy.errors import StoreError
 from replay_proxy.store.sqlite import statements
@@ -25,8 +25,7 @@ class RowIds:
     """Inserts the rows of one process."""
 
     def __init__(self, own: int = OWN) -> None:
-        self._most = own
-        self._own: OrderedDict[tuple[Path, int], None] = OrderedDict()
+        self._own: LRU[tuple[Path, int], bool] = LRU(own)
 
     def put(
         self,
@@ -70,10 +69,7 @@ class RowIds:
 
     def committed(self, path: Path, number: int) -> None:
         """Remember a row as this process's own, once it is committed."""
-        self._own[path, number] = None
-        self._own.move_to_end((path, number))
-        if len(self._own) > self._most:
-            self._own.popitem(last=False)
+        self._own.put((path, number), True)
 
 
 def free_id(connection: sqlite3.Connection, wanted: int) -> int:

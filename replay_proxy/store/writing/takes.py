@@ -8,9 +8,9 @@ answers there.
 
 import sqlite3
 import time
-from collections import OrderedDict
 from pathlib import Path
 
+from replay_proxy.bounds.lru import LRU
 from replay_proxy.store.sqlite import statements
 from replay_proxy.store.writing.presence import Presence
 
@@ -40,16 +40,15 @@ class TakeOfRun:
 
     def __init__(self, run: str) -> None:
         self._run = run
-        self._present: OrderedDict[Path, Presence] = OrderedDict()
+        self._present: LRU[Path, Presence] = LRU(PRESENT)
 
     def take_id(self, connection: sqlite3.Connection, path: Path) -> int:
         """The id of the take to write to. Inside a transaction that writes."""
         presence = self._present.get(path)
         if presence is None:
-            if len(self._present) >= PRESENT:
-                self._present.popitem(last=False)[1].leave()
-            presence = self._present[path] = Presence(path, self._run)
-        self._present.move_to_end(path)
+            presence = Presence(path, self._run)
+            if (dropped := self._present.put(path, presence)) is not None:
+                dropped[1].leave()
         return join_take(connection, presence.run)
 
     def close(self) -> None:

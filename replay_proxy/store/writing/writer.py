@@ -8,12 +8,13 @@ import queue
 import sqlite3
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from replay_proxy.bounds.lru import LRU
 from replay_proxy.errors import CassetteInUse, StoreError
 from replay_proxy.store.files.access import close_to_write, open_to_write, reopen_to_write
 from replay_proxy.store.files.journals import wal
@@ -52,7 +53,7 @@ class Writer:
         self._large: deque[Job] = deque()
         #: Rows that could not be committed yet, by cassette and whether they are large.
         self._locked: dict[tuple[Path, bool], list[Job]] = {}
-        self._open: OrderedDict[Path, BoundConnection] = OrderedDict()
+        self._open: LRU[Path, BoundConnection] = LRU(OPEN_CASSETTES)
         self._written: set[Path] = set()
         self._thread = threading.Thread(target=self._run, name="cassette writer", daemon=True)
         self._thread.start()
@@ -132,17 +133,17 @@ class Writer:
 
     def _connection(self, path: Path) -> BoundConnection:
         """The connection to a cassette."""
-        if path not in self._open:
-            if len(self._open) >= OPEN_CASSETTES:
-                idle, connection = self._open.popitem(last=False)
-                close_to_write(connection, idle)
+        connection = self._open.get(path)
+        if connection is None:
+            connection = open_to_write(path, busy_ms=BUSY_MS)
+            self._written.add(path)
+            if (dropped := self._open.put(path, connection)) is not None:
+                idle, unused = dropped
+                close_to_write(unused, idle)
                 settle(idle, wait_s=0)
                 if not wal(idle).exists():
                     self._written.discard(idle)
-            self._open[path] = open_to_write(path, busy_ms=BUSY_MS)
-            self._written.add(path)
-        self._open.move_to_end(path)
-        return self._open[path]
+        return connection
 
     def _commit(self, path: Path, jobs: list[Job]) -> None:
         """Commit jobs to the file that has the cassette's name at that moment."""
@@ -152,8 +153,8 @@ class Writer:
             try:
                 self._commit_to(connection, path, jobs)
             except _Replaced:
-                del self._open[path]
-                self._open[path] = reopen_to_write(connection, path, busy_ms=BUSY_MS)
+                self._open.pop(path)
+                self._open.put(path, reopen_to_write(connection, path, busy_ms=BUSY_MS))
                 continue
             with suppress(sqlite3.Error, OSError):  # The next one tries again.
                 connection.checkpoint(rows, size)
