@@ -1,15 +1,10 @@
-"""Phrases that more than one command prints: a number of things, a request, a time. Pure.
+"""Phrases that more than one command prints: a request, a time. Pure.
 
 Only the standard library is imported: the pytest plugin uses this too.
 """
 
 from datetime import UTC, datetime
 from typing import Any
-
-
-def many(number: int, one: str, more: str = "") -> str:
-    """``1 take``, ``1,200 takes``."""
-    return f"{number:,} {one if number == 1 else more or one + 's'}"
 
 
 def request_line(request: Any) -> str:

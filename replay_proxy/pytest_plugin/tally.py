@@ -110,7 +110,7 @@ class Tally:
         """One line, or nothing when no test has used the proxy."""
         if not self.counts:
             return ""
-        from replay_proxy.cli.wording import many  # Most sessions do not use the proxy.
+        from replay_proxy.answers.plural import many  # Most sessions do not use the proxy.
 
         counts = self.counts
         replayed = f"{many(counts['hits'], 'hit')}, {many(counts['misses'], 'miss', 'misses')}"
@@ -138,7 +138,7 @@ def _miss_text(miss: dict[str, Any]) -> str:
 
 def unused_text(cassette: str, unused: Sequence[dict[str, Any]], total: int, store: Path) -> str:
     """The unused recordings of a cassette, and how to remove them."""
-    from replay_proxy.cli.wording import many
+    from replay_proxy.answers.plural import many
 
     lines = first([f"  {_recording_line(entry)}" for entry in unused], total)
     return "\n".join(

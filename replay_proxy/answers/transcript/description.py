@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 from replay_proxy.answers.parsed import Answer
+from replay_proxy.answers.plural import many
 from replay_proxy.answers.transcript.utterance import dicts, objects
 
 #: A vector in base64 is of 32-bit floats.
@@ -27,24 +28,19 @@ def description(answer: Answer) -> str:
         return ""
     kind = answer.media_type or "an unknown type"
     if answer.steps is not None:
-        return f"{count(len(answer.steps), 'event')} of {kind}"
+        return f"{many(len(answer.steps), 'event')} of {kind}"
     try:
         text = body.decode()
     except UnicodeDecodeError:
-        return f"{count(len(body), 'byte')} of {kind}"
-    return f"{count(len(body), 'byte')} of {kind}" if "\0" in text else text
-
-
-def count(number: int, one: str) -> str:
-    """``1 byte``, ``12,345 bytes``."""
-    return f"{number:,} {one}" + ("" if number == 1 else "s")
+        return f"{many(len(body), 'byte')} of {kind}"
+    return f"{many(len(body), 'byte')} of {kind}" if "\0" in text else text
 
 
 def _vectors(value: dict[str, Any]) -> str:
     sizes = Counter(
         _vector_size(each["embedding"]) for each in objects(value) if "embedding" in each
     )
-    return ", ".join(f"{count(many, 'vector')} of {size:,}" for size, many in sizes.items())
+    return ", ".join(f"{many(number, 'vector')} of {size:,}" for size, number in sizes.items())
 
 
 def _vector_size(vector: Any) -> int:
@@ -68,7 +64,7 @@ def _images(value: dict[str, Any]) -> str:
 
 def _image(image: dict[str, Any], format_: Any) -> str:
     if isinstance(image.get("b64_json"), str):
-        size = count(_decoded_size(image["b64_json"]), "byte")
+        size = many(_decoded_size(image["b64_json"]), "byte")
         found = f"{size} of image" + (f"/{format_}" if isinstance(format_, str) else "")
     elif isinstance(image.get("url"), str):
         # What follows is the signature of a URL that has expired by now.

@@ -17,7 +17,8 @@ from typing import Annotated
 
 import typer
 
-from replay_proxy.cli import options, paths, wording
+from replay_proxy.answers.plural import many
+from replay_proxy.cli import options, paths
 from replay_proxy.cli.git.conflicts import conflicts_text
 from replay_proxy.cli.git.three_way import Merge, add_recorded_since, apply, three_way_merge
 from replay_proxy.cli.process import FOUND
@@ -134,7 +135,7 @@ def git_resolve(
         with at_rest(path), paths.replacement(path) as content:
             content.write(resolved.read_bytes())
     typer.echo(
-        f"Took their answers to {wording.many(len(taken), 'request')} and kept ours to "
+        f"Took their answers to {many(len(taken), 'request')} and kept ours to "
         f"{len(merge.conflicts) - len(taken):,}. Now: git add {shlex.quote(str(path))}"
     )
 

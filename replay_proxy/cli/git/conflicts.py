@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from replay_proxy.answers.parsed import answer
+from replay_proxy.answers.plural import many
 from replay_proxy.answers.transcript import transcript
 from replay_proxy.cassette import Interaction
 from replay_proxy.cli import wording
@@ -25,7 +26,7 @@ def conflicts_text(merge: Merge, ours: Path, theirs: Path, name: str) -> str:
     """The conflicts for a person, and how to decide them."""
     if not merge.conflicts:
         return f"{name}: no conflict."
-    count = wording.many(len(merge.conflicts), "request")
+    count = many(len(merge.conflicts), "request")
     lines = [f"{name}: {count} recorded on both sides, with different answers."]
     with Archive(ours) as our, Archive(theirs) as their:
         for conflict in merge.conflicts[:SHOWN]:

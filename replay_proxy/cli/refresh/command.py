@@ -16,6 +16,7 @@ import typer
 from rich.console import RenderableType
 
 from replay_proxy.answers.drift import Change
+from replay_proxy.answers.plural import many
 from replay_proxy.cassette import Interaction
 from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.cli.process import FOUND
@@ -185,9 +186,9 @@ def _text(name: str, results: Sequence[RefreshResult]) -> Iterator[RenderableTyp
         yield f"… and {len(changes) - SHOWN:,} more; --json has them all."
     if counts["not_sent"]:
         yield (
-            f"{wording.many(counts['not_sent'], 'recording')} not sent, since it could change or "
+            f"{many(counts['not_sent'], 'recording')} not sent, since it could change or "
             "reveal something in your account; --all sends everything."
         )
     outcomes = ", ".join(f"{counts[name]:,} {name}" for name in RefreshResult.OUTCOMES[:-1])
     sent = len(results) - counts["not_sent"]
-    yield f"{wording.many(sent, 'recording')} of '{name}' asked again: {outcomes}"
+    yield f"{many(sent, 'recording')} of '{name}' asked again: {outcomes}"

@@ -14,6 +14,7 @@ from rich.console import RenderableType
 
 from replay_proxy.answers.drift import drift
 from replay_proxy.answers.parsed import answer
+from replay_proxy.answers.plural import many
 from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.cli.process import FOUND
 from replay_proxy.cli.tape_tools.diff_side import DiffSide, State
@@ -207,7 +208,7 @@ def _text(document: dict[str, Any]) -> Iterator[RenderableType]:
             yield f"    before: {finding['before']}"
             yield f"    after:  {finding['after']}"
         if len(each["answers_before"]) != len(each["answers_after"]):
-            were = wording.many(len(each["answers_before"]), "answer")
+            were = many(len(each["answers_before"]), "answer")
             yield f"  {were} before, {len(each['answers_after']):,} after"
     for pair in document["requests_changed"]:
         yield f"request changed: {_request_line(pair['after'])}"

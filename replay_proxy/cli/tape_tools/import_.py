@@ -14,8 +14,9 @@ from typing import Annotated, Any, BinaryIO, cast
 
 import typer
 
+from replay_proxy.answers.plural import many
 from replay_proxy.cassette import Interaction, Take
-from replay_proxy.cli import options, paths, terminal, wording
+from replay_proxy.cli import options, paths, terminal
 from replay_proxy.cli.process import FOUND
 from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError
 from replay_proxy.importers import FORMATS, NotCarried, carry_over, detect, line_format, read
@@ -81,8 +82,8 @@ def _text(document: dict[str, Any]) -> Iterator[str]:
         for lost in entry["not_carried"]:
             yield f"{entry['file']}, {lost['where']}: not carried over, since {lost['reason']}"
     yield (
-        f"Imported {wording.many(document['interactions'], 'interaction')} from "
-        f"{wording.many(len(document['files']), 'file')}; "
+        f"Imported {many(document['interactions'], 'interaction')} from "
+        f"{many(len(document['files']), 'file')}; "
         f"{document['not_carried']:,} not carried over"
     )
 

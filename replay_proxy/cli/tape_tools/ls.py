@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.filesize import decimal
 
+from replay_proxy.answers.plural import many
 from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import StoreError
 from replay_proxy.matching.miss import summary
@@ -135,10 +136,9 @@ def _interactions_text(document: dict[str, Any], offset: int) -> list[terminal.R
             ", ".join([str(each["status"]), *(["superseded"] if each["superseded"] else kind)]),
         )
     takes = [
-        f"take {take['take']}, {take['recorded_at']}: "
-        f"{wording.many(take['interactions'], 'interaction')}"
+        f"take {take['take']}, {take['recorded_at']}: {many(take['interactions'], 'interaction')}"
         for take in document["takes"]
     ]
     more = document["total"] - offset - len(document["interactions"])
-    rest = [f"{wording.many(more, 'more interaction')}; see --offset and --limit"]
+    rest = [f"{many(more, 'more interaction')}; see --offset and --limit"]
     return [table, *(rest if more > 0 else []), *(takes if len(takes) > 1 else [])]

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from replay_proxy.cli import options, paths, terminal, wording
+from replay_proxy.answers.plural import many
+from replay_proxy.cli import options, paths, terminal
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
@@ -51,5 +52,5 @@ def merge(
                         change.add(*archive.in_take(id_))
     document = {"version": 1, "cassette": target.stem, "merged": merged}
     count = sum(each["interactions"] for each in merged)
-    summary = f"Put {wording.many(count, 'interaction')} into '{target.stem}'"
+    summary = f"Put {many(count, 'interaction')} into '{target.stem}'"
     terminal.print_result(document, [summary], as_json=as_json)

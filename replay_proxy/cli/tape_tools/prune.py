@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from replay_proxy.cli import options, paths, terminal, wording
+from replay_proxy.answers.plural import many
+from replay_proxy.cli import options, paths, terminal
 from replay_proxy.cli.tape_tools.unused import unused_interactions, used_interactions
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
@@ -51,7 +52,7 @@ def prune(
     }
     summary = (
         f"{'Would delete' if dry_run else 'Deleted'} "
-        f"{wording.many(len(superseded), 'superseded recording')} and "
+        f"{many(len(superseded), 'superseded recording')} and "
         f"{len(not_used):,} unused of '{path.stem}'"
     )
     if after != before:

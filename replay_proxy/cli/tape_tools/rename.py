@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from replay_proxy.cli import options, paths, terminal, wording
+from replay_proxy.answers.plural import many
+from replay_proxy.cli import options, paths, terminal
 from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.store.files.plain_files import at_rest
 from replay_proxy.store.transaction import transaction
@@ -84,5 +85,5 @@ def _rm_interactions(
                     f"{path.stem} --json` and `verify` show the ids."
                 )
     document = {"version": 1, "deleted": [], "interactions": [str(number) for number in ids]}
-    summary = f"Deleted {wording.many(len(ids), 'interaction')} of '{path.stem}'"
+    summary = f"Deleted {many(len(ids), 'interaction')} of '{path.stem}'"
     terminal.print_result(document, [summary], as_json=as_json)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from replay_proxy.answers.plural import many
 from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.cli.process import FOUND
 from replay_proxy.errors import ConfigurationError
@@ -47,7 +48,7 @@ def unused(
         "unused_total": len(numbers),
         "unused": entries,
     }
-    total = f"{wording.many(len(numbers), 'recording')} of '{path.stem}' that no report has used"
+    total = f"{many(len(numbers), 'recording')} of '{path.stem}' that no report has used"
     if len(numbers) > LISTED:
         total += f", of which the first {LISTED} are listed"
     tables = [_table(entries[:LISTED])] if numbers else []

@@ -12,7 +12,8 @@ import orjson
 import typer
 
 from replay_proxy.answers.leaks import leaks
-from replay_proxy.cli import options, paths, terminal, wording
+from replay_proxy.answers.plural import many
+from replay_proxy.cli import options, paths, terminal
 from replay_proxy.cli.process import FOUND
 from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.matching.fingerprint import fingerprint, former_fingerprint
@@ -83,8 +84,8 @@ def verify(
     }
     total = sum(each["interactions"] for each in results)
     summary = (
-        f"{wording.many(count, 'finding')} in {wording.many(total, 'interaction')} of "
-        f"{wording.many(len(files), 'cassette')}"
+        f"{many(count, 'finding')} in {many(total, 'interaction')} of "
+        f"{many(len(files), 'cassette')}"
     )
     terminal.print_result(
         document, [*([_table(results)] if count else []), summary], as_json=as_json

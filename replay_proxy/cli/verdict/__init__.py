@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from replay_proxy.answers.conduct import words
+from replay_proxy.answers.plural import many
 from replay_proxy.cli.verdict.junit import junit
 from replay_proxy.cli.verdict.outcome import (
     CassetteReport,
@@ -20,7 +21,7 @@ from replay_proxy.cli.verdict.outcome import (
     not_stored_text,
     sources_text,
 )
-from replay_proxy.cli.wording import many, request_line
+from replay_proxy.cli.wording import request_line
 from replay_proxy.redaction.display import printable
 
 __all__ = [

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from replay_proxy.answers.conduct import words
+from replay_proxy.answers.plural import many
 from replay_proxy.cli.verdict.outcome import (
     CassetteReport,
     Outcome,
     not_stored_text,
     sources_text,
 )
-from replay_proxy.cli.wording import many, request_line
+from replay_proxy.cli.wording import request_line
 from replay_proxy.redaction.display import printable
 
 

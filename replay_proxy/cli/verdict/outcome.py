@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
 from replay_proxy.answers.conduct import Conduct
-from replay_proxy.cli.wording import many
+from replay_proxy.answers.plural import many
 
 _SOURCES = {
     "cassette": "from the cassette",

@@ -1,0 +1,6 @@
+"""A number of things, as a person reads it. Pure, and the standard library only."""
+
+
+def many(number: int, one: str, more: str = "") -> str:
+    """``1 take``, ``1,200 takes``."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
