@@ -673,7 +673,7 @@ def test_the_action_runs_the_command_with_its_inputs(tmp_path: Path) -> None:
 def test_no_input_of_the_action_is_code(tmp_path: Path) -> None:
     runner = Runner(tmp_path)
     wrong = "\"; touch pwned; $(touch pwned) `touch pwned` ' #"
-    for name in ("cassette", "mode", "fail_unused", "max_age"):
+    for name in ("cassette", "mode", "fail_unused", "fail_idle", "max_age"):
         code, output = runner.act(command="touch ran", **{name: wrong})
         assert (code, "touch pwned" in output) == (2, True), output
     assert [path.name for path in runner.checkout.iterdir()] == ["cassettes"]
