@@ -29,9 +29,8 @@ class Outlet:
     are joined: chunks keep their boundaries, and none waits for a later one.
     """
 
-    def __init__(self, transport: Any, *, every_turn: bool) -> None:
+    def __init__(self, transport: Any) -> None:
         self._transport = transport
-        self._every_turn = every_turn
         self._held: list[bytes] = []
         self._size = 0
 
@@ -39,7 +38,9 @@ class Outlet:
         """Write at the end of this turn, together with its other bytes."""
         if len(data) > _ALONE_BYTES:
             self.flush()
-        elif self._every_turn and not self._held:
+        elif not self._held:
+            # Also for an answer that is whole by now: writing at once, before the other requests of
+            # this turn are handled, takes a fifth more processor time per answer.
             asyncio.get_running_loop().call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)
@@ -68,18 +69,12 @@ class Outlet:
         return self._transport.get_extra_info(name)
 
 
-def join_writes(send: Send, *, every_turn: bool = True) -> Outlet | None:
-    """Write what is sent in one turn of the event loop to the socket in one system call.
-
-    Without ``every_turn`` the caller calls ``Outlet.flush``, or closes the connection. None with a
-    server whose connections cannot be reached.
-    """
+def join_writes(send: Send) -> None:
+    """Write what is sent in one turn of the event loop to the socket in one system call."""
     cycle = getattr(send, "__self__", None)
     transport = getattr(cycle, "transport", None)
-    if transport is None:
-        return None
-    outlet = cycle.transport = Outlet(transport, every_turn=every_turn)  # type: ignore[union-attr]
-    return outlet
+    if transport is not None:
+        cycle.transport = Outlet(transport)  # type: ignore[union-attr]
 
 
 def leave_out_server_headers(send: Send) -> None:

@@ -193,7 +193,7 @@ async def _send(response: Response, send: Send, *, http_version: str = "1.1") ->
     connection = send
     body = response.body
     leave_out_server_headers(send)
-    outlet = join_writes(send, every_turn=not isinstance(body, bytes))
+    join_writes(send)
     ends_by_closing = http_version == "1.0" and header(response.headers, b"content-length") is None
     if ends_by_closing:
         send = unchunked(send)
@@ -209,8 +209,6 @@ async def _send(response: Response, send: Send, *, http_version: str = "1.1") ->
             await send({"type": "http.response.body", "body": body})
         else:
             await _send_pieces(body, send)
-        if outlet is not None:
-            outlet.flush()
         return
     try:
         await send(start)

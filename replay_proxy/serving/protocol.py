@@ -106,7 +106,9 @@ class BoundedProtocol(PlainHttp):
         self._heard_s = self.loop.time()
         self._received += len(data)
         self._besides += len(data)
+        self.data = data
         super().data_received(data)
+        self.data = b""
         if self._besides > HEAD_BYTES and not self.transport.is_closing():
             logger.warning("A client was dropped: its headers have more than %d bytes.", HEAD_BYTES)
             if self.cycle is None or self.cycle.response_complete:

@@ -36,19 +36,9 @@ class BodyLost(RequestError):
 class PlainHttp(HttpToolsProtocol):
     """Reads a request with such an offer again, without the offer."""
 
-    _data = b""
+    #: What is being read. Set by the subclass, which takes the client's data anyway.
+    data = b""
     _offered = False
-
-    def data_received(self, data: bytes) -> None:
-        """Take what the client has sent."""
-        self._data = data
-        super().data_received(data)
-        self._data = b""
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._offered = False
-        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -78,10 +68,10 @@ class PlainHttp(HttpToolsProtocol):
             super()._unsupported_upgrade_warning()
             return
         head = _without_offer(self.parser.get_method(), self.url, self.headers)
-        rest = self._data[error.args[0] :]
+        rest = self.data[error.args[0] :]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        super().data_received(head + rest)
+        HttpToolsProtocol.data_received(self, head + rest)
 
 
 def _without_offer(method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
