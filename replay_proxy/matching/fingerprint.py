@@ -216,7 +216,7 @@ def _parts(content_type: bytes, body: bytes) -> list[bytes] | None:
 
 def _by_name(lines: list[bytes]) -> list[bytes]:
     """The lines of parts, sorted by name; parts of one name keep their order and are numbered."""
-    names = [line.partition(b"\0")[0] for line in lines]
+    names = [line.rpartition(b"\0")[0] for line in lines]
     total = Counter(names)
     if len(total) == len(names):
         return sorted(lines)

@@ -656,6 +656,7 @@ def test_the_order_of_parts_of_one_name_counts(
 
 
 @given(parts_, boundaries)
+@example([("", "f", b"a"), ("\0", "f", b"b")], ("X", False))
 def test_only_parts_of_one_name_have_another_key_than_before(
     parts: list[Part], boundary: tuple[str, bool]
 ) -> None:
