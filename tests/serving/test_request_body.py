@@ -163,7 +163,7 @@ def test_large_requests_are_freed_when_they_are_answered_refused_or_left(
         for mode in ({"MODE": "dummy"}, {"MODE": "record", **settings}, {"MODE": "record", **gone}):
             child = nursery.start(**mode)
             levels = []
-            for _ in range(4):
+            for _ in range(6):
                 with RawClient(child.base_url) as client:
                     client.request("POST", PATH, body=body)
                 with socket.create_connection(("127.0.0.1", child.port)) as sock:
@@ -171,6 +171,7 @@ def test_large_requests_are_freed_when_they_are_answered_refused_or_left(
                 with RawClient(child.base_url) as client:
                     client.request("GET", "/healthz")
                 levels.append(child.rss)
-            # Three more rounds would keep three to six times the size if nothing were freed.
-            assert levels[-1] - levels[0] < 2.5 * size, (mode, levels)
+            # The allocator keeps what the first rounds took. Three more rounds would keep three to
+            # six times the size if nothing were freed.
+            assert levels[-1] - levels[2] < 2.5 * size, (mode, levels)
             child.kill()
