@@ -48,7 +48,8 @@ def test_waits_are_deadlines_counted_from_the_request() -> None:
         offsets = client.request("POST", PATH).offsets
         late = [at - gap_s * (n + 1) for n, at in enumerate(offsets)]
         assert min(late) > -0.001, "a chunk came before its time"
-        assert sorted(late)[count // 2] < 0.005, "lateness adds up"
+        # A loaded machine delays many chunks, but the next ones are on time again.
+        assert min(late[count // 2 :]) < 0.005, "lateness adds up"
 
 
 def test_head_and_first_chunk_can_come_apart_or_together() -> None:
