@@ -9,7 +9,7 @@ import shutil
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -24,25 +24,8 @@ from replay_proxy.store.files.plain_files import settle
 from replay_proxy.store.reading import readers
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
-from tests.support.script import JSON, Answer, Received
 from tests.support.tape import make, recorded
 from tests.support.upstream import Upstream
-
-
-def echo(request: Received) -> Answer:
-    return Answer(headers=JSON, steps=[request.body], framing="length")
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with Upstream(echo) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as running:
-        yield running
 
 
 @pytest.fixture

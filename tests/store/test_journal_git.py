@@ -8,7 +8,7 @@ import os
 import random
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,24 +16,12 @@ import pytest
 
 from replay_proxy.store.files.journals import has_journal
 from replay_proxy.store.files.plain_files import settle
-from tests.store.test_journal import Proxy, at_rest, bodies, echo, kept_bodies
+from tests.store.test_journal import Proxy, at_rest, bodies, kept_bodies
 from tests.support.nursery import Nursery
 from tests.support.tape import make, recorded
 from tests.support.upstream import Upstream
 
 BRANCHES = ["main", "one", "two"]
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with Upstream(echo) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as running:
-        yield running
 
 
 class History:

@@ -2,29 +2,17 @@
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from replay_proxy.store.files.journals import wal
 from replay_proxy.store.files.plain_files import settle
-from tests.store.test_journal import Proxy, bodies, echo, kept_bodies
+from tests.store.test_journal import Proxy, bodies, kept_bodies
 from tests.support.nursery import Nursery
 from tests.support.tape import make, recorded
 from tests.support.upstream import Upstream
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with Upstream(echo) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as running:
-        yield running
 
 
 def git(root: Path, *words: str) -> str:
