@@ -1,5 +1,6 @@
 """Readers of other tools' recordings: one file per format, and one line in ``FORMATS``.
 
+The file is in the folder of its family: ``vcr``, ``mocks``, ``traces``.
 Pure: bytes in, exchanges out. Nothing is dropped silently: what is not carried over is reported
 with its place and its reason, and a file that cannot be read is an ``ImportRefused``.
 
@@ -9,19 +10,12 @@ Not in here: which files are read, and what is written to a store (``cli.tape_to
 from collections.abc import Iterable, Iterator
 
 from replay_proxy.errors import ImportRefused
-from replay_proxy.importers import (
-    aimock,
-    ddapm,
-    go_vcr,
-    har,
-    httprr,
-    reel,
-    ruby_vcr,
-    vcrpy,
-)
 from replay_proxy.importers.conversion import carry_over
 from replay_proxy.importers.documents import unpacked
 from replay_proxy.importers.exchange import Exchange, Format, Misshapen, NotCarried
+from replay_proxy.importers.mocks import aimock
+from replay_proxy.importers.traces import ddapm, har, httprr, reel
+from replay_proxy.importers.vcr import go_vcr, ruby_vcr, vcrpy
 
 __all__ = ["FORMATS", "Exchange", "NotCarried", "carry_over", "detect", "line_format", "read"]
 

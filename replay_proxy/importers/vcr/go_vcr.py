@@ -9,7 +9,7 @@ from replay_proxy.importers.documents import document
 from replay_proxy.importers.exchange import Exchange, NotCarried, each
 from replay_proxy.importers.shapes import content, headers, integer, mapping, sequence, text
 from replay_proxy.importers.timestamps import go_duration_us
-from replay_proxy.importers.vcrpy import names_address
+from replay_proxy.importers.vcr.vcrpy import names_address
 
 
 def recognises(file: bytes) -> bool:
