@@ -30,6 +30,21 @@ HOP_BY_HOP = frozenset(
     }
 )
 
+#: Fields that choose what a GET or HEAD is answered with: a range of it, or only that the client's
+#: copy is current (RFC 9110, sections 13.1 and 14).
+SELECTING_FIELDS = frozenset(
+    {
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"range",
+    }
+)
+#: The methods for which they are defined.
+SELECTING_METHODS = frozenset({"GET", "HEAD"})
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -163,6 +178,13 @@ def header(headers: Headers, name: bytes) -> bytes | None:
         if key == name:
             return value
     return None
+
+
+def selecting_fields(request: Request) -> Headers:
+    """The fields of a GET or HEAD that choose its answer."""
+    if request.method not in SELECTING_METHODS:
+        return ()
+    return tuple(pair for pair in request.headers if pair[0] in SELECTING_FIELDS)
 
 
 def is_event_stream(headers: Headers) -> bool:

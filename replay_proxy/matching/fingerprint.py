@@ -2,8 +2,8 @@
 
 Pure. One function serves recording and replay. What it does and does not merge was measured on
 5,010 recorded interactions (docs/decisions/0003): key order and white space of JSON differ between
-equal requests, multipart boundaries are random, and nothing else needs to be ignored. No header
-is part of the key.
+equal requests, multipart boundaries are random, and nothing else needs to be ignored. Of the
+headers only those that choose the answer to a GET or HEAD are part of the key.
 """
 
 import json
@@ -19,7 +19,8 @@ import orjson
 from replay_proxy.matching.content import content
 from replay_proxy.matching.request_json import NO_JSON, request_json
 from replay_proxy.redaction.credentials import without_credentials
-from replay_proxy.wire import Request, header
+from replay_proxy.redaction.display import redacted
+from replay_proxy.wire import Request, header, selecting_fields
 
 #: Digits of an integer that orjson may read as a rounded float, so that two different ones would be
 #: equal. It is searched for with every digit as a 0, which is 14 times as fast as a pattern.
@@ -39,6 +40,8 @@ _PART_NAME = re.compile(rb'(?:^|[;\s])name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))', r
 
 def fingerprint(request: Request, without: Callable[[Any], Any] | None = None) -> str:
     """``v1:`` and the SHA-256, in hex, of the method, path, sorted query and canonical body.
+
+    The fields that choose the answer to a GET or HEAD (``selecting_fields``) count too.
 
     ``without`` gives the part of a JSON body that counts, and does not change the body.
     """
@@ -74,10 +77,19 @@ def former_fingerprint(request: Request) -> str | None:
 
 
 def _digest(request: Request, query: str, kind: str, body: bytes) -> str:
+    if fields := selecting_fields(request):
+        kind += "".join(
+            f"\n{name.decode()}: {_canonical_field(value)}" for name, value in sorted(fields)
+        )
     head = f"{request.method}\0{request.path}\0{_sorted_query(query)}\0{kind}\0"
     digest = sha256(head.encode("latin-1", "backslashreplace"))
     digest.update(body)
     return f"v1:{digest.hexdigest()}"
+
+
+def _canonical_field(value: bytes) -> str:
+    """A field's value as it is stored, without white space that says nothing."""
+    return ",".join(part.strip() for part in redacted(value.decode("latin-1")).split(","))
 
 
 def canonical_body(

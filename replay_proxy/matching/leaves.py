@@ -19,7 +19,7 @@ import orjson
 from replay_proxy.matching.content import content
 from replay_proxy.matching.fingerprint import canonical_body
 from replay_proxy.matching.request_json import NO_JSON, request_json
-from replay_proxy.wire import Request
+from replay_proxy.wire import SELECTING_FIELDS, SELECTING_METHODS, Request
 
 #: Deepest nesting that is looked at; JSON schemas stay far below.
 DEPTH = 100
@@ -75,16 +75,17 @@ def tree(
 ) -> dict[str, Any]:
     """The parts of a request by name; a JSON body is one value, ``$``.
 
-    ``headers`` are those that count; ``without`` gives the part of a JSON body that counts. JSON of
-    more than ``most_values`` values is a text, ``body``.
+    ``headers`` are those that count besides ``selecting_fields``; ``without`` gives the part of a
+    JSON body that counts. JSON of more than ``most_values`` values is a text, ``body``.
     """
     found: dict[str, Any] = {
         "method": request.method,
         "path": request.path,
         "query": request.query,
     }
+    selecting = request.method in SELECTING_METHODS
     for name, value in request.headers:
-        if name in headers:
+        if name in headers or (selecting and name in SELECTING_FIELDS):
             found[f"header {name.decode('latin-1')}"] = value.decode("latin-1")
     body_bytes = content(request)
     if has_many_values(body_bytes, most_values):

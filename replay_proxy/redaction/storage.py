@@ -9,14 +9,13 @@ from functools import lru_cache
 
 from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.redaction.display import redacted
-from replay_proxy.wire import Request
+from replay_proxy.wire import SELECTING_FIELDS, Request
 
-#: Request headers that explain a recording to its reader and never carry a credential.
-STORED_REQUEST_HEADERS = frozenset(
-    {b"accept", b"content-type", b"content-encoding", b"openai-beta", b"user-agent"}
-)
-#: Those of them that say anything; the others are needed to read the body.
-_TEXTS = frozenset({b"accept", b"openai-beta", b"user-agent"})
+#: Those that say anything.
+_TEXTS = frozenset({b"accept", b"openai-beta", b"user-agent", *SELECTING_FIELDS})
+#: Request headers that explain a recording to its reader and never carry a credential. Those that
+#: are no texts are needed to read the body.
+STORED_REQUEST_HEADERS = frozenset({b"content-type", b"content-encoding", *_TEXTS})
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,9 @@ and written again. It cannot reach the network.
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
+from replay_proxy.answers.selection import SELECTED, selected
 from replay_proxy.answers.waits import replayed_headers
 from replay_proxy.cassette import Interaction, Playable
 from replay_proxy.errors import StoreError
@@ -14,7 +16,17 @@ from replay_proxy.matching.rules import Rule
 from replay_proxy.redaction.display import redacted
 from replay_proxy.target import leads_away
 from replay_proxy.timeline import Clock, Pacing
-from replay_proxy.wire import Chunks, Provenance, Request, Response, Source, Transport, header
+from replay_proxy.wire import (
+    SELECTING_METHODS,
+    Chunks,
+    Provenance,
+    Request,
+    Response,
+    Source,
+    Transport,
+    header,
+    selecting_fields,
+)
 
 #: A body larger than LARGE_BYTES is sent in turns with other requests: in pieces of PIECE_BYTES,
 #: if it has a length.
@@ -58,10 +70,10 @@ class Player:
         Raises ``StoreError``, and ``RedirectRefused`` for an answer that leads to another server.
         """
         start_s = self._clock.now_s()
-        key = self._rule.key(request)
-        interaction = await self._cassette.next_answer(key)
-        if interaction is None and (former := self._rule.former_key(request)) is not None:
-            interaction = await self._cassette.next_answer(former)
+        match = self._rule.name
+        interaction = await self._cassette.next_answer(self._rule.key(request))
+        if interaction is None or request.method in SELECTING_METHODS:
+            interaction, match = await self._selected(request, interaction)
         if interaction is None:
             return await self._otherwise.handle(request)
         if away := leads_away(interaction.status, interaction.headers):
@@ -82,7 +94,7 @@ class Player:
         else:
             body = _instant(interaction)
         provenance = Provenance(
-            Source.CASSETTE, interaction.fingerprint, interaction.id, self._rule.name, waits
+            Source.CASSETTE, interaction.fingerprint, interaction.id, match, waits
         )
         return Response(interaction.status, headers, body, provenance=provenance)
 
@@ -94,6 +106,33 @@ class Player:
         """Let the next request get the first answer again."""
         self._cassette.rewind()
         self._otherwise.rewind()
+
+    async def _selected(
+        self, request: Request, recorded: Interaction | None
+    ) -> tuple[Interaction | None, str]:
+        """The answer, and what it is matched by, if ``recorded`` may not be the last word.
+
+        Without an answer of its own, a request for a range, or with a condition, gets what the
+        answer to the same request without these fields gives it.
+        """
+        match = self._rule.name
+        recorded = recorded or await self._former(request)
+        fields = selecting_fields(request)
+        if recorded is not None:
+            alone = request.method in SELECTING_METHODS and not fields
+            return None if alone and recorded.status in SELECTED else recorded, match
+        if not fields:
+            return None, match
+        rest = tuple(pair for pair in request.headers if pair not in fields)
+        plain = replace(request, headers=rest)
+        whole = await self._cassette.next_answer(self._rule.key(plain)) or await self._former(plain)
+        names = ",".join(dict.fromkeys(name.decode() for name, _ in fields))
+        return whole and selected(request, whole), f"{match}; without={names}"
+
+    async def _former(self, request: Request) -> Interaction | None:
+        """The next answer in a cassette of an earlier version."""
+        former = self._rule.former_key(request)
+        return None if former is None else await self._cassette.next_answer(former)
 
     async def _paced(self, interaction: Interaction, start_s: float) -> AsyncGenerator[bytes]:
         timeline = interaction.timeline

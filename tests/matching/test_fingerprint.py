@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from replay_proxy.assembly import Assembly
 from replay_proxy.errors import CassetteMiss
 from replay_proxy.matching.fingerprint import canonical_body, fingerprint, former_fingerprint
+from replay_proxy.redaction.storage import stored_request
 from replay_proxy.settings import Settings
-from replay_proxy.wire import Headers, Request
+from replay_proxy.wire import SELECTING_FIELDS, Headers, Request
 from tests.support.tape import make, recorded
 
 CHAT = "/v1/chat/completions"
@@ -75,6 +76,10 @@ KNOWN = [
     (
         post(FORM, ((b"content-type", b"multipart/form-data; boundary=XYZ"),), path="/v1/audio"),
         "v1:0b471e54a0a58d268f972d326d51e0f29c8de01dc21004496f69b08af177c820",
+    ),
+    (
+        Request("GET", "/v1/files/f/content", "", ((b"range", b"bytes=0-9"),), b""),
+        "v1:13c358edf8e6401ed67891a7386520d750880c6e669c7c9467e467fe90c85d8d",
     ),
     (
         post(b"\x00\xffraw", ((b"content-type", b"application/octet-stream"),), path="/v1/x%2Fy"),
@@ -184,7 +189,9 @@ header_names = st.sampled_from(
         b"content-length",
         b"content-type",
         b"idempotency-key",
+        b"if-none-match",
         b"openai-organization",
+        b"range",
         b"traceparent",
         b"user-agent",
         b"x-stainless-retry-count",
@@ -194,9 +201,34 @@ header_names = st.sampled_from(
 
 @given(st.lists(st.tuples(header_names, st.binary(max_size=30)), max_size=6))
 @example([(b"content-type", b"multipart/form-data; boundary=x")])
-def test_no_header_counts(headers: list[tuple[bytes, bytes]]) -> None:
+def test_no_header_of_a_post_counts(headers: list[tuple[bytes, bytes]]) -> None:
     request = post(b'{"model": "m"}')
     assert fingerprint(replace(request, headers=tuple(headers))) == fingerprint(request)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("name", sorted(SELECTING_FIELDS))
+def test_a_field_that_selects_counts_where_it_is_sent(method: str, name: bytes) -> None:
+    def key_with(*headers: tuple[bytes, bytes]) -> str:
+        return fingerprint(Request(method, "/v1/files/f/content", "", headers, b""))
+
+    one, other = (name, b'"a", "b"'), (name, b'"c"')
+    assert len({key_with(), key_with(one), key_with(other), key_with(one, other)}) == 4
+    assert key_with(one) == key_with((b"user-agent", b"a"), (name, b' "a","b" '))
+
+
+def test_a_field_that_selects_counts_as_it_is_stored() -> None:
+    secret = (b"if-none-match", b'"sk-proj-' + b"a1B2c3D4e5" * 4 + b'"')
+    request = Request("GET", "/v1/models", "", (secret,), b"")
+    assert fingerprint(stored_request(request)) == fingerprint(request)
+
+
+def test_which_field_selects_counts() -> None:
+    keys = {
+        fingerprint(Request("GET", "/v1/models", "", ((name, b'"a"'),), b""))
+        for name in SELECTING_FIELDS
+    }
+    assert len(keys) == len(SELECTING_FIELDS)
 
 
 # --- JSON: what does not count ------------------------------------------------------------------
