@@ -15,9 +15,20 @@ from replay_proxy.errors import ReplayProxyError
 from replay_proxy.pytest_plugin.item_run import CassetteFixture, ItemRun
 from replay_proxy.pytest_plugin.options import OPTIONS, cassette_of, marker_cassette, options
 from replay_proxy.pytest_plugin.proxies import Proxies
-from replay_proxy.pytest_plugin.tally import Tally, UnusedRecordingWarning, fails
+from replay_proxy.pytest_plugin.tally import (
+    NoRequestWarning,
+    Tally,
+    UnusedRecordingWarning,
+    fails,
+)
 
-__all__ = ["CassetteFixture", "CassetteInUse", "Proxies", "UnusedRecordingWarning"]
+__all__ = [
+    "CassetteFixture",
+    "CassetteInUse",
+    "NoRequestWarning",
+    "Proxies",
+    "UnusedRecordingWarning",
+]
 
 #: The former name of ``CassetteFixture``.
 CassetteInUse = CassetteFixture
@@ -140,8 +151,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
             run.environment.undo()
             run.judge()
     if run is not None:
-        if (unused := run.unused()) and fails(unused, session.proxies.options.unused):
-            run.text = "\n\n".join(filter(None, (run.text, unused)))
+        run.judge_end()
         if run.text:
             run.fail()
     return outcome
@@ -203,7 +213,8 @@ def _judge(session: pytest.Session, state: _Session) -> None:
         arguments = [config.invocation_params.dir / argument for argument in config.args]
         whole = all(path.is_dir() for path in arguments) and not config.getoption("lf", False)
         texts = state.tally.unused(whole=whole, store=chosen.store)
-        state.tally.failures += [text for text in texts if fails(text, chosen.unused)]
+        warnings = map(UnusedRecordingWarning, texts)
+        state.tally.failures += [str(each) for each in warnings if fails(each, chosen.unused)]
     passed = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     if state.tally.failures and session.exitstatus in passed:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

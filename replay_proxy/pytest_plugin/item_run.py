@@ -11,7 +11,24 @@ import pytest
 
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.pytest_plugin.proxies import Proxies
-from replay_proxy.pytest_plugin.tally import Report, Tally, failures, first, report_sum, unused_text
+from replay_proxy.pytest_plugin.tally import (
+    NoRequestWarning,
+    Report,
+    Tally,
+    UnusedRecordingWarning,
+    fails,
+    failures,
+    first,
+    report_sum,
+    unused_text,
+)
+
+_IDLE = (
+    "This test has a cassette, but no request reached the proxy. Was its client made before the "
+    "test, when OPENAI_BASE_URL was not set yet? Does it have a base URL of its own, or an "
+    "environment that was cleared? If the test needs no API, remove the fixture `replay_proxy` or "
+    "the marker `cassette`, or set replay_idle=ignore."
+)
 
 
 class CassetteFixture:
@@ -79,12 +96,27 @@ class ItemRun:
         self.text = "\n\n".join(first(new) + remedy) if new else ""
         return self.text
 
-    def unused(self) -> str:
-        """The text on what a passed test left unused of its own cassette; or empty."""
-        if not self.passed or self._shared or not (self._report and self._report["unused_total"]):
-            return ""
-        report, store = self._report, self._proxies.options.store
-        return unused_text(self.cassette.cassette, report["unused"], report["unused_total"], store)
+    def judge_end(self) -> None:
+        """Judge what is known only when the test is over, if it passed."""
+        if not self.passed or self._report is None:
+            return
+        options = self._proxies.options
+        warnings: list[tuple[pytest.PytestWarning, str]] = []
+        if self._report["unused_total"] and not self._shared:
+            warnings.append((UnusedRecordingWarning(self._unused_text()), options.unused))
+        if self._is_idle():
+            warnings.append((NoRequestWarning(_IDLE), options.idle))
+        failing = [str(warning) for warning, reaction in warnings if fails(warning, reaction)]
+        self.text = "\n\n".join(filter(None, [self.text, *failing]))
+
+    def _is_idle(self) -> bool:
+        return self._report is not None and not any(self._report["answers"].values())
+
+    def _unused_text(self) -> str:
+        assert self._report is not None
+        unused, total = self._report["unused"], self._report["unused_total"]
+        store = self._proxies.options.store
+        return unused_text(self.cassette.cassette, unused, total, store)
 
     def fail(self) -> NoReturn:
         """Fail the test with the text, without a traceback."""
@@ -97,6 +129,7 @@ class ItemRun:
             return
         cassette = self.cassette.cassette
         tally.count(self._report)
+        tally.counts["idle"] += self._is_idle() and self.passed
         if self._shared:
             tally.share(cassette, self._report)
             tally.passed += [self._nodeid] if self.passed else []

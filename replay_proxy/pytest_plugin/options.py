@@ -14,6 +14,7 @@ OPTIONS = {
     "mode": "replay (default), record or dummy; or VCR's none, once, new_episodes or all",
     "on-miss": "what happens to a request that is not recorded: fail (default), dummy or record",
     "unused": "what happens to recordings that no test uses: ignore (default), warn or fail",
+    "idle": "what happens to a test without a request: ignore, warn (default) or fail",
     "max-age": "fail tests that use a recording older than this: 30d, 12h, 4w",
     "store": "directory of the cassettes (default: cassettes, below rootdir)",
 }
@@ -28,7 +29,8 @@ MODES: dict[str, tuple[str, tuple[str, ...]]] = {
     "all": ("record", ()),
 }
 ON_MISS = MODES["replay"][1]
-UNUSED = ("ignore", "warn", "fail")
+#: The values of the options ``unused`` and ``idle``.
+REACTIONS = ("ignore", "warn", "fail")
 #: The settings that options decide. The proxy takes its others from its environment.
 DECIDED = ("MODE", "ON_MISS", "STORE", "CASSETTE")
 #: The same pattern as in ``settings``, which costs too much to import here.
@@ -42,6 +44,7 @@ class Options:
     mode: str
     on_miss: str
     unused: str
+    idle: str
     max_age_s: int | None
     store: Path
     settings: Mapping[str, str]
@@ -75,7 +78,8 @@ def options(config: pytest.Config) -> Options:
     return Options(
         mode=mode,
         on_miss=on_miss or "".join(allowed[:1]),
-        unused=_option(config, "unused", UNUSED)[0] or "ignore",
+        unused=_option(config, "unused", REACTIONS)[0] or "ignore",
+        idle=_option(config, "idle", REACTIONS)[0] or "warn",
         max_age_s=_max_age_s(_option(config, "max-age")[0]),
         store=base / (store or "cassettes"),
         settings=dict(map(_setting, config.getini("replay_settings"))),

@@ -23,6 +23,10 @@ class UnusedRecordingWarning(pytest.PytestWarning):
     """A cassette holds recordings that no test used."""
 
 
+class NoRequestWarning(pytest.PytestWarning):
+    """No request of a test that has a cassette reached the proxy."""
+
+
 class Tally:
     """The sums of one process. The controller of xdist adds those of its workers."""
 
@@ -115,7 +119,9 @@ class Tally:
         counts = self.counts
         replayed = f"{many(counts['hits'], 'hit')}, {many(counts['misses'], 'miss', 'misses')}"
         others = f"{counts['recorded']:,} recorded, {counts['dummy']:,} dummy"
-        return f"replay-proxy: {replayed}, {others}, {many(counts['tokens'], 'token')} saved"
+        saved = f"{many(counts['tokens'], 'token')} saved"
+        idle = f", no request in {many(counts['idle'], 'test')}" if counts["idle"] else ""
+        return f"replay-proxy: {replayed}, {others}, {saved}{idle}"
 
 
 def failures(report: Report) -> dict[str, str]:
@@ -151,14 +157,14 @@ def unused_text(cassette: str, unused: Sequence[dict[str, Any]], total: int, sto
     )
 
 
-def fails(unused: str, wish: str) -> bool:
-    """Whether unused recordings fail the test or session; so does a warning that is an error."""
+def fails(warning: pytest.PytestWarning, reaction: str) -> bool:
+    """Whether a fault fails the test or session; so does a warning that is an error."""
     try:
-        if wish == "warn":
-            warnings.warn(UnusedRecordingWarning(unused), stacklevel=3)
-    except UnusedRecordingWarning:
+        if reaction == "warn":
+            warnings.warn(warning, stacklevel=3)
+    except type(warning):
         return True
-    return wish == "fail"
+    return reaction == "fail"
 
 
 def first(texts: Sequence[str], total: int | None = None) -> list[str]:
