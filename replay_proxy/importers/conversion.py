@@ -30,7 +30,18 @@ _ENDPOINT = re.compile(
 )
 #: Headers that describe bytes on a connection; the body here is decoded, and framed again.
 _FRAMING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+#: Statuses without a body (RFC 9110, section 6.4.1).
+_BODILESS = (204, 205, 304)
+#: Media types whose content is at least two bytes long.
+_NEVER_EMPTY = re.compile(rb"application/json|text/event-stream", re.IGNORECASE)
 _METHOD = re.compile(r"[A-Z]{1,20}")
+#: Endpoints that answer no request without a body, besides those of ``_ENDPOINT``.
+_NEEDS_BODY = re.compile(
+    r"/(?:files|uploads|parts|batches|assistants|messages|runs|fine_tuning/jobs|audio/voices"
+    r"|videos|realtime/(?:sessions|calls|client_secrets)|responses/input_tokens)$"
+)
+#: Endpoints that a request is sent to without a body.
+_NEEDS_NO_BODY = re.compile(r"/(?:cancel|pause|resume|hangup)$")
 
 
 def carry_over(
@@ -96,9 +107,10 @@ def _interaction(found: Exchange, arrived_us: int, id_: int) -> Interaction:
         raise Misshapen("it is a WebSocket (101), which cannot be replayed")
     if not 200 <= found.status <= 599:
         raise Misshapen(f"its status is {found.status}, which is not the status of an answer")
-    body = identity(found.body, found.headers)
+    asked = _request_body(found, method, path)
+    body = _answer_body(found, method)
     headers = tuple(pair for pair in end_to_end(found.headers) if pair[0] not in _FRAMING)
-    request = Request(method, path, query, found.request_headers, found.request_body, arrived_us)
+    request = Request(method, path, query, found.request_headers, asked, arrived_us)
     return Interaction(
         id=id_,
         fingerprint=fingerprint(request),
@@ -108,6 +120,42 @@ def _interaction(found: Exchange, arrived_us: int, id_: int) -> Interaction:
         body=body,
         timeline=_timeline(found, body),
     )
+
+
+def _request_body(found: Exchange, method: str, path: str) -> bytes:
+    """The request's body. Raises ``Misshapen`` if there was one and it is not in the file."""
+    if found.request_body:
+        return found.request_body
+    length = _length(found.request_headers)
+    is_missing = bool(length)
+    if method in ("POST", "PUT", "PATCH") and length is None and not _NEEDS_NO_BODY.search(path):
+        needs_body = _ENDPOINT.search(path) or _NEEDS_BODY.search(path)
+        is_missing = found.request_body is None or bool(needs_body and 200 <= found.status < 300)
+    if is_missing:
+        raise Misshapen("the request's body is not in the file")
+    return b""
+
+
+def _answer_body(found: Exchange, method: str) -> bytes:
+    """The answer's body, decoded. Raises ``Misshapen`` if there was one and it is not in the file.
+
+    Some recorders write an empty text for a stream that they could not read.
+    """
+    if found.body:
+        return identity(found.body, found.headers)
+    length = _length(found.headers)
+    if method == "HEAD" or found.status in _BODILESS or length == 0:
+        return b""
+    media = header(found.headers, b"content-type") or b""
+    is_success = 200 <= found.status < 300
+    if found.body is None or length or (is_success and _NEVER_EMPTY.match(media)):
+        raise Misshapen("the answer's body is not in the file")
+    return b""
+
+
+def _length(fields: Headers) -> int | None:
+    value = header(fields, b"content-length")
+    return int(value) if value is not None and value.isdigit() else None
 
 
 def _timeline(found: Exchange, body: bytes) -> Timeline:
@@ -141,7 +189,7 @@ def _recorded_us(found: Exchange) -> int | None:
 
 def _digest(found: Exchange) -> bytes:
     digest = sha256(f"{found.method}\0{found.url}\0{found.status}\0".encode("utf-8", "replace"))
-    for part in (found.request_body, repr(found.headers).encode(), found.body):
+    for part in (found.request_body or b"", repr(found.headers).encode(), found.body or b""):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()
 

@@ -15,7 +15,8 @@ class Exchange:
 
     ``where`` is its place in the file, for a person. ``chunks`` are pairs of an offset in
     microseconds from the request and the bytes that arrived then, if the format has them;
-    joined they are ``body``. ``recorded_us`` is microseconds since 1970, ``took_us`` how long the
+    joined they are ``body``. A body is None if the file has none, and does not say that it was
+    empty. ``recorded_us`` is microseconds since 1970, ``took_us`` how long the
     whole answer took.
     """
 
@@ -23,10 +24,10 @@ class Exchange:
     method: str
     url: str
     request_headers: Headers
-    request_body: bytes
+    request_body: bytes | None
     status: int
     headers: Headers
-    body: bytes
+    body: bytes | None
     chunks: tuple[tuple[int, bytes], ...] | None = None
     recorded_us: int | None = None
     took_us: int | None = None

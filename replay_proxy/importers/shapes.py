@@ -1,11 +1,9 @@
 """Values of a foreign document, read liberally: each function gives one shape or ``Misshapen``.
 
 Every recorder writes the same thing in several ways (the value of a header as text, as a list, as a
-number), and a damaged file may have anything anywhere. Not in here: the formats.
+number), and a damaged file may have anything anywhere. Not in here: bodies (``bodies``).
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,6 +76,13 @@ def integer(value: object, what: str) -> int:
     raise Misshapen(f"{what} is {_kind(value)}, not a number")
 
 
+def status(value: object) -> int:
+    """The status of an answer: a number, or a mapping with one."""
+    if isinstance(value, Mapping):
+        value = value.get("code", value.get("status_code"))
+    return integer(value, "the status")
+
+
 def utf8(value: str, what: str) -> bytes:
     """The text in UTF-8; the two halves of a surrogate pair become one character."""
     try:
@@ -88,67 +93,6 @@ def utf8(value: str, what: str) -> bytes:
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le").encode()
     except UnicodeError:
         raise Misshapen(f"{what} has half a surrogate pair, which is not a text") from None
-
-
-def unbase64(value: object, what: str) -> bytes:
-    """The bytes of a base64 text; white space in it is ignored."""
-    try:
-        return base64.b64decode("".join(text(value, what).split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise Misshapen(f"{what} is not base64, as the file says") from None
-
-
-def content(value: object, what: str) -> bytes:
-    """A body in any form: text, bytes, nothing, or ``{string, base64_string, encoding}``."""
-    match value:
-        case None:
-            return b""
-        case bytes():
-            return value
-        case Mapping():
-            return _labelled(value, what)
-        case Foreign(value={"state": [bytes() | str() as inner, *_]}):
-            return content(inner, what)  # io.BytesIO: its bytes, its position, its attributes
-        case Foreign(value=list([inner])):
-            return content(inner, what)
-        case list() | tuple() if all(isinstance(piece, bytes | str) for piece in value):
-            return b"".join(content(piece, what) for piece in value)
-    return utf8(text(value, what), what)
-
-
-def _labelled(value: Mapping[object, object], what: str) -> bytes:
-    if value.get("base64_string") is not None:
-        return unbase64(value["base64_string"], what)
-    if "string" not in value:
-        if not value:
-            return b""
-        raise Misshapen(f"{what} is not in the file (there is {', '.join(map(str, value))})")
-    inner, encoding = value["string"], value.get("encoding")
-    if not isinstance(inner, str) or not isinstance(encoding, str):
-        return content(inner, what)
-    return encoded(inner, encoding, what)
-
-
-def encoded(value: str, encoding: str, what: str) -> bytes:
-    """The bytes of a text that was decoded from this encoding, or is written in base64 or hex.
-
-    If the encoding is unknown, or cannot encode the text, it is UTF-8, as in the recorders
-    themselves.
-    """
-    match encoding.lower():
-        case "base64":
-            return unbase64(value, what)
-        case "hex":
-            try:
-                return bytes.fromhex(value)
-            except ValueError:
-                raise Misshapen(f"{what} is not hexadecimal, as the file says") from None
-        case "" | "utf8" | "utf-8" | "ascii-8bit" | "binary":
-            return utf8(value, what)
-    try:
-        return value.encode(encoding)
-    except (LookupError, ValueError):  # Including a name that no encoding can have.
-        return utf8(value, what)
 
 
 def headers(value: object, what: str) -> Headers:

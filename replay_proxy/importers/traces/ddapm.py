@@ -5,11 +5,13 @@ text is ``base64:`` and its bytes.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from replay_proxy.importers.bodies import body_of, unbase64
 from replay_proxy.importers.documents import json_document
 from replay_proxy.importers.exchange import Exchange, NotCarried, each
-from replay_proxy.importers.shapes import content, headers, integer, mapping, text, unbase64
+from replay_proxy.importers.leftovers import refuse_unread
+from replay_proxy.importers.shapes import headers, mapping, status, text
 
 _PAIR = re.compile(rb"\A\s*\{\s*\"request\"\s*:\s*\{")
 _MARK = "base64:"
@@ -29,23 +31,22 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
     pair = mapping(item, "the file")
     request = mapping(pair.get("request"), "the request")
     response = mapping(pair.get("response"), "the response")
-    status = response.get("status")
+    refuse_unread(request, "method url headers body", "the request")
+    refuse_unread(response, "status headers body", "the response")
     return Exchange(
         where=where,
         method=text(request.get("method"), "the method"),
         url=text(request.get("url"), "the url"),
         request_headers=headers(request.get("headers"), "the request's headers"),
-        request_body=_body(request.get("body"), "the request's body"),
-        status=integer(
-            status if isinstance(status, int) else mapping(status, "the status").get("code"),
-            "the status",
-        ),
+        request_body=_body(request, "the request's body"),
+        status=status(response.get("status")),
         headers=headers(response.get("headers"), "the response's headers"),
-        body=_body(response.get("body"), "the answer's body"),
+        body=_body(response, "the answer's body"),
     )
 
 
-def _body(value: object, what: str) -> bytes:
+def _body(message: Mapping[object, object], what: str) -> bytes | None:
+    value = message.get("body")
     if isinstance(value, str) and value.startswith(_MARK):
         return unbase64(value.removeprefix(_MARK), what)
-    return content(value, what)
+    return body_of(message, what)

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlencode
 
+from replay_proxy.importers.bodies import encoded
 from replay_proxy.importers.documents import json_document
 from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
-from replay_proxy.importers.shapes import encoded, headers, integer, mapping, sequence, text, utf8
+from replay_proxy.importers.shapes import headers, integer, mapping, sequence, text, utf8
 from replay_proxy.importers.timestamps import milliseconds_us, moment_us
 from replay_proxy.wire import header, is_event_stream
 

@@ -8,9 +8,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
+from replay_proxy.importers.bodies import unbase64
 from replay_proxy.importers.documents import json_document
 from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried
-from replay_proxy.importers.shapes import headers, integer, mapping, sequence, text, unbase64, utf8
+from replay_proxy.importers.leftovers import refuse_unread
+from replay_proxy.importers.shapes import headers, integer, mapping, sequence, text, utf8
 from replay_proxy.importers.timestamps import milliseconds_us, moment_us
 
 _LINE = re.compile(rb"\A\s*\{\s*\"(?:schema_version|_meta)\"\s*:[^\n]*\}\s*(?:\n|\Z)")
@@ -46,6 +48,8 @@ def _exchange(where: str, item: object) -> Exchange:
     entry = mapping(item, "it")
     request = mapping(entry.get("request"), "the request")
     response = mapping(entry.get("response"), "the response")
+    refuse_unread(request, "method path body", "the request")
+    refuse_unread(response, "status headers body stream_chunks", "the response")
     body, chunks = _body(response.get("body"), "the answer's body"), None
     if response.get("stream_chunks") is not None:
         chunks = tuple(map(_chunk, sequence(response["stream_chunks"], "the stream's chunks")))

@@ -3,11 +3,13 @@
 Source: ``pkg/cassette/cassette.go``; fields that are empty may be left out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from replay_proxy.importers.bodies import content
 from replay_proxy.importers.documents import document
 from replay_proxy.importers.exchange import Exchange, NotCarried, each
-from replay_proxy.importers.shapes import content, headers, integer, mapping, sequence, text
+from replay_proxy.importers.leftovers import refuse_unread
+from replay_proxy.importers.shapes import headers, integer, mapping, sequence, text
 from replay_proxy.importers.timestamps import go_duration_us
 from replay_proxy.importers.vcr.vcrpy import names_address
 
@@ -28,14 +30,25 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
     pair = mapping(item, "it")
     request = mapping(pair.get("request"), "the request")
     response = mapping(pair.get("response"), "the response")
+    refuse_unread(request, "method url headers body form", "the request")
+    refuse_unread(response, "status code headers body", "the response")
+    refuse_unread(pair, "request response", "it")
     return Exchange(
         where=where,
         method=text(request.get("method") or "GET", "the method"),
         url=text(request.get("url"), "the url"),
         request_headers=headers(request.get("headers"), "the request's headers"),
-        request_body=content(request.get("body"), "the request's body"),
+        request_body=_body(request, "the request's body"),
         status=integer(response.get("code", response.get("status")), "the status"),
         headers=headers(response.get("headers"), "the response's headers"),
-        body=content(response.get("body"), "the answer's body"),
+        body=_body(response, "the answer's body"),
         took_us=go_duration_us(response.get("duration")),
     )
+
+
+def _body(message: Mapping[object, object], what: str) -> bytes | None:
+    """The body. What is empty may be left out, but not what ``content_length`` or ``form`` has."""
+    body = content(message.get("body"), what)
+    length = message.get("content_length")
+    is_lost = (isinstance(length, int) and length > 0) or message.get("form")
+    return body if body or not is_lost else None

@@ -6,9 +6,11 @@ Source: ``lib/vcr/structs.rb``. A body is a text with the name of its encoding.
 import re
 from collections.abc import Iterator
 
+from replay_proxy.importers.bodies import body_of
 from replay_proxy.importers.documents import document
 from replay_proxy.importers.exchange import Exchange, NotCarried, each
-from replay_proxy.importers.shapes import content, headers, integer, mapping, sequence, text
+from replay_proxy.importers.leftovers import refuse_unread
+from replay_proxy.importers.shapes import headers, mapping, sequence, status, text
 from replay_proxy.importers.timestamps import moment_us
 
 _INTERACTIONS = re.compile(
@@ -32,15 +34,17 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
     pair = mapping(item, "it")
     request = mapping(pair.get("request"), "the request")
     response = mapping(pair.get("response"), "the response")
-    status = mapping(response.get("status"), "the status")
+    refuse_unread(request, "method uri headers body", "the request")
+    refuse_unread(response, "status headers body", "the response")
+    refuse_unread(pair, "request response", "it")
     return Exchange(
         where=where,
         method=text(request.get("method"), "the method").lstrip(":"),
         url=text(request.get("uri"), "the uri"),
         request_headers=headers(request.get("headers"), "the request's headers"),
-        request_body=content(request.get("body"), "the request's body"),
-        status=integer(status.get("code"), "the status"),
+        request_body=body_of(request, "the request's body"),
+        status=status(response.get("status")),
         headers=headers(response.get("headers"), "the response's headers"),
-        body=content(response.get("body"), "the answer's body"),
+        body=body_of(response, "the answer's body"),
         recorded_us=moment_us(pair.get("recorded_at")),
     )

@@ -5,19 +5,21 @@ pydantic-ai's ``json_body_serializer.py`` (``parsed_body``), and ``langchain_tes
 (parallel lists ``requests`` and ``responses``, gzip).
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 
+from replay_proxy.importers.bodies import body_of, content, dumped
 from replay_proxy.importers.documents import document
 from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
-from replay_proxy.importers.shapes import content, headers, integer, mapping, sequence, text, utf8
+from replay_proxy.importers.leftovers import refuse_unread
+from replay_proxy.importers.shapes import headers, mapping, sequence, status, text
 from replay_proxy.importers.timestamps import moment_us
-from replay_proxy.wire import Headers
 
 _PARALLEL = re.compile(rb"^requests:", re.MULTILINE)
 _PARALLEL_TOO = re.compile(rb"^responses:", re.MULTILINE)
 _OLD = re.compile(rb"\A(?:---\s+)?- request:|\A\s*\[\s*\{\s*\"re(?:quest|sponse)\"")
+_REQUEST_KEYS = "method uri url headers body parsed_body protocol host port path"
+_RESPONSE_KEYS = "status status_code headers body parsed_body content"
 _INTERACTIONS = re.compile(rb"^interactions:", re.MULTILINE)
 _ADDRESS = re.compile(rb"^( +)(uri|url):", re.MULTILINE)
 _JSON_INTERACTIONS = re.compile(rb"\A\s*\{[^{\[]*\"interactions\"\s*:\s*\[")
@@ -78,18 +80,18 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
     pair = mapping(item, "it")
     request = mapping(pair.get("request"), "the request")
     response = mapping(pair.get("response"), "the response")
-    method = text(request.get("method"), "the method")
-    status = _status(response)
-    answered = headers(response.get("headers"), "the response's headers")
+    refuse_unread(request, _REQUEST_KEYS, "the request")
+    refuse_unread(response, _RESPONSE_KEYS, "the response")
+    refuse_unread(pair, "request response", "it")
     return Exchange(
         where=where,
-        method=method,
+        method=text(request.get("method"), "the method"),
         url=_url(request),
         request_headers=headers(request.get("headers"), "the request's headers"),
         request_body=_request_body(request),
-        status=status,
-        headers=answered,
-        body=_body(response, answered, may_be_absent=method == "HEAD" or status in (204, 304)),
+        status=status(response.get("status", response.get("status_code"))),
+        headers=headers(response.get("headers"), "the response's headers"),
+        body=_body(response),
         recorded_us=moment_us(pair.get("recorded_at")),
     )
 
@@ -102,34 +104,17 @@ def _url(request: Mapping[object, object]) -> str:
     return f"{scheme}://{host}{text(request.get('path'), 'the path')}"
 
 
-def _status(response: Mapping[object, object]) -> int:
-    status = response.get("status", response.get("status_code"))
-    if isinstance(status, Mapping):
-        status = status.get("code", status.get("status_code"))
-    return integer(status, "the status")
-
-
-def _request_body(request: Mapping[object, object]) -> bytes:
+def _request_body(request: Mapping[object, object]) -> bytes | None:
     if request.get("parsed_body") is not None:
-        return _dumped(request["parsed_body"], "the request's body")
-    return content(request.get("body"), "the request's body")
+        return dumped(request["parsed_body"], "the request's body")
+    return body_of(request, "the request's body")
 
 
-def _body(response: Mapping[object, object], answered: Headers, *, may_be_absent: bool) -> bytes:
+def _body(response: Mapping[object, object]) -> bytes | None:
     if "body" in response and not (response["body"] is None and "parsed_body" in response):
         return content(response["body"], "the answer's body")
     if "parsed_body" in response:
-        return _dumped(response["parsed_body"], "the answer's body")
+        return dumped(response["parsed_body"], "the answer's body")
     if "content" in response:
         return content(response["content"], "the answer's body")
-    if may_be_absent or (b"content-length", b"0") in answered:
-        return b""
-    raise Misshapen("the answer's body is not in the file")
-
-
-def _dumped(parsed: object, what: str) -> bytes:
-    """A body that the recorder has parsed, as it writes it for its own replay."""
-    try:
-        return utf8(json.dumps(parsed), what)
-    except (TypeError, ValueError, RecursionError):
-        raise Misshapen(f"{what} was parsed by the recorder, and is not JSON now") from None
+    return None
