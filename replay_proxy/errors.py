@@ -11,7 +11,7 @@
     │   ├── InvalidRequest          400, as OpenAI words it
     │   ├── InvalidCassetteName     400
     │   ├── InvalidFault            400
-    │   └── NotImplementedByDummy   501
+    │   └── NotImplementedByDummy   404
     ├── StoreError                  an answer could not be read or kept: 500
     │   ├── CassetteMissing         the cassette does not exist
     │   ├── CassetteInUse           another process has locked it: 503
@@ -180,7 +180,7 @@ class InvalidFault(RequestError):
 class NotImplementedByDummy(RequestError):
     """The dummy has no answer for this endpoint."""
 
-    status = 501
+    status = 404
     code = "not_implemented_by_dummy"
 
 

@@ -21,9 +21,10 @@ from replay_proxy.errors import (
     NotAllowed,
     ReplayProxyError,
     RequestError,
-    StoreError,
 )
-from replay_proxy.serving.browsers import Browsers
+from replay_proxy.redaction.display import redacted
+from replay_proxy.serving.admission.browsers import Browsers
+from replay_proxy.serving.admission.hosts import Hosts
 from replay_proxy.serving.connection import Receive, Scope, Send
 from replay_proxy.serving.control import control_plane
 from replay_proxy.serving.data_plane import (
@@ -33,22 +34,13 @@ from replay_proxy.serving.data_plane import (
     send_whole,
     split_cassette,
 )
+from replay_proxy.serving.documented_models import document
 from replay_proxy.serving.errors import REFUSED, error_response
-from replay_proxy.serving.hosts import Hosts
+from replay_proxy.serving.probes import probes
 from replay_proxy.serving.protocol import Clients, install
 from replay_proxy.serving.upgrades import refuse_websocket, websocket_refusal
 from replay_proxy.settings import Mode, Settings, cassette_name
 from replay_proxy.target import DATA_PATHS
-from replay_proxy.transports.dummy.schemas import (
-    CreateChatCompletionRequest,
-    CreateChatCompletionResponse,
-    CreateChatCompletionStreamResponse,
-    CreateCompletionRequest,
-    CreateEmbeddingRequest,
-    CreateModerationRequest,
-    CreateResponse,
-    ListModelsResponse,
-)
 from replay_proxy.wire import Request
 
 logger = logging.getLogger("replay_proxy")
@@ -62,11 +54,24 @@ _NO_LIFESPAN = (
 )
 
 
+#: Paths that a browser or a person looks up: no call of an application is lost there.
+_NO_CALLS = ("/_replay/", "/.well-known/", "/favicon", "/apple-touch-icon", "/robots.txt")
+
+
 class UnknownPath(RequestError):
     """Nothing is served under this path."""
 
     status = 404
     code = "unknown_url"
+
+    def __init__(self, method: str, path: str) -> None:
+        served = ", ".join(each + "…" for each in DATA_PATHS)
+        super().__init__(
+            f"is refused: {method} {redacted(path)} is none of {served}, /cassettes/{{name}}/v1/…, "
+            "/_replay/api/…, /healthz, /readyz and /docs",
+            thing="The request",
+            remedy="Let the client's base_url end in /v1.",
+        )
 
 
 class ReplayProxy(FastAPI):
@@ -75,7 +80,10 @@ class ReplayProxy(FastAPI):
     def __init__(self, settings: Settings) -> None:
         self.assembly = Assembly(settings)
         self.data_plane = DataPlane(
-            self.assembly.transport, self.assembly.arrivals, self.assembly.recognise
+            self.assembly.transport,
+            self.assembly.arrivals,
+            self.assembly.recognise,
+            on_unread=self._miss,
         )
         own_pages = settings.mode is Mode.DUMMY and not settings.origins
         self._browsers = Browsers(Hosts(settings.hosts), settings.origins, own_pages=own_pages)
@@ -87,14 +95,12 @@ class ReplayProxy(FastAPI):
             description="A record-and-replay OpenAI proxy with a dummy fallback.",
             lifespan=self._lifespan,
             exception_handlers=dict.fromkeys(
-                (HTTPException, RequestValidationError, ReplayProxyError), _in_openai_shape
+                (HTTPException, RequestValidationError, ReplayProxyError), self._in_openai_shape
             ),
         )
-        self.add_api_route("/healthz", self.health, tags=["control"], summary="Is it running?")
-        self.add_api_route("/readyz", self.ready, tags=["control"], summary="Can it answer?")
+        self.include_router(probes(self.assembly, settings.mode))
         self.include_router(control_plane(self.assembly))
-        self._mode = settings.mode
-        _document(self)
+        document(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer data paths at once, and leave the rest to FastAPI.
@@ -108,7 +114,9 @@ class ReplayProxy(FastAPI):
             self._begun = True
             logger.warning(_NO_LIFESPAN)
         if scope["type"] == "websocket":
-            await self._refuse_websocket(scope, receive, send)
+            error = websocket_refusal(_head(scope)[1])
+            self._miss(scope, error)
+            await refuse_websocket(error, scope, receive, send)
             return
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
@@ -119,10 +127,9 @@ class ReplayProxy(FastAPI):
         try:
             visit = self._browsers.check(scope)
         except NotAllowed as refusal:
-            if data:
-                path = split_cassette(raw_path(scope))[1]
-                request = Request(scope["method"], path, "", (), b"")
-                self.assembly.journal.refuse(self.assembly.default, request, refusal)
+            if data:  # Under the default name: a page must not choose what is in the report.
+                journal = self.assembly.journal
+                journal.refuse(self.assembly.default, _head(scope)[1], refusal)
             answer = error_response(refusal)
             await send_whole(answer._replace(headers=answer.headers + REFUSED), send)
             return
@@ -136,17 +143,14 @@ class ReplayProxy(FastAPI):
         else:
             await super().__call__(scope, receive, send)
 
-    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        cassette, path = split_cassette(raw_path(scope))
-        query = scope["query_string"].decode("latin-1")
-        request = Request("GET", path, query, tuple(scope["headers"]), b"")
-        error = websocket_refusal(request)
+    def _miss(self, scope: Scope, error: ReplayProxyError) -> None:
+        """Note a refusal of what no transport gets to see."""
+        cassette, request = _head(scope)
         try:
             name = cassette_name(cassette_of(cassette, request) or self.assembly.default)
         except ValueError:
             name = self.assembly.default
         self.assembly.journal.refuse(name, request, error)
-        await refuse_websocket(error, scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -159,82 +163,28 @@ class ReplayProxy(FastAPI):
             gc.unfreeze()
             await self.assembly.aclose(drain_s=self.clients.left_s())
 
-    async def health(self) -> dict[str, str]:
-        """Report that the process serves, and its mode."""
-        return {"status": "ok", "mode": self._mode}
-
-    async def ready(self, response: FastAPIResponse) -> dict[str, str]:
-        """Report whether the default cassette can be used now; otherwise 503 and the reason."""
-        try:
-            self.assembly.check()
-        except StoreError as error:
-            response.status_code = 503
-            return {"status": "not_ready", "mode": self._mode, "reason": error.message}
-        return {"status": "ready", "mode": self._mode}
-
-
-async def _in_openai_shape(request: FastAPIRequest, error: Exception) -> FastAPIResponse:
-    """A refusal of FastAPI or of the control plane, in OpenAI's error shape."""
-    match error:
-        case ReplayProxyError():
-            refusal = error
-        case HTTPException(status_code=404):
-            refusal = UnknownPath(
-                f"Unknown request URL: {request.method} {request.url.path}. This proxy serves "
-                f"{', '.join(path + '…' for path in DATA_PATHS)}, /cassettes/{{name}}/v1/…, "
-                "/_replay/api/…, /healthz, /readyz and /docs; set the client's base_url to end in "
-                "/v1."
-            )
-        case _:
-            refusal = InvalidRequest(f"{request.method} {request.url.path}: {error}")
-    answer = error_response(refusal)
-    assert isinstance(answer.body, bytes)
-    headers = {name.decode(): value.decode() for name, value in answer.headers}
-    status = error.status_code if isinstance(error, HTTPException) else answer.status
-    return FastAPIResponse(answer.body, status, headers)
+    async def _in_openai_shape(self, request: FastAPIRequest, error: Exception) -> FastAPIResponse:
+        """A refusal of FastAPI or of the control plane, in OpenAI's error shape."""
+        refusal: ReplayProxyError
+        match error:
+            case ReplayProxyError():
+                refusal = error
+            case HTTPException(status_code=404):
+                refusal = UnknownPath(request.method, raw_path(request.scope))
+                if not request.url.path.startswith(_NO_CALLS) and request.url.path != "/":
+                    logger.warning("%s", refusal)
+                    self._miss(request.scope, refusal)
+            case _:
+                refusal = InvalidRequest(f"{request.method} {request.url.path}: {error}")
+        answer = error_response(refusal)
+        assert isinstance(answer.body, bytes)
+        headers = {name.decode(): value.decode() for name, value in answer.headers}
+        status = error.status_code if isinstance(error, HTTPException) else answer.status
+        return FastAPIResponse(answer.body, status, headers)
 
 
-def _document(app: FastAPI) -> None:
-    """Show the typed models on ``/docs``. The data plane answers these paths before FastAPI."""
-
-    async def chat_completions(body: CreateChatCompletionRequest) -> FastAPIResponse:
-        raise NotImplementedError("the data plane stands in front of this route")
-
-    async def responses(body: CreateResponse) -> FastAPIResponse:
-        raise NotImplementedError("the data plane stands in front of this route")
-
-    async def completions(body: CreateCompletionRequest) -> FastAPIResponse:
-        raise NotImplementedError("the data plane stands in front of this route")
-
-    async def embeddings(body: CreateEmbeddingRequest) -> FastAPIResponse:
-        raise NotImplementedError("the data plane stands in front of this route")
-
-    async def moderations(body: CreateModerationRequest) -> FastAPIResponse:
-        raise NotImplementedError("the data plane stands in front of this route")
-
-    async def models() -> FastAPIResponse:
-        raise NotImplementedError("the data plane stands in front of this route")
-
-    app.add_api_route(
-        "/v1/chat/completions",
-        chat_completions,
-        methods=["POST"],
-        tags=["dummy"],
-        summary="Create a chat completion",
-        response_model=CreateChatCompletionResponse | CreateChatCompletionStreamResponse,
-        responses={200: {"content": {"text/event-stream": {}}}},
-    )
-    for path, route, summary in (
-        ("/v1/responses", responses, "Create a response"),
-        ("/v1/completions", completions, "Create a completion"),
-        ("/v1/embeddings", embeddings, "Create embeddings"),
-        ("/v1/moderations", moderations, "Judge inputs"),
-    ):
-        app.add_api_route(path, route, methods=["POST"], tags=["dummy"], summary=summary)
-    app.add_api_route(
-        "/v1/models",
-        models,
-        tags=["dummy"],
-        summary="List models",
-        response_model=ListModelsResponse,
-    )
+def _head(scope: Scope) -> tuple[str | None, Request]:
+    """The cassette in a request's path, and the request without its body."""
+    cassette, path = split_cassette(raw_path(scope))
+    query = scope["query_string"].decode("latin-1")
+    return cassette, Request(scope.get("method", "GET"), path, query, tuple(scope["headers"]), b"")

@@ -53,7 +53,8 @@ class DataPlane:
 
     ``transport_of`` gives the transport of a cassette, or of the default one for None. A request
     names its cassette by its path, ``/cassettes/{name}/v1/…``, or in ``x-replay-cassette``.
-    ``arrivals`` stamps requests; ``recognise`` computes the fingerprints of a large one.
+    ``arrivals`` stamps requests; ``recognise`` computes the fingerprints of a large one;
+    ``on_unread`` is told of a request that is refused before its body was read.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class DataPlane:
         transport_of: Callable[[str | None], Transport],
         arrivals: Arrivals | None = None,
         recognise: Callable[[Request], Awaitable[None]] | None = None,
+        on_unread: Callable[[Scope, ReplayProxyError], None] = lambda _scope, _error: None,
     ) -> None:
         self._recognise = recognise
+        self._on_unread = on_unread
         self._transport_of = transport_of
         self._arrivals = arrivals or Arrivals()
         logger.addFilter(_redacted_record)  # Added once: it is the same function each time.
@@ -97,6 +100,7 @@ class DataPlane:
             answer = await self._answer(cassette, request)
             await _send(answer, send, http_version=scope["http_version"])
         except (BodyTooLarge, UnknownTransferCoding, BodyLost) as error:
+            self._on_unread(scope, error)
             await _send(_unread(error, scope), send)
         except ConnectionDropped as dropped:
             await drop(send, receive, reset=dropped.reset)

@@ -1,7 +1,7 @@
 """The settings for requests from browsers: host names of the proxy, and origins of web pages.
 
 In here: fields that ``Settings`` inherits, and the syntax of a host and an origin. Not in here:
-which request is refused (``replay_proxy.serving.browsers``).
+which request is refused (``replay_proxy.serving.admission.browsers``).
 """
 
 import re

@@ -13,13 +13,11 @@ from replay_proxy.answers.conduct import Arrival, retry_after_s
 from replay_proxy.errors import (
     CassetteMiss,
     ConnectionDropped,
-    InvalidCassetteName,
-    InvalidTarget,
-    NotAllowed,
-    NotImplementedByDummy,
+    InvalidFault,
+    InvalidRequest,
     ReplayProxyError,
+    RequestError,
     StoreError,
-    WebSocketUnsupported,
 )
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.miss import summary
@@ -37,16 +35,8 @@ KEPT_USED = 200_000
 #: The most requests with a fault whose arrivals are kept, over all cassettes, and the most arrivals
 #: of each; further ones are only counted.
 KEPT_CHAINS, KEPT_ARRIVALS = 1_000, 100
-#: Errors of the proxy that count as misses, so that an application which swallows them cannot hide
-#: them. What the dummy refuses as OpenAI would is an answer, and upstream errors can be retried.
-_UNANSWERED = (
-    StoreError,
-    InvalidCassetteName,
-    InvalidTarget,
-    NotAllowed,
-    NotImplementedByDummy,
-    WebSocketUnsupported,
-)
+#: Refusals that are answers: the dummy's in OpenAI's words, and that of a wrong header for faults.
+_ANSWERS = (InvalidRequest, InvalidFault)
 
 
 @dataclass
@@ -153,7 +143,7 @@ class Journal:
         entry.answers[Source.REFUSED] += 1
         if isinstance(error, CassetteMiss):
             self._note_miss(entry, error.as_json() | {"explanation": error.explanation})
-        elif isinstance(error, _UNANSWERED):
+        elif _leaves_unanswered(error):
             miss = {
                 "message": redacted(error.message),
                 "explanation": redacted(error.explanation),
@@ -181,6 +171,16 @@ class Journal:
             return False
         self._used += 1
         return True
+
+
+def _leaves_unanswered(error: ReplayProxyError) -> bool:
+    """Whether an error is a miss, so that an application which swallows it cannot hide it.
+
+    Errors that can be retried are none.
+    """
+    if isinstance(error, RequestError):
+        return not error.retry and not isinstance(error, _ANSWERS)
+    return isinstance(error, StoreError)
 
 
 class Journaled:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay_proxy.errors import ConfigurationError
-from replay_proxy.serving.hosts import HostNotAllowed, Hosts, InvalidHost
+from replay_proxy.serving.admission.hosts import HostNotAllowed, Hosts, InvalidHost
 from replay_proxy.serving.process import _allow
 from replay_proxy.settings import Settings, load
 from tests.support.nursery import Child, Nursery

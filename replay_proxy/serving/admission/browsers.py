@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from replay_proxy.errors import NotAllowed
+from replay_proxy.serving.admission.hosts import Hosts, InvalidHost
 from replay_proxy.serving.connection import Scope, Send
-from replay_proxy.serving.hosts import Hosts, InvalidHost
 from replay_proxy.wire import Headers, Response
 
 _REQUESTED_METHOD = b"access-control-request-method"
