@@ -20,8 +20,9 @@ def moment_us(value: object) -> int | None:
         value = value.decode("latin-1")
     if not isinstance(value, str):
         return None
+    value = value.strip()
     try:
-        moment = datetime.fromisoformat(value.strip())
+        moment = datetime.fromisoformat(value.removesuffix(" GMT").removesuffix(" UTC"))
     except ValueError:
         try:
             moment = parsedate_to_datetime(value)
