@@ -15,7 +15,7 @@ from replay_proxy.importers.documents import unpacked
 from replay_proxy.importers.exchange import Exchange, Format, Misshapen, NotCarried
 from replay_proxy.importers.mocks import aimock
 from replay_proxy.importers.traces import ddapm, har, httprr, reel
-from replay_proxy.importers.vcr import go_vcr, r_vcr, req_cassette, ruby_vcr, vcrpy
+from replay_proxy.importers.vcr import go_vcr, php_vcr, r_vcr, req_cassette, ruby_vcr, vcrpy
 
 __all__ = ["FORMATS", "Exchange", "NotCarried", "carry_over", "detect", "line_format", "read"]
 
@@ -23,6 +23,7 @@ __all__ = ["FORMATS", "Exchange", "NotCarried", "carry_over", "detect", "line_fo
 FORMATS = {
     "req-cassette": Format(req_cassette.recognises, req_cassette.read),
     "r-vcr": Format(r_vcr.recognises, r_vcr.read),
+    "php-vcr": Format(php_vcr.recognises, php_vcr.read),
     "vcrpy": Format(vcrpy.recognises, vcrpy.read),
     "ruby-vcr": Format(ruby_vcr.recognises, ruby_vcr.read),
     "go-vcr": Format(go_vcr.recognises, go_vcr.read),
