@@ -14,7 +14,7 @@ from replay_proxy.importers.conversion import carry_over
 from replay_proxy.importers.documents import unpacked
 from replay_proxy.importers.exchange import Exchange, Format, Misshapen, NotCarried
 from replay_proxy.importers.mocks import aimock
-from replay_proxy.importers.traces import ddapm, har, httprr, reel
+from replay_proxy.importers.traces import azure_test_proxy, ddapm, har, httprr, reel
 from replay_proxy.importers.vcr import go_vcr, php_vcr, r_vcr, req_cassette, ruby_vcr, vcrpy
 
 __all__ = ["FORMATS", "Exchange", "NotCarried", "carry_over", "detect", "line_format", "read"]
@@ -29,6 +29,7 @@ FORMATS = {
     "go-vcr": Format(go_vcr.recognises, go_vcr.read),
     "har": Format(har.recognises, har.read),
     "httprr": Format(httprr.recognises, httprr.read),
+    "test-proxy": Format(azure_test_proxy.recognises, azure_test_proxy.read),
     "test-agent": Format(ddapm.recognises, ddapm.read),
     "reel": Format(reel.recognises, reel.read, reel.read_lines),
     "aimock": Format(aimock.recognises, aimock.read),
