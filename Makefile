@@ -7,8 +7,8 @@ READY := $(VENV)/.ready
 
 # By default, `make run` replays the shipped cassette with the dummy fallback, unless a .env file
 # sets what to replay.
-ifeq ($(shell grep -sE '^(export )?(MODE|CASSETTE|ON_MISS|STORE)=' .env),)
-MODE ?= replay
+ifeq ($(shell grep -sE '^(export )?(REPLAY_PROXY_)?(MODE|CASSETTE|ON_MISS|STORE)=' .env),)
+MODE ?= $(or $(REPLAY_PROXY_MODE),replay)
 ifeq ($(MODE),replay)
 export CASSETTE ?= demo
 export ON_MISS ?= dummy

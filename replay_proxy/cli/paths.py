@@ -1,12 +1,16 @@
 """The files that a command names: a cassette by its name or path, and a file to write."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 from replay_proxy.errors import CassetteMissing, ConfigurationError
-from replay_proxy.settings import cassette_name, load
+from replay_proxy.redaction.display import printable
+from replay_proxy.settings import Settings, cassette_name
+from replay_proxy.settings.loading import load_as_guest
 from replay_proxy.store.files.drafts import draft
 
 #: Directories whose links lead to what a process has open, such as /dev/stdout.
@@ -15,12 +19,25 @@ _DEVICES = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 
 def store_directory(store: Path | None) -> Path:
     """The directory of the cassettes. Raises ``ConfigurationError`` if it does not exist."""
-    directory = store or load().store
+    directory = store or stated("STORE").store
     if not directory.is_dir():
         raise ConfigurationError(
             f"STORE={directory} is not a directory. Name that of the cassettes with --store."
         )
     return directory
+
+
+def stated(*names: str) -> Settings:
+    """These settings, the only ones that a tape tool reads. Raises ``ConfigurationError``."""
+    found = load_as_guest(names)
+    for note in found.notes:
+        _tell(note)
+    return found.settings
+
+
+@cache  # A command may name several cassettes.
+def _tell(note: str) -> None:
+    sys.stderr.write(f"replay-proxy: {printable(note)}\n")
 
 
 def cassette_path(cassette: str, store: Path | None) -> Path:
@@ -30,7 +47,7 @@ def cassette_path(cassette: str, store: Path | None) -> Path:
     """
     if cassette.endswith(".sqlite"):
         return Path(cassette)
-    return named_path(cassette, store or load().store)
+    return named_path(cassette, store or stated("STORE").store)
 
 
 def named_path(cassette: str, store: Path) -> Path:

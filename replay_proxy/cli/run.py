@@ -13,14 +13,20 @@ from replay_proxy.cli.signals import CannotRun, Signals
 from replay_proxy.cli.verdict import Outcome, document, exit_code, junit, text
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.redaction.credentials import is_secret
-from replay_proxy.redaction.display import REDACTED, redacted
+from replay_proxy.redaction.display import REDACTED, printable, redacted
 from replay_proxy.serving.child.server import Server, client_environment
 from replay_proxy.settings import Settings
+from replay_proxy.settings.loading import GuestSettings, load_as_guest
 
 #: The exit code if there is no proxy, or no verdict.
 NO_PROXY = 2
 
-_KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "UPSTREAM_API_KEY")
+_KEYS = (
+    "OPENAI_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "UPSTREAM_API_KEY",
+    "REPLAY_PROXY_UPSTREAM_API_KEY",
+)
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,15 @@ class CommandRun:
     def __call__(self) -> int:
         """Run the command, print the verdict, and return the exit code."""
         with Signals() as signals:
-            server = Server(_without_contradiction(self.options))
             try:
-                server.start()
+                given = _guest_settings(self.options)
+                for note in given.notes:
+                    _say(f"replay-proxy: {printable(redacted(note))}\n")
+                server = Server(given.texts).start()
             except ReplayProxyError as error:
-                return _failed(error.message, NO_PROXY)
+                return _failed(printable(redacted(error.message)), NO_PROXY)
             try:
-                environment = command_environment(server.base_url(), self.options)
+                environment = command_environment(server.base_url(), given.settings)
                 code = signals.run(self.command, environment)
                 report = self._report_of(server)
             except CannotRun as error:
@@ -70,7 +78,8 @@ class CommandRun:
         from replay_proxy.store.archive import Archive  # Most runs record nothing.
 
         try:
-            with Archive(_settings(self.options).store / f"{name}.sqlite") as archive:
+            store = _guest_settings(self.options).settings.store
+            with Archive(store / f"{name}.sqlite") as archive:
                 return sum(not archive.holds(int(number)) for number in recorded)
         except ReplayProxyError:
             return len(recorded)
@@ -100,16 +109,15 @@ class CommandRun:
         return code
 
 
-def command_environment(base_url: str, options: Mapping[str, str]) -> dict[str, str]:
+def command_environment(base_url: str, settings: Settings) -> dict[str, str]:
     """The environment of the command: this one, and variables that lead clients to the proxy."""
-    settings = _settings(options)
     asks_api = settings.may_reach_upstream and settings.upstream_api_key is None
     return os.environ | client_environment(base_url, asks_api=asks_api)
 
 
-def _settings(options: Mapping[str, str]) -> Settings:
-    given: dict[str, Any] = {name.lower(): value for name, value in options.items()}
-    return Settings(**given)
+def _guest_settings(options: Mapping[str, str]) -> GuestSettings:
+    """The settings of the proxy. Raises ``ConfigurationError``."""
+    return load_as_guest(options=_without_contradiction(options))
 
 
 def _without_contradiction(options: Mapping[str, str]) -> dict[str, str]:

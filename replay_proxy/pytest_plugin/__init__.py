@@ -201,6 +201,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
             state.tally.failures.append(error.message)
         finally:
             state.proxies.stop()
+        state.tally.notes += [f"Settings of the proxy: {note}" for note in state.proxies.notes]
         if hasattr(session.config, "workeroutput"):
             session.config.workeroutput["replay_proxy"] = state.tally.payload()
         else:

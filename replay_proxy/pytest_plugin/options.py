@@ -3,6 +3,7 @@
 Texts in, ``Options`` or ``pytest.UsageError`` out. Nothing is started here.
 """
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -31,8 +32,14 @@ MODES: dict[str, tuple[str, tuple[str, ...]]] = {
 ON_MISS = MODES["replay"][1]
 #: The values of the options ``unused`` and ``idle``.
 REACTIONS = ("ignore", "warn", "fail")
-#: The settings that options decide. The proxy takes its others from its environment.
+#: The settings that options decide. Their plain variables are not read.
 DECIDED = ("MODE", "ON_MISS", "STORE", "CASSETTE")
+#: The variables that count as these options when they are not typed.
+VARIABLES = {
+    "mode": "REPLAY_PROXY_MODE",
+    "on-miss": "REPLAY_PROXY_ON_MISS",
+    "store": "REPLAY_PROXY_STORE",
+}
 #: The same pattern as in ``settings``, which costs too much to import here.
 CASSETTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
@@ -49,11 +56,10 @@ class Options:
     store: Path
     settings: Mapping[str, str]
 
-    def settings_of(self, mode: str) -> dict[str, str]:
-        """A child's settings. An empty one hides that of the developer's environment."""
+    def decided(self, mode: str) -> dict[str, str]:
+        """What options decide of a child's settings. An empty one is the default."""
         on_miss = self.on_miss if mode == "replay" else ""
-        decided = dict(zip(DECIDED, (mode, on_miss, str(self.store), ""), strict=True))
-        return {**self.settings, **decided}
+        return dict(zip(DECIDED, (mode, on_miss, str(self.store), ""), strict=True))
 
     def recorded(self) -> list[str]:
         """The names of the cassettes that exist, if the mode depends on them."""
@@ -89,12 +95,18 @@ def options(config: pytest.Config) -> Options:
 def _option(
     config: pytest.Config, name: str, allowed: Collection[str] | None = None
 ) -> tuple[str, bool]:
-    """An option's value, and whether it was typed rather than read from a file."""
+    """An option's value, and whether it was typed rather than read from a file.
+
+    A variable that stands for the option counts as typed.
+    """
     dest = f"replay_{name.replace('-', '_')}"
+    given_as = f"--replay-{name}"
     typed = config.getoption(dest)
+    if typed is None and (typed := os.environ.get(VARIABLES.get(name, "")) or None):
+        given_as = VARIABLES[name]
     value = str(config.getini(dest) or "") if typed is None else typed
     if value and allowed is not None and value not in allowed:
-        raise pytest.UsageError(f"--replay-{name}={value} is not one of {', '.join(allowed)}.")
+        raise pytest.UsageError(f"{given_as}={value} is not one of {', '.join(allowed)}.")
     return value, typed is not None
 
 
@@ -111,7 +123,8 @@ def _max_age_s(age: str) -> int | None:
 
 def _setting(line: str) -> tuple[str, str]:
     name, equals, value = (part.strip() for part in line.partition("="))
-    if not equals or not name or "\0" in line or name.upper() in DECIDED:
+    decided = name.upper().removeprefix("REPLAY_PROXY_") in DECIDED
+    if not equals or not name or "\0" in line or decided:
         raise pytest.UsageError(
             f"replay_settings: {line!r} is not NAME=value with a setting of the proxy, other than "
             f"{', '.join(DECIDED)}, which the options and the marker decide."

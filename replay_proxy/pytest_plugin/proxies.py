@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from urllib.error import HTTPError
 
     from replay_proxy.serving.child.server import Server
+    from replay_proxy.settings.loading import GuestSettings
 
 #: Lines of a proxy's log that an error shows.
 LOG_LINES = 10
@@ -32,6 +33,9 @@ class Proxies:
     def __init__(self, options: Options, recorded: Collection[str]) -> None:
         self.options = options
         self.recorded = frozenset(recorded)
+        #: What was passed over of the environment, as sentences.
+        self.notes: list[str] = []
+        self._settings: dict[str, GuestSettings] = {}
         self._children: dict[str, Server] = {}
         self._refused: dict[str, str] = {}
 
@@ -49,8 +53,8 @@ class Proxies:
         if mode in self._refused:
             raise ReplayProxyError(self._refused[mode])
         if mode not in self._children:
-            self._children[mode] = Server(self.options.settings_of(mode))
             try:
+                self._children[mode] = Server(self._settings_of(mode).texts)
                 self._children[mode].start()
             except ReplayProxyError as error:
                 self._refused[mode] = error.message + _HERE
@@ -69,13 +73,18 @@ class Proxies:
 
     def _asks_api(self, cassette: str) -> bool:
         """Whether a client's own key may reach the real API."""
-        variables = self.options.settings_of(self.mode(cassette))
-        if "record" not in (variables["MODE"], variables["ON_MISS"]):
-            return False
-        from replay_proxy.settings import Settings
+        settings = self._settings_of(self.mode(cassette)).settings
+        return settings.may_reach_upstream and settings.upstream_api_key is None
 
-        values: dict[str, Any] = {name.lower(): value for name, value in variables.items() if value}
-        return Settings(**values).upstream_api_key is None
+    def _settings_of(self, mode: str) -> "GuestSettings":
+        """The settings of the proxy in a mode. Raises ``ConfigurationError``."""
+        from replay_proxy.settings.loading import load_as_guest
+
+        if mode not in self._settings:
+            decided, configured = self.options.decided(mode), self.options.settings
+            self._settings[mode] = load_as_guest(options=decided, configured=configured)
+            self.notes += [note for note in self._settings[mode].notes if note not in self.notes]
+        return self._settings[mode]
 
     def report(self, cassette: str) -> Report:
         """The report on a cassette since its last rewind. Raises ``ReplayProxyError``."""

@@ -86,6 +86,7 @@ class Tally:
         self.named |= payload["named"]  # Each worker collects all tests.
         self.passed += payload["passed"]
         self.failures += [text for text in payload["failures"] if text not in self.failures]
+        self.notes += [text for text in payload["notes"] if text not in self.notes]
         for cassette, report in payload["shared"].items():
             self.share(cassette, report)
 

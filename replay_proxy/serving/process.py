@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -18,8 +19,10 @@ from replay_proxy.errors import ReplayProxyError
 from replay_proxy.redaction.display import redacted
 from replay_proxy.serving.app import ReplayProxy
 from replay_proxy.serving.listening import listeners
-from replay_proxy.settings import load
+from replay_proxy.settings import Settings, load
 from replay_proxy.settings.browsers import canonical_host
+from replay_proxy.settings.loading import misspelt
+from replay_proxy.settings.names import PREFIX
 
 #: uvicorn's own, which shows information too.
 logger = logging.getLogger("uvicorn.error")
@@ -33,8 +36,16 @@ def create_app() -> ReplayProxy:
 
     Ends the process, with status 2 and the cause on standard error, when it cannot start.
     """
+    app = app_with(load)
+    for sentence in misspelt():
+        print(f"replay-proxy: {sentence}", file=sys.stderr)  # noqa: T201
+    return app
+
+
+def app_with(settings: Callable[[], Settings]) -> ReplayProxy:
+    """The application with these settings; ends the process as ``create_app`` does."""
     try:
-        app = ReplayProxy(load())
+        app = ReplayProxy(settings())
     except ReplayProxyError as error:
         print(f"replay-proxy does not start: {redacted(str(error))}", file=sys.stderr)  # noqa: T201
         alone = multiprocessing.parent_process() is None
@@ -94,4 +105,4 @@ def _allow(host: str) -> None:
         allowed = load().hosts
     except (ValueError, ReplayProxyError):  # uvicorn and ``create_app`` report these.
         return
-    os.environ["ALLOWED_HOSTS"] = ",".join([*allowed, name])
+    os.environ[f"{PREFIX}ALLOWED_HOSTS"] = ",".join([*allowed, name])

@@ -1,58 +1,77 @@
-"""Names that look like settings and are not: a typo must not start the wrong mode."""
+"""The names of settings: the variables that hold them, and what a misspelt one may have meant.
+
+Not in here: values (``sources`` reads them, ``Settings`` checks them).
+"""
 
 import difflib
-import io
-import os
 import re
-from collections.abc import Sequence
-from pathlib import Path
-
-from dotenv import dotenv_values
+from collections.abc import Iterable, Iterator
 
 from replay_proxy.errors import ConfigurationError
 
-#: Similarity to a setting's name from which an unknown name is a typo (1 is equal), and the same
-#: for a name that begins with the same word. Short names are similar to innocent ones (MODEL is
+#: Every setting ``NAME`` has the variable ``REPLAY_PROXY_NAME``.
+PREFIX = "REPLAY_PROXY_"
+#: The settings of the first version, which have a plain variable ``NAME`` too. Later ones do not:
+#: a plain name may be a variable of another program.
+_PLAIN = (
+    "MODE ON_MISS STORE CASSETTE UPSTREAM_BASE_URL UPSTREAM_API_KEY UPSTREAM_TIMEOUT_S "
+    "REPLAY_SPEED REPLAY_CHUNKS DRAIN_S STALL_S RECORD_ERRORS MATCH_IGNORE MATCH_HEADERS REPEATS "
+    "DUMMY_TEXT DUMMY_TOKENS DUMMY_CHUNK DUMMY_SEED DUMMY_TTFT_MS DUMMY_ITL_MS DUMMY_TPS "
+    "DUMMY_PREFILL_MS DUMMY_CAPACITY DUMMY_LATENCY FAULTS FAULT_SEED RPM TPM ALLOWED_HOSTS "
+    "CORS_ORIGINS"
+)
+PLAIN = frozenset(_PLAIN.split())
+#: The plain variables that count in the environment of another program.
+PLAIN_FOR_GUESTS = frozenset(
+    name for name in PLAIN if re.fullmatch("MODE|ON_MISS|STORE|CASSETTE|UPSTREAM_.*", name)
+)
+
+#: Similarity to a plain name from which an unknown variable may be a typo (1 is equal), and the
+#: same for one that begins with the same word. Short names are similar to innocent ones (MODEL is
 #: not MODE) and are not compared.
 SLIP, SLIP_OF_FAMILY = 0.85, 0.75
 SHORT = 7
-#: Beginnings of variables that are ours, known or not; without those that platforms add for a
-#: service of that name (Kubernetes, container links), and those that are about this project.
-OURS = re.compile(r"(?:REPLAY_(?!PROXY_)|UPSTREAM_|DUMMY_|FAULTS?_|ON_MISS)")
-OF_PLATFORMS = re.compile(r".*_(?:SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d\w*|NAME|ENV_\w+)")
+#: What platforms set for a service whose name begins with ``replay-proxy`` (Kubernetes, links of
+#: containers), without the values.
+_OF_PLATFORMS = re.compile(
+    r"(?:.*_)?SERVICE_(?:HOST|PORT(?:_\w+)?)|(?:.*_)?PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)\w*)?|"
+    r"NAME|(?:.*_)?ENV_\w+"
+)
 
 
-def refuse_unknown_names(known: Sequence[str]) -> None:
-    """Refuse ``REPLAY_SPED=1``, but not the variables of other programs.
+def refuse_unknown(variables: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse ``REPLAY_PROXY_SPED=1``. Raises ``ConfigurationError``.
 
-    ``known`` are the settings' names in upper case. Raises ``ConfigurationError``.
+    ``known`` are the names of settings, and ``variables`` are in upper case too.
     """
-    long = [name for name in known if len(name) >= SHORT]
-    for name in sorted({*os.environ, *_dotenv_names(known)}):
-        upper = name.upper()
-        family = [word for word in long if word.split("_")[0] == upper.split("_")[0]]
-        near = difflib.get_close_matches(
-            upper, family, n=1, cutoff=SLIP_OF_FAMILY
-        ) or difflib.get_close_matches(upper, long, n=1, cutoff=SLIP)
-        ours = OURS.match(upper) and not OF_PLATFORMS.fullmatch(upper)
-        if upper in known or not (ours or (near and len(name) >= SHORT - 1)):
+    names = list(known)
+    for variable in sorted(variables):
+        name = variable.removeprefix(PREFIX)
+        if variable == name or name in names or _OF_PLATFORMS.fullmatch(name):
             continue
-        meant = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
-        raise ConfigurationError(f"{name} is not a setting. {meant} Rename or unset it.")
+        raise ConfigurationError(
+            f"{variable} is not a setting. {suggestion(name, names)} Rename or unset it."
+        )
 
 
-def _dotenv_names(known: Sequence[str]) -> list[str]:
-    """The names in ``.env``. A line that begins with one of ours and sets nothing is an error."""
-    path = Path(".env")
-    if path.exists() and not path.is_file() and not path.is_dir():  # Reading it would wait.
-        raise ConfigurationError(".env is a pipe or a device. Make it a file, or remove it.")
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8-sig")
-    for line in text.splitlines():
-        first = line.split(maxsplit=1)[:1]
-        if first and first[0].upper() in known and "=" not in line:
-            raise ConfigurationError(
-                f".env has the line {line!r}, which sets nothing. Write {first[0]}=…"
-            )
-    return list(dotenv_values(stream=io.StringIO(text)))
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The setting that may have been meant, as a sentence; if none is similar, all settings."""
+    names = list(known)
+    parts = [each for each in names if each.endswith(f"_{name}")]
+    if near := parts[:1] or difflib.get_close_matches(name, names, n=1):
+        return f"Did you mean {PREFIX}{near[0]}?"
+    return f"Known are {', '.join(PREFIX + each for each in names)}."
+
+
+def slips(variables: Iterable[str]) -> Iterator[str]:
+    """A sentence on each variable that may be a misspelt plain name, such as ``REPLAY_SPED``."""
+    long = sorted(name for name in PLAIN if len(name) >= SHORT)
+    for variable in sorted(variables):
+        if variable in PLAIN or variable.startswith(PREFIX) or len(variable) < SHORT - 1:
+            continue
+        family = [name for name in long if name.split("_")[0] == variable.split("_")[0]]
+        near = difflib.get_close_matches(
+            variable, family, n=1, cutoff=SLIP_OF_FAMILY
+        ) or difflib.get_close_matches(variable, long, n=1, cutoff=SLIP)
+        if near:
+            yield f"{variable} is not a setting. Did you mean {near[0]}?"

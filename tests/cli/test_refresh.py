@@ -225,7 +225,7 @@ def test_a_refresh_that_is_interrupted_keeps_no_part_of_a_repeated_request(
     tool = subprocess.Popen(
         [sys.executable, "-m", "replay_proxy.cli", "refresh", "a", "--record", "--store", "."],
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL) if number != 9 else None,
-        env=os.environ | {"DRAIN_S": "0"},
+        env=os.environ | {"REPLAY_PROXY_DRAIN_S": "0", "MODE": "production"},
     )
     refreshing.upstream.wait_for(8)
     tool.send_signal(number)

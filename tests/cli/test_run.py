@@ -48,9 +48,15 @@ MISS = asked("What is the capital of Korea?")
 
 def run(*arguments: str, given: str = "", **env: str) -> subprocess.CompletedProcess[str]:
     """``replay-proxy run`` to its end, with these settings in the environment and no other."""
+    return run_in(ROOT, *arguments, given=given, **env)
+
+
+def run_in(
+    cwd: Path, /, *arguments: str, given: str = "", **env: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*RUN, *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env=clean_environment() | env,
         input=given,
         capture_output=True,
@@ -193,7 +199,8 @@ def test_the_exit_code_is_the_commands_own(command: list[str], code: int, words:
     ("options", "env", "words"),
     [
         (["--cassette", "missing"], {}, "CASSETTE=missing"),
-        ([], {"REPLAY_SPED": "1"}, "Did you mean REPLAY_SPEED?"),
+        ([], {"REPLAY_PROXY_REPEAT": "1"}, "Did you mean REPLAY_PROXY_REPEATS?"),
+        ([], {"REPLAY_PROXY_RPM": "few"}, "REPLAY_PROXY_RPM=few is not valid"),
         (["--mode", "dummy", "--on-miss", "fail"], {}, "ON_MISS=fail contradicts MODE=dummy"),
     ],
 )
@@ -204,6 +211,60 @@ def test_without_a_proxy_the_command_does_not_run(
     assert (done.returncode, words in done.stderr) == (2, True), done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "ran").exists()
+
+
+# --- the environment of another program ---------------------------------------------------------
+
+#: Variables of an application, some with names of ours.
+FOREIGN = {
+    "RPM": "1",
+    "MODE": "production",
+    "FAULTS": "yes",
+    "DUMMY_VAR": "x",
+    "REPLAY_API_KEY": "x",
+}
+
+
+@pytest.mark.parametrize("source", ["environment", "env file"])
+def test_variables_of_the_tested_application_are_passed_over_and_told(
+    source: str, tmp_path: Path
+) -> None:
+    env = FOREIGN if source == "environment" else {}
+    if source == "env file":
+        lines = "".join(f"{name}={value}\n" for name, value in FOREIGN.items())
+        (tmp_path / ".env").write_text(lines)
+    command = ("--", "bash", "-c", f"{HIT} -f; {HIT} -f; env | grep ^REPLAY_PROXY_ || true")
+    done = run_in(tmp_path, *command, **DEMO, **env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('"content": "Paris."') == 2, "RPM=1 would refuse the second"
+    assert "REPLAY_PROXY_" not in done.stdout, "the command gets no settings of the proxy"
+    told = [line for line in done.stderr.splitlines() if "passed over" in line.lower()]
+    assert told == [
+        "replay-proxy: MODE=production is not valid: Input should be 'record', 'replay' or "
+        "'dummy', and is passed over. If MODE is a variable of another program, set "
+        "REPLAY_PROXY_MODE for the proxy.",
+        "replay-proxy: Passed over, since the variables may be those of another program: FAULTS, "
+        "RPM. For the proxy, set REPLAY_PROXY_FAULTS, REPLAY_PROXY_RPM.",
+    ]
+
+
+@pytest.mark.parametrize("source", ["environment", "env file"])
+def test_names_with_the_prefix_reach_the_proxy(source: str, tmp_path: Path) -> None:
+    ours = {f"REPLAY_PROXY_{name}": value for name, value in {**DEMO, "RPM": "1"}.items()}
+    if source == "env file":
+        (tmp_path / ".env").write_text("".join(f"{name}={ours[name]}\n" for name in ours))
+    env = FOREIGN | (ours if source == "environment" else {})
+    done = run_in(tmp_path, "--", "bash", "-c", f"{HIT}; {HIT}", **env)
+    assert done.stdout.count('"content": "Paris."') == 1
+    assert "rate_limit_exceeded" in done.stdout
+    assert "FAULTS. For the proxy" in done.stderr
+
+
+def test_an_option_wins_over_a_name_with_the_prefix(tmp_path: Path) -> None:
+    env = {"REPLAY_PROXY_MODE": "record", "REPLAY_PROXY_STORE": str(tmp_path / "none")}
+    options = ("--mode", "replay", "--store", DEMO["STORE"], "--cassette", "demo")
+    done = run_in(tmp_path, *options, "--", "bash", "-c", HIT, **env)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def run(tmp_path: Path, upstream: Upstream, code: str) -> tuple[int, str, dict[s
         ],
         cwd=tmp_path,
         env=clean_environment()
-        | {"UPSTREAM_BASE_URL": upstream.base_url, "DRAIN_S": "0.1", "STORE": "store"},
+        | {"UPSTREAM_BASE_URL": upstream.base_url, "REPLAY_PROXY_DRAIN_S": "0.1", "STORE": "store"},
         capture_output=True,
         text=True,
         check=False,

@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from replay_proxy.cli import paths
 from replay_proxy.cli.commands import app
 from replay_proxy.cli.tape_tools.export import write_twin
 from replay_proxy.cli.tape_tools.import_ import name_of
@@ -145,6 +146,30 @@ def test_a_cassette_is_named_or_a_path(tool: Tool, cassettes: Path, tmp_path: Pa
         tool("ls", "elsewhere")
     with pytest.raises(ConfigurationError, match="names no cassette"):
         tool("ls", "../elsewhere")
+
+
+def test_tools_read_the_store_and_no_other_setting(
+    tool: Tool,
+    cassettes: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make(cassettes / "a.sqlite", [recorded("1", b"a")])
+    cassettes.rename("tapes")
+    lines = ["MODE=production", "RPM=many", "REPLAY_API_KEY=x", "DUMMY_VAR=x", "STORE=tapes"]
+    Path(".env").write_text("\n".join([*lines, "REPLAY_PROXY_MODE=x"]))
+    assert tool("ls", "--json")["cassettes"][0]["cassette"] == "a"
+    assert "0 findings" in tool("verify", "a")
+    monkeypatch.setenv("STORE", "postgres://db/shop")
+    assert paths.stated("STORE").store == Path("cassettes")
+    assert "STORE=postgres://db/shop is not valid" in capsys.readouterr().err
+    with pytest.raises(ConfigurationError, match="STORE=cassettes is not a directory"):
+        tool("ls")
+    monkeypatch.setenv("REPLAY_PROXY_STORE", "tapes")
+    assert tool("ls", "--json")["store"] == "tapes"
+    monkeypatch.setenv("REPLAY_PROXY_STOER", "tapes")
+    with pytest.raises(ConfigurationError, match=r"STOER is not .* mean REPLAY_PROXY_STORE\?"):
+        tool("ls")
 
 
 def test_unused_is_what_no_report_has_used(tool: Tool, cassettes: Path, tmp_path: Path) -> None:

@@ -874,7 +874,7 @@ def test_a_body_is_read_once_for_its_fingerprint(
         return canonical_body(request, without)
 
     async def asked() -> None:
-        assembly = Assembly(Settings(store=tmp_path, **settings))  # type: ignore[arg-type]
+        assembly = Assembly(Settings(store=tmp_path, **settings))
         transport = assembly.transport(None)
         with contextlib.suppress(CassetteMiss):
             await transport.handle(replace(one.request, headers=()))  # Reads the cassette's keys.

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from replay_proxy.settings import Settings
+from replay_proxy.settings.names import PLAIN, PREFIX
 from replay_proxy.transports.dummy import ENDPOINTS
 from tests import docs
 from tests.demo import CASSETTE
@@ -217,7 +218,8 @@ def test_its_table_has_every_setting_with_its_default() -> None:
         default = field.default
         shown = f"{default:g}" if isinstance(default, float) else str(default)
         cell = f"`{shown}`" if default not in (None, "") else ""
-        expected.append(f"| `{name.upper()}` | {cell} | {field.description} |")
+        variable = name.upper() if name.upper() in PLAIN else PREFIX + name.upper()
+        expected.append(f"| `{variable}` | {cell} | {field.description} |")
     table = re.search(r"\|---\|---\|---\|\n(.*?)\n<!-- end of settings", README, re.DOTALL)
     assert table
     # The model has the mixins' settings first; the table begins with MODE.

@@ -560,7 +560,7 @@ def asked(**written: Any) -> Any:
 )
 def test_vcrs_words_are_translated(word: str, mode: str, on_miss: str) -> None:
     assert (asked(replay_mode=word).mode, asked(replay_mode=word).on_miss) == (mode, on_miss)
-    made = asked(typed={"replay_mode": word}).settings_of(mode if mode != "once" else "replay")
+    made = asked(typed={"replay_mode": word}).decided(mode if mode != "once" else "replay")
     assert (made["MODE"], made["ON_MISS"]) == (mode if mode != "once" else "replay", on_miss)
 
 
@@ -573,15 +573,27 @@ def test_the_command_line_beats_the_configuration_file() -> None:
     assert asked(typed={"replay_store": "tapes"}).store == Path("/here/tapes")
     assert asked(replay_on_miss="dummy").on_miss == "dummy"
     assert asked(replay_on_miss="dummy", typed={"replay_mode": "record"}).on_miss == ""
-    made = asked(replay_settings=["MATCH_IGNORE = $.user", "REPEATS=fail"]).settings_of("record")
-    assert made == {
+    made = asked(replay_settings=["MATCH_IGNORE = $.user", "REPLAY_PROXY_REPEATS=fail"])
+    assert made.settings == {"MATCH_IGNORE": "$.user", "REPLAY_PROXY_REPEATS": "fail"}
+    assert made.decided("record") == {
         "MODE": "record",
         "ON_MISS": "",
         "STORE": "/project/cassettes",
         "CASSETTE": "",
-        "MATCH_IGNORE": "$.user",
-        "REPEATS": "fail",
     }
+
+
+def test_a_variable_with_the_prefix_stands_for_an_option_that_is_not_typed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"MODE": "record", "STORE": "tapes", "ON_MISS": ""}.items():
+        monkeypatch.setenv(f"REPLAY_PROXY_{name}", value)
+    found = asked(replay_mode="dummy", replay_on_miss="dummy", replay_store="other")
+    assert (found.mode, found.on_miss, found.store) == ("record", "", Path("/here/tapes"))
+    assert asked(typed={"replay_mode": "dummy"}).mode == "dummy"
+    monkeypatch.setenv("REPLAY_PROXY_MODE", "recrod")
+    with pytest.raises(pytest.UsageError, match=r"^REPLAY_PROXY_MODE=recrod is not one of"):
+        asked()
 
 
 @pytest.mark.parametrize(
@@ -596,6 +608,7 @@ def test_the_command_line_beats_the_configuration_file() -> None:
         ({"replay_mode": "record"}, {"replay_on_miss": "fail"}, "in this mode nothing is a miss"),
         ({"replay_on_miss": "dummy", "replay_mode": "all"}, {}, "contradicts --replay-mode=all"),
         ({"replay_settings": ["MODE=dummy"]}, {}, "'MODE=dummy' is not NAME=value"),
+        ({"replay_settings": ["REPLAY_PROXY_MODE=dummy"]}, {}, "is not NAME=value"),
         ({"replay_settings": ["REPEATS"]}, {}, "'REPEATS' is not NAME=value"),
     ],
 )
@@ -651,15 +664,27 @@ def test_new_episodes_records_what_is_missing(project: Project, upstream: Upstre
 
 def test_the_developers_own_settings_do_not_leak(project: Project) -> None:
     leaks = {"MODE": "dummy", "ON_MISS": "record", "CASSETTE": "mine", "STORE": "/nowhere"}
-    done = project.run("-k", "test_capital and not unit", **leaks)
+    foreign = {"RPM": "1", "UPSTREAM_BASE_URL": "backend:80", "REPLAY_API_KEY": "x"}
+    done = project.run("-k", "test_capital and not unit", "-n", "2", **leaks, **foreign)
     assert done.code == 0, done.output
     assert done.summary.startswith("replay-proxy: 3 hits")
+    assert (
+        done.output.count("Settings of the proxy: UPSTREAM_BASE_URL=backend:80 is not valid") == 1
+    )
+    assert done.output.count("REPLAY_PROXY_RPM") == 1
+
+
+def test_an_unknown_setting_fails_the_test_that_needs_the_proxy(project: Project) -> None:
+    project.write("pytest.ini", "[pytest]\nreplay_settings = REPEAT=fail\n")
+    done = project.run("-k", "test_capital and not unit and Peru")
+    assert "REPEAT is not a setting. Did you mean REPLAY_PROXY_REPEATS?" in done.output
 
 
 def test_an_env_file_decides_nothing_that_the_plugin_does(
     project: Project, upstream: Upstream
 ) -> None:
-    project.write(".env", "MODE=dummy\nON_MISS=dummy\nCASSETTE=mine\nSTORE=nowhere\nREPEATS=fail\n")
+    lines = "MODE=dummy ON_MISS=dummy CASSETTE=mine STORE=nowhere REPLAY_PROXY_STORE=nowhere"
+    project.write(".env", "\n".join([*lines.split(), "REPLAY_PROXY_REPEATS=fail"]))
     assert project.run("-k", "test_capital and not unit").code == 0
     again = ("-k", "test_two_questions", "--replay-mode=record")
     done = project.run(*again, **recording(upstream))

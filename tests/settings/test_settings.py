@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from replay_proxy.errors import ConfigurationError
+from replay_proxy.serving.process import create_app
 from replay_proxy.settings import Mode, OnMiss, Repeats, Settings, load
+from replay_proxy.settings.loading import load_as_child, load_as_guest, misspelt
+from replay_proxy.settings.names import PLAIN
 
 DEFAULTS: dict[str, Any] = {
     "mode": Mode.REPLAY,
@@ -101,7 +104,7 @@ OURS = (
 def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty working directory, and no setting of the one who runs the tests."""
     for name in os.environ:
-        if name.upper().startswith(OURS):
+        if name.upper().removeprefix("REPLAY_PROXY_").startswith(OURS):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -110,6 +113,13 @@ def refusal() -> str:
     """Why nothing starts."""
     with pytest.raises(ConfigurationError) as refused:
         load()
+    return refused.value.message
+
+
+def guest_refusal(*names: str) -> str:
+    """Why ``run`` or, with the names of settings, a tape tool does not start."""
+    with pytest.raises(ConfigurationError) as refused:
+        load_as_guest(names) if names else load_as_guest()
     return refused.value.message
 
 
@@ -132,6 +142,43 @@ def test_a_setting_is_read_from_the_environment(
     monkeypatch.setenv(name, written)
     assert load().model_dump() == {**DEFAULTS, name.lower(): read}
     assert [field for field in DEFAULTS if load().named(field)] == [name.lower()]
+
+
+@pytest.mark.parametrize(("name", "written", "read"), EXAMPLES)
+@pytest.mark.parametrize("source", ["environment", "env file"])
+def test_every_setting_has_a_name_with_a_prefix_and_that_one_wins(
+    monkeypatch: pytest.MonkeyPatch, name: str, written: str, read: object, source: str
+) -> None:
+    monkeypatch.setenv(name, "this is no value")
+    if source == "environment":
+        monkeypatch.setenv(f"REPLAY_PROXY_{name}", written)
+    else:
+        Path(".env").write_text(f"REPLAY_PROXY_{name}={written}\n{name}=nor this\n", "utf-8")
+    assert load().model_dump() == {**DEFAULTS, name.lower(): read}
+    assert [field for field in DEFAULTS if load().named(field)] == [name.lower()]
+
+
+def test_the_environment_wins_over_the_env_file_with_a_prefix_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path(".env").write_text("REPLAY_PROXY_CASSETTE=file\nreplay_proxy_rpm=3\n", "utf-8")
+    monkeypatch.setenv("REPLAY_PROXY_CASSETTE", "environment")
+    assert (load().cassette, load().rpm) == ("environment", 3)
+
+
+def test_an_empty_variable_with_a_prefix_is_the_default_whatever_else_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path(".env").write_text("REPLAY_PROXY_RPM=3\nRPM=4\n", "utf-8")
+    monkeypatch.setenv("RPM", "5")
+    monkeypatch.setenv("REPLAY_PROXY_RPM", "")
+    assert load().rpm is None
+
+
+def test_an_empty_value_in_the_env_file_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("REPLAY_PROXY_MODE=\n", "utf-8")
+    monkeypatch.setenv("MODE", "dummy")
+    assert load().mode is Mode.DUMMY
 
 
 @pytest.mark.parametrize(("name", "written", "read"), EXAMPLES)
@@ -216,54 +263,94 @@ def test_a_base_url_is_any_http_url(
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
+        ("REPLAY_PROXY_SPEED", "REPLAY_PROXY_REPLAY_SPEED"),
+        ("REPLAY_PROXY_REPLAY_SPED", "REPLAY_PROXY_REPLAY_SPEED"),
+        ("replay_proxy_record_error", "REPLAY_PROXY_RECORD_ERRORS"),
+        ("REPLAY_PROXY_UPSTREAM_BASEURL", "REPLAY_PROXY_UPSTREAM_BASE_URL"),
+        ("REPLAY_PROXY_UPSTREAM_TIMEOUT", "REPLAY_PROXY_UPSTREAM_TIMEOUT_S"),
+        ("REPLAY_PROXY_ONMISS", "REPLAY_PROXY_ON_MISS"),
+        ("REPLAY_PROXY_CASETTE", "REPLAY_PROXY_CASSETTE"),
+        ("REPLAY_PROXY_CASSETTE_NAME", "REPLAY_PROXY_CASSETTE"),
+        ("REPLAY_PROXY_MOD", "REPLAY_PROXY_MODE"),
+        ("REPLAY_PROXY_RPMS", "REPLAY_PROXY_RPM"),
+    ],
+)
+@pytest.mark.parametrize("value", ["1", ""])
+@pytest.mark.parametrize("source", ["environment", "env file"])
+def test_an_unknown_name_with_the_prefix_is_refused_with_the_one_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str, value: str, source: str
+) -> None:
+    if source == "environment":
+        monkeypatch.setenv(name, value)
+    else:
+        Path(".env").write_text(f"{name}=1\n", "utf-8")
+    for refused in (refusal(), guest_refusal(), guest_refusal("STORE")):
+        assert f"{name.upper()} is not a setting" in refused
+        assert f"Did you mean {meant}?" in refused
+        assert "unset" in refused
+
+
+def test_an_unknown_name_like_no_other_is_refused_with_those_that_exist(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REPLAY_PROXY_XYZZY", "never-shown")
+    message = refusal()
+    assert "REPLAY_PROXY_XYZZY is not a setting" in message
+    assert all(f"REPLAY_PROXY_{field.upper()}" in message for field in DEFAULTS)
+    assert "never-shown" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
         ("REPLAY_SPED", "REPLAY_SPEED"),
         ("replay_sped", "REPLAY_SPEED"),
         ("RECORD_ERROR", "RECORD_ERRORS"),
         ("UPSTREAM_API_KEYS", "UPSTREAM_API_KEY"),
-        ("UPSTREAM_BASEURL", "UPSTREAM_BASE_URL"),
-        ("UPSTREAM_TIMEOUT", "UPSTREAM_TIMEOUT_S"),
         ("UPSTREM_API_KEY", "UPSTREAM_API_KEY"),
-        ("ON_MISSES", "ON_MISS"),
         ("ONMISS", "ON_MISS"),
         ("CASETTE", "CASSETTE"),
-        ("CASSETTES", "CASSETTE"),
         ("DRAIN_MS", "DRAIN_S"),
     ],
 )
 @pytest.mark.parametrize("source", ["environment", "env file"])
-def test_a_misspelt_setting_is_refused_with_the_one_that_was_meant(
-    monkeypatch: pytest.MonkeyPatch, name: str, meant: str, source: str
+def test_a_misspelt_name_without_the_prefix_is_told_and_refuses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    meant: str,
+    source: str,
 ) -> None:
     if source == "environment":
-        monkeypatch.setenv(name, "1")
+        monkeypatch.setenv(name, "never-shown")
     else:
-        Path(".env").write_text(f"{name}=1\n", "utf-8")
-    message = refusal()
-    assert f"{name} is not a setting" in message
-    assert f"Did you mean {meant}?" in message
-    assert "unset" in message
-
-
-@pytest.mark.parametrize(
-    "name", ["REPLAY_EVERYTHING", "UPSTREAM_ORGANIZATION", "ON_MISS_CASSETTE", "UPSTREAM_HOST"]
-)
-def test_an_unknown_name_with_a_prefix_of_ours_is_refused_with_those_that_exist(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setenv(name, "1")
-    message = refusal()
-    assert f"{name} is not a setting" in message
-    assert all(field.upper() in message for field in DEFAULTS)
+        Path(".env").write_text(f"{name}=never-shown\n", "utf-8")
+    monkeypatch.setenv("MODE", "dummy")
+    create_app()
+    told = f"replay-proxy: {name.upper()} is not a setting. Did you mean {meant}?\n"
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.parametrize(
     "name",
     [
         "REPLAY_PROXY_SERVICE_HOST",
+        "REPLAY_PROXY_SERVICE_PORT_HTTP",
+        "REPLAY_PROXY_EU_SERVICE_HOST",
+        "REPLAY_PROXY_EU_PORT_7777_TCP",
+        "REPLAY_PROXY_NAME",
+        "REPLAY_PROXY_ENV_MODE",
         "REPLAY_PROXY_PORT",
         "REPLAY_PROXY_PORT_7777_TCP_ADDR",
         "UPSTREAM_SERVICE_HOST",
         "UPSTREAM_PORT_80_TCP",
+        "UPSTREAM_HOST",
+        "UPSTREAM_ORGANIZATION",
+        "REPLAY_API_KEY",
+        "REPLAY_EVERYTHING",
+        "ON_MISS_CASSETTE",
+        "DUMMY_VAR",
+        "REPLAY_PROXY",
         "RECORD_VIDEO",
         "MATCH_ID",
         "MODEL",
@@ -285,7 +372,7 @@ def test_an_unknown_name_with_a_prefix_of_ours_is_refused_with_those_that_exist(
     ],
 )
 @pytest.mark.parametrize("source", ["environment", "env file"])
-def test_somebody_elses_variable_is_not_refused(
+def test_somebody_elses_variable_is_neither_refused_nor_told(
     monkeypatch: pytest.MonkeyPatch, name: str, source: str
 ) -> None:
     if source == "environment":
@@ -293,13 +380,8 @@ def test_somebody_elses_variable_is_not_refused(
     else:
         Path(".env").write_text(f"{name}=1\n", "utf-8")
     assert load().model_dump() == DEFAULTS
-
-
-def test_the_value_of_a_name_that_is_no_setting_is_not_shown(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("UPSTREAM_KEY", "sk-never-shown")
-    assert "sk-never-shown" not in refusal()
+    assert not misspelt()
+    assert load_as_guest().notes == ()
 
 
 # --- values that are refused --------------------------------------------------------------------
@@ -469,6 +551,158 @@ def test_a_replay_may_miss_in_every_way(monkeypatch: pytest.MonkeyPatch, on_miss
 )
 def test_only_what_records_may_reach_the_upstream(mode: Mode, on_miss: OnMiss, may: bool) -> None:
     assert Settings(mode=mode, on_miss=on_miss).may_reach_upstream is may
+
+
+# --- guests in the environment of another program, and their child -------------------------------
+
+#: The settings that a guest reads by their plain names, of another program and of ours.
+FOREIGN = [
+    ("MODE", "production", "record"),
+    ("ON_MISS", "ignore", "dummy"),
+    ("STORE", "postgres://me:never-shown@db/shop", "tapes"),
+    ("CASSETTE", "카세트", "mine"),
+    ("UPSTREAM_BASE_URL", "backend:8080", "http://h/v1"),
+    ("UPSTREAM_API_KEY", "never-shown never-shown", "sk-abc"),
+    ("UPSTREAM_TIMEOUT_S", "30s", "30"),
+]
+
+
+def test_a_setting_that_is_added_later_has_no_plain_name() -> None:
+    assert {name for name, _, _ in EXAMPLES} >= PLAIN
+    assert len(PLAIN) == 31, "a plain name may be a variable of another program"
+
+
+@pytest.mark.parametrize(("name", "foreign", "ours"), FOREIGN)
+@pytest.mark.parametrize("source", ["environment", "env file"])
+def test_a_guest_passes_over_a_value_that_is_not_valid_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, name: str, foreign: str, ours: str, source: str
+) -> None:
+    def write(value: str) -> None:
+        if source == "environment":
+            monkeypatch.setenv(name, value)
+        else:
+            Path(".env").write_text(f"{name}='{value}'\n", "utf-8")
+
+    write(foreign)
+    guest = load_as_guest()
+    assert guest.settings.model_dump() == DEFAULTS
+    assert guest.texts == {}
+    [note] = guest.notes
+    assert f"{name}" in note
+    assert "passed over" in note
+    assert f"REPLAY_PROXY_{name}" in note
+    assert "never-shown" not in note
+    assert f"set REPLAY_PROXY_{name}" in refusal(), "a proxy that is started as such refuses it"
+
+    write(ours)
+    guest = load_as_guest()
+    assert (guest.settings, guest.texts, guest.notes) == (load(), {name: ours}, ())
+
+
+OTHERS = [each for each in EXAMPLES if each[0] not in {name for name, _, _ in FOREIGN}]
+
+
+@pytest.mark.parametrize(("name", "written", "read"), OTHERS)
+@pytest.mark.parametrize("source", ["environment", "env file"])
+def test_a_guest_reads_all_others_by_the_name_with_the_prefix_only(
+    monkeypatch: pytest.MonkeyPatch, name: str, written: str, read: object, source: str
+) -> None:
+    def write(variable: str) -> None:
+        if source == "environment":
+            monkeypatch.setenv(variable, written)
+        else:
+            Path(".env").write_text(f"{variable}={written}\n", "utf-8")
+
+    write(name)
+    guest = load_as_guest()
+    assert (guest.settings.model_dump(), guest.texts) == (DEFAULTS, {})
+    [note] = guest.notes
+    assert f"REPLAY_PROXY_{name}" in note
+
+    write(f"REPLAY_PROXY_{name}")
+    guest = load_as_guest()
+    assert guest.settings.model_dump() == {**DEFAULTS, name.lower(): read}
+    assert (guest.texts, guest.notes) == ({name: written}, ())
+
+
+def test_a_wrong_value_of_a_name_with_the_prefix_is_refused_everywhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REPLAY_PROXY_MODE", "production")
+    for message in (refusal(), guest_refusal()):
+        assert message.startswith("REPLAY_PROXY_MODE=production is not valid")
+        assert "another program" not in message
+
+
+def test_options_win_over_everything_and_the_environment_over_what_is_configured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path(".env").write_text("REPLAY_PROXY_RPM=1\nREPLAY_PROXY_TPM=1\n", "utf-8")
+    monkeypatch.setenv("REPLAY_PROXY_MODE", "record")
+    monkeypatch.setenv("REPLAY_PROXY_DUMMY_SEED", "1")
+    monkeypatch.setenv("UPSTREAM_TIMEOUT_S", "1")
+    guest = load_as_guest(
+        options={"MODE": "dummy", "CASSETTE": ""},
+        configured={"dummy_seed": "2", "REPLAY_PROXY_RPM": "2", "UPSTREAM_TIMEOUT_S": "2"},
+    )
+    assert guest.texts == {
+        "MODE": "dummy",
+        "DUMMY_SEED": "1",
+        "RPM": "2",
+        "TPM": "1",
+        "UPSTREAM_TIMEOUT_S": "2",
+    }
+
+
+def test_an_unknown_name_that_is_configured_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"REPEAT is not .* mean REPLAY_PROXY_REPEATS\?"):
+        load_as_guest(configured={"REPEAT": "fail"})
+
+
+def test_an_on_miss_of_another_program_does_not_contradict_a_mode_with_the_prefix(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ON_MISS", "fail")
+    monkeypatch.setenv("REPLAY_PROXY_MODE", "dummy")
+    assert load_as_guest().texts == {"MODE": "dummy"}
+    monkeypatch.setenv("REPLAY_PROXY_ON_MISS", "fail")
+    assert "contradicts" in guest_refusal()
+
+
+def test_a_tape_tool_reads_the_store_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in {"MODE": "production", "REPLAY_PROXY_MODE": "x", "RPM": "2"}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("STORE", "tapes")
+    found = load_as_guest(["STORE"])
+    assert (found.texts, found.notes) == ({"STORE": "tapes"}, ())
+    assert found.settings.model_dump() == {**DEFAULTS, "store": Path("tapes")}
+
+
+@pytest.mark.parametrize("content", [b"A=\xff\nMODE=dummy\n", None], ids=["not UTF-8", "a pipe"])
+def test_an_env_file_of_another_program_that_cannot_be_read_is_told(content: bytes | None) -> None:
+    if content is None:
+        os.mkfifo(".env")
+    else:
+        Path(".env").write_bytes(content)
+    guest = load_as_guest()
+    assert guest.settings.model_dump() == DEFAULTS
+    [note] = guest.notes
+    assert note.startswith(".env is passed over")
+
+
+def test_a_line_of_another_program_that_sets_nothing_is_passed_over() -> None:
+    Path(".env").write_text("MODE\nRPM\n", "utf-8")
+    assert load_as_guest().notes == ()
+    Path(".env").write_text("REPLAY_PROXY_MODE\n", "utf-8")
+    assert "sets nothing" in guest_refusal()
+
+
+def test_a_child_reads_only_what_its_parent_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("REPLAY_PROXY_MODE=dummy\nREPLAY_PROXY_SPED=1\n", "utf-8")
+    for name, written, _ in EXAMPLES:
+        monkeypatch.setenv(name, written)
+    monkeypatch.setenv("REPLAY_PROXY_CASSETTE", "mine")
+    assert load_as_child().model_dump() == {**DEFAULTS, "cassette": "mine"}
 
 
 # --- names of cassettes -------------------------------------------------------------------------

@@ -25,12 +25,14 @@ from replay_proxy.cli.refresh.result import RefreshResult
 from replay_proxy.cli.refresh.sender import Sender
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.matching.miss import summary
-from replay_proxy.settings import Settings, load
+from replay_proxy.settings import Settings
 from replay_proxy.settings.values import sendable_key
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
 
+#: The settings that count, besides the store.
+SETTINGS = ("UPSTREAM_BASE_URL", "UPSTREAM_API_KEY", "UPSTREAM_TIMEOUT_S", "DRAIN_S")
 #: Interactions that the text shows; the JSON has all of them.
 SHOWN = 50
 
@@ -60,7 +62,7 @@ def refresh(
     Example: `replay-proxy refresh demo`
     """
     path = paths.existing_path(cassette, store)
-    settings = load()
+    settings = paths.stated(*SETTINGS)
     if settings.upstream_api_key is not None:
         api_key = settings.upstream_api_key.get_secret_value()
     elif api_key:

@@ -13,7 +13,8 @@ from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM, socket
 
 import uvicorn
 
-from replay_proxy.serving.process import create_app
+from replay_proxy.serving.process import app_with
+from replay_proxy.settings.loading import load_as_child
 
 
 def _end_with_parent() -> None:
@@ -26,4 +27,5 @@ if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # asyncio sets TCP_NODELAY only if the protocol is named, and macOS cannot be asked for it.
     listener = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fileno=int(sys.argv[1]))
-    uvicorn.Server(uvicorn.Config(create_app(), access_log=False)).run(sockets=[listener])
+    app = app_with(load_as_child)
+    uvicorn.Server(uvicorn.Config(app, access_log=False)).run(sockets=[listener])

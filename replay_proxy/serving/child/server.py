@@ -31,7 +31,7 @@ _HTTP_PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
 
 class Server:
-    """A proxy with these settings on top of the environment, from ``start`` to ``stop``."""
+    """A proxy with these settings and no others, by their names, from ``start`` to ``stop``."""
 
     def __init__(self, settings: Mapping[str, str], *, start_timeout_s: float = 60.0) -> None:
         self._settings = dict(settings)
@@ -66,7 +66,7 @@ class Server:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 # Without -P a module of the user's directory would stand before the library's.
                 [sys.executable, "-P", "-m", "replay_proxy.serving.child", str(fd)],
-                env=os.environ | self._settings,
+                env=_child_environment(self._settings),
                 stdin=subprocess.PIPE,  # The child ends when nobody holds the other end any more.
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -130,6 +130,14 @@ class Server:
             while line := lines.readline(LINE_CHARS):
                 self._dropped += len(self._written) == LINES
                 self._written.append(line)
+
+
+def _child_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child that is to read these settings and no others."""
+    from replay_proxy.settings.names import PREFIX  # Imports pydantic.
+
+    others = {name: os.environ[name] for name in os.environ if not name.upper().startswith(PREFIX)}
+    return others | {PREFIX + name: text for name, text in settings.items()}
 
 
 def client_environment(base_url: str, *, asks_api: bool) -> dict[str, str]:

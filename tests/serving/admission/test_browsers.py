@@ -245,11 +245,13 @@ def test_what_host_names_on_the_command_line_is_allowed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ALLOWED_HOSTS", "a.test")
+    monkeypatch.setenv("REPLAY_PROXY_ALLOWED_HOSTS", "")  # So that it is restored.
+    monkeypatch.delenv("REPLAY_PROXY_ALLOWED_HOSTS")
     _allow(named)
     assert load().hosts == ["a.test", named]
     shown = f"[{named}]" if ":" in named else named
     Hosts(load().hosts).check(f"{shown}:7777".encode(), "127.0.0.1")
-    assert os.environ["ALLOWED_HOSTS"], "workers read it"
+    assert os.environ["REPLAY_PROXY_ALLOWED_HOSTS"], "workers read it"
 
 
 # --- pages of other sites -------------------------------------------------------------------
