@@ -9,10 +9,16 @@ Sources: RFC 9112, section 3.2; RFC 3986, sections 3.3 and 5.2.4.
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from urllib.parse import unquote_to_bytes
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit, urlunsplit
+
+from replay_proxy.wire import Headers
 
 #: Every path below these is recorded, replayed or synthesised.
 DATA_PATHS = ("/v1/", "/openai/")
+
+#: Fields of an answer that hold the address of something at the server: a redirect, a new object,
+#: an operation to ask about.
+ADDRESS_FIELDS = frozenset({b"location", b"content-location", b"operation-location"})
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
 #: CONNECT opens a tunnel; the answer to TRACE repeats the request, and with it the key.
@@ -91,3 +97,60 @@ def leads_away(status: int, headers: Iterable[tuple[bytes, bytes]]) -> str | Non
             if name.lower() == b"location" and not _ON_SAME_SERVER.fullmatch(location):
                 return location
     return None
+
+
+def as_paths(headers: Headers, base_url: str) -> Headers:
+    """The headers with addresses at the server of ``base_url`` as paths of the proxy.
+
+    So is a path at that server. An address that the proxy does not serve stays as it is.
+    """
+    return tuple(
+        (name, _path(value.decode("latin-1"), base_url).encode("latin-1"))
+        if name in ADDRESS_FIELDS
+        else (name, value)
+        for name, value in headers
+    )
+
+
+def as_urls(headers: Headers, proxy_url: str, base_url: str) -> Headers:
+    """The headers with paths of the proxy as addresses that begin with ``proxy_url``.
+
+    Some clients follow no path. An address at the server of ``base_url``, which earlier versions
+    stored, is such a path too. What a header was has a name with the prefix ``x-replay-``.
+    """
+    led: list[tuple[bytes, bytes]] = []
+    for name, value in headers:
+        path = ""
+        if name in ADDRESS_FIELDS:
+            path = value.decode("latin-1")
+            path = path if path.startswith(DATA_PATHS) else _path(path, base_url)
+        if path.startswith(DATA_PATHS):
+            led += (name, f"{proxy_url}{path}".encode("latin-1")), (b"x-replay-" + name, value)
+        else:
+            led.append((name, value))
+    return tuple(led)
+
+
+def _path(address: str, base_url: str) -> str:
+    try:
+        found, base = urlsplit(address), urlsplit(base_url)
+        if found.netloc and _place(found) != _place(base):
+            return address
+    except ValueError:  # No port, or half an IPv6 address.
+        return address
+    path, base_path = found.path, base.path.rstrip("/")
+    if not path.startswith("/") or (found.scheme and not found.netloc):
+        return address
+    if base_path and path.startswith(f"{base_path}/"):
+        path = f"/v1{path.removeprefix(base_path)}"
+    elif not path.startswith("/openai/"):  # It is at the upstream as it is here.
+        if base_path:
+            return address
+        path = f"/v1{path}"
+    return urlunsplit(("", "", path, found.query, found.fragment))
+
+
+def _place(url: SplitResult) -> tuple[str | None, int, str | None]:
+    """Where a URL leads: its host and port, whether it is http or https, and its user."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return url.hostname, 443 if port == 80 else port, url.username

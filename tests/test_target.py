@@ -26,7 +26,7 @@ from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
 from replay_proxy.store.twin import head, interaction_lines, read, take_line
-from replay_proxy.target import flaw, leads_away
+from replay_proxy.target import as_paths, as_urls, flaw, leads_away
 from replay_proxy.timeline import MonotonicClock
 from replay_proxy.transports.upstream import Upstream
 from replay_proxy.transports.upstream.chunk_transport import LARGE_BYTES, ChunkTransport
@@ -594,7 +594,7 @@ def test_a_request_to_another_server_is_not_passed_to_the_upstream(
 
 
 def redirecting(status: int, location: bytes) -> Interaction:
-    headers = (*JSON, (b"Location", location))
+    headers = (*JSON, (b"location", location))
     return replace(recorded("Q", b"{}"), status=status, headers=headers)
 
 
@@ -664,7 +664,81 @@ def test_a_redirect_on_the_same_server_is_replayed(nursery: Nursery, tmp_path: P
     with RawClient(proxy.base_url) as client:
         seen = client.request("POST", good.request.path, JSON, good.request.body)
     proxy.kill()
-    assert (seen.status, seen.header(b"location")) == (307, b"/v1/elsewhere")
+    assert (seen.status, seen.header(b"location")) == (307, f"{proxy.base_url}/elsewhere".encode())
+
+
+# --- addresses at the upstream ------------------------------------------------------------------
+
+API = "https://api.openai.com/v1"
+AZURE, OPENROUTER = "https://r.openai.azure.com/openai/v1", "https://openrouter.ai/api/v1/"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "address", "path"),
+    [
+        (API, "https://api.openai.com/v1/files/f?a=b#c", "/v1/files/f?a=b#c"),
+        (API, "https://API.openai.com:443/v1/files/f", "/v1/files/f"),
+        (API, "http://api.openai.com/v1/files/f", "/v1/files/f"),
+        (API, "//api.openai.com/v1/files/f", "/v1/files/f"),
+        (API, "/v1/files/f", "/v1/files/f"),
+        (API, "https://api.openai.com/openai/x", "/openai/x"),
+        (AZURE, "https://r.openai.azure.com/openai/v1/responses/r", "/v1/responses/r"),
+        (AZURE, "https://r.openai.azure.com/openai/operations/7", "/openai/operations/7"),
+        (OPENROUTER, "/api/v1/models", "/v1/models"),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9/files/f", "/v1/files/f"),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9/openai/f", "/openai/f"),
+    ],
+)
+def test_an_address_at_the_upstream_is_a_path_of_the_proxy(
+    base_url: str, address: str, path: str
+) -> None:
+    for name in (b"location", b"content-location", b"operation-location"):
+        headers = ((b"link", address.encode()), (name, address.encode()))
+        assert as_paths(headers, base_url) == (headers[0], (name, path.encode()))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://api.openai.com.evil.test/v1/files",
+        "https://api.openai.com@evil.test/v1/files",
+        "https://me@api.openai.com/v1/files",
+        "https://api.openai.com:8443/v1/files",
+        "https://api.openai.com:port/v1/files",
+        "https://api.openai.com/dashboard",
+        "https://api.openai.com/v1",
+        "https://[::1/v1/files",
+        "//evil.test/v1/files",
+        "https:/v1/files",
+        "data:/v1/files",
+        "files/f",
+        "?after=f",
+        "/dashboard",
+        "",
+    ],
+)
+def test_any_other_address_stays_as_it_is(address: str) -> None:
+    headers = ((b"location", address.encode()),)
+    assert as_paths(headers, API) == headers
+    assert as_urls(headers, "http://127.0.0.1:7777", API) == headers
+
+
+def test_a_path_of_the_proxy_is_an_address_for_its_client() -> None:
+    headers = ((b"location", b"/v1/f"), (b"link", b"/v1/g"))
+    for base_url in (API, AZURE, OPENROUTER, "http://127.0.0.1:9"):
+        assert as_urls(headers, "http://localhost:1/cassettes/a", base_url) == (
+            (b"location", b"http://localhost:1/cassettes/a/v1/f"),
+            (b"x-replay-location", b"/v1/f"),
+            (b"link", b"/v1/g"),
+        )
+
+
+def test_an_address_that_an_earlier_version_stored_is_one_for_the_client() -> None:
+    headers = ((b"location", b"https://api.openai.com/v1/f"),)
+    assert as_urls(headers, "http://localhost:1", API) == (
+        (b"location", b"http://localhost:1/v1/f"),
+        (b"x-replay-location", b"https://api.openai.com/v1/f"),
+    )
 
 
 # --- the transport ------------------------------------------------------------------------------

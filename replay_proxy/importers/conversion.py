@@ -17,7 +17,7 @@ from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.storage import stored_request
 from replay_proxy.sse.terminal import event_ends
-from replay_proxy.target import flaw
+from replay_proxy.target import ADDRESS_FIELDS, flaw
 from replay_proxy.timeline import Timeline, chunk_ends
 from replay_proxy.wire import Headers, Request, end_to_end, header, is_event_stream
 
@@ -110,6 +110,7 @@ def _interaction(found: Exchange, arrived_us: int, id_: int) -> Interaction:
     asked = _request_body(found, method, path)
     body = _answer_body(found, method)
     headers = tuple(pair for pair in end_to_end(found.headers) if pair[0] not in _FRAMING)
+    headers = _with_paths(headers, found.url)
     request = Request(method, path, query, found.request_headers, asked, arrived_us)
     return Interaction(
         id=id_,
@@ -120,6 +121,28 @@ def _interaction(found: Exchange, arrived_us: int, id_: int) -> Interaction:
         body=body,
         timeline=_timeline(found, body),
     )
+
+
+def _with_paths(headers: Headers, url: str) -> Headers:
+    """The headers, with addresses on the host of the exchange as paths of the proxy."""
+    return tuple(
+        (name, _path(value.decode("latin-1"), url).encode("latin-1"))
+        if name in ADDRESS_FIELDS
+        else (name, value)
+        for name, value in headers
+    )
+
+
+def _path(address: str, url: str) -> str:
+    match, other = _URL.match(url.strip()), _URL.match(address)
+    host = other[2] if other else None
+    if not match or not host or host.lower() != (match[2] or "").lower():
+        return address
+    try:
+        path, query = target(address)
+    except Misshapen:
+        return address
+    return f"{path}?{query}" if query else path
 
 
 def _request_body(found: Exchange, method: str, path: str) -> bytes:

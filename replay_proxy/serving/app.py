@@ -23,21 +23,16 @@ from replay_proxy.errors import (
     RequestError,
 )
 from replay_proxy.redaction.display import redacted
+from replay_proxy.serving.addresses import cassette_of, raw_path, split_cassette
 from replay_proxy.serving.admission.browsers import Browsers
 from replay_proxy.serving.admission.hosts import Hosts
 from replay_proxy.serving.connection import Receive, Scope, Send
-from replay_proxy.serving.control import control_plane
-from replay_proxy.serving.data_plane import (
-    DataPlane,
-    cassette_of,
-    raw_path,
-    send_whole,
-    split_cassette,
-)
-from replay_proxy.serving.documented_models import document
+from replay_proxy.serving.data_plane import DataPlane, send_whole
 from replay_proxy.serving.errors import REFUSED, error_response
-from replay_proxy.serving.probes import probes
 from replay_proxy.serving.protocol import Clients, install
+from replay_proxy.serving.routes.control import control_plane
+from replay_proxy.serving.routes.documented_models import document
+from replay_proxy.serving.routes.probes import probes
 from replay_proxy.serving.upgrades import refuse_websocket, websocket_refusal
 from replay_proxy.settings import Mode, Settings, cassette_name
 from replay_proxy.target import DATA_PATHS
@@ -84,6 +79,7 @@ class ReplayProxy(FastAPI):
             self.assembly.arrivals,
             self.assembly.recognise,
             on_unread=self._miss,
+            upstream_url=settings.upstream_base_url,
         )
         own_pages = settings.mode is Mode.DUMMY and not settings.origins
         self._browsers = Browsers(Hosts(settings.hosts), settings.origins, own_pages=own_pages)

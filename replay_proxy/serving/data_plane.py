@@ -7,13 +7,13 @@ between a client and its chunks. The app decides which paths lead here.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from urllib.parse import quote, unquote
 
 from replay_proxy.bounds.side_process import SIDE_PROCESS_BYTES
 from replay_proxy.errors import ConnectionDropped, ReplayProxyError
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.redaction.display import redacted
+from replay_proxy.serving.addresses import cassette_of, led_back, raw_path, split_cassette
 from replay_proxy.serving.connection import (
     Receive,
     Scope,
@@ -36,14 +36,13 @@ from replay_proxy.serving.request_body import (
     check_content,
 )
 from replay_proxy.serving.upgrades import BodyLost, check_whole
+from replay_proxy.target import ADDRESS_FIELDS
 from replay_proxy.timeline import Arrivals
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
 logger = logging.getLogger("replay_proxy")
 access_logger = logging.getLogger("uvicorn.access")
 
-#: The prefix of paths that name their cassette.
-CASSETTES = "/cassettes/"
 #: The size of the pieces of a body of known length; any other body is one chunk.
 PIECE_BYTES = 1 << 18
 
@@ -54,7 +53,8 @@ class DataPlane:
     ``transport_of`` gives the transport of a cassette, or of the default one for None. A request
     names its cassette by its path, ``/cassettes/{name}/v1/…``, or in ``x-replay-cassette``.
     ``arrivals`` stamps requests; ``recognise`` computes the fingerprints of a large one;
-    ``on_unread`` is told of a request that is refused before its body was read.
+    ``on_unread`` is told of a request that is refused before its body was read;
+    ``upstream_url`` is the API's base URL: addresses there lead back here.
     """
 
     def __init__(
@@ -63,9 +63,11 @@ class DataPlane:
         arrivals: Arrivals | None = None,
         recognise: Callable[[Request], Awaitable[None]] | None = None,
         on_unread: Callable[[Scope, ReplayProxyError], None] = lambda _scope, _error: None,
+        upstream_url: str = "https://api.openai.com/v1",
     ) -> None:
         self._recognise = recognise
         self._on_unread = on_unread
+        self._upstream_url = upstream_url
         self._transport_of = transport_of
         self._arrivals = arrivals or Arrivals()
         logger.addFilter(_redacted_record)  # Added once: it is the same function each time.
@@ -98,6 +100,11 @@ class DataPlane:
             if header(request.headers, b"content-encoding") is not None:
                 check_content(request)
             answer = await self._answer(cassette, request)
+            for name, _ in answer.headers:
+                if name in ADDRESS_FIELDS:
+                    headers = led_back(answer.headers, self._upstream_url, scope)
+                    answer = answer._replace(headers=headers)
+                    break
             await _send(answer, send, http_version=scope["http_version"])
         except (BodyTooLarge, UnknownTransferCoding, BodyLost) as error:
             self._on_unread(scope, error)
@@ -161,27 +168,6 @@ def _unread(error: ReplayProxyError, scope: Scope) -> Response:
     if any(name == b"expect" for name, _ in scope["headers"]):
         headers += ((b"connection", b"close"),)  # The client does not send the body now.
     return answer._replace(headers=headers)
-
-
-def raw_path(scope: Scope) -> str:
-    """The path as it was sent, percent-encoded, without the query."""
-    raw: bytes | None = scope.get("raw_path")
-    return raw.decode("latin-1") if raw else quote(scope["path"])
-
-
-def split_cassette(path: str) -> tuple[str | None, str]:
-    """``/cassettes/{name}/v1/…`` as its cassette and the rest; any other path has none."""
-    if not path.startswith(CASSETTES):
-        return None, path
-    name, slash, rest = path.removeprefix(CASSETTES).partition("/")
-    return unquote(name), slash + rest
-
-
-def cassette_of(cassette: str | None, request: Request) -> str | None:
-    """The cassette that a request names, by its path or else by its header."""
-    if cassette is None and (name := header(request.headers, b"x-replay-cassette")) is not None:
-        return name.decode("latin-1")
-    return cassette
 
 
 async def send_whole(response: Response, send: Send) -> None:

@@ -54,6 +54,18 @@ def test_the_proof_sees_a_byte_that_differs(
     assert "not the original's bytes" in capsys.readouterr().out
 
 
+def test_an_address_on_the_host_of_an_exchange_is_a_path_of_the_proxy() -> None:
+    url = "https://R.openai.azure.com/openai/images:submit"
+    for address, stored in (
+        (b"https://r.openai.azure.com/openai/operations/7?a=b", b"/openai/operations/7?a=b"),
+        (b"https://r.openai.azure.com/portal", b"https://r.openai.azure.com/portal"),
+        (b"https://other.test/openai/operations/7", b"https://other.test/openai/operations/7"),
+        (b"/openai/operations/7", b"/openai/operations/7"),
+    ):
+        found = make(url=url, status=202, headers=((b"Operation-Location", address),))
+        assert interaction(found).headers == ((b"operation-location", stored),)
+
+
 # --- vcrpy --------------------------------------------------------------------------------------
 
 VCR = """\

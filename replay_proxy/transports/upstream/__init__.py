@@ -1,7 +1,8 @@
 """The real API, as a ``Transport``: the only folder that imports an HTTP client.
 
 It sends a request on as it came (less the hop-by-hop headers), asks for identity encoding,
-follows no redirect, and turns the client library's exceptions into ours.
+follows no redirect, makes paths of the proxy of addresses at the API, and turns the client
+library's exceptions into ours.
 
 Not in here: recording.
 """
@@ -24,7 +25,7 @@ from replay_proxy.errors import (
     UpstreamUnreachable,
 )
 from replay_proxy.settings.values import http_url
-from replay_proxy.target import flaw
+from replay_proxy.target import as_paths, flaw
 from replay_proxy.timeline import Clock
 from replay_proxy.transports.upstream.chunk_transport import ChunkTransport
 from replay_proxy.wire import Request, Response, end_to_end
@@ -65,7 +66,8 @@ class Upstream:
         timeout_s: float = 600.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        url = httpx.URL(http_url(base_url))
+        self._base_url = http_url(base_url)
+        url = httpx.URL(self._base_url)
         self._host = url.netloc
         self._base_path = url.raw_path.decode("ascii").rstrip("/")
         self._origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
@@ -113,6 +115,7 @@ class Upstream:
         )
         if answer.status_code in BODILESS:
             headers = tuple(pair for pair in headers if pair[0] != b"content-length")
+        headers = as_paths(headers, self._base_url)
         return Response(answer.status_code, headers, _Body(self, answer), sent_s)
 
     async def aclose(self, drain_s: float | None = None) -> None:
