@@ -1,13 +1,15 @@
 """Foreign files as plain data: JSON, YAML that executes nothing, and compressed files.
 
 YAML is read by a safe loader only. A tag of an unknown kind becomes a ``Foreign`` and executes
-nothing, the growth by aliases is bounded, and dates stay texts.
+nothing, the growth by aliases is bounded, and dates stay texts. Python, Ruby, R and Go write YAML
+1.1; JavaScript, Rust and PHP write 1.2, in which ``no`` and ``12:30`` are texts.
 """
 
 import json
 import re
 import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterator
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -55,8 +57,34 @@ for _tag in ("timestamp", "merge", "value"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _text)
 
 
+class _CoreLoader(_Loader):
+    """Plain data by the core schema of YAML 1.2 (section 10.3)."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own name and place
+
+
+def _integer(loader: Any, node: Any) -> object:
+    digits = loader.construct_scalar(node)
+    return int(digits, 0) if digits[:2] in ("0x", "0o") else int(digits)
+
+
+_CoreLoader.add_constructor("tag:yaml.org,2002:int", _integer)
+for _tag, _form, _first in (
+    ("null", r"(?:~|null|Null|NULL|)\Z", ["~", "n", "N", ""]),
+    ("bool", r"(?:true|True|TRUE|false|False|FALSE)\Z", list("tTfF")),
+    ("int", r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z", list("-+0123456789")),
+    (
+        "float",
+        r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z",
+        list("-+.0123456789"),
+    ),
+):
+    _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_form), _first)
+
+
 def document(content: bytes) -> object:
-    """The data of a JSON or YAML file. Raises ``Misshapen``."""
+    """The data of a JSON or YAML 1.1 file. Raises ``Misshapen``."""
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
         try:
             return json_document(content)
@@ -80,14 +108,35 @@ def json_document(content: bytes) -> object:
         raise Misshapen(f"it is not JSON: {error}") from None
 
 
+def core_document(content: bytes) -> object:
+    """The data of a file of one YAML 1.2 document. Raises ``Misshapen``."""
+    found = list(core_documents(content))
+    if len(found) != 1:
+        raise Misshapen(f"it has {len(found)} documents, not one")
+    return found[0]
+
+
+def core_documents(content: bytes) -> Iterator[object]:
+    """The data of each document of a YAML 1.2 file. Raises ``Misshapen``."""
+    return _documents(content, _CoreLoader)
+
+
 def _yaml(content: bytes) -> object:
-    loader = _Loader(content)
+    found = list(_documents(content, _Loader))
+    if not found:
+        raise Misshapen("it is empty")
+    if len(found) > 1:
+        raise Misshapen("it is not YAML: it has several documents")
+    return found[0]
+
+
+def _documents(content: bytes, kind: Any) -> Iterator[object]:
+    loader = kind(content)
     try:
-        node = loader.get_single_node()
-        if node is None:
-            raise Misshapen("it is empty")
-        _refuse_growth(node)
-        return loader.construct_document(node)
+        while loader.check_node():
+            node = loader.get_node()
+            _refuse_growth(node)
+            yield loader.construct_document(node)
     except RecursionError:
         raise Misshapen("it is nested too deeply") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:

@@ -1,31 +1,39 @@
-"""HAR 1.2 of browsers, proxies and Polly.js, which keeps encoded bodies in pieces.
+"""HAR 1.2 of browsers, proxies and Polly.js, which keeps encoded bodies in pieces; also in YAML.
 
-Sources: the HAR 1.2 specification; ``getBodyFromChunks`` of ``@pollyjs/adapter-node-http`` 1 to 6.
+Sources: the HAR 1.2 specification; ``getBodyFromChunks`` of ``@pollyjs/adapter-node-http`` 1 to 6;
+the persister of sourcegraph/cody, which writes YAML and a JSON body as ``textJSON``.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlencode
 
-from replay_proxy.importers.bodies import encoded
-from replay_proxy.importers.documents import json_document
+from replay_proxy.importers.bodies import encoded, minified
+from replay_proxy.importers.documents import core_document, json_document
 from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
+from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, integer, mapping, sequence, text, utf8
 from replay_proxy.importers.timestamps import milliseconds_us, moment_us
 from replay_proxy.wire import header, is_event_stream
 
 _LOG = re.compile(rb"\A\s*\{\s*\"log\"\s*:\s*\{")
+_YAML = re.compile(
+    rb"^[\"']?log[\"']?:\s*\n(?:[ #][^\n]*\n)*?  *[\"']?entries[\"']?:", re.MULTILINE
+)
+_BODY_KEYS = "mimeType text textJSON encoding _encoding _isBinary size compression comment"
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 
 
 def recognises(file: bytes) -> bool:
     """Whether a file looks like HAR."""
-    return bool(_LOG.match(file)) and b'"entries"' in file
+    return bool((_LOG.match(file) and b'"entries"' in file) or _YAML.search(file))
 
 
 def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges in the order in which they began. Raises ``Misshapen``."""
-    log = mapping(mapping(json_document(file), "the file").get("log"), "the log")
+    is_json = file.lstrip()[:1] == b"{"
+    data = json_document(file) if is_json else core_document(file)
+    log = mapping(mapping(data, "the file").get("log"), "the log")
     told = list(each(sequence(log.get("entries"), "the entries"), "entry", _exchange))
     began_us = 0
     keyed: list[tuple[int, int, Exchange | NotCarried]] = []
@@ -45,7 +53,7 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
     return Exchange(
         where=where,
         method=text(request.get("method"), "the method"),
-        url=text(request.get("url"), "the url"),
+        url=_url(request),
         request_headers=headers(request.get("headers"), "the request's headers"),
         request_body=_request_body(request),
         status=integer(response.get("status"), "the status"),
@@ -56,28 +64,50 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
     )
 
 
-def _request_body(request: Mapping[object, object]) -> bytes:
-    if request.get("postData") is None:
-        return b""
+def _url(request: Mapping[object, object]) -> str:
+    """The URL, which has the query; some tools write the query only beside it."""
+    url = text(request.get("url"), "the url")
+    fields = sequence(request.get("queryString") or [], "the query")
+    if "?" in url or not fields:
+        return url
+    pairs = _pairs(fields, "the query")
+    if any("%" in part or "+" in part for pair in pairs for part in pair):
+        raise Misshapen("its query is not in its url, and may be encoded or not")
+    return f"{url}?{urlencode(pairs, errors='replace')}"
+
+
+def _request_body(request: Mapping[object, object]) -> bytes | None:
+    size = request.get("bodySize")
+    if not request.get("postData"):
+        return None if isinstance(size, int) and size > 0 else b""
     data = mapping(request["postData"], "the request's body")
+    refuse_unread(data, _BODY_KEYS + " params", "the request's body")
+    if data.get("textJSON") is not None:
+        return minified(data["textJSON"], "the request's body")
     if data.get("text"):
         body = text(data["text"], "the request's body")
         encoding = data.get("encoding", data.get("_encoding"))
         return _bytes(body, encoding, request.get("_isBinary") is True, "the request's body")
     params = sequence(data.get("params") or [], "the request's parameters")
     if not params:
-        return b""
+        return None if isinstance(size, int) and size > 0 else b""
     if "urlencoded" not in text(data.get("mimeType") or "urlencoded", "the request's media type"):
         raise Misshapen("the request's body is in the file as parameters only, without its bytes")
-    fields = [mapping(param, "a parameter of the request") for param in params]
-    pairs = [(text(f.get("name"), "a name"), text(f.get("value") or "", "a value")) for f in fields]
-    return urlencode(pairs, errors="replace").encode()
+    return urlencode(_pairs(params, "the request's parameters"), errors="replace").encode()
+
+
+def _pairs(fields: Sequence[object], what: str) -> list[tuple[str, str]]:
+    found = [mapping(field, f"one of {what}") for field in fields]
+    return [(text(f.get("name"), "a name"), text(f.get("value") or "", "a value")) for f in found]
 
 
 def _body(response: Mapping[object, object]) -> bytes:
     content = response.get("content") or {}
     data = mapping(content, "the answer's body")
+    if data.get("textJSON") is not None:
+        return minified(data["textJSON"], "the answer's body")
     if data.get("text") is None:
+        refuse_unread(data, _BODY_KEYS, "the answer's body")
         sizes = [size for size in (data.get("size"), response.get("bodySize")) if size != -1]
         # Browsers do not keep a stream that a program has read, and say that it is empty.
         if any(isinstance(size, int) and size > 0 for size in sizes) or _is_stream(data, response):
