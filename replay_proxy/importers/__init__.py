@@ -13,7 +13,7 @@ from replay_proxy.errors import ImportRefused
 from replay_proxy.importers.conversion import carry_over
 from replay_proxy.importers.documents import unpacked
 from replay_proxy.importers.exchange import Exchange, Format, Misshapen, NotCarried
-from replay_proxy.importers.mocks import aimock
+from replay_proxy.importers.mocks import aimock, nock
 from replay_proxy.importers.traces import azure_test_proxy, ddapm, har, httprr, reel
 from replay_proxy.importers.vcr import go_vcr, php_vcr, r_vcr, req_cassette, ruby_vcr, vcrpy
 
@@ -32,6 +32,7 @@ FORMATS = {
     "test-proxy": Format(azure_test_proxy.recognises, azure_test_proxy.read),
     "test-agent": Format(ddapm.recognises, ddapm.read),
     "reel": Format(reel.recognises, reel.read, reel.read_lines),
+    "nock": Format(nock.recognises, nock.read),
     "aimock": Format(aimock.recognises, aimock.read),
 }
 
