@@ -13,7 +13,7 @@ from replay_proxy.errors import ImportRefused
 from replay_proxy.importers.conversion import carry_over
 from replay_proxy.importers.documents import unpacked
 from replay_proxy.importers.exchange import Exchange, Format, Misshapen, NotCarried
-from replay_proxy.importers.mocks import aimock, nock
+from replay_proxy.importers.mocks import aimock, httpmock, nock
 from replay_proxy.importers.traces import azure_test_proxy, ddapm, har, httprr, reel
 from replay_proxy.importers.vcr import go_vcr, php_vcr, r_vcr, req_cassette, ruby_vcr, vcrpy
 
@@ -33,6 +33,7 @@ FORMATS = {
     "test-agent": Format(ddapm.recognises, ddapm.read),
     "reel": Format(reel.recognises, reel.read, reel.read_lines),
     "nock": Format(nock.recognises, nock.read),
+    "httpmock": Format(httpmock.recognises, httpmock.read),
     "aimock": Format(aimock.recognises, aimock.read),
 }
 
