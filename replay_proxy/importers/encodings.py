@@ -9,14 +9,14 @@ import zlib
 
 from replay_proxy.importers.documents import inflated
 from replay_proxy.importers.exchange import Misshapen
+from replay_proxy.matching.content import MOST_BYTES, ContentTooLarge, decoded
 from replay_proxy.wire import Headers, header
 
 _GZIP = b"\x1f\x8b\x08"
 #: A frame, or one to be skipped before it (RFC 8878, section 3.1).
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 #: Encodings that the bytes show, or that mean nothing; some recorders name a character set.
-_KNOWN = frozenset({b"", b"identity", b"gzip", b"x-gzip", b"deflate", b"zstd", b"utf-8"})
-_NAMES = {"br": "brotli"}
+_KNOWN = frozenset({b"", b"identity", b"gzip", b"x-gzip", b"deflate", b"zstd", b"br", b"utf-8"})
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 #: Media types whose content never begins with the magic bytes of gzip or zstd.
 _TEXT = (b"application/json", b"text/", b"application/x-ndjson", b"application/problem+json")
@@ -31,15 +31,32 @@ def identity(body: bytes, headers: Headers) -> bytes:
         if body.startswith(_GZIP) and (is_text or any(named)):
             body = inflated(body, "the answer's body")
         elif _ZSTD.match(body) and (is_text or b"zstd" in named):
-            raise Misshapen("the answer's body is compressed with zstd: record it without")
+            body = _decoded(body, b"zstd")
         elif b"deflate" in named and not _is_text(body):
             body = _deflated(body)
+        elif b"br" in named and not _is_text(body):
+            body = _decoded(body, b"br")
     if (unknown := [name for name in named if name not in _KNOWN]) and not _is_text(body):
-        how = unknown[0].decode("latin-1")
         raise Misshapen(
-            f"the answer's body is compressed with {_NAMES.get(how, how)}: record it without"
+            f"the answer's body is compressed with {_name(unknown[0])}: record it without"
         )
     return body
+
+
+def _decoded(body: bytes, coding: bytes) -> bytes:
+    try:
+        return decoded(body, coding)
+    except ContentTooLarge:
+        cause = f"it is larger than {MOST_BYTES >> 20} MiB when decompressed"
+    except ValueError as error:
+        cause = str(error)
+    raise Misshapen(
+        f"the answer's body is compressed with {_name(coding)} and cannot be decompressed: {cause}"
+    )
+
+
+def _name(coding: bytes) -> str:
+    return "brotli" if coding == b"br" else coding.decode("latin-1")
 
 
 def _deflated(body: bytes) -> bytes:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import brotli  # type: ignore[import-untyped]
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -583,6 +585,10 @@ LONG = '{"a": "안녕"}'.encode() * 50
         (LONG, b"gzip"),
         (LONG, b"br"),
         (LONG, b"zstd"),
+        (brotli.compress(LONG), b"br"),
+        (brotli.compress(gzip.compress(LONG, mtime=0)), b"gzip, br"),
+        (zstandard.compress(LONG), b"zstd"),
+        (zstandard.compress(LONG), b""),
         (zlib.compress(LONG), b"deflate"),
         (raw_deflate(LONG), b"deflate"),
         (LONG, b"deflate"),
@@ -633,6 +639,9 @@ def test_a_compressed_file_that_was_downloaded_stays_compressed() -> None:
         (b"\x28\xb5\x2f\xfd\x00", b"zstd", "zstd"),
         (b"\x50\x2a\x4d\x18\x01\0\0\0a\x28\xb5\x2f\xfd\0", b"zstd", "zstd"),
         (b"\x8b\x00\x80\xff", b"br", "brotli"),
+        (brotli.compress(LONG)[:-4], b"br", "brotli and cannot be decompressed"),
+        (zstandard.compress(LONG)[:-4], b"zstd", "zstd and cannot be decompressed"),
+        (brotli.compress(bytes(33 << 20)), b"br", "larger than 32 MiB"),
         (b"\x0b\x02\x00hello\x03", b"br", "brotli"),
         (b"\x1f\x9d\x90h", b"compress", "compressed with compress"),
         (b"\xff\xff\xff", b"deflate", "cannot be decompressed"),

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import brotli  # type: ignore[import-untyped]
 import yaml  # type: ignore[import-untyped]
 
 
@@ -85,4 +86,7 @@ def _httprr(rest: bytes) -> Iterator[Original]:
 def _decoded(body: bytes) -> bytes:
     if body.startswith(b"\x1f\x8b\x08"):
         return zlib.decompress(body, wbits=31)
-    return body
+    try:
+        return bytes(brotli.decompress(body))
+    except brotli.error:
+        return body

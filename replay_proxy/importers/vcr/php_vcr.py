@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from replay_proxy.importers.bodies import content, unbase64
-from replay_proxy.importers.documents import document
+from replay_proxy.importers.documents import core_document, json_document
 from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
 from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, mapping, sequence, status, text
@@ -24,7 +24,9 @@ def recognises(file: bytes) -> bool:
 
 def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a cassette. Raises ``Misshapen``."""
-    yield from each(sequence(document(file), "the file"), "recording", _exchange)
+    is_json = file.lstrip()[:1] == b"["
+    recordings = json_document(file) if is_json else core_document(file)
+    yield from each(sequence(recordings, "the file"), "recording", _exchange)
 
 
 def _exchange(where: str, item: object) -> Exchange | NotCarried:

@@ -26,6 +26,7 @@ YAML = """
         headers:
             Content-Type: application/json
             Set-Cookie: [a, b]
+            X-Time: 12:30:45
             Date: 'Sun, 02 Aug 2026 22:26:36 GMT'
         body: "{\\n  \\"id\\": 1\\n}"
     index: 0
@@ -55,6 +56,7 @@ def test_yaml_is_read(head: str) -> None:
     assert not isinstance(second, NotCarried)
     found = interaction(first)
     assert (found.request.query, found.body) == ("a=b", b'{\n  "id": 1\n}')
+    assert (b"x-time", b"12:30:45") in found.headers
     assert found.request.body == '{"model":"m","text":"안"}'.encode()
     assert found.request.arrived_us // 1_000_000 == 1_785_709_596
     assert (second.method, second.request_body, second.body) == ("GET", b"", b"hi")
