@@ -105,7 +105,7 @@ def canonical_body(
     """
     body = content(request)
     if body[:1] in (b"{", b"[") or body.lstrip()[:1] in (b"{", b"["):
-        canonical = _canonical_rest(request, without) if without else _canonical_json(request)
+        canonical = _canonical_rest(request, without) if without else _canonical_json(request, body)
         if canonical is not None:
             return "json", canonical
     content_type = header(request.headers, b"content-type") or b""
@@ -118,12 +118,13 @@ def canonical_body(
 
 def _sorted_query(query: str) -> str:
     """The query's fields sorted by name; fields of one name keep their order."""
+    if "&" not in query:
+        return query
     return "&".join(sorted(query.split("&"), key=lambda field: field.partition("=")[0]))
 
 
-def _canonical_json(request: Request) -> bytes | None:
-    """The body with sorted keys and without white space; None if it is not JSON."""
-    body = content(request)
+def _canonical_json(request: Request, body: bytes) -> bytes | None:
+    """The content with sorted keys and without white space; None if it is not JSON."""
     try:
         value = _loads_exactly(body) if _has_long_number(body) else request_json(request)
         if value is not NO_JSON:

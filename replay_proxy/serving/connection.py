@@ -85,9 +85,25 @@ def leave_out_server_headers(send: Send) -> None:
     cycle = getattr(send, "__self__", None)
     defaults = getattr(cycle, "default_headers", None)
     if defaults:
-        cycle.default_headers = [  # type: ignore[union-attr]
-            pair for pair in defaults if pair[0] not in (b"date", b"server")
-        ]
+        cycle.default_headers = _defaults.left(defaults)  # type: ignore[union-attr]
+
+
+class _Defaults:
+    """The headers that uvicorn adds to each answer; it makes one new list of them per second."""
+
+    def __init__(self) -> None:
+        self._all: list[tuple[bytes, bytes]] | None = None
+        self._left: list[tuple[bytes, bytes]] = []
+
+    def left(self, defaults: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Those that stay."""
+        if defaults is not self._all:
+            self._left = [pair for pair in defaults if pair[0] not in (b"date", b"server")]
+            self._all = defaults
+        return self._left
+
+
+_defaults = _Defaults()
 
 
 def names_server(send: Send) -> bool:

@@ -89,6 +89,8 @@ class BoundedProtocol(PlainHttp):
         #: The unsent bytes at the last look, and the time since which there are that many.
         self._unsent = 0
         self._unsent_s = 0.0
+        #: Whether this request was seen to have its answer before its end.
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected."""
@@ -104,8 +106,9 @@ class BoundedProtocol(PlainHttp):
     def data_received(self, data: bytes) -> None:
         """Parse what the client has sent."""
         self._heard_s = self.loop.time()
-        self._received += len(data)
-        self._besides += len(data)
+        size = len(data)
+        self._received += size
+        self._besides += size
         self.data = data
         super().data_received(data)
         self.data = b""
@@ -120,23 +123,13 @@ class BoundedProtocol(PlainHttp):
         """A request begins."""
         self._began_s = self._heard_s
         self._received = self._besides = 0
+        self._refused = False
         super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """The head is complete: a later field is a trailer, and dropped."""
-        super().on_headers_complete()
-        if not self._offered:
-            self.headers = _Head(self.headers)
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         self._besides = 0
         super().on_body(body)
-
-    def on_response_complete(self) -> None:
-        """The answer is sent: the next request can begin."""
-        self._began_s = self.loop.time()
-        super().on_response_complete()
 
     def handle_websocket_upgrade(self) -> None:
         """The connection is not HTTP any more."""
@@ -178,16 +171,11 @@ class BoundedProtocol(PlainHttp):
             return False  # uvicorn waits for the next request, or has paused reading.
         if self.transport.is_closing():
             return False  # The last bytes are on their way.
+        if refused and not self._refused:
+            self._refused, self._began_s = True, now_s
         timeout_s = self._clients.timeout_s
         slow_s = timeout_s if refused else timeout_s + self._received / BYTES_PER_S
         return now_s > min(self._heard_s + timeout_s, self._began_s + slow_s)
-
-
-class _Head(list[tuple[bytes, bytes]]):
-    """The headers of a request, to which nothing can be added."""
-
-    def append(self, _: tuple[bytes, bytes]) -> None:
-        """Drop a trailer: its author need not be allowed to set headers."""
 
 
 def install(receive: Receive, clients: Clients) -> None:

@@ -33,27 +33,33 @@ class BodyLost(RequestError):
     code = "upgrade_not_supported"
 
 
+class _Dropped(list[tuple[bytes, bytes]]):
+    """Takes the fields that follow a head."""
+
+    def append(self, _: tuple[bytes, bytes]) -> None:
+        """Drop a trailer: its author need not be allowed to set headers."""
+
+
+_DROPPED = _Dropped()
+
+
 class PlainHttp(HttpToolsProtocol):
-    """Reads a request with such an offer again, without the offer."""
+    """Reads a request with such an offer again, without the offer; drops trailers."""
 
     #: What is being read. Set by the subclass, which takes the client's data anyway.
     data = b""
     _offered = False
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
-        self._offered = bool(
-            self.parser.should_upgrade()
-            and self.parser.get_method() != b"CONNECT"
-            and not self._should_upgrade()
-        )
-        if not self._offered:
-            super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        if not self._offered:
-            super().on_body(body)
+        """The head is complete: a later field is a trailer."""
+        if self.parser.should_upgrade():
+            self._offered = self.parser.get_method() != b"CONNECT" and not self._should_upgrade()
+            if not self._offered:
+                super().on_headers_complete()
+            return
+        self._offered = False
+        super().on_headers_complete()
+        self.headers = _DROPPED
 
     def on_message_complete(self) -> None:
         """The body is whole, as the parser sees it."""

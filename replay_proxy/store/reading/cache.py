@@ -31,10 +31,11 @@ class Cache:
 
     def get(self, cassette: Path, key: str, version: Hashable) -> Interaction | None:
         """The answer to the key in this version of the cassette, if it is cached."""
-        entry = self._entries.get((cassette, key))
+        place = cassette, key
+        entry = self._entries.get(place)
         if entry is None or entry[0] != version:
             return None
-        self._entries.move_to_end((cassette, key))
+        self._entries.move_to_end(place)
         return entry[1]
 
     def put(self, cassette: Path, key: str, version: Hashable, interaction: Interaction) -> None:

@@ -52,10 +52,11 @@ class Readers:
 
         Costs a third of a look-up. Raises ``StoreError``.
         """
-        rows = self.read(path, "PRAGMA data_version")
+        opened = self._opened(path)
+        if opened is None:
+            return None
         # SQLite's number is comparable only within one connection.
-        opened = self._open.get(path)
-        return (opened.number, rows[0][0]) if rows and opened is not None else None
+        return opened.number, self._rows(opened, "PRAGMA data_version", ())[0][0]
 
     @contextmanager
     def one_state(self, path: Path) -> Iterator[None]:
@@ -76,20 +77,23 @@ class Readers:
     ) -> list[sqlite3.Row]:
         """All rows; none if there is no file (yet). Raises ``StoreError``, ``LargeRow``."""
         opened = self._opened(path)
-        if opened is None:
-            return []
-        opened.steps.begin()
-        try:
-            return opened.connection.execute(sql, parameters or {}).fetchall()
-        except ERRORS as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_TOOBIG:
-                raise LargeRow from None
-            raise trouble(path, error) from error
+        return [] if opened is None else self._rows(opened, sql, parameters or {})
 
     def close(self) -> None:
         """Close every connection."""
         for opened in self._open.values():
             opened.connection.close()
+
+    def _rows(
+        self, opened: "_Opened", sql: str, parameters: dict[str, Any] | tuple[()]
+    ) -> list[sqlite3.Row]:
+        opened.steps.begin()
+        try:
+            return opened.connection.execute(sql, parameters).fetchall()
+        except ERRORS as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_TOOBIG:
+                raise LargeRow from None
+            raise trouble(opened.path, error) from error
 
     def _opened(self, path: Path) -> "_Opened | None":
         opened = self._open.get(path)
