@@ -166,3 +166,25 @@ def test_a_merge_does_not_double_an_exchange_that_stands_in_another_take(tmp_pat
     merge("a", ["b"], store=tmp_path, as_json=True)
     with Archive(tmp_path / "a.sqlite") as archive:
         assert [each.body for _, each in archive.interactions()] == [b"one"]
+
+
+def test_an_answer_that_was_deleted_and_grows_keeps_the_words_of_its_request(
+    tmp_path: Path,
+) -> None:
+    mine, other = same_id("mine", "other")
+    other = replace(other, id=interaction_id(other.request.arrived_us, 2047))
+
+    async def scenario() -> None:
+        store = Store(tmp_path, writable=True)
+        cassette = store.cassette("default")
+        assert await cassette.add(mine) == mine.id
+        with transaction(tmp_path / "default.sqlite") as change:
+            change.delete(mine.id)
+            change.add(change.join_take("merged"), other)
+        # In one commit with an id that is taken, so that each row is put alone.
+        await asyncio.gather(cassette.add(other), cassette.add(mine))
+        near = await cassette.near(mine.request)
+        assert {each.request.body for each in near} >= {mine.request.body, other.request.body}
+        store.close()
+
+    asyncio.run(scenario())

@@ -58,6 +58,10 @@ READ_SIZES = """
 SELECT length(request_body), length(body), length(timeline) FROM interaction WHERE id = :id
 """
 READ_IDENTITY = "SELECT take_id, fingerprint, status, body FROM interaction WHERE id = :id"
+#: One of some ids, a JSON array, that a row has.
+TAKEN_ID = """
+SELECT value FROM json_each(:ids) WHERE EXISTS (SELECT 1 FROM interaction WHERE id = value) LIMIT 1
+"""
 DELETE_INTERACTION = "DELETE FROM interaction WHERE id = :id"
 
 _REQUEST = f"SELECT {', '.join(REQUEST_COLUMNS)} FROM interaction"  # noqa: S608 - as above
@@ -122,10 +126,9 @@ INDEX_SETTING = "SELECT k FROM nearness_config WHERE k IS NOT 'version' LIMIT 1"
 INDEX_BYTES = "SELECT coalesce(sum(length(block)), 0) FROM nearness_data"
 NEAR = "SELECT rowid FROM nearness WHERE nearness MATCH :feature LIMIT :limit"
 HAS_FEATURE = "SELECT 1 FROM nearness WHERE nearness MATCH :feature AND rowid = :id"
-#: Runs before the interaction is put: one that replaces itself has its features already.
+#: For a row that is new: one that replaces itself has its words already.
 PUT_NEARNESS = """
-INSERT INTO nearness (rowid, features) SELECT :id, :features
-WHERE NOT EXISTS (SELECT 1 FROM interaction WHERE id = :id)
+INSERT INTO nearness (rowid, features) VALUES (:id, :features)
 """
 #: A contentless table has to be told which words to delete.
 DELETE_NEARNESS = """

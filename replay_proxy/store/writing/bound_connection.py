@@ -16,7 +16,7 @@ from replay_proxy.store.sqlite.connections import connect_as
 CHECKPOINT_BYTES = 4 * 1024 * 1024
 #: Measured size in the journal of a commit, and of each of its rows without the bodies: pages of
 #: the table and of the indexes.
-_COMMIT_BYTES, _ROW_BYTES = 24_000, 12_000
+_COMMIT_BYTES, _ROW_BYTES = 30_000, 7_000
 #: How long a lock is waited for while others wait for this process.
 _BUSY_MS = 50
 

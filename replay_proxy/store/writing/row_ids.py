@@ -9,6 +9,8 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import orjson
+
 from replay_proxy.bounds.lru import LRU
 from replay_proxy.cassette import Interaction, same_microsecond
 from replay_proxy.errors import StoreError
@@ -38,16 +40,12 @@ class RowIds:
         Only a row that this process has committed under an id is replaced: see ``committed``.
         """
         numbers = [number for number, _ in rows]
-        if not any((path, number) in self._own for number in numbers):
+        # Not tried under a savepoint, which makes the full-text index write its words at once.
+        if _are_free(connection, numbers):
             made = [make_row(number) for number, make_row in rows]
-            connection.execute("SAVEPOINT together")
-            try:
-                connection.executemany(statements.PUT_NEARNESS, made)
-                put_interactions(connection, made)
-            except sqlite3.IntegrityError:  # An id is taken.
-                connection.execute("ROLLBACK TO together")
-            else:
-                return numbers
+            connection.executemany(statements.PUT_NEARNESS, made)
+            put_interactions(connection, made)
+            return numbers
         return [self._put_one(connection, path, number, make_row) for number, make_row in rows]
 
     def _put_one(
@@ -57,19 +55,27 @@ class RowIds:
         number: int,
         make_row: Callable[[int], Row],
     ) -> int:
-        replaced = (path, number) in self._own
+        replaced = (path, number) in self._own and not _are_free(connection, [number])
         if not replaced:
             number = free_id(connection, number)
         row = make_row(number)
-        connection.execute(statements.PUT_NEARNESS, row)
-        if replaced:
+        if replaced:  # Its words are those of the request, which is the same.
             connection.execute(statements.DELETE_INTERACTION, {"id": number})
+        else:
+            connection.execute(statements.PUT_NEARNESS, row)
         put_interaction(connection, row)
         return number
 
     def committed(self, path: Path, number: int) -> None:
         """Remember a row as this process's own, once it is committed."""
         self._own.put((path, number), True)
+
+
+def _are_free(connection: sqlite3.Connection, numbers: Sequence[int]) -> bool:
+    """Whether no row has one of these ids, and none of them comes twice."""
+    ids = {"ids": orjson.dumps(numbers).decode()}
+    taken = connection.execute(statements.TAKEN_ID, ids).fetchone()
+    return taken is None and len(set(numbers)) == len(numbers)
 
 
 def free_id(connection: sqlite3.Connection, wanted: int) -> int:
