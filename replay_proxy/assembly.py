@@ -5,7 +5,6 @@ each of them does.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from replay_proxy.bounds.budget import Budget
 from replay_proxy.bounds.lru import LRU
@@ -29,18 +28,17 @@ from replay_proxy.transports.faults import (
     Script,
 )
 from replay_proxy.transports.journal import OTHERS, Journal, Journaled
+from replay_proxy.transports.journal.ledger import JournalLedger
 from replay_proxy.transports.player import Player
 from replay_proxy.transports.recorder.recorder import ANSWERS_BYTES, Recorder
 from replay_proxy.transports.refusal import Refusal, Unopened, WellFormed
 from replay_proxy.wire import Request, Transport
 
-if TYPE_CHECKING:
-    from replay_proxy.transports.upstream import Upstream
-
-
 #: The most cassettes, besides the default one, that keep their transports. Another one is opened
 #: again when a request names it, and its script of faults then counts from the beginning.
 TRANSPORTS = 1_000
+#: Time in which a client's departure is noticed; then its recording has ``DRAIN_S`` to end.
+NOTICE_S = 1.0
 
 
 class Assembly:
@@ -99,9 +97,9 @@ class Assembly:
 
     def check(self) -> None:
         """Raise ``StoreError`` if the default cassette could not be used now."""
-        if self._store is not None:
-            _check_store(self._store, self._settings)
-            self._store.cassette(self.default).check()
+        if (store := self._store) is not None:
+            _check_store(store, self._settings)
+            store.cassette(self.default).check()
 
     def rewind(self, name: str) -> None:
         """Start a cassette's order, its report and its faults over, and the rates of every key."""
@@ -114,6 +112,11 @@ class Assembly:
     def _nested(self, name: str) -> Transport:
         parts = _Parts(self._shared, name, self.cassette(name))
         return nested(self._settings.mode, self._settings.on_miss, parts)
+
+    async def drain(self, most_s: float) -> None:
+        """Wait until the recordings of clients that have left have ended, at most ``most_s``."""
+        if pumps := set(self._shared.pumps):
+            await asyncio.wait(pumps, timeout=min(self._settings.drain_s + NOTICE_S, most_s))
 
     async def aclose(self, *, drain_s: float | None = None) -> None:
         """Finish what is recorded within ``drain_s``; leave each cassette as one plain file."""
@@ -139,7 +142,11 @@ class _SharedParts:
         self.script, self.journal = script, journal
         self.limits = Limits(rpm=settings.rpm, tpm=settings.tpm, clock=clock)
         self.header_scripts = HeaderScripts(HEADER_SCRIPTS)
-        self.upstream = _upstream(settings, clock) if settings.may_reach_upstream else None
+        self.upstream: Transport | None = None
+        if settings.may_reach_upstream:  # A strict replay does not even import an HTTP client.
+            from replay_proxy.transports.upstream import Upstream
+
+            self.upstream = Upstream.of(settings, clock=clock)
         # One for all cassettes: its load is the load of the process.
         self.dummy = Dummy(
             Content.of(settings),
@@ -175,7 +182,8 @@ class _Parts:
             clock=self._shared.clock,
             process_number=self._shared.process_number,
             drain_s=self._settings.drain_s,
-            keep_transient=self._settings.record_errors == "all",
+            keep_errors=self._settings.record_errors == "all",
+            ledger=JournalLedger(self._shared.journal, self._name, self._shared.rule.key),
             budget=self._shared.budget,
             pumps=self._shared.pumps,
         )
@@ -213,19 +221,6 @@ class _Parts:
 
     def journaled(self, transport: Transport) -> Transport:
         return Journaled(transport, self._shared.journal, self._name)
-
-
-def _upstream(settings: Settings, clock: Clock) -> "Upstream":
-    # A strict replay does not even import an HTTP client.
-    from replay_proxy.transports.upstream import Upstream
-
-    key = settings.upstream_api_key
-    return Upstream(
-        settings.upstream_base_url,
-        api_key=key.get_secret_value() if key else None,
-        timeout_s=settings.upstream_timeout_s,
-        clock=clock,
-    )
 
 
 def _open_store(settings: Settings, rule: Rule) -> Store:

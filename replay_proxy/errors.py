@@ -36,6 +36,7 @@ class ReplayProxyError(Exception):
     ``status`` is the HTTP status of the error for a client, ``type`` and ``code`` are
     the fields of OpenAI's error object, ``retry`` is whether a retry could help
     (``x-should-retry`` tells the OpenAI SDKs, which otherwise retry 408, 409, 429 and >= 500).
+    ``is_loss`` is set on an error that the report has among its losses.
 
     The message is ``{thing} {cause}. {remedy}``; an error made of one text has only a cause.
     """
@@ -45,12 +46,11 @@ class ReplayProxyError(Exception):
     code: str | None = None
     param: str | None = None
     retry: bool = False
+    is_loss: bool = False
 
     def __init__(self, cause: str, *, thing: str = "", remedy: str = "") -> None:
         super().__init__(cause)
-        self.thing = _shortened(thing)
-        self.cause = _shortened(cause)
-        self.remedy = _shortened(remedy)
+        self.thing, self.cause, self.remedy = map(_shortened, (thing, cause, remedy))
         self.details: dict[str, object] = {}
 
     def __str__(self) -> str:

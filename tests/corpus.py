@@ -41,7 +41,7 @@ SECRET_HEADERS = frozenset({b"set-cookie", b"openai-organization", b"openai-proj
 CLIENT_KEY = b"Bearer sk-corpus-client-key"
 #: What no file of the store may contain: the client's key, and a cookie of the recorded answers.
 SECRETS = (CLIENT_KEY[7:], b"_cfuvid=")
-NEVER_STORED = frozenset({401, 403, 407})
+NEVER_STORED, CREDENTIAL = frozenset({407}), frozenset({401, 403})
 TRANSIENT = frozenset({408, 409, 425, 429, *range(500, 600)})
 
 
@@ -167,8 +167,8 @@ class Run:
         return Answer(record.status, record.sent_headers, self.pieces[record.id], framing)
 
     def _is_stored(self, record: Record) -> bool:
-        transient = record.status in TRANSIENT and not self.all_errors
-        return record.status not in NEVER_STORED and not transient
+        stable = record.status not in CREDENTIAL | TRANSIENT
+        return record.status not in NEVER_STORED and (stable or self.all_errors)
 
 
 def _headers(record: Record) -> Pairs:

@@ -1,5 +1,6 @@
 """The list of commands: ``serve`` and ``run`` with their options, and every tape tool by name."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -73,6 +74,9 @@ def run(
     fail_idle: Annotated[
         bool, typer.Option("--fail-idle", help="Fail if no request reaches the proxy.")
     ] = False,
+    allow_losses: Annotated[
+        bool, typer.Option("--allow-losses", help="Pass although an answer was not recorded.")
+    ] = False,
     max_age: Annotated[
         str | None,
         typer.Option(metavar="AGE", help="Fail if a used recording is older: 12h, 30d, 8w."),
@@ -83,7 +87,8 @@ def run(
     """Run tests against recorded answers; fail on anything not recorded.
 
     Starts a proxy for the command, sends its OpenAI clients there, and prints a verdict. Exits with
-    the command's exit code, or with 1 if the command passed in spite of a miss.
+    the command's exit code, or with 1 if the command passed in spite of a miss or, while recording,
+    of an answer that was not recorded.
 
     Example: `replay-proxy run -- pytest`
     """
@@ -91,8 +96,8 @@ def run(
 
     settings = {"MODE": mode, "ON_MISS": on_miss, "CASSETTE": cassette, "STORE": store}
     given = {name: str(value) for name, value in settings.items() if value is not None}
-    max_age_s = _max_age_s(max_age)
-    raise typer.Exit(CommandRun(command, given, fail_unused, max_age_s, report, junit, fail_idle)())
+    it = CommandRun(command, given, fail_unused, _max_age_s(max_age), report, junit)
+    raise typer.Exit(replace(it, fail_idle=fail_idle, allow_losses=allow_losses)())
 
 
 _look, _keep, _git = "Look at cassettes", "Keep cassettes in order", "git"

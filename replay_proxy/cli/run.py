@@ -40,6 +40,7 @@ class CommandRun:
     report: Path | None = None
     junit: Path | None = None
     fail_idle: bool = False
+    allow_losses: bool = False
 
     def __call__(self) -> int:
         """Run the command, print the verdict, and return the exit code."""
@@ -64,31 +65,41 @@ class CommandRun:
             return _failed(message, exit_code(Outcome((), code, {})) or NO_PROXY)
         shown = _without_keys(self.command, environment)
         for name, cassette in report["cassettes"].items():
-            cassette["lost"] += self._not_stored(name, cassette["recorded"])
-        log = redacted(server.log)
-        cassettes = report["cassettes"]
+            recorded = cassette["recorded"]
+            cassette["recorded"] = self._stored(name, recorded)
+            cassette["missing"] = missing = len(recorded) - len(cassette["recorded"])
+            cassette["recorded_total"] -= missing
+            cassette["lost"] += missing + cassette["in_progress"]
         return self._publish(
-            Outcome(shown, code, cassettes, self.fail_unused, log, fail_idle=self.fail_idle)
+            Outcome(
+                shown,
+                code,
+                report["cassettes"],
+                self.fail_unused,
+                redacted(server.log),
+                fail_idle=self.fail_idle,
+                allow_losses=self.allow_losses,
+            )
         )
 
-    def _not_stored(self, name: str, recorded: Sequence[str]) -> int:
-        """The number of recorded answers that are not in the cassette."""
+    def _stored(self, name: str, recorded: list[str]) -> list[str]:
+        """Those of the recorded answers that are in the cassette now."""
         if not recorded or name.startswith("("):  # The sum over further cassettes has no file.
-            return 0
+            return recorded
         from replay_proxy.store.archive import Archive  # Most runs record nothing.
 
         try:
             store = _guest_settings(self.options).settings.store
             with Archive(store / f"{name}.sqlite") as archive:
-                return sum(not archive.holds(int(number)) for number in recorded)
+                return [number for number in recorded if archive.holds(int(number))]
         except ReplayProxyError:
-            return len(recorded)
+            return []
 
     def _report_of(self, server: Server) -> Any:
-        """The proxy's report; None if the proxy has ended."""
+        """The proxy's report after the last recording; None if the proxy has ended."""
         age = None if self.max_age_s is None else str(self.max_age_s)
         try:
-            return server.call("GET", "report", max_age_s=age)
+            return server.call("GET", "report", max_age_s=age, drain="true")
         except (OSError, ValueError):
             return None
 

@@ -118,6 +118,13 @@ def summary(request: Request) -> dict[str, str | None]:
     }
 
 
+def request_text(asked: dict[str, str | None]) -> str:
+    """A summary as one phrase: method, path and, in parentheses, model and last message."""
+    said = asked["last_message"]
+    what = ", ".join(filter(None, (asked["model"], said and f'"{said}"')))
+    return f"{asked['method']} {asked['path']}" + (f" ({what})" if what else "")
+
+
 def described(difference: Difference) -> dict[str, str]:
     """A difference for JSON; a side that does not have the leaf is left out."""
     path = difference.path
@@ -177,13 +184,7 @@ def _near(
 def _cause(
     asked: dict[str, str | None], reason: str, why: str, nearest: Sequence[dict[str, Any]]
 ) -> str:
-    said = asked["last_message"]
-    what = ", ".join(filter(None, (asked["model"], said and f'"{said}"')))
-    lines = [
-        f"No recording answers {asked['method']} {asked['path']}"
-        + (f" ({what})" if what else "")
-        + f": {why} [{reason}]."
-    ]
+    lines = [f"No recording answers {request_text(asked)}: {why} [{reason}]."]
     for each in nearest:
         lines.append(f"  {each['similarity']:.1%} the same: interaction {each['interaction']}")
         for difference in each["differences"]:

@@ -16,6 +16,7 @@ from replay_proxy.pytest_plugin.item_run import CassetteFixture, ItemRun
 from replay_proxy.pytest_plugin.options import OPTIONS, cassette_of, marker_cassette, options
 from replay_proxy.pytest_plugin.proxies import Proxies
 from replay_proxy.pytest_plugin.tally import (
+    LossWarning,
     NoRequestWarning,
     Tally,
     UnusedRecordingWarning,
@@ -25,6 +26,7 @@ from replay_proxy.pytest_plugin.tally import (
 __all__ = [
     "CassetteFixture",
     "CassetteInUse",
+    "LossWarning",
     "NoRequestWarning",
     "Proxies",
     "UnusedRecordingWarning",
@@ -42,7 +44,7 @@ class _Session:
 
     def __init__(self, proxies: Proxies) -> None:
         self.proxies = proxies
-        self.tally = Tally()
+        self.tally = Tally(losses=proxies.options.losses == "fail")
         self.run: ItemRun | None = None
 
     def run_of(self, item: pytest.Item) -> ItemRun | None:
@@ -149,7 +151,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     finally:
         if (run := session.run_of(item)) is not None:
             run.environment.undo()
-            run.judge()
+            run.judge(drain=True)
     if run is not None:
         run.judge_end()
         if run.text:

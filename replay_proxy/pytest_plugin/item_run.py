@@ -12,6 +12,7 @@ import pytest
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.pytest_plugin.proxies import Proxies
 from replay_proxy.pytest_plugin.tally import (
+    LossWarning,
     NoRequestWarning,
     Report,
     Tally,
@@ -19,6 +20,7 @@ from replay_proxy.pytest_plugin.tally import (
     fails,
     failures,
     first,
+    loss_texts,
     report_sum,
     unused_text,
 )
@@ -50,9 +52,9 @@ class CassetteFixture:
         """The misses of this test so far, each with its ``message``."""
         return list(self.report()["misses"])
 
-    def report(self) -> Report:
-        """The report on this test so far."""
-        return report_sum(self._past, self._proxies.report(self.cassette))
+    def report(self, *, drain: bool = False) -> Report:
+        """The report on this test so far; ``drain`` waits for recordings in progress."""
+        return report_sum(self._past, self._proxies.report(self.cassette, drain=drain))
 
     def rewind(self) -> None:
         """Start the cassette anew. Requests before this still count."""
@@ -82,11 +84,14 @@ class ItemRun:
         self._report: Report | None = None
         self._reported: set[str] = set()
 
-    def judge(self) -> str:
-        """What has failed since the last call, as a text; empty if nothing has."""
+    def judge(self, *, drain: bool = False) -> str:
+        """What has failed since the last call, as a text; empty if nothing has.
+
+        ``drain`` waits for recordings in progress.
+        """
         try:
-            self._report = self.cassette.report()
-            texts = failures(self._report)
+            self._report = self.cassette.report(drain=drain)
+            texts = failures(self._report, losses=self._proxies.options.losses == "fail")
             again = f"pytest {shlex.quote(self._nodeid)} --replay-mode=record"
             remedy = [f"To record this test again: {again}"]
         except ReplayProxyError as error:
@@ -104,13 +109,18 @@ class ItemRun:
         warnings: list[tuple[pytest.PytestWarning, str]] = []
         if self._report["unused_total"] and not self._shared:
             warnings.append((UnusedRecordingWarning(self._unused_text()), options.unused))
+        if self._report["lost"] and options.losses == "warn":
+            text = "\n\n".join(first(list(loss_texts(self._report).values())))
+            warnings.append((LossWarning(text), options.losses))
         if self._is_idle():
             warnings.append((NoRequestWarning(_IDLE), options.idle))
         failing = [str(warning) for warning, reaction in warnings if fails(warning, reaction)]
         self.text = "\n\n".join(filter(None, [self.text, *failing]))
 
     def _is_idle(self) -> bool:
-        return self._report is not None and not any(self._report["answers"].values())
+        if self._report is None or self._report["lost"]:
+            return False
+        return not any(self._report["answers"].values())
 
     def _unused_text(self) -> str:
         assert self._report is not None

@@ -16,6 +16,7 @@ OPTIONS = {
     "on-miss": "what happens to a request that is not recorded: fail (default), dummy or record",
     "unused": "what happens to recordings that no test uses: ignore (default), warn or fail",
     "idle": "what happens to a test without a request: ignore, warn (default) or fail",
+    "losses": "what happens to an answer that was not recorded: ignore, warn or fail (default)",
     "max-age": "fail tests that use a recording older than this: 30d, 12h, 4w",
     "store": "directory of the cassettes (default: cassettes, below rootdir)",
 }
@@ -30,7 +31,7 @@ MODES: dict[str, tuple[str, tuple[str, ...]]] = {
     "all": ("record", ()),
 }
 ON_MISS = MODES["replay"][1]
-#: The values of the options ``unused`` and ``idle``.
+#: The values of the options ``unused``, ``idle`` and ``losses``.
 REACTIONS = ("ignore", "warn", "fail")
 #: The settings that options decide. Their plain variables are not read.
 DECIDED = ("MODE", "ON_MISS", "STORE", "CASSETTE")
@@ -52,6 +53,7 @@ class Options:
     on_miss: str
     unused: str
     idle: str
+    losses: str
     max_age_s: int | None
     store: Path
     settings: Mapping[str, str]
@@ -86,6 +88,7 @@ def options(config: pytest.Config) -> Options:
         on_miss=on_miss or "".join(allowed[:1]),
         unused=_option(config, "unused", REACTIONS)[0] or "ignore",
         idle=_option(config, "idle", REACTIONS)[0] or "warn",
+        losses=_option(config, "losses", REACTIONS)[0] or "fail",
         max_age_s=_max_age_s(_option(config, "max-age")[0]),
         store=base / (store or "cassettes"),
         settings=dict(map(_setting, config.getini("replay_settings"))),

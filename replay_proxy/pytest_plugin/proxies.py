@@ -86,10 +86,17 @@ class Proxies:
             self.notes += [note for note in self._settings[mode].notes if note not in self.notes]
         return self._settings[mode]
 
-    def report(self, cassette: str) -> Report:
-        """The report on a cassette since its last rewind. Raises ``ReplayProxyError``."""
+    def report(self, cassette: str, *, drain: bool = False) -> Report:
+        """The report on a cassette since its last rewind. Raises ``ReplayProxyError``.
+
+        ``drain`` waits for recordings in progress, which take up to ``DRAIN_S``.
+        """
         age_s = self.options.max_age_s
-        query = {"cassette": cassette, "max_age_s": None if age_s is None else str(age_s)}
+        query = {
+            "cassette": cassette,
+            "max_age_s": None if age_s is None else str(age_s),
+            "drain": "true" if drain else None,
+        }
         reports = _ask(self.child(cassette), "GET", "report", query)["cassettes"]
         return self._applicable(cassette, reports[cassette])
 
@@ -102,7 +109,7 @@ class Proxies:
         reports: dict[str, Report] = {}
         for mode, child in self._children.items():
             if mode not in self._refused:
-                reports |= _ask(child, "GET", "report", {})["cassettes"]
+                reports |= _ask(child, "GET", "report", {"drain": "true"})["cassettes"]
         return {name: self._applicable(name, report) for name, report in reports.items()}
 
     def stop(self) -> None:

@@ -27,10 +27,18 @@ class NoRequestWarning(pytest.PytestWarning):
     """No request of a test that has a cassette reached the proxy."""
 
 
-class Tally:
-    """The sums of one process. The controller of xdist adds those of its workers."""
+class LossWarning(pytest.PytestWarning):
+    """An answer of the API was not recorded, and replay will miss it."""
 
-    def __init__(self) -> None:
+
+class Tally:
+    """The sums of one process. The controller of xdist adds those of its workers.
+
+    ``losses`` is whether a loss fails what it belongs to.
+    """
+
+    def __init__(self, *, losses: bool) -> None:
+        self.losses = losses
         self.counts: Counter[str] = Counter()
         #: Per shared cassette: the tests that name it, and the sum of its reports.
         self.named: dict[str, list[str]] = {}
@@ -58,7 +66,8 @@ class Tally:
         self.counts["hits"] += report["answers"].get("cassette", 0)
         self.counts["misses"] += sum(miss["times"] for miss in report["misses"])
         self.counts["misses"] += report.get("more_misses", 0)
-        self.counts["recorded"] += report["answers"].get("upstream", 0)
+        self.counts["recorded"] += report["recorded_total"]
+        self.counts["lost"] += report["lost"]
         self.counts["dummy"] += report["answers"].get("dummy", 0)
         self.counts["tokens"] += report["saved"]["tokens"]
 
@@ -68,10 +77,10 @@ class Tally:
 
     def add_outside(self, cassette: str, report: Report) -> None:
         """Add requests sent while no test had the cassette: only the session can fail for them."""
-        if any(report["answers"].values()):
+        if any(report["answers"].values()) or report["lost"]:
             self.count(report)
             self.share(cassette, report)
-            for text in failures(report).values():
+            for text in failures(report, losses=self.losses).values():
                 self.failures.append(
                     f"Outside of the tests that use cassette '{cassette}':\n{text}"
                 )
@@ -119,14 +128,15 @@ class Tally:
 
         counts = self.counts
         replayed = f"{many(counts['hits'], 'hit')}, {many(counts['misses'], 'miss', 'misses')}"
-        others = f"{counts['recorded']:,} recorded, {counts['dummy']:,} dummy"
+        lost = f"{counts['lost']:,} lost, " if counts["lost"] else ""
+        others = f"{counts['recorded']:,} recorded, {lost}{counts['dummy']:,} dummy"
         saved = f"{many(counts['tokens'], 'token')} saved"
         idle = f", no request in {many(counts['idle'], 'test')}" if counts["idle"] else ""
         return f"replay-proxy: {replayed}, {others}, {saved}{idle}"
 
 
-def failures(report: Report) -> dict[str, str]:
-    """Why a test fails: texts, each under a key of its own."""
+def failures(report: Report, *, losses: bool) -> dict[str, str]:
+    """Why a test fails: texts, each under a key of its own. ``losses`` is whether a loss does."""
     misses = {miss["fingerprint"]: _miss_text(miss) for miss in report["misses"]}
     expired = {
         entry["interaction"]: f"This recording was used and is too old: {_recording_line(entry)}"
@@ -134,7 +144,15 @@ def failures(report: Report) -> dict[str, str]:
     }
     more = report.get("more_misses", 0)
     further = {"more_misses": f"There were {more:,} further misses, only counted."} if more else {}
-    return misses | further | expired
+    return misses | further | (loss_texts(report) if losses else {}) | expired
+
+
+def loss_texts(report: Report) -> dict[str, str]:
+    """The losses as texts, each under a key of its own."""
+    texts = {f"loss {loss['fingerprint']}": str(loss["message"]) for loss in report["losses"]}
+    if (more := report["lost"] - len(report["losses"])) > 0:
+        texts["more_losses"] = f"There were {more:,} further losses, only counted."
+    return texts
 
 
 def _miss_text(miss: dict[str, Any]) -> str:
@@ -195,6 +213,11 @@ def report_sum(first: Report | None, then: Report) -> Report:
         else:
             before = known["times"] if known else 0
             misses[miss["fingerprint"]] = miss | {"times": before + miss["times"]}
+    losses = {loss["fingerprint"]: loss for loss in first["losses"]}
+    for loss in then["losses"]:
+        before = losses.get(loss["fingerprint"], {"times": 0})["times"]
+        losses[loss["fingerprint"]] = loss | {"times": before + loss["times"]}
+    more_losses = sum(each["lost"] - len(each["losses"]) for each in (first, then))
     left = {each["interaction"]: each["asked"] for each in then["unused"]}
     unused = [
         each | {"asked": each["asked"] or left[each["interaction"]]}
@@ -206,6 +229,9 @@ def report_sum(first: Report | None, then: Report) -> Report:
         "answers": _sums(first["answers"], then["answers"]),
         "misses": list(misses.values()),
         "more_misses": more_misses,
+        "losses": list(losses.values()),
+        "lost": len(losses) + more_losses,
+        "recorded_total": first["recorded_total"] + then["recorded_total"],
         "used": list(dict.fromkeys(first["used"] + then["used"])),
         "unused": unused,
         "unused_total": len(unused),

@@ -31,9 +31,9 @@ async def report(
 ) -> dict[str, Any]:
     """One cassette's part of the report; without a cassette (``MODE=dummy``) only the answers.
 
-    ``used`` holds all interactions that were replayed or recorded. ``recorded`` holds those of
-    which a client has seen the head; whether they are stored shows when the proxy has ended.
-    ``lost`` counts answers that are known not to be stored. ``unused`` shows the first thousand of
+    ``used`` holds all interactions that were replayed or recorded, ``recorded`` the
+    ``recorded_total`` ones that were stored. ``losses`` shows the first thousand of the ``lost``
+    requests whose last answer was not stored. ``unused`` shows the first thousand of
     ``unused_total``; ``asked`` says that the same request was sent, but fewer times than it was
     recorded. ``kept`` names the cassettes with what was in this one when its file was replaced.
     ``expired`` shows the first thousand of ``expired_total``, the replayed interactions that are
@@ -63,8 +63,7 @@ async def report(
         "more_misses": entry.more_misses,
         "used": [str(number) for number in sorted(used)],
         "more_used": entry.more_used,
-        "recorded": [str(number) for number in sorted(entry.recorded)],
-        "lost": entry.lost,
+        **_recording(entry),
         "unused": unused_shown,
         "unused_total": len(unused),
         "kept": [] if cassette is None else cassette.kept_cassettes(),
@@ -72,6 +71,16 @@ async def report(
         "expired_total": len(expired),
         "faults": faults,
         "saved": {"requests": entry.answers[Source.CASSETTE], "tokens": tokens},
+    }
+
+
+def _recording(entry: Entry) -> dict[str, Any]:
+    """What was recorded and what was lost."""
+    return {
+        "recorded": [str(number) for number in sorted(entry.recorded)],
+        "recorded_total": entry.recorded_total,
+        "losses": [each.loss for each in list(entry.losses.values())[:SHOWN]],
+        "lost": len(entry.losses) + entry.more_losses,
     }
 
 

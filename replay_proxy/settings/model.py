@@ -91,7 +91,8 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings):
     )
     record_errors: Literal["stable", "all"] = Field(
         "stable",
-        description="`all` also stores transient errors: 408, 409, 425, 429 and ≥ 500.",
+        description="`all` also stores errors that depend on the key (401, 403) or are transient: "
+        "408, 409, 425, 429 and ≥ 500.",
     )
 
     match_ignore: str = Field(

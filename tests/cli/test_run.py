@@ -396,7 +396,7 @@ def test_what_is_recorded_is_replayed_without_a_key(tmp_path: Path) -> None:
     tape, store = ("--cassette", "mine"), tmp_path / "new"
     recorded = recorded_by("--mode", "record", *tape, store=store, ON_MISS="dummy")
     assert (recorded.returncode, recorded.stdout) == (0, "yes"), recorded.stderr
-    assert "1 answer: 1 from the API; 0 requests" in recorded.stderr
+    assert "1 answer: 1 from the API, 1 recorded; 0 requests" in recorded.stderr
     assert [path.name for path in store.iterdir()] == ["mine.sqlite"]
     replayed = run("--store", str(store), *tape, "--fail-unused", "--", "bash", "-c", CALL)
     assert (replayed.returncode, replayed.stdout) == (0, "yes"), replayed.stderr

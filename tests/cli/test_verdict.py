@@ -151,7 +151,7 @@ def test_a_person_reads_where_the_answers_came_from_and_what_was_saved() -> None
     one = cassette(hits=2)
     one["answers"] = {"upstream": 1, "cassette": 2, "dummy": 0, "refused": 0}
     assert text(outcome(one, cassette(hits=1))).splitlines()[0] == (
-        "replay-proxy: 4 answers: 3 from the cassette, 1 from the API; "
+        "replay-proxy: 4 answers: 3 from the cassette, 1 from the API, 0 recorded; "
         "3 requests and 690 tokens saved"
     )
 

@@ -229,6 +229,9 @@ def test_unused_is_what_no_report_has_used() -> None:
             "unused": [{"interaction": name, "asked": name in asked} for name in unused],
             "unused_total": len(unused),
             "expired": [],
+            "losses": [],
+            "lost": 0,
+            "recorded_total": 0,
             "more_misses": 0,
             "saved": {"requests": 1, "tokens": 7},
         }

@@ -86,7 +86,7 @@ def recorder(
         clock=MonotonicClock(),
         process_number=1,
         drain_s=drain_s,
-        keep_transient=False,
+        keep_errors=False,
         budget=budget,
     )
 

@@ -53,7 +53,7 @@ def commits(*chunks: bytes) -> list[bytes]:
             clock=MonotonicClock(),
             process_number=1,
             drain_s=1.0,
-            keep_transient=False,
+            keep_errors=False,
         )
         answer = await recorder.handle(Request("POST", "/v1/x", "", (), b"{}", 1))
         assert not isinstance(answer.body, bytes)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 
 from replay_proxy.answers.drift import Change, Finding, drift
+from replay_proxy.answers.losses import CREDENTIAL, loss_of_status
 from replay_proxy.answers.parsed import answer
 from replay_proxy.cassette import Interaction, Recordable, process_number
 from replay_proxy.cli.refresh.result import RefreshResult
@@ -22,7 +23,7 @@ from replay_proxy.matching.miss import summary
 from replay_proxy.redaction.storage import stored_request
 from replay_proxy.settings import Settings
 from replay_proxy.timeline import Arrivals, MonotonicClock, own_offset_us
-from replay_proxy.transports.recorder.recorder import NEVER_STORED, TRANSIENT, Recorder
+from replay_proxy.transports.recorder.recorder import Recorder
 from replay_proxy.wire import Request, Response, header
 
 #: Requests that are sent at the same time.
@@ -62,7 +63,7 @@ class Sender:
             clock=clock,
             process_number=process_number(),
             drain_s=settings.drain_s,
-            keep_transient=False,
+            keep_errors=False,
         )
 
     async def all(self, recorded: Iterable[Interaction]) -> AsyncIterator[RefreshResult]:
@@ -115,12 +116,13 @@ class Sender:
         self._reached = True
         status = response.status
         if status != interaction.status:
-            if status in NEVER_STORED:
+            loss = loss_of_status(status, keep_errors=False)
+            if loss is not None and loss.code == CREDENTIAL:
                 raise ConfigurationError(
                     f"The upstream answers {status}: it does not accept the key. "
                     "Set OPENAI_API_KEY, or UPSTREAM_API_KEY, to a valid one."
                 )
-            if status in TRANSIENT or status >= 500:
+            if loss is not None:
                 failed = RefreshResult(
                     interaction.id, request, error=f"The upstream answers {status}."
                 )

@@ -1,7 +1,8 @@
 """The verdict on a run: text, an exit code, JSON and JUnit XML, all made from the proxy's report.
 
-A miss, an answer that was not stored and an expired recording fail a run; an unused recording fails
-it only with ``--fail-unused``, and a run without a request only with ``--fail-idle``.
+A miss, a loss and an expired recording fail a run, a loss not with ``--allow-losses``; an unused
+recording fails it only with ``--fail-unused``, and a run without a request only with
+``--fail-idle``.
 
 Not in here: I/O.
 """
@@ -18,8 +19,8 @@ from replay_proxy.cli.verdict.outcome import (
     CassetteReport,
     Outcome,
     ReportedInteraction,
-    not_stored_text,
     sources_text,
+    uncounted_losses,
 )
 from replay_proxy.cli.wording import request_line
 from replay_proxy.redaction.display import printable
@@ -67,12 +68,12 @@ def failure_reasons(outcome: Outcome) -> list[str]:
     cassettes = outcome.cassettes.values()
     misses = sum(len(each["misses"]) + each.get("more_misses", 0) for each in cassettes)
     expired = sum(each.get("expired_total", len(each["expired"])) for each in cassettes)
-    lost = sum(each.get("lost", 0) for each in cassettes)
+    lost = 0 if outcome.allow_losses else sum(each.get("lost", 0) for each in cassettes)
     unused = sum(each["unused_total"] for each in cassettes) if outcome.fail_unused else 0
     more_used = sum(each.get("more_used", 0) for each in cassettes) if outcome.fail_unused else 0
     kinds = (
         (misses, "miss", "misses"),
-        (lost, "answer that was not stored", "answers that were not stored"),
+        (lost, "loss", "losses"),
         (expired, "expired recording", "expired recordings"),
         (unused, "unused recording", "unused recordings"),
         (more_used, "answer too many to tell what is unused", "answers too many to tell it"),
@@ -106,8 +107,7 @@ def text(outcome: Outcome) -> str:
                 f"What is unused on cassette '{name}' cannot be told: {answers} came from "
                 "recordings beyond those that the proxy remembers."
             )
-        if lost := cassette.get("lost", 0):
-            blocks.append(_not_stored_block(name, lost, outcome.log))
+        blocks += _losses(name, cassette)
         expired, unused = cassette["expired"], cassette["unused"]
         blocks += _listed(
             f"Expired on cassette '{name}'",
@@ -121,6 +121,8 @@ def text(outcome: Outcome) -> str:
         if met := cassette["faults"]:
             lines = [f"Faults on cassette '{name}':", *(f"  {words(conduct)}" for conduct in met)]
             blocks.append("\n".join(lines))
+    if any(cassette.get("lost", 0) for cassette in outcome.cassettes.values()):
+        blocks += _logged(outcome.log)
     blocks.append(f"replay-proxy: {_conclusion(outcome)}")
     return printable("\n\n".join(blocks) + "\n")
 
@@ -160,12 +162,22 @@ def _listed(
     yield "\n".join(lines)
 
 
-def _not_stored_block(name: str, lost: int, log: str) -> str:
-    lines = [f"Not stored on cassette '{name}': {not_stored_text(lost)}"]
-    logged = [line for line in log.splitlines() if line.strip() and not line.startswith("INFO:")]
-    if logged:
-        lines += ["The proxy wrote:", *(f"  {line}" for line in logged[-SHOWN:])]
-    return "\n".join(lines)
+def _losses(name: str, cassette: CassetteReport) -> Iterator[str]:
+    losses = cassette.get("losses", [])
+    for loss in losses[:SHOWN]:
+        times = f" ({loss['times']} times)" if loss["times"] > 1 else ""
+        yield f"Loss on cassette '{name}'{times}:\n{loss['message']}"
+    if more := len(losses[SHOWN:]):
+        yield f"… and {many(more, 'more loss', 'more losses')} on '{name}'."
+    for sentence in uncounted_losses(cassette):
+        yield f"Loss on cassette '{name}':\n{sentence}"
+
+
+def _logged(log: str) -> Iterator[str]:
+    """What the proxy wrote besides the losses."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    if told := [line for line in lines if not line.startswith(("INFO:", "Not recorded: "))]:
+        yield "\n".join(["The proxy wrote:", *(f"  {line}" for line in told[-SHOWN:])])
 
 
 def _summary(outcome: Outcome) -> str:
@@ -173,10 +185,11 @@ def _summary(outcome: Outcome) -> str:
     for cassette in outcome.cassettes.values():
         for source, count in cassette["answers"].items():
             answers[source] = answers.get(source, 0) + count
+    recorded = sum(each.get("recorded_total", 0) for each in outcome.cassettes.values())
     saved = [cassette["saved"] for cassette in outcome.cassettes.values()]
     requests = many(sum(one["requests"] for one in saved), "request")
     tokens = many(sum(one["tokens"] for one in saved), "token")
-    return f"{sources_text(answers)}; {requests} and {tokens} saved"
+    return f"{sources_text(answers, recorded)}; {requests} and {tokens} saved"
 
 
 def _conclusion(outcome: Outcome) -> str:

@@ -9,22 +9,22 @@ from replay_proxy.answers.plural import many
 from replay_proxy.cli.verdict.outcome import (
     CassetteReport,
     Outcome,
-    not_stored_text,
     sources_text,
+    uncounted_losses,
 )
 from replay_proxy.cli.wording import request_line
 from replay_proxy.redaction.display import printable
 
 
 def junit(outcome: Outcome) -> bytes:
-    """A test case for each miss, each unused or expired recording, and each fault.
+    """A test case for each miss, each loss, each unused or expired recording, and each fault.
 
     A fault fails nothing: its test case says what the client did. The hits of a cassette are one
     passed test case, so that every run has a test case.
     """
     suite = ET.Element("testsuite", name="replay-proxy")
     for name, cassette in outcome.cassettes.items():
-        for case in _cases(cassette, fail_unused=outcome.fail_unused):
+        for case in _cases(cassette, outcome):
             case.set("classname", f"replay-proxy.{name}")
             case.set("time", "0")
             suite.append(case)
@@ -44,9 +44,11 @@ def junit(outcome: Outcome) -> bytes:
     return bytes(ET.tostring(suites, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
-def _cases(cassette: CassetteReport, *, fail_unused: bool) -> Iterator[ET.Element]:
+def _cases(cassette: CassetteReport, outcome: Outcome) -> Iterator[ET.Element]:
     hits = ET.Element("testcase", name="answers from the cassette")
-    ET.SubElement(hits, "system-out").text = sources_text(cassette["answers"])
+    ET.SubElement(hits, "system-out").text = sources_text(
+        cassette["answers"], cassette.get("recorded_total", 0)
+    )
     yield hits
     for miss in cassette["misses"]:
         request = {**miss["asked"], "interaction": miss["fingerprint"][:15]}
@@ -57,16 +59,21 @@ def _cases(cassette: CassetteReport, *, fail_unused: bool) -> Iterator[ET.Elemen
         message = f"{many(more, 'more miss', 'more misses')}, which the proxy only counted."
         ET.SubElement(case, "failure", message=message, type="more_misses")
         yield case
-    if lost := cassette.get("lost", 0):
-        case = ET.Element("testcase", name="answers of the API are stored")
-        message = not_stored_text(lost)
-        ET.SubElement(case, "failure", message=message, type="not_stored").text = message
+    allowed = "skipped" if outcome.allow_losses else "failure"
+    for loss in cassette.get("losses", ()):
+        request = {**loss["asked"], "interaction": loss["fingerprint"][:15]}
+        message = f"{loss['message']}\n\nNot recorded {many(loss['times'], 'time')}."
+        yield _case("loss", request, allowed, loss["code"], message)
+    if sentences := uncounted_losses(cassette):
+        case = ET.Element("testcase", name="answers of the API are recorded")
+        message = "\n".join(sentences)
+        ET.SubElement(case, allowed, message=sentences[0], type="loss").text = message
         yield case
     for old in cassette["expired"]:
         yield _case("expired", old, "failure", "expired", f"Recorded at {old['recorded_at']}.")
     for unused in cassette["unused"]:
         message = f"Nothing asked for the interaction {unused['interaction']}."
-        kind = "failure" if fail_unused else "skipped"
+        kind = "failure" if outcome.fail_unused else "skipped"
         yield _case("unused", unused, kind, "unused", message)
     for conduct in cassette["faults"]:
         met = ET.Element("testcase", name=f"fault: {conduct['fault']}")

@@ -43,9 +43,12 @@ class CassetteReport(TypedDict):
 
     A miss is its error object, with ``times``. ``faults`` are the faults that clients met, and what
     they did. ``used`` are the interactions that were replayed or recorded, ``recorded`` those that
-    came from the API, and ``lost`` is the number of its answers that are not stored. ``unused`` and
-    ``expired`` may hold only the first of ``unused_total`` and ``expired_total``. ``more_misses``
-    and ``more_used`` are misses and answers that the proxy only counted.
+    came from the API and are in the cassette, ``recorded_total`` in number. ``lost`` is the number
+    of requests whose last answer is not, of which ``losses`` describes at most a thousand;
+    ``missing`` counts those that were stored and are not there when the proxy has ended, and
+    ``in_progress`` those that had not ended then. ``unused`` and ``expired`` may hold only the
+    first of ``unused_total`` and ``expired_total``. ``more_misses`` and ``more_used`` are misses
+    and answers that the proxy only counted.
     """
 
     answers: dict[str, int]
@@ -53,7 +56,11 @@ class CassetteReport(TypedDict):
     faults: list[Conduct]
     used: list[str]
     recorded: NotRequired[list[str]]
+    recorded_total: NotRequired[int]
+    losses: NotRequired[list[dict[str, Any]]]
     lost: NotRequired[int]
+    missing: NotRequired[int]
+    in_progress: NotRequired[int]
     unused: list[ReportedInteraction]
     unused_total: int
     expired: list[ReportedInteraction]
@@ -79,27 +86,44 @@ class Outcome:
     fail_unused: bool = False
     log: str = ""
     fail_idle: bool = False
+    allow_losses: bool = False
 
     @property
     def idle(self) -> bool:
         """Whether no request reached the proxy."""
         cassettes = self.cassettes.values()
-        return not any(any(each["answers"].values()) or each["misses"] for each in cassettes)
+        return not any(
+            any(each["answers"].values()) or each["misses"] or each.get("lost", 0)
+            for each in cassettes
+        )
 
 
-def sources_text(answers: dict[str, int]) -> str:
-    """The number of answers, and of those from each source."""
+def sources_text(answers: dict[str, int], recorded: int = 0) -> str:
+    """The number of answers, of those from each source, and of those that were recorded."""
     by_source = [
         f"{answers[source]} {phrase}" for source, phrase in _SOURCES.items() if answers.get(source)
     ]
+    if recorded or answers.get("upstream"):
+        by_source.append(f"{recorded:,} recorded")
     total = many(sum(answers.values()), "answer")
     return f"{total}: {', '.join(by_source)}" if by_source else total
 
 
-def not_stored_text(lost: int) -> str:
-    """The number of answers of the API that are not in the cassette, why, and the remedy."""
-    return (
-        f"{many(lost, 'answer')} of the API. The answer was cut or too large, its client left "
-        "before its end, or the file was lost; replay will miss it. Let clients read to the end, "
-        "give answers more time (DRAIN_S), and record again."
+def uncounted_losses(cassette: CassetteReport) -> list[str]:
+    """The losses of which only the number is known, each kind as a sentence with its remedy."""
+    missing, in_progress = cassette.get("missing", 0), cassette.get("in_progress", 0)
+    more = cassette.get("lost", 0) - missing - in_progress - len(cassette.get("losses", ()))
+    kinds = (
+        (more, "were not recorded either, and were only counted. Record again."),
+        (
+            missing,
+            "were recorded and are not in the cassette at the end: its file was deleted or "
+            "replaced. Leave it alone while recording, and record again.",
+        ),
+        (
+            in_progress,
+            "had not reached their end when the proxy stopped. Let clients read to the end, or "
+            "give answers more time (DRAIN_S), and record again.",
+        ),
     )
+    return [f"Not recorded: {many(number, 'answer')} {what}" for number, what in kinds if number]

@@ -16,6 +16,9 @@ from replay_proxy.serving.report import report
 from replay_proxy.settings import cassette_name
 from replay_proxy.transports.journal import KEPT_CASSETTES, OTHERS, Entry
 
+#: The longest wait for recordings in progress, in seconds: whoever asks waits a minute.
+MOST_DRAIN_S = 30.0
+
 
 def control_plane(assembly: Assembly) -> APIRouter:
     """The routes under ``/_replay/api``."""
@@ -23,9 +26,16 @@ def control_plane(assembly: Assembly) -> APIRouter:
 
     @router.get("/report", summary="What was answered, missed, left unused")
     async def get_report(
-        cassette: str | None = None, max_age_s: Annotated[float | None, Query(ge=0)] = None
+        cassette: str | None = None,
+        max_age_s: Annotated[float | None, Query(ge=0)] = None,
+        drain: bool = False,
     ) -> Response:
-        """Report, per cassette, what happened since the start or the last rewind."""
+        """Report, per cassette, what happened since the start or the last rewind.
+
+        ``drain`` first waits for recordings in progress, which take up to ``DRAIN_S``.
+        """
+        if drain:
+            await assembly.drain(MOST_DRAIN_S)
         names = _cassette_names(assembly, cassette)
         cassettes = {name: await _report(assembly, name, max_age_s) for name in names}
         # FastAPI would validate it first, and all other requests would wait.
@@ -61,7 +71,8 @@ async def _report(assembly: Assembly, name: str, max_age_s: float | None) -> dic
             "cassettes, or rewind cassettes that are done."
         )
     entry = assembly.journal.entries.get(name, Entry())
-    return await report(entry, _cassette(assembly, name), assembly.rule, max_age_s=max_age_s)
+    told = await report(entry, _cassette(assembly, name), assembly.rule, max_age_s=max_age_s)
+    return told | {"in_progress": assembly.journal.in_progress[name]}
 
 
 def _cassette(assembly: Assembly, name: str) -> Catalogue | None:

@@ -11,15 +11,25 @@ import logging
 from contextlib import aclosing
 from typing import Protocol
 
+from replay_proxy.answers.losses import (
+    BROKEN,
+    CUT_OFF,
+    Loss,
+    loss_of_departure,
+    loss_of_error,
+    loss_of_size,
+    loss_of_status,
+)
 from replay_proxy.bounds.budget import Budget
 from replay_proxy.cassette import Interaction, Recordable, interaction_id
-from replay_proxy.errors import ReplayProxyError, UpstreamCut
+from replay_proxy.errors import ReplayProxyError, RequestError, UpstreamCut
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.storage import stored_request
 from replay_proxy.sse.ending import ending_of, known_length
 from replay_proxy.sse.terminal import Progress
 from replay_proxy.timeline import Clock, Timeline, chunk_ends
+from replay_proxy.transports.recorder.ledger import ExchangeOutcome, Ledger
 from replay_proxy.transports.recorder.relay import Relay
 from replay_proxy.wire import Chunks, Provenance, Request, Response, Source, Transport
 
@@ -44,10 +54,8 @@ class PumpOwner(Protocol):
     process_number: int
     drain_s: float
     budget: Budget
-
-    def keeps(self, status: int) -> bool:
-        """Whether an answer of this status is worth replaying."""
-        ...
+    keep_errors: bool
+    ledger: Ledger
 
 
 class Pump:
@@ -63,11 +71,11 @@ class Pump:
         self._offsets_us: list[int] = []
         self._ends: list[int] = []
         self._head_us = 0
-        self._keeping = True
-        self._loss: str | None = None
+        #: Why the answer is not kept.
+        self._loss: Loss | None = None
+        self._outcome = ExchangeOutcome(recorder.ledger, request)
         #: Chunks committed, and bytes taken of the budget.
-        self._kept = -1
-        self._taken = 0
+        self._kept, self._taken = -1, 0
         self._left = False
         self._relay: Relay | None = None
         self.answer: asyncio.Future[Response] = loop.create_future()
@@ -90,14 +98,17 @@ class Pump:
             await self._pump()
         except asyncio.CancelledError:
             # Not raised again: the task would hold it, and with it all that was read.
+            self._outcome.lose(loss_of_departure(self._recorder.drain_s) if self._left else CUT_OFF)
             self._end(UpstreamCut("The recording was ended before the answer was whole."))
+        except RequestError as error:
+            self._outcome.drop()  # The report has it among the misses.
+            self._end(error.with_traceback(None))
         except ReplayProxyError as error:
-            logger.warning("%s %s: %s", self._request.method, self._request.path, str(error))
+            error.is_loss = self._outcome.lose(loss_of_error(error))
             self._end(error.with_traceback(None))
         except Exception:
-            logger.exception(
-                "%s %s could not be recorded", self._request.method, self._request.path
-            )
+            logger.exception("A recording failed.")
+            self._outcome.lose(BROKEN)
             self._end(ReplayProxyError("The proxy failed while recording; its log says why."))
         else:
             self._end(None)
@@ -109,7 +120,7 @@ class Pump:
         self._head_us = self._us_since_sent(answer)
         length = known_length(self._request, answer)
         end = ending_of(answer, length)
-        self._keeping = self._recorder.keeps(answer.status)
+        self._loss = loss_of_status(answer.status, keep_errors=self._recorder.keep_errors)
         size, granted = 0, STEP_BYTES
         if length is not None and length > granted:
             granted = self._granted(length)
@@ -148,27 +159,21 @@ class Pump:
         One that may not grow is no longer recorded, and its chunks are released.
         """
         step = size - size % STEP_BYTES + STEP_BYTES
-        if self._keeping and (reason := self._no_room(size, step)):
-            self._keeping, self._loss = False, "too_large"
-            logger.warning(
-                "%s %s: the answer is passed on and not recorded: %s.",
-                self._request.method,
-                self._request.path,
-                reason,
-            )
-        if not self._keeping:
+        if self._loss is None:
+            self._loss = self._no_room(size, step)
+        if self._loss is not None:
             self._let_go()
         return step
 
-    def _no_room(self, size: int, step: int) -> str:
-        """Why an answer that has this size cannot be recorded; empty when it can."""
+    def _no_room(self, size: int, step: int) -> Loss | None:
+        """Why an answer that has this size cannot be recorded; None when it can."""
         most = ROW_BYTES - len(self._request.body)
         if size > most:
-            return f"a cassette holds up to {most:,} bytes of it"
+            return loss_of_size(f"a cassette holds up to {most:,} bytes of its answer")
         if not self._recorder.budget.take(step - STEP_BYTES - self._taken):
-            return "too many large answers are being recorded; send fewer requests at once"
+            return loss_of_size("too many large answers are being recorded at once")
         self._taken = step - STEP_BYTES
-        return ""
+        return None
 
     def _let_go(self) -> None:
         # In place, so that references to the pump or to the lists keep nothing alive.
@@ -206,8 +211,11 @@ class Pump:
             self.answer.set_exception(error)
 
     async def _keep(self, answer: Response) -> None:
-        """Commit the chunks that are here, unless they are committed already."""
-        if self._kept == len(self._offsets_us) or not self._keeping:
+        """Commit the chunks that are here, unless they are committed already, or not kept."""
+        if self._loss is not None:
+            self._outcome.lose(self._loss)
+            return
+        if self._kept == len(self._offsets_us):
             return
         ends = self._ends
         # Once kept, the first item of the list is all that was kept.
@@ -231,10 +239,11 @@ class Pump:
             )
         )
         self._kept = len(self._offsets_us)
+        self._outcome.keep(self._id)
 
     def _response(self, answer: Response, body: bytes | Chunks) -> Response:
-        stored_as = self._id if self._keeping else None
-        provenance = Provenance(Source.UPSTREAM, self._fingerprint, stored_as, loss=self._loss)
+        stored_as, loss = (self._id, None) if self._loss is None else (None, self._loss.code)
+        provenance = Provenance(Source.UPSTREAM, self._fingerprint, stored_as, loss=loss)
         return Response(answer.status, answer.headers, body, provenance=provenance)
 
     def _us_since_sent(self, answer: Response) -> int:

@@ -7,24 +7,16 @@ can be seen, and what was cut is never stored. Nothing in here parses a body.
 """
 
 import asyncio
-import logging
 
 from replay_proxy.bounds.budget import Budget
 from replay_proxy.cassette import Recordable
 from replay_proxy.timeline import Clock
+from replay_proxy.transports.recorder.ledger import Ledger, NoLedger
 from replay_proxy.transports.recorder.pump import Pump
 from replay_proxy.wire import Request, Response, Transport
 
-logger = logging.getLogger("replay_proxy")
-
 #: The most bytes of large answers under way that a process holds at once.
 ANSWERS_BYTES = 1 << 30
-
-#: Statuses about the client's rights, not about the request.
-NEVER_STORED = frozenset({401, 403, 407})
-#: Statuses that hold only for a moment, as every status from 500 on. ``RECORD_ERRORS=all`` keeps
-#: them.
-TRANSIENT = frozenset({408, 409, 425, 429})
 
 
 class Recorder:
@@ -32,7 +24,8 @@ class Recorder:
 
     ``drain_s`` bounds how long an answer may go on after its client has left: if it ends in time it
     is kept, otherwise it is dropped. ``budget`` and ``pumps`` (the answers under way) may be shared
-    with other recorders, which are then closed together.
+    with other recorders, which are then closed together. ``keep_errors`` keeps answers that hold
+    only for a moment or for one API key, and ``ledger`` notes what is kept and what is lost.
     """
 
     def __init__(
@@ -43,7 +36,8 @@ class Recorder:
         clock: Clock,
         process_number: int,
         drain_s: float,
-        keep_transient: bool,
+        keep_errors: bool,
+        ledger: Ledger | None = None,
         budget: Budget | None = None,
         pumps: set[asyncio.Task[None]] | None = None,
     ) -> None:
@@ -52,7 +46,8 @@ class Recorder:
         self.clock = clock
         self.process_number = process_number
         self.drain_s = drain_s
-        self.keep_transient = keep_transient
+        self.keep_errors = keep_errors
+        self.ledger = ledger or NoLedger()
         self.budget = budget or Budget(ANSWERS_BYTES)
         self._pumps = set() if pumps is None else pumps
 
@@ -78,19 +73,7 @@ class Recorder:
         pumps = set(self._pumps)
         if pumps:
             limit_s = self.drain_s if drain_s is None else drain_s
-            _, late = await asyncio.wait(pumps, timeout=limit_s)
-            if late:
-                logger.warning(
-                    "%d answers had not reached their end when the proxy stopped, and are not "
-                    "stored. Give them more time (DRAIN_S).",
-                    len(late),
-                )
+            await asyncio.wait(pumps, timeout=limit_s)
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
-
-    def keeps(self, status: int) -> bool:
-        """Whether an answer of this status is worth replaying."""
-        if status in NEVER_STORED:
-            return False
-        return self.keep_transient or not (status in TRANSIENT or status >= 500)

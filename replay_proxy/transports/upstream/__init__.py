@@ -24,6 +24,7 @@ from replay_proxy.errors import (
     UpstreamTooSlow,
     UpstreamUnreachable,
 )
+from replay_proxy.settings import Settings
 from replay_proxy.settings.values import http_url
 from replay_proxy.target import as_paths, flaw
 from replay_proxy.timeline import Clock
@@ -82,6 +83,17 @@ class Upstream:
             origin=self._origin,
             proxy=_environment_proxy(url),
             ssl_context=httpx.create_ssl_context(),
+        )
+
+    @classmethod
+    def of(cls, settings: Settings, *, clock: Clock) -> "Upstream":
+        """The upstream of the settings, with the key in them."""
+        key = settings.upstream_api_key
+        return cls(
+            settings.upstream_base_url,
+            api_key=key.get_secret_value() if key else None,
+            timeout_s=settings.upstream_timeout_s,
+            clock=clock,
         )
 
     async def handle(self, request: Request) -> Response:
@@ -174,8 +186,8 @@ class Upstream:
             if begun:
                 raise UpstreamCut(f"{self._origin} broke off its answer: {cause}.") from error
             raise UpstreamUnreachable(
-                f"No answer from the upstream {self._origin}: {cause}. "
-                "Check UPSTREAM_BASE_URL and the network."
+                f"No answer from the upstream {self._origin}: {cause}.",
+                remedy="Check UPSTREAM_BASE_URL and the network.",
             ) from error
 
 

@@ -1,12 +1,13 @@
 """``Journal``: counts what the proxy answers, per cassette: every figure of the report.
 
 ``Journaled`` notes each answer of a transport. ``Journal`` keeps counts, the interactions that were
-used, a bounded number of misses, the faults, and the arrivals of requests that had met a fault.
-What a cassette holds is not known here.
+used, a bounded number of misses and losses, the faults, and the arrivals of requests that had met a
+fault. ``ledger`` notes what a recorder keeps and loses.
+
+Not in here: what a cassette holds.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 from replay_proxy.answers.conduct import Arrival, retry_after_s
@@ -22,6 +23,8 @@ from replay_proxy.errors import (
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.miss import summary
 from replay_proxy.redaction.display import redacted
+from replay_proxy.transports.journal.entry import Entry as Entry
+from replay_proxy.transports.journal.entry import LostRequest
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
 #: The most cassettes with an entry of their own. The others share one, under a name that no
@@ -29,6 +32,8 @@ from replay_proxy.wire import Provenance, Request, Response, Source, Transport, 
 KEPT_CASSETTES, OTHERS = 1_000, "(others)"
 #: The most different misses that are kept, over all cassettes; further ones are only counted.
 KEPT_MISSES = 1_000
+#: The most different losses that are kept, over all cassettes; further ones are only counted.
+KEPT_LOSSES = 10_000
 #: The most different interactions that are noted as used, over all cassettes; further ones are only
 #: counted.
 KEPT_USED = 200_000
@@ -39,28 +44,6 @@ KEPT_CHAINS, KEPT_ARRIVALS = 1_000, 100
 _ANSWERS = (InvalidRequest, InvalidFault)
 
 
-@dataclass
-class Entry:
-    """What was answered from one cassette."""
-
-    answers: Counter[str] = field(default_factory=Counter)
-    #: The number of times that each interaction was replayed.
-    replayed: Counter[int] = field(default_factory=Counter)
-    #: The interactions that came from the upstream; stored, unless they were cut.
-    recorded: set[int] = field(default_factory=set)
-    #: The number of answers whose head said that they are not stored, although they should be.
-    lost: int = 0
-    #: The error object of each miss, by fingerprint, with ``times``.
-    misses: dict[str, dict[str, Any]] = field(default_factory=dict)
-    #: The number of requests that met each fault.
-    faults: Counter[str] = field(default_factory=Counter)
-    #: The arrivals of each request from its first fault on, by fingerprint.
-    chains: dict[str, list[Arrival]] = field(default_factory=dict)
-    #: The number of misses, and of used interactions, that are not in the lists above.
-    more_misses: int = 0
-    more_used: int = 0
-
-
 class Journal:
     """The entries of all cassettes that requests have named: a bounded number, of bounded size.
 
@@ -69,7 +52,9 @@ class Journal:
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
-        self._misses = self._used = self._chains = 0
+        #: The number of exchanges in progress, by cassette.
+        self.in_progress: Counter[str] = Counter()
+        self._misses = self._losses = self._used = self._chains = 0
 
     def entry(self, cassette: str) -> Entry:
         """The entry of a cassette, new if need be; that of ``OTHERS`` when there are too many."""
@@ -88,6 +73,7 @@ class Journal:
         entry = self.entries.pop(cassette, None)
         if entry is not None:
             self._misses -= len(entry.misses)
+            self._losses -= len(entry.losses)
             self._used -= len(entry.replayed) + len(entry.recorded)
             self._chains -= len(entry.chains)
 
@@ -99,14 +85,43 @@ class Journal:
             assert provenance.interaction is not None
             if provenance.interaction in entry.replayed or self._may_keep_used(entry):
                 entry.replayed[provenance.interaction] += 1
-        elif provenance.source is Source.UPSTREAM:
-            entry.lost += provenance.loss is not None
-            if (
-                provenance.interaction is not None
-                and provenance.interaction not in entry.recorded
-                and self._may_keep_used(entry)
-            ):
-                entry.recorded.add(provenance.interaction)
+
+    def begin(self, cassette: str) -> None:
+        """Note that an exchange with the upstream has begun."""
+        self.in_progress[cassette] += 1
+
+    def end(self, cassette: str) -> None:
+        """Note that an exchange was kept, lost or neither."""
+        self.in_progress[cassette] -= 1
+        if not self.in_progress[cassette]:
+            del self.in_progress[cassette]
+
+    def keep(self, cassette: str, key: str, request: Request, interaction: int) -> None:
+        """Note an answer that is stored, and forget an earlier loss of the same request."""
+        entry = self.entry(cassette)
+        entry.recorded_total += 1
+        if interaction not in entry.recorded and self._may_keep_used(entry):
+            entry.recorded.add(interaction)
+        lost = entry.losses.get((cassette, key))
+        if lost is not None and lost.arrived_us < request.arrived_us:
+            del entry.losses[cassette, key]
+            self._losses -= 1
+
+    def lose(self, cassette: str, key: str, request: Request, loss: dict[str, Any]) -> None:
+        """Note an answer that is not stored; the reason of the last arrival counts."""
+        entry = self.entry(cassette)
+        lost = entry.losses.get((cassette, key))
+        if lost is None and self._losses >= KEPT_LOSSES:
+            entry.more_losses += 1
+            return
+        if lost is None:
+            self._losses += 1
+            lost = entry.losses[cassette, key] = LostRequest(0, {"times": 0})
+        times = lost.loss["times"] + 1
+        if lost.arrived_us <= request.arrived_us:
+            lost.arrived_us = request.arrived_us
+            lost.loss = loss | {"fingerprint": fingerprint(request)}
+        lost.loss["times"] = times
 
     def arrival(self, cassette: str, request: Request) -> Arrival | None:
         """Note a request that has met a fault before; None for any other."""
@@ -176,11 +191,11 @@ class Journal:
 def _leaves_unanswered(error: ReplayProxyError) -> bool:
     """Whether an error is a miss, so that an application which swallows it cannot hide it.
 
-    Errors that can be retried are none.
+    Errors that can be retried are none, and neither are losses.
     """
     if isinstance(error, RequestError):
         return not error.retry and not isinstance(error, _ANSWERS)
-    return isinstance(error, StoreError)
+    return isinstance(error, StoreError) and not error.is_loss
 
 
 class Journaled:

@@ -1,0 +1,94 @@
+"""Why an answer of the API is not kept, and the remedy. Pure.
+
+A loss is a request whose last identical answer was not kept: replay will miss it, or repeat an
+older answer. Which answer is the last is known to the report's journal, not here.
+"""
+
+from typing import Any, NamedTuple
+
+from replay_proxy.errors import ReplayProxyError, StoreError
+from replay_proxy.matching.miss import request_text, summary
+from replay_proxy.redaction.display import printable, redacted
+from replay_proxy.wire import Request
+
+#: Codes of losses: the answer depends on who asks, or it holds only for a moment.
+CREDENTIAL, TRANSIENT = "credential", "transient"
+_CREDENTIAL_STATUSES = frozenset({401, 403})
+#: As every status from 500 on.
+_TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
+
+
+class Loss(NamedTuple):
+    """Why one answer is not kept. ``code`` is for programs, the other two are for a person."""
+
+    code: str
+    cause: str
+    remedy: str
+
+    def described(self, request: Request) -> dict[str, Any]:
+        """The loss of a request for JSON, with the keys of a miss."""
+        asked = summary(request)
+        text = " ".join(request_text(asked).split())
+        explanation = printable(f"Not recorded: {text}: {redacted(self.cause).rstrip('.')}.")
+        return {
+            "message": f"{explanation} {self.remedy}",
+            "explanation": explanation,
+            "remedy": self.remedy,
+            "code": self.code,
+            "asked": asked,
+        }
+
+
+CUT_OFF = Loss(
+    "proxy_stopped",
+    "the proxy stopped before the answer had reached its end",
+    "Give answers more time (DRAIN_S), and record again.",
+)
+BROKEN = Loss("proxy_failed", "the proxy failed while recording; its log says why", "Record again.")
+
+
+def loss_of_status(status: int, *, keep_errors: bool) -> Loss | None:
+    """Why an answer of this status is not kept; None if it is.
+
+    ``keep_errors`` (``RECORD_ERRORS=all``) keeps everything but 407.
+    """
+    if status == 407:
+        cause = "407 is the answer of an HTTP proxy on the way to the API"
+        return Loss(CREDENTIAL, cause, "Check HTTPS_PROXY, or set NO_PROXY.")
+    if keep_errors:
+        return None
+    if status in _CREDENTIAL_STATUSES:
+        return Loss(
+            CREDENTIAL,
+            f"{status} depends on who asks",
+            "Check the API key; to keep the answer, set RECORD_ERRORS=all.",
+        )
+    if status in _TRANSIENT_STATUSES or status >= 500:
+        return Loss(
+            TRANSIENT,
+            f"{status} holds only for a moment",
+            "Ask again later; to keep the answer, set RECORD_ERRORS=all.",
+        )
+    return None
+
+
+def loss_of_error(error: ReplayProxyError) -> Loss:
+    """Why an error of the upstream or of the cassette leaves nothing to keep."""
+    code = error.code or error.type
+    if isinstance(error, StoreError):
+        return Loss(code, error.explanation, error.remedy or "Record again.")
+    return Loss(code, error.explanation, error.remedy or "Ask again.")
+
+
+def loss_of_departure(drain_s: float) -> Loss:
+    """Why an answer is not kept whose client left before its end."""
+    return Loss(
+        "client_left",
+        f"its client left, and the answer did not reach its end within {drain_s:g} s",
+        "Let clients read to the end, or give answers more time (DRAIN_S).",
+    )
+
+
+def loss_of_size(reason: str) -> Loss:
+    """Why an answer is not kept that there is no room for."""
+    return Loss("too_large", reason, "Ask for less, or send fewer requests at once.")
