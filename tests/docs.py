@@ -65,6 +65,9 @@ def _of_the_demo() -> frozenset[str]:
     return frozenset(found | {each.partition("T")[0] for each in found})
 
 
+_OTHER_PLUGINS = ("asyncio", "xdist", "hypothesispytest", "anyio", "recording", "socket")
+
+
 class Session:
     """Runs commands in a directory, as a user without any settings would."""
 
@@ -86,7 +89,7 @@ class Session:
             "GIT_CONFIG_VALUE_0": "main",
             "COLUMNS": "80",
             # The pages show pytest with this plugin only.
-            "PYTEST_ADDOPTS": "-p no:asyncio -p no:xdist -p no:hypothesispytest -p no:anyio",
+            "PYTEST_ADDOPTS": " ".join(f"-p no:{plugin}" for plugin in _OTHER_PLUGINS),
         }
         self._env |= {
             f"GIT_{who}_{what}": "a@example.org"

@@ -100,7 +100,7 @@ class CommandRun:
         age = None if self.max_age_s is None else str(self.max_age_s)
         try:
             return server.call("GET", "report", max_age_s=age, drain="true")
-        except (OSError, ValueError):
+        except (OSError, ReplayProxyError):
             return None
 
     def _publish(self, outcome: Outcome) -> int:

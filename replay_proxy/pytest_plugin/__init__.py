@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from replay_proxy.errors import ReplayProxyError
+from replay_proxy.pytest_plugin.blockers import remedy
 from replay_proxy.pytest_plugin.item_run import CassetteFixture, ItemRun
 from replay_proxy.pytest_plugin.options import OPTIONS, cassette_of, marker_cassette, options
 from replay_proxy.pytest_plugin.proxies import Proxies
+from replay_proxy.pytest_plugin.session_run import SessionRun
 from replay_proxy.pytest_plugin.tally import (
     LossWarning,
     NoRequestWarning,
-    Tally,
     UnusedRecordingWarning,
-    fails,
 )
 
 __all__ = [
@@ -39,20 +39,7 @@ CassetteInUse = CassetteFixture
 _NODEID = pytest.StashKey[str]()
 
 
-class _Session:
-    """The state of the hooks in one process."""
-
-    def __init__(self, proxies: Proxies) -> None:
-        self.proxies = proxies
-        self.tally = Tally(losses=proxies.options.losses == "fail")
-        self.run: ItemRun | None = None
-
-    def run_of(self, item: pytest.Item) -> ItemRun | None:
-        """The run of this test, if it uses the fixture."""
-        return self.run if self.run is not None and self.run.item is item else None
-
-
-_SESSION = pytest.StashKey[_Session]()
+_SESSION = pytest.StashKey[SessionRun]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,7 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = options(config)
     worker = getattr(config, "workerinput", None)
     recorded = chosen.recorded() if worker is None else worker["replay_proxy_recorded"]
-    config.stash[_SESSION] = _Session(Proxies(chosen, recorded))
+    config.stash[_SESSION] = SessionRun(Proxies(chosen, recorded))
+    config.pluginmanager.register(config.stash[_SESSION], "replay_proxy_session")
     config.add_cleanup(config.stash[_SESSION].proxies.stop)
 
 
@@ -176,13 +164,14 @@ def pytest_runtest_makereport(
             report.outcome, report.longrepr = "failed", text
         elif text:
             report.sections.append(("replay-proxy", text))
+        if allowed_by := remedy(call.excinfo.value):
+            report.sections.append(("replay-proxy", allowed_by))
     run.text, run.failure = "", None
     if call.when == "call":
         run.passed = report.passed and not expected
     if call.when == "teardown":
         run.passed &= report.passed
-        session.run = None
-        run.close(session.tally)
+        session.close(run, report)
     return report
 
 
@@ -193,34 +182,12 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
     try:
         return (yield)
     finally:
-        try:
-            if state.run is not None:  # The session was interrupted.
-                state.run.environment.undo()
-            else:
-                for cassette, report in state.proxies.leftovers().items():
-                    state.tally.add_outside(cassette, report)
-        except ReplayProxyError as error:
-            state.tally.failures.append(error.message)
-        finally:
-            state.proxies.stop()
+        state.finish()
         state.tally.notes += [f"Settings of the proxy: {note}" for note in state.proxies.notes]
         if hasattr(session.config, "workeroutput"):
             session.config.workeroutput["replay_proxy"] = state.tally.payload()
         else:
-            _judge(session, state)
-
-
-def _judge(session: pytest.Session, state: _Session) -> None:
-    config, chosen = session.config, state.proxies.options
-    if chosen.unused != "ignore":
-        arguments = [config.invocation_params.dir / argument for argument in config.args]
-        whole = all(path.is_dir() for path in arguments) and not config.getoption("lf", False)
-        texts = state.tally.unused(whole=whole, store=chosen.store)
-        warnings = map(UnusedRecordingWarning, texts)
-        state.tally.failures += [str(each) for each in warnings if fails(each, chosen.unused)]
-    passed = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-    if state.tally.failures and session.exitstatus in passed:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            state.judge(session)
 
 
 @pytest.hookimpl(optionalhook=True)

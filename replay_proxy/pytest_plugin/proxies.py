@@ -11,8 +11,6 @@ from replay_proxy.pytest_plugin.options import Options
 from replay_proxy.pytest_plugin.tally import Report
 
 if TYPE_CHECKING:
-    from urllib.error import HTTPError
-
     from replay_proxy.serving.child.server import Server
     from replay_proxy.settings.loading import GuestSettings
 
@@ -126,28 +124,8 @@ class Proxies:
 
 def _ask(child: "Server", method: str, path: str, query: dict[str, str | None]) -> Any:
     """The answer of a child's control plane. Raises ``ReplayProxyError``."""
-    from http.client import HTTPException
-    from urllib.error import HTTPError
-
     try:
         return child.call(method, path, **query)
-    except (OSError, HTTPException, ValueError) as error:
-        if isinstance(error, HTTPError) and (message := _message(error)):
-            raise ReplayProxyError(message) from None
+    except OSError as error:
         log = "\n".join(child.log.splitlines()[-LOG_LINES:])
         raise ReplayProxyError(f"The proxy does not answer: {error}. It wrote:\n{log}") from None
-
-
-def _message(answer: "HTTPError") -> str | None:
-    """The message of an error of the proxy, or None if the answer is something else."""
-    import json
-    from http.client import HTTPException
-
-    try:
-        document = json.load(answer)
-    except (OSError, HTTPException, ValueError):
-        return None
-    match document:
-        case {"error": {"message": str(message)}}:
-            return message
-    return None

@@ -1,10 +1,11 @@
 """The proxy as a child process: serves on a socket of its parent, and ends when that one does.
 
-Its argument is the file descriptor of the listening socket. The parent holds the other end of this
-process's standard input and writes nothing to it: the kernel closes that end when the parent is
-gone, also after ``kill -9``.
+Its argument is the file descriptor of the listening socket. The parent calls the control plane
+over this process's standard input and output (``pipe``). The kernel closes the other end of the
+former when the parent is gone, also after ``kill -9``.
 """
 
+import asyncio
 import os
 import signal
 import sys
@@ -13,19 +14,36 @@ from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM, socket
 
 import uvicorn
 
+from replay_proxy.serving.app import ReplayProxy
+from replay_proxy.serving.child.pipe import answer_calls
 from replay_proxy.serving.process import app_with
 from replay_proxy.settings.loading import load_as_child
 
 
-def _end_with_parent() -> None:
-    # Not through sys.stdin, whose lock would be held when the interpreter ends.
-    os.read(sys.__stdin__.fileno(), 1)  # type: ignore[union-attr]
-    os.kill(os.getpid(), signal.SIGTERM)
+class _ChildServer(uvicorn.Server):
+    """uvicorn's server, which answers the parent's calls from the moment when it serves."""
+
+    def __init__(self, app: ReplayProxy, answers: int) -> None:
+        super().__init__(uvicorn.Config(app, access_log=False))
+        self._app = app
+        self._answers = answers
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Start, and begin to answer calls."""
+        await super().startup(sockets)
+        if self.started:
+            loop = asyncio.get_running_loop()
+            threading.Thread(target=self._serve_parent, args=(loop,), daemon=True).start()
+
+    def _serve_parent(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Not through sys.stdin, whose lock would be held when the interpreter ends.
+        answer_calls(self._app, loop, 0, self._answers)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    answers = os.dup(1)
+    os.dup2(2, 1)  # What is printed is no answer.
     # asyncio sets TCP_NODELAY only if the protocol is named, and macOS cannot be asked for it.
     listener = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fileno=int(sys.argv[1]))
-    app = app_with(load_as_child)
-    uvicorn.Server(uvicorn.Config(app, access_log=False)).run(sockets=[listener])
+    _ChildServer(app_with(load_as_child), answers).run(sockets=[listener])

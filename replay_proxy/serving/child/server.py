@@ -1,30 +1,28 @@
 """``Server``: the proxy as a child process of the pytest plugin or of ``replay-proxy run``.
 
-It listens on a free port of 127.0.0.1. This module imports only the standard library, since a
-pytest start must not pay for what it does not use; the child imports the proxy.
+It listens on a free port of 127.0.0.1, and is asked over pipes (``pipe``). This module imports only
+the standard library, since a pytest start must not pay for what it does not use; the child imports
+the proxy.
 """
 
+import _socket
+import itertools
 import json
 import os
-import socket
+import select
 import subprocess
 import sys
 import threading
-import time
 import urllib.parse
-import urllib.request
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
-from http.client import HTTPException
 from typing import Any, Self
 
 from replay_proxy.errors import ReplayProxyError
 
 #: Lines that are kept of the child's log, and characters per line.
 LINES, LINE_CHARS = 2_000, 2_000
-#: Seconds for one attempt to reach a child that is starting.
-_ATTEMPT_S = 2.0
+_READ_BYTES, _BACKLOG = 1 << 16, 2_048
 #: The key for OpenAI clients, which refuse to work without one.
 PLACEHOLDER_KEY = "replay-proxy-placeholder"
 _HTTP_PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
@@ -38,6 +36,11 @@ class Server:
         self._start_timeout_s = start_timeout_s
         self._written: deque[str] = deque(maxlen=LINES)
         self._dropped = 0
+        self._process: subprocess.Popen[str] | None = None
+        self._parent = 0
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._received = [b""]
         self.port = 0
 
     @property
@@ -60,45 +63,47 @@ class Server:
 
         Raises ``ReplayProxyError`` with the child's log if it ends instead, or takes too long.
         """
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        # The class below ``socket.socket``, which a test may have replaced by one that refuses.
+        listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, _socket.IPPROTO_TCP)
+        try:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(_BACKLOG)
             self.port = listener.getsockname()[1]
-            fd = listener.fileno()
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                # Without -P a module of the user's directory would stand before the library's.
-                [sys.executable, "-P", "-m", "replay_proxy.serving.child", str(fd)],
-                env=_child_environment(self._settings),
-                stdin=subprocess.PIPE,  # The child ends when nobody holds the other end any more.
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                pass_fds=[fd],
-                start_new_session=True,  # Ctrl-C is for the parent, which stops the child.
-            )
-        # From here on the child alone holds the socket: if it ends, connecting fails at once.
+            self._process = self._child(listener.fileno())
+            self._parent = os.getpid()
+        finally:
+            # From here on the child alone holds the socket: if it ends, connecting fails at once.
+            listener.close()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._answers():
+        try:
+            self._ask("GET", "/healthz", self._start_timeout_s)
+        except (OSError, ReplayProxyError):
             self.stop()
-            raise ReplayProxyError(f"The proxy did not start.\n{self.log}")
+            raise ReplayProxyError(f"The proxy did not start.\n{self.log}") from None
         return self
 
-    def _answers(self) -> bool:
-        """Wait for an answer; whether one came before the child's end and in time.
-
-        A request waits in the socket's queue until the child serves.
-        """
-        deadline_s = time.monotonic() + self._start_timeout_s
-        while (left_s := deadline_s - time.monotonic()) > 0:
-            with suppress(OSError, HTTPException):
-                self._ask("GET", "/healthz", min(left_s, _ATTEMPT_S))
-                return True
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.01)
-                return False
-        return False
+    def _child(self, listener: int) -> "subprocess.Popen[str]":
+        return subprocess.Popen(  # noqa: S603 - our own module
+            # Without -P a module of the user's directory would stand before the library's.
+            [sys.executable, "-P", "-m", "replay_proxy.serving.child", str(listener)],
+            env=_child_environment(self._settings),
+            stdin=subprocess.PIPE,  # The child ends when nobody holds the other end any more.
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            pass_fds=[listener],
+            start_new_session=True,  # Ctrl-C is for the parent, which stops the child.
+        )
 
     def stop(self) -> None:
-        """End the child; what it records is complete when this returns."""
+        """End the child that this process has started, if any.
+
+        What it records is complete when this returns.
+        """
+        if self._process is None or self._parent != os.getpid():
+            return
         self._process.terminate()
         try:
             self._process.wait(timeout=30.0)
@@ -107,23 +112,53 @@ class Server:
             self._process.wait()
         self._reader.join()
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
+        self._process.stdout.close()
 
     def call(self, method: str, path: str, **query: str | None) -> Any:
-        """The JSON that the control plane answers under ``/_replay/api/``."""
+        """The JSON that the control plane answers under ``/_replay/api/``.
+
+        Raises ``ReplayProxyError`` if that is an error, ``OSError`` if the child does not answer.
+        """
         given = {name: value for name, value in query.items() if value is not None}
         return self._ask(method, f"/_replay/api/{path}?{urllib.parse.urlencode(given)}", 60.0)
 
     def _ask(self, method: str, target: str, timeout_s: float) -> Any:
-        """The JSON that the child answers."""
-        request = urllib.request.Request(  # noqa: S310 - our own child on loopback
-            self.origin + target, method=method
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=timeout_s) as answer:
-            return json.load(answer)
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with self._lock:
+            # A process that was forked off this one has its own numbers on the same pipes.
+            number = f"{os.getpid()}-{next(self._numbers)}"
+            call = json.dumps({"id": number, "method": method, "target": target})
+            os.write(self._process.stdin.fileno(), call.encode() + b"\n")
+            # An interrupted call leaves its answer behind.
+            while (answer := json.loads(self._line(timeout_s)))["id"] != number:
+                pass
+        if answer["status"] < 400:
+            return answer["body"]
+        raise ReplayProxyError(answer["body"]["error"]["message"])
+
+    def _line(self, timeout_s: float) -> bytes:
+        """The next line from the child. Raises ``OSError`` after so long without a byte."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        pipe = self._process.stdout.fileno()
+        readable = select.poll()
+        readable.register(pipe, select.POLLIN)
+        while b"\n" not in self._received[-1]:
+            if not readable.poll(timeout_s * 1000):
+                raise TimeoutError(f"nothing came from its process for {timeout_s:g} s")
+            data = os.read(pipe, _READ_BYTES)
+            if not data:
+                raise ConnectionError("its process has ended")
+            self._received.append(data)
+        line, _, rest = b"".join(self._received).partition(b"\n")
+        self._received = [rest]
+        return line
 
     def _read(self) -> None:
+        assert self._process is not None
         assert self._process.stderr is not None
         with self._process.stderr as lines:
             # A line is read in parts: one without an end would fill the memory.

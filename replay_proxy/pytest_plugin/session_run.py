@@ -1,0 +1,78 @@
+"""``SessionRun``: one process's part of a session, and why the session fails apart from its tests.
+
+No hooks here, except that which gets no configuration.
+"""
+
+import os
+
+import pytest
+
+from replay_proxy.errors import ReplayProxyError
+from replay_proxy.pytest_plugin.item_run import ItemRun
+from replay_proxy.pytest_plugin.proxies import Proxies
+from replay_proxy.pytest_plugin.tally import Tally, UnusedRecordingWarning, fails
+
+
+class SessionRun:
+    """The proxies of this process, the sums over its tests, and the test that runs."""
+
+    def __init__(self, proxies: Proxies) -> None:
+        self.proxies = proxies
+        self.tally = self._new_tally()
+        self.run: ItemRun | None = None
+        self._pid = os.getpid()
+
+    def _new_tally(self) -> Tally:
+        return Tally(losses=self.proxies.options.losses == "fail")
+
+    def run_of(self, item: pytest.Item) -> ItemRun | None:
+        """The run of this test, if it uses the fixture."""
+        return self.run if self.run is not None and self.run.item is item else None
+
+    def close(self, run: ItemRun, report: pytest.TestReport) -> None:
+        """End the run of a test, whose last report this is.
+
+        A process that was forked for the test (pytest-forked) ends with it: the report carries the
+        sums, and a proxy that was started there is stopped.
+        """
+        self.run = None
+        if os.getpid() == self._pid:
+            run.close(self.tally)
+            return
+        tally = self._new_tally()
+        run.close(tally)
+        self.proxies.stop()
+        vars(report)["replay_proxy"] = tally.payload()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Add the sums that a report brings from a forked process, before xdist passes it on."""
+        payload = vars(report).pop("replay_proxy", None)
+        if payload is not None:
+            self.tally.add_worker(payload)
+
+    def finish(self) -> None:
+        """Stop the proxies, and add what no test has asked for."""
+        try:
+            if self.run is not None:  # The session was interrupted.
+                self.run.environment.undo()
+            else:
+                for cassette, report in self.proxies.leftovers().items():
+                    self.tally.add_outside(cassette, report)
+        except ReplayProxyError as error:
+            self.tally.failures.append(error.message)
+        finally:
+            self.proxies.stop()
+
+    def judge(self, session: pytest.Session) -> None:
+        """Fail the session for unused recordings of shared cassettes and for other failures."""
+        config, options = session.config, self.proxies.options
+        if options.unused != "ignore":
+            arguments = [config.invocation_params.dir / argument for argument in config.args]
+            whole = all(path.is_dir() for path in arguments) and not config.getoption("lf", False)
+            texts = self.tally.unused(whole=whole, store=options.store)
+            warnings = map(UnusedRecordingWarning, texts)
+            self.tally.failures += [str(each) for each in warnings if fails(each, options.unused)]
+        passed = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        if self.tally.failures and session.exitstatus in passed:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
