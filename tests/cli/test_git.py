@@ -20,6 +20,7 @@ class Repository:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.python = sys.executable
         self.cassette = root / "cassettes" / "a.sqlite"
         self.cassette.parent.mkdir()
         self.git("init", "--initial-branch=main")
@@ -30,7 +31,7 @@ class Repository:
         return self._run("git", *map(str, words), code=code)
 
     def proxy(self, *words: str, code: int = 0) -> str:
-        return self._run(sys.executable, "-P", "-m", "replay_proxy.cli", *words, code=code)
+        return self._run(self.python, "-P", "-m", "replay_proxy.cli", *words, code=code)
 
     def record(self, *interactions: Interaction) -> None:
         make(self.cassette, interactions)

@@ -20,6 +20,7 @@ import typer
 from replay_proxy.answers.plural import many
 from replay_proxy.cli import options, paths
 from replay_proxy.cli.git.conflicts import conflicts_text
+from replay_proxy.cli.git.drivers import merge_command, textconv_command
 from replay_proxy.cli.git.three_way import Merge, add_recorded_since, apply, three_way_merge
 from replay_proxy.cli.process import FOUND
 from replay_proxy.cli.tape_tools.export import write_twin
@@ -52,11 +53,10 @@ def git_setup(store: options.Store = None) -> None:
     # A journal that git removes is lost, and one that it restores belongs to another file.
     _add_line(root / ".gitignore", f"{pattern}-*\n")
     _add_line(root / ".gitignore", f"{DRAFTS}\n")
-    command = shlex.join([sys.executable, "-P", "-m", "replay_proxy.cli"])
     for name, value in {
-        f"diff.{_DRIVER}.textconv": f"{command} git-textconv",
+        f"diff.{_DRIVER}.textconv": textconv_command(sys.executable),
         f"merge.{_DRIVER}.name": "cassettes of replay-proxy",
-        f"merge.{_DRIVER}.driver": f"{command} git-merge %O %A %B %P",
+        f"merge.{_DRIVER}.driver": merge_command(sys.executable),
     }.items():
         _git("config", name, value, cwd=root)
     typer.echo(
