@@ -14,8 +14,10 @@ import typer
 
 from replay_proxy.errors import StoreError
 
-#: Exit code of a tool that has found what it looks for; an error's is 2.
+#: Exit code of a tool that has found what it looks for.
 FOUND = 1
+#: Exit code of an error.
+FAILED = 2
 #: Signals that end a tool, besides SIGINT, which Python and typer turn into exit code 130.
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 #: What a shell adds to the number of a signal to get the exit code.

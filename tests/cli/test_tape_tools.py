@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from replay_proxy.cli import paths
 from replay_proxy.cli.commands import app
 from replay_proxy.cli.tape_tools.export import write_twin
-from replay_proxy.cli.tape_tools.import_ import name_of
+from replay_proxy.cli.tape_tools.recordings import name_of
 from replay_proxy.cli.tape_tools.verify import findings_of
 from replay_proxy.cli.terminal import Rows
 from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError, StoreError
@@ -248,9 +248,12 @@ def test_export_and_import_give_the_same_text_and_the_same_replay(
                 "format": "twin",
                 "cassette": "b",
                 "interactions": 2,
+                "joined": False,
                 "not_carried": [],
             }
         ],
+        "unreadable": [],
+        "other_files": 0,
     }
     assert tool("export", "b") == text
     assert stored(cassettes, one.request, cassette="b") == one
@@ -375,7 +378,9 @@ def test_import_keeps_nothing_of_a_file_that_cannot_be_read(
         ("test_a.yaml", "test_a"),
         ("a/b.c.har.gz", "b.c"),
         ("should-work_123/recording.har", "should-work_123"),
+        ("should-work_123/recording.har.yaml", "should-work_123"),
         ("TestClient.httprr", "TestClient"),
+        ("VCR.yml.zz", "VCR"),
         ("no ending[x]", "no_ending_x_"),
         ("...", "imported"),
         ("x" * 300 + ".json", "x" * 200),
@@ -385,21 +390,80 @@ def test_a_file_becomes_the_cassette_of_its_name(file: str, name: str) -> None:
     assert name_of(Path(file)) == name
 
 
-def test_import_tells_of_the_files_before_one_that_cannot_be_read(
-    tool: Tool, cassettes: Path
-) -> None:
+def reel(answer: int) -> str:
+    """A cassette of reel with one exchange."""
     request = {"method": "POST", "path": "/v1/chat/completions", "body": {}}
-    response = {"status": 200, "headers": {}, "body": {"id": 1}}
-    line = {"schema_version": 1, "request": request, "response": response}
-    Path("one.jsonl").write_text(json.dumps(line) + "\n{\n")
+    response = {"status": 200, "headers": {}, "body": {"id": answer}}
+    return json.dumps({"schema_version": 1, "request": request, "response": response}) + "\n"
+
+
+def test_import_names_a_file_that_cannot_be_read_and_goes_on(tool: Tool, cassettes: Path) -> None:
+    Path("one.jsonl").write_text(reel(1) + "{\n")
     Path("none.txt").write_text("no recording")
-    result = CliRunner().invoke(app, ["import", "one.jsonl", "none.txt", "one.jsonl", "--json"])
-    assert isinstance(result.exception, ImportRefused)
-    assert "none.txt" in result.exception.message
-    document = json.loads(result.stdout)
-    assert (document["interactions"], document["not_carried"]) == (1, 1)
-    assert [each["file"] for each in document["files"]] == ["one.jsonl"]
+    Path("broken.yaml").write_text("interactions: [")
+    Path("two.jsonl").write_text(reel(2))
+    files = ["one.jsonl", "none.txt", "missing.har", "broken.yaml", "two.jsonl"]
+    document = tool("import", *files, "--json", code=2)
+    assert (document["interactions"], document["not_carried"]) == (2, 1)
+    assert [each["file"] for each in document["files"]] == ["one.jsonl", "two.jsonl"]
+    assert [each["file"] for each in document["unreadable"]] == files[1:4]
+    for each, said in zip(
+        document["unreadable"],
+        ["does not look like a recording", "No such file", "not YAML"],
+        strict=True,
+    ):
+        assert each["file"] in each["reason"]
+        assert said in each["reason"]
     assert ids(cassettes / "one.sqlite")
+    assert ids(cassettes / "two.sqlite")
+    said = tool("import", *files, code=2)
+    assert "Not imported: none.txt does not look like a recording" in said
+    assert said.endswith("2 files; 1 not carried over; 3 files unreadable\n")
+
+
+def test_import_reads_the_recordings_below_a_directory(tool: Tool, cassettes: Path) -> None:
+    for name in ("a/b/one.jsonl", "a/two.JSON", "a/.git/x.json", "a/node_modules/c/y.json"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(reel(1))
+    Path("a/recorded_1").mkdir()
+    entry = {
+        "request": {"method": "GET", "url": "https://api.openai.com/v1/models"},
+        "response": {"status": 200, "content": {"text": "hi"}},
+    }
+    Path("a/recorded_1/recording.har").write_text(json.dumps({"log": {"entries": [entry]}}))
+    Path("a/README.md").write_text("no recording")
+    document = tool("import", "a", "--json")
+    assert [(each["file"], each["cassette"]) for each in document["files"]] == [
+        ("a/b/one.jsonl", "one"),
+        ("a/recorded_1/recording.har", "recorded_1"),
+        ("a/two.JSON", "two"),
+    ]
+    assert (document["unreadable"], document["other_files"]) == ([], 1)
+    assert "3 files; 0 not carried over; 1 other file not read" in tool("import", "a")
+    Path("a/settings.json").write_text("{}")
+    document = tool("import", "a", "--json", code=2)
+    assert [each["file"] for each in document["unreadable"]] == ["a/settings.json"]
+    Path("empty").mkdir()
+    with pytest.raises(ConfigurationError, match="empty has no file that ends like a recording"):
+        tool("import", "empty")
+
+
+def test_import_says_that_files_of_one_name_share_a_cassette(tool: Tool, cassettes: Path) -> None:
+    for number, name in enumerate(("a", "b", "c")):
+        Path(name).mkdir()
+        Path(name, "chat.jsonl").write_text(reel(number))
+    said = tool("import", "a", "b")
+    assert "b/chat.jsonl joins other recordings in the cassette chat" in said
+    assert "a/chat.jsonl joins" not in said
+    document = tool("import", "c/chat.jsonl", "--json")
+    assert document["files"][0]["joined"] is True
+    assert "joins" in tool("import", "c")
+    assert "joins" not in tool("import", "a", "b", "c", "--cassette", "all")
+    assert (
+        tool("import", "a/chat.jsonl", "--cassette", "one", "--json")["files"][0]["joined"] is False
+    )
+    tool("export", "one", "-o", "one.jsonl")
+    assert "joins" not in tool("import", "one.jsonl")
 
 
 def test_import_reads_a_file_of_lines_that_is_larger_than_the_memory_line_by_line(

@@ -134,6 +134,8 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, li
     make(store / "b.sqlite", [recorded("Something else entirely: 42", call, headers=EVENTS)])
     (store / "bad.sqlite").write_bytes(b"?" * 1000)
     (directory / "a.har").write_text(HAR)
+    (directory / "recordings").mkdir()
+    (directory / "recordings" / "b.har").write_text(HAR)
     (directory / "run.json").write_text('{"cassettes": {"demo": {"used": []}}}')
     with docs.Session(directory) as session:
 
@@ -161,7 +163,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, li
             "rename all every",
             "rm every",
             "rm demo --interaction 3677012767865635629",
-            "import a.har",
+            "import a.har run.json recordings",
         ):
             found.setdefault(words.split()[0], []).append(document(words))
         yield found

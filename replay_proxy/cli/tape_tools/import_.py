@@ -1,7 +1,5 @@
 """``replay-proxy import``: text twins of cassettes, and recordings of other tools."""
 
-import re
-import stat
 import time
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
@@ -9,7 +7,6 @@ from hashlib import file_digest
 from io import BufferedReader
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Annotated, Any, BinaryIO, cast
 
 import typer
@@ -17,25 +14,26 @@ import typer
 from replay_proxy.answers.plural import many
 from replay_proxy.cassette import Interaction, Take
 from replay_proxy.cli import options, paths, terminal
-from replay_proxy.cli.process import FOUND
-from replay_proxy.errors import ConfigurationError, ImportRefused, ReplayProxyError
+from replay_proxy.cli.process import FAILED, FOUND
+from replay_proxy.cli.tape_tools.recordings import below, name_of, opened
+from replay_proxy.errors import ImportRefused, ReplayProxyError
 from replay_proxy.importers import FORMATS, NotCarried, carry_over, detect, line_format, read
 from replay_proxy.importers.documents import MAX_BYTES
 from replay_proxy.store import twin
+from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
 
 TWIN = "twin"
-#: Bytes read from a pipe or a device at most: it may have no end.
-_MOST_PIPED_BYTES = 2 << 30
-#: Characters of a cassette's name at most.
-_NAME_CHARS = 200
 #: The first bytes of every text twin.
 _TWIN_HEAD = b'{"cassette":'
 _CASSETTE_HEAD = b"SQLite format 3\0"
 
 
 def import_(
-    files: Annotated[list[Path], typer.Argument(help="Recordings, or text twins of cassettes.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Recordings, text twins of cassettes, or directories of them."),
+    ],
     cassette: Annotated[
         str | None,
         typer.Option(help="The cassette to write; by default one per file, with its name."),
@@ -50,56 +48,78 @@ def import_(
     """Import recordings of other tools, or text twins that `export` wrote.
 
     Importing a file again replaces its former recordings. What cannot be carried over is listed;
-    exit 1 if that is everything.
+    exit 1 if that is everything, 2 if a file cannot be read.
 
-    Example: `replay-proxy import tests/cassettes/weather.yaml`
+    Example: `replay-proxy import tests/cassettes`
     """
+    found, others = _found(files)
     imported: list[dict[str, Any]] = []
-    refusal: ReplayProxyError | None = None
-    for file in files:
-        target = paths.cassette_path(cassette or name_of(file), store)
+    unreadable: list[dict[str, str]] = []
+    for file in found:
         try:
+            target = paths.cassette_path(cassette or name_of(file), store)
             imported.append(_import_file(file, target, format_name))
         except ReplayProxyError as error:
-            if not imported:
+            if len(found) == 1:
                 raise
-            refusal = error  # First print what was imported. No further file is read.
-            break
+            unreadable.append({"file": str(file), "reason": str(error)})
     document = {
         "version": 1,
         "interactions": sum(entry["interactions"] for entry in imported),
         "not_carried": sum(len(entry["not_carried"]) for entry in imported),
         "files": imported,
+        "unreadable": unreadable,
+        "other_files": others,
     }
-    terminal.print_result(document, list(_text(document)), as_json=as_json)
-    if refusal is not None:
-        raise refusal
+    lines = list(_text(document, is_named=cassette is not None))
+    terminal.print_result(document, lines, as_json=as_json)
+    if unreadable:
+        raise typer.Exit(FAILED)
     raise typer.Exit(0 if document["interactions"] else FOUND)
 
 
-def _text(document: dict[str, Any]) -> Iterator[str]:
+def _found(files: Iterable[Path]) -> tuple[list[Path], int]:
+    """The files, with those below directories, and how many others are there."""
+    found: list[Path] = []
+    others = 0
+    for file in files:
+        if file.is_dir():
+            recordings, count = below(file)
+            found += recordings
+            others += count
+        else:
+            found.append(file)
+    return found, others
+
+
+def _text(document: dict[str, Any], *, is_named: bool) -> Iterator[str]:
     for entry in document["files"]:
         for lost in entry["not_carried"]:
             yield f"{entry['file']}, {lost['where']}: not carried over, since {lost['reason']}"
-    yield (
+        if entry["joined"] and not is_named:
+            yield (
+                f"{entry['file']} joins other recordings in the cassette {entry['cassette']}, and "
+                "hides their answers to the requests that it has too. --cassette keeps them apart."
+            )
+    for each in document["unreadable"]:
+        yield f"Not imported: {each['reason']}"
+    parts = [
         f"Imported {many(document['interactions'], 'interaction')} from "
-        f"{many(len(document['files']), 'file')}; "
-        f"{document['not_carried']:,} not carried over"
-    )
-
-
-def name_of(file: Path) -> str:
-    """The name of a file's cassette: the file's without its suffix, other characters as ``_``."""
-    # Polly.js gives every file the same name, and names the directories.
-    name = file.parent.name if file.stem == "recording" else file.name
-    name = re.sub(r"\.(?:gz|ya?ml|json|jsonl|har|httprr)$", "", re.sub(r"\.gz$", "", name))
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".-")[:_NAME_CHARS] or "imported"
+        f"{many(len(document['files']), 'file')}",
+        f"{document['not_carried']:,} not carried over",
+    ]
+    if document["unreadable"]:
+        parts.append(f"{many(len(document['unreadable']), 'file')} unreadable")
+    if document["other_files"]:
+        parts.append(f"{many(document['other_files'], 'other file')} not read")
+    yield "; ".join(parts)
 
 
 def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str, Any]:
     """Import one file, all of it or nothing."""
+    before = _runs(target)
     try:
-        with _open(file) as lines:
+        with opened(file) as lines:
             start = lines.read(max(len(BOM_UTF8 + _TWIN_HEAD), len(_CASSETTE_HEAD)))
             begins_as_twin = start.removeprefix(BOM_UTF8).startswith(_TWIN_HEAD)
             if start.startswith(_CASSETTE_HEAD):
@@ -111,9 +131,9 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
             lines.seek(0)
             if format_name == TWIN or (format_name is None and begins_as_twin):
                 format_name = TWIN
-                count, lost = _store_twin(target, lines), list[NotCarried]()
+                (count, runs), lost = _store_twin(target, lines), list[NotCarried]()
             else:
-                count, lost, format_name = _store_foreign(file, target, lines, format_name)
+                count, lost, format_name, runs = _store_foreign(file, target, lines, format_name)
     except ImportRefused as error:
         error.thing = str(file)  # A reader knows only the file's name; a person needs its path.
         raise
@@ -122,65 +142,39 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
         "format": format_name,
         "cassette": target.stem,
         "interactions": count,
+        "joined": bool(count and before - runs),
         "not_carried": [{"where": each.where, "reason": each.reason} for each in lost],
     }
 
 
-def _open(file: Path) -> BinaryIO:
-    """A file, or the content of a pipe, to read. Raises ``ConfigurationError``."""
-    try:
-        status = file.stat()
-        if stat.S_ISFIFO(status.st_mode) and not file.resolve().is_relative_to("/proc"):
-            # Opening it would wait for a writer, which may never come.
-            raise ConfigurationError(
-                f"{file} is a named pipe. Pipe into `replay-proxy import /dev/stdin` instead."
-            )
-        lines = file.open("rb")
-        if stat.S_ISCHR(status.st_mode) and not lines.isatty():
-            lines.close()
-            raise ConfigurationError(f"{file} is a device, not a recording. Name a file.")
-        if stat.S_ISREG(status.st_mode):
-            return lines
-        with lines:
-            return _spool(file, lines)
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from error
+def _runs(target: Path) -> set[str]:
+    """The recording runs whose takes a cassette has."""
+    if not target.exists():
+        return set()
+    with Archive(target) as archive:
+        return {take.run for take in archive.takes()}
 
 
-def _spool(file: Path, lines: BinaryIO) -> BinaryIO:
-    """The content of a pipe or a device in a file that can be read twice."""
-    spool = TemporaryFile()  # noqa: SIM115 - closed by its reader
-    size = 0
-    while piece := lines.read(1 << 20):
-        size += len(piece)
-        if size > _MOST_PIPED_BYTES:
-            spool.close()
-            raise ConfigurationError(
-                f"{file} gives more than {_MOST_PIPED_BYTES >> 30} GiB. Write it to a file first."
-            )
-        spool.write(piece)
-    spool.seek(0)
-    return spool
-
-
-def _store_twin(target: Path, lines: BinaryIO) -> int:
+def _store_twin(target: Path, lines: BinaryIO) -> tuple[int, set[str]]:
+    runs: set[str] = set()
     with transaction(target) as change:
         number = 0
         for each in terminal.progress(twin.read(lines), None, f"Importing {target.stem}"):
             if isinstance(each, Take):
                 change.add_take(each)
+                runs.add(each.run)
             else:
                 change.add(*each)
                 number += 1
-    return number
+    return number, runs
 
 
 def _store_foreign(
     file: Path, target: Path, lines: BinaryIO, format_name: str | None
-) -> tuple[int, list[NotCarried], str]:
+) -> tuple[int, list[NotCarried], str, set[str]]:
     """Store what can be carried over as a take that belongs to the file; no take if nothing can.
 
-    Returns the number of interactions, what was not carried over, and the format.
+    Returns the number of interactions, what was not carried over, the format, and the run.
     """
     content: bytes | BinaryIO = lines
     known = line_format(lines.readline(MAX_BYTES + 1))
@@ -204,7 +198,7 @@ def _store_foreign(
             ):
                 change.add(take_id, each)
                 number += 1
-    return number, lost, known
+    return number, lost, known, {run}
 
 
 def _interactions(
