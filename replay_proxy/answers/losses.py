@@ -47,6 +47,12 @@ CUT_OFF = Loss(
 BROKEN = Loss("proxy_failed", "the proxy failed while recording; its log says why", "Record again.")
 
 
+def loss_of_kind(code: str, cause: str) -> Loss:
+    """A loss that ``RECORD_ERRORS=all`` would keep."""
+    first = "Check the API key" if code == CREDENTIAL else "Ask again later"
+    return Loss(code, cause, f"{first}; to keep the answer, set RECORD_ERRORS=all.")
+
+
 def loss_of_status(status: int, *, keep_errors: bool) -> Loss | None:
     """Why an answer of this status is not kept; None if it is.
 
@@ -58,17 +64,9 @@ def loss_of_status(status: int, *, keep_errors: bool) -> Loss | None:
     if keep_errors:
         return None
     if status in _CREDENTIAL_STATUSES:
-        return Loss(
-            CREDENTIAL,
-            f"{status} depends on who asks",
-            "Check the API key; to keep the answer, set RECORD_ERRORS=all.",
-        )
+        return loss_of_kind(CREDENTIAL, f"{status} depends on who asks")
     if status in _TRANSIENT_STATUSES or status >= 500:
-        return Loss(
-            TRANSIENT,
-            f"{status} holds only for a moment",
-            "Ask again later; to keep the answer, set RECORD_ERRORS=all.",
-        )
+        return loss_of_kind(TRANSIENT, f"{status} holds only for a moment")
     return None
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from replay_proxy.transports.journal import Journal, Journaled
 from replay_proxy.transports.journal.ledger import JournalLedger
 from replay_proxy.transports.recorder.recorder import Recorder
 from replay_proxy.wire import Request, Response
+from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
-from tests.support.script import JSON, Answer, Cut, Gate, Received
+from tests.support.script import EVENT_STREAM, JSON, Answer, Cut, Gate, Received
 from tests.support.servers import Proxy
 from tests.support.transports import SimpleTransport
 from tests.support.upstream import Upstream
@@ -229,7 +230,13 @@ def test_losses_are_bounded_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPa
 # --- through the server ---------------------------------------------------------------------------
 
 
-def told(proxy: Proxy) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as it:
+        yield it
+
+
+def told(proxy: Proxy | Child) -> dict[str, Any]:
     with RawClient(proxy.base_url) as client:
         answer = client.request("GET", "/_replay/api/report?drain=true")
     return dict(json.loads(answer.body)["cassettes"]["default"])
@@ -279,29 +286,63 @@ def test_the_report_and_the_log_name_each_loss_and_recorded_counts_rows(tmp_path
         assert log.splitlines().count(loss["message"]) == codes.count(loss["code"])
 
 
-def test_a_bad_and_a_good_key_are_kept_in_order_on_request(tmp_path: Path) -> None:
+def test_a_bad_and_a_good_key_are_kept_in_order_on_request(
+    nursery: Nursery, tmp_path: Path
+) -> None:
     def api(request: Received) -> Answer:
         good = request.header(b"authorization") == b"Bearer good"
         return Answer(200 if good else 401, JSON, [b"%d" % good], "length")
 
-    def ask(proxy: Proxy, key: bytes) -> tuple[int, bytes, bytes | None]:
+    def ask(proxy: Child, key: bytes) -> tuple[int, bytes, bytes | None]:
         with RawClient(proxy.base_url) as client:
             headers = [(b"authorization", b"Bearer " + key)]
             seen = client.request("POST", CHAT, headers, b"{}")
         return seen.status, seen.body, seen.header(b"x-replay-loss")
 
     for errors, kept in (("all", [401, 200, 401]), ("stable", [200, 200, 200])):
-        store = {"STORE": errors, "RECORD_ERRORS": errors}
-        with (
-            Upstream(api) as upstream,
-            Proxy(tmp_path, MODE="record", UPSTREAM_BASE_URL=upstream.base_url, **store) as proxy,
-        ):
+        store = {"STORE": str(tmp_path / errors), "RECORD_ERRORS": errors}
+        with Upstream(api) as upstream:
+            proxy = nursery.start(MODE="record", UPSTREAM_BASE_URL=upstream.base_url, **store)
             loss = None if errors == "all" else b"credential"
             assert ask(proxy, b"bad") == (401, b"0", loss)
             assert ask(proxy, b"good") == (200, b"1", None)
             assert ask(proxy, b"bad") == (401, b"0", loss)
             report = told(proxy)
+            proxy.kill()
         assert report["recorded_total"] == (3 if errors == "all" else 1)
         assert report["lost"] == (0 if errors == "all" else 1)
-        with Proxy(tmp_path, MODE="replay", **store) as proxy:
-            assert [ask(proxy, b"any")[0] for _ in range(3)] == kept
+        proxy = nursery.start(MODE="replay", **store)
+        assert [ask(proxy, b"any")[0] for _ in range(3)] == kept
+        proxy.kill()
+
+
+INSIDE = {
+    b"event": [b'data: {"choices": []}\n\n', b'data: {"error": {"code": 502}}\n\n', DONE],
+    b"failed": [
+        b'data: {"type":"response.failed","response":{"error":{"code":"server_error"}}}\n\n'
+    ],
+    b"stable": [b'data: {"error": {"code": "context_length_exceeded"}}\n\n'],
+    b"json": [b'{"error": {"message": "Overloaded", "type": "overloaded_error"}}'],
+}
+
+
+def test_an_error_inside_a_200_is_passed_on_and_kept_on_request_only(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    def api(request: Received) -> Answer:
+        is_json = request.body == b"json"
+        headers, framing = (JSON, "length") if is_json else (EVENT_STREAM, "chunked")
+        return Answer(200, headers, INSIDE[request.body], framing)  # type: ignore[arg-type]
+
+    for errors, lost in (("stable", ["event", "failed", "json"]), ("all", [])):
+        settings = {"STORE": str(tmp_path / errors), "RECORD_ERRORS": errors, "MODE": "record"}
+        with Upstream(api) as upstream:
+            proxy = nursery.start(UPSTREAM_BASE_URL=upstream.base_url, **settings)
+            for body, chunks in INSIDE.items():
+                with RawClient(proxy.base_url) as client:
+                    seen = client.request("POST", CHAT, body=body)
+                assert (seen.status, seen.chunks, seen.clean) == (200, chunks, True)
+            report = told(proxy)
+            proxy.kill()
+        assert report["recorded_total"] == len(INSIDE) - len(lost)
+        assert [loss["code"] for loss in report["losses"]] == ["transient"] * len(lost)

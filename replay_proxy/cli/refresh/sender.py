@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 
 from replay_proxy.answers.drift import Change, Finding, drift
+from replay_proxy.answers.errors_inside import loss_inside
 from replay_proxy.answers.losses import CREDENTIAL, loss_of_status
 from replay_proxy.answers.parsed import answer
 from replay_proxy.cassette import Interaction, Recordable, process_number
@@ -127,6 +128,11 @@ class Sender:
                     interaction.id, request, error=f"The upstream answers {status}."
                 )
                 return failed, _retry_after_s(response)
+        if (loss := loss_inside(interaction.request.method, response, body)) is not None:
+            failed = RefreshResult(
+                interaction.id, request, error=f"The upstream fails: {loss.cause}."
+            )
+            return failed, _retry_after_s(response)
         before = answer(interaction.status, interaction.headers, interaction.body)
         now = answer(status, response.headers, body)
         findings = drift(interaction.request, before, now)

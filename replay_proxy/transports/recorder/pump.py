@@ -11,15 +11,8 @@ import logging
 from contextlib import aclosing
 from typing import Protocol
 
-from replay_proxy.answers.losses import (
-    BROKEN,
-    CUT_OFF,
-    Loss,
-    loss_of_departure,
-    loss_of_error,
-    loss_of_size,
-    loss_of_status,
-)
+from replay_proxy.answers import losses
+from replay_proxy.answers.errors_inside import loss_inside
 from replay_proxy.bounds.budget import Budget
 from replay_proxy.cassette import Interaction, Recordable, interaction_id
 from replay_proxy.errors import ReplayProxyError, RequestError, UpstreamCut
@@ -72,7 +65,7 @@ class Pump:
         self._ends: list[int] = []
         self._head_us = 0
         #: Why the answer is not kept.
-        self._loss: Loss | None = None
+        self._loss: losses.Loss | None = None
         self._outcome = ExchangeOutcome(recorder.ledger, request)
         #: Chunks committed, and bytes taken of the budget.
         self._kept, self._taken = -1, 0
@@ -98,17 +91,18 @@ class Pump:
             await self._pump()
         except asyncio.CancelledError:
             # Not raised again: the task would hold it, and with it all that was read.
-            self._outcome.lose(loss_of_departure(self._recorder.drain_s) if self._left else CUT_OFF)
+            left = losses.loss_of_departure(self._recorder.drain_s)
+            self._outcome.lose(left if self._left else losses.CUT_OFF)
             self._end(UpstreamCut("The recording was ended before the answer was whole."))
         except RequestError as error:
             self._outcome.drop()  # The report has it among the misses.
             self._end(error.with_traceback(None))
         except ReplayProxyError as error:
-            error.is_loss = self._outcome.lose(loss_of_error(error))
+            error.is_loss = self._outcome.lose(losses.loss_of_error(error))
             self._end(error.with_traceback(None))
         except Exception:
             logger.exception("A recording failed.")
-            self._outcome.lose(BROKEN)
+            self._outcome.lose(losses.BROKEN)
             self._end(ReplayProxyError("The proxy failed while recording; its log says why."))
         else:
             self._end(None)
@@ -120,7 +114,7 @@ class Pump:
         self._head_us = self._us_since_sent(answer)
         length = known_length(self._request, answer)
         end = ending_of(answer, length)
-        self._loss = loss_of_status(answer.status, keep_errors=self._recorder.keep_errors)
+        self._loss = losses.loss_of_status(answer.status, keep_errors=self._recorder.keep_errors)
         size, granted = 0, STEP_BYTES
         if length is not None and length > granted:
             granted = self._granted(length)
@@ -165,13 +159,13 @@ class Pump:
             self._let_go()
         return step
 
-    def _no_room(self, size: int, step: int) -> Loss | None:
+    def _no_room(self, size: int, step: int) -> losses.Loss | None:
         """Why an answer that has this size cannot be recorded; None when it can."""
         most = ROW_BYTES - len(self._request.body)
         if size > most:
-            return loss_of_size(f"a cassette holds up to {most:,} bytes of its answer")
+            return losses.loss_of_size(f"a cassette holds up to {most:,} bytes of its answer")
         if not self._recorder.budget.take(step - STEP_BYTES - self._taken):
-            return loss_of_size("too many large answers are being recorded at once")
+            return losses.loss_of_size("too many large answers are being recorded at once")
         self._taken = step - STEP_BYTES
         return None
 
@@ -212,6 +206,9 @@ class Pump:
 
     async def _keep(self, answer: Response) -> None:
         """Commit the chunks that are here, unless they are committed already, or not kept."""
+        body = b"".join(self._chunks)
+        if self._kept < 0 and self._loss is None and not self._recorder.keep_errors:
+            self._loss = loss_inside(self._request.method, answer, body)
         if self._loss is not None:
             self._outcome.lose(self._loss)
             return
@@ -220,7 +217,6 @@ class Pump:
         ends = self._ends
         # Once kept, the first item of the list is all that was kept.
         ends += chunk_ends(map(len, self._chunks[bool(ends) :]), ends[-1] if ends else 0)
-        body = b"".join(self._chunks)
         self._chunks[:] = [body]
         self._id = await self._recorder.cassette.add(
             Interaction(
