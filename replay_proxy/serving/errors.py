@@ -2,7 +2,7 @@
 
 import orjson
 
-from replay_proxy.errors import ReplayProxyError
+from replay_proxy.errors import InvalidRequest, ReplayProxyError
 from replay_proxy.wire import Headers, Provenance, Response, Source
 
 #: The provenance of a refusal before the request was read.
@@ -18,13 +18,12 @@ def error_response(error: ReplayProxyError, provenance: Provenance | None = None
     ``x-should-retry`` keeps the OpenAI SDKs from a retry that cannot help.
     """
     content = orjson.dumps({"error": error.as_json()}) + b"\n"
-    return Response(
-        error.status,
-        (
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(content)).encode()),
-            (b"x-should-retry", b"true" if error.retry else b"false"),
-        ),
-        content,
-        provenance=provenance,
+    headers: Headers = (
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"x-should-retry", b"true" if error.retry else b"false"),
     )
+    if isinstance(error, InvalidRequest) and provenance is not None:  # The dummy's.
+        number = provenance.fingerprint.partition(":")[2][:32].encode()
+        headers += ((b"x-request-id", b"req_" + number), (b"openai-processing-ms", b"0"))
+    return Response(error.status, headers, content, provenance=provenance)

@@ -113,3 +113,11 @@ def test_what_the_dummy_does_not_know_is_a_miss_that_no_client_retries(
     assert seen.status == 404
     assert seen.header(b"x-should-retry") == b"false"
     assert misses(proxy) == {"default": [("not_implemented_by_dummy", path, 1)]}
+
+
+def test_a_refusal_in_openais_words_has_a_request_id_like_any_answer(proxy: Child) -> None:
+    seen = ask(proxy, "/v1/chat/completions", body=b'{"model": "m"}')
+    assert seen.status == 400
+    assert (seen.header(b"x-request-id") or b"").startswith(b"req_")
+    assert seen.header(b"openai-processing-ms") == b"0"
+    assert misses(proxy) == {}

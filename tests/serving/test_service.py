@@ -149,6 +149,7 @@ def test_on_miss_dummy_answers_synthetically_and_says_so(nursery: Nursery, store
     assert made_up.header(b"x-replay-source") == b"dummy"
     text = json.loads(made_up.body)["choices"][0]["message"]["content"]
     assert text == "안녕의 응답 내용"
+    assert (made_up.header(b"x-request-id") or b"").startswith(b"req_")
     assert unknown.status == 404
     assert "POST /v1/chat/completions" in str(error_of(unknown)["message"])
 

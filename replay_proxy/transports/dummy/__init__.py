@@ -44,12 +44,14 @@ class Endpoint(NamedTuple):
     """One line of the table.
 
     ``path`` follows the root, and has ``{name}`` for a variable part. ``answer`` raises
-    ``InvalidRequest`` for a request that the API would refuse.
+    ``InvalidRequest`` for a request that the API would refuse. ``dated`` is whether Azure also
+    serves it right under ``/openai/``, with a date as ``api-version``.
     """
 
     method: str
     path: str
     answer: Callable[[Question], Reply]
+    dated: bool = False
 
 
 #: Bytes of a request that one step reads; fewer where its texts are split into tokens or words.
@@ -58,24 +60,25 @@ _BYTES_PER_STEP, _SPLIT_BYTES_PER_STEP = 200, 20
 #: Every endpoint of the dummy. The functions have the names of OpenAI's OpenAPI operations.
 ENDPOINTS = (
     Endpoint("POST", "/chat/completions", create_chat_completion),
-    Endpoint("GET", "/models", list_models),
-    Endpoint("GET", "/models/{model}", retrieve_model),
-    Endpoint("POST", "/responses", create_response),
+    Endpoint("GET", "/models", list_models, dated=True),
+    Endpoint("GET", "/models/{model}", retrieve_model, dated=True),
+    Endpoint("POST", "/responses", create_response, dated=True),
     Endpoint("POST", "/completions", create_completion),
     Endpoint("POST", "/embeddings", create_embedding),
     Endpoint("POST", "/moderations", create_moderation),
 )
 
-# OpenAI's root and Azure's two. In Azure's the deployment stands for the model.
-_ROOT = r"(?:/v1|/openai/v1|/openai/deployments/(?P<deployment>[^/]+))"
+# OpenAI's root and Azure's. The deployment stands for the model.
+_ROOTS = r"/v1|/openai/v1|/openai/deployments/(?P<deployment>[^/]+)"
 
 
-def _pattern(path: str) -> re.Pattern[str]:
+def _pattern(endpoint: Endpoint) -> re.Pattern[str]:
+    roots = f"(?:{_ROOTS}{'|/openai' if endpoint.dated else ''})"
     # A part may contain slashes: model names such as "org/name" arrive unescaped.
-    return re.compile(_ROOT + re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", path))
+    return re.compile(roots + re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", endpoint.path))
 
 
-_PATTERNS = tuple((each.method, _pattern(each.path), each.answer) for each in ENDPOINTS)
+_PATTERNS = tuple((each.method, _pattern(each), each.answer) for each in ENDPOINTS)
 
 
 @lru_cache(maxsize=64)  # Most requests have one of a few paths.
@@ -139,7 +142,8 @@ class Dummy:
             body: bytes | Chunks = reply.body
         else:
             body = await self._body(reply, tempo, name, arrived_s)
-        response = _response(reply, body, name)
+        took_s = 0.0 if instant else self._clock.now_s() - arrived_s
+        response = _response(reply, body, name, took_s)
         if instant:
             self._recent.put(request, response)
         return response
@@ -176,12 +180,17 @@ def _paid_reply(answer: Callable[[Question], Reply], question: Question) -> Repl
     return answer(question)
 
 
-def _response(reply: Reply, body: bytes | Chunks, fingerprint: str) -> Response:
+def _response(reply: Reply, body: bytes | Chunks, fingerprint: str, took_s: float) -> Response:
     """The response for a reply, with its length unless it streams."""
     provenance = Provenance(Source.DUMMY, fingerprint)
+    headers = (
+        *reply.headers,
+        (b"x-request-id", b"req_" + fingerprint.partition(":")[2][:32].encode()),
+        (b"openai-processing-ms", b"%d" % round(took_s * 1000)),
+    )
     if isinstance(reply, StreamReply):
-        return Response(200, reply.headers, body, provenance=provenance)
-    headers = (*reply.headers, (b"content-length", str(len(reply.body)).encode()))
+        return Response(200, headers, body, provenance=provenance)
+    headers += ((b"content-length", str(len(reply.body)).encode()),)
     return Response(reply.status, headers, body, provenance=provenance)
 
 

@@ -455,3 +455,37 @@ def test_every_endpoint_of_the_table_is_named_in_a_refusal() -> None:
 
     for endpoint in ENDPOINTS:
         assert f"{endpoint.method} /v1{endpoint.path}" in refused.value.message
+
+
+@pytest.mark.parametrize("path", ["/openai/responses", "/openai/v1/responses", "/v1/responses"])
+def test_azures_dated_api_has_responses_and_models(path: str) -> None:
+    answer = ask("POST", path, orjson.dumps({"model": "m", "input": "hi"}))
+    assert isinstance(answer.body, bytes)
+    assert json.loads(answer.body)["output"][0]["content"][0]["text"] == "hi의 응답 내용"
+    models = path.replace("responses", "models")
+    listed, one = (ask("GET", each).body for each in (models, f"{models}/org/name"))
+    assert isinstance(listed, bytes)
+    assert isinstance(one, bytes)
+    assert {each["id"] for each in json.loads(listed)["data"]} >= {"gpt-4o"}
+    assert Model.model_validate_json(one).id == "org/name"
+
+
+@pytest.mark.parametrize("path", ["/openai/chat/completions", "/openai/embeddings", "/openai/x"])
+def test_azures_dated_api_has_nothing_else_without_a_deployment(path: str) -> None:
+    with pytest.raises(NotImplementedByDummy):
+        ask("POST", path, b"{}")
+
+
+def test_every_answer_has_a_request_id_and_a_processing_time() -> None:
+    answers = [
+        chat(),
+        chat(stream=True),
+        chat("other"),
+        ask("GET", "/v1/models"),
+        ask("POST", "/v1/embeddings", b'{"model":"m","input":"hi"}'),
+    ]
+    ids = [header(answer.headers, b"x-request-id") for answer in answers]
+    assert len(set(ids)) == len(ids)
+    assert all(each is not None and each.startswith(b"req_") for each in ids)
+    assert header(chat().headers, b"x-request-id") == ids[0], "the same request, the same id"
+    assert {header(answer.headers, b"openai-processing-ms") for answer in answers} == {b"0"}

@@ -12,7 +12,7 @@ from replay_proxy.errors import ConfigurationError, InvalidRequest
 from replay_proxy.settings import Settings
 from replay_proxy.transports.dummy import Content, Dummy, Tempo
 from replay_proxy.transports.dummy.timing.distributions import parse
-from replay_proxy.wire import Headers, Request
+from replay_proxy.wire import Headers, Request, header
 from tests.support.clock import FakeClock
 
 T = TypeVar("T")
@@ -68,6 +68,19 @@ def played(scenario: Callable[[FakeClock], Awaitable[T]]) -> T:
             driver.cancel()
 
     return asyncio.run(play())
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_processing_time_is_that_to_the_head(stream: bool) -> None:
+    async def scenario(clock: FakeClock) -> tuple[bytes | None, float]:
+        begun_s = clock.now_s()
+        dummy = Dummy(tempo=Tempo.of(Settings(dummy_ttft_ms="120", dummy_itl_ms="10")), clock=clock)
+        response = await dummy.handle(chat(stream=stream))
+        return header(response.headers, b"openai-processing-ms"), clock.now_s() - begun_s
+
+    told, took_s = played(scenario)
+    assert told == b"%d" % round(1000 * took_s)
+    assert told == (b"120" if stream else b"230")
 
 
 def answers(tempo: Tempo, *requests: Request, **options: Any) -> list[Received]:

@@ -18,6 +18,7 @@ from replay_proxy.transports.dummy.endpoints.usage import served_tier
 from replay_proxy.transports.dummy.endpoints.validation import typed_body
 from replay_proxy.transports.dummy.question import Question
 from replay_proxy.transports.dummy.replies import Reply
+from replay_proxy.transports.dummy.sayings.bounds import bounds_of
 from replay_proxy.transports.dummy.sayings.logprobs import pay
 from replay_proxy.transports.dummy.sayings.model_output import Conversation, output_of
 from replay_proxy.transports.dummy.sayings.tools import (
@@ -63,7 +64,11 @@ def create_chat_completion(question: Question) -> Reply:
                 schema=_schema(body),
                 schema_at="response_format.json_schema.schema",
                 stop=[body.stop] if isinstance(body.stop, str) else body.stop or (),
-                limit=body.max_completion_tokens or body.max_tokens,
+                bounds=bounds_of(
+                    body.max_completion_tokens or body.max_tokens,
+                    body.min_tokens,
+                    endless=body.ignore_eos,
+                ),
                 effort=body.reasoning_effort,
             ),
         ),

@@ -17,6 +17,7 @@ from replay_proxy.transports.dummy.endpoints.validation import typed_body
 from replay_proxy.transports.dummy.question import Question
 from replay_proxy.transports.dummy.rendering import DONE, event, json_string, renderings
 from replay_proxy.transports.dummy.replies import EVENTS, JSON, Reply, StreamReply, WholeReply
+from replay_proxy.transports.dummy.sayings.bounds import bounds_of
 from replay_proxy.transports.dummy.sayings.logprobs import logprob, pay
 from replay_proxy.transports.dummy.sayings.text import answer_pieces, up_to_end
 from replay_proxy.transports.dummy.sayings.units import pieces
@@ -89,10 +90,11 @@ def _continuations(
     if len(prompts) * times > _CHOICES:
         raise budget.refusal(f"{_CHOICES:,} choices")
     stop = [body.stop] if isinstance(body.stop, str) else body.stop or ()
+    bounds = bounds_of(body.max_tokens, body.min_tokens, endless=body.ignore_eos)
     choices: list[_Continuation] = []
     for prompt in prompts:
-        answer = answer_pieces(question, prompt.text, prompt.text)
-        answer, reason = up_to_end(answer, stop, body.max_tokens, unit)
+        answer = answer_pieces(question, prompt.text, prompt.text, bounds.needed)
+        answer, reason = up_to_end(answer, stop, bounds, unit)
         text = _joined(pieces(prompt.text, unit), answer) if body.echo else answer
         _pay(budget, body, text)
         choices += [_Continuation(answer, reason, text)] * times

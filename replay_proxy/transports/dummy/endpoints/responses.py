@@ -16,6 +16,7 @@ from replay_proxy.transports.dummy.endpoints.text_format import schema_of
 from replay_proxy.transports.dummy.endpoints.validation import typed_body
 from replay_proxy.transports.dummy.question import Question
 from replay_proxy.transports.dummy.replies import JSON, Reply, WholeReply
+from replay_proxy.transports.dummy.sayings.bounds import bounds_of
 from replay_proxy.transports.dummy.sayings.logprobs import pay
 from replay_proxy.transports.dummy.sayings.model_output import Conversation, output_of
 from replay_proxy.transports.dummy.sayings.tools import History, choice_of, tools_in
@@ -49,7 +50,7 @@ def create_response(question: Question) -> Reply:
         parallel=body.parallel_tool_calls is not False,
         schema=form and schema_of(form, form, "text.format", "text.format"),
         schema_at="text.format.schema",
-        limit=body.max_output_tokens,
+        bounds=bounds_of(body.max_output_tokens, body.min_tokens, endless=body.ignore_eos),
         effort=body.reasoning.effort if body.reasoning else None,
     )
     texts = [body.instructions or "", *map(_text, items)]

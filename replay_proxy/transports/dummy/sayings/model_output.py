@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from replay_proxy.transports.dummy.json_schema.values import random_value
 from replay_proxy.transports.dummy.question import Question
+from replay_proxy.transports.dummy.sayings.bounds import Bounds
 from replay_proxy.transports.dummy.sayings.lorem import sentences
 from replay_proxy.transports.dummy.sayings.text import answer_pieces, up_to_end
 from replay_proxy.transports.dummy.sayings.tools import History, Tool, ToolChoice, tools_to_call
@@ -43,7 +44,7 @@ class Conversation(NamedTuple):
     schema: object = None
     schema_at: str = ""
     stop: Sequence[str] = ()
-    limit: int | None = None
+    bounds: Bounds = Bounds()
     effort: str | None = None
 
 
@@ -89,21 +90,22 @@ class ModelOutput(NamedTuple):
 
 def output_of(question: Question, conversation: Conversation) -> ModelOutput:
     """The model's output for a conversation. Raises ``BudgetSpent``."""
-    choice, history, limit = conversation.choice, conversation.history, conversation.limit
+    choice, history, bounds = conversation.choice, conversation.history, conversation.bounds
     tools = tools_to_call(
         conversation.tools, choice, history, question.budget, parallel=conversation.parallel
     )
     if tools:
         calls = [PlannedCall(tool, _arguments(question, tool)) for tool in tools]
-        calls, complete = _within(limit, calls)
+        calls, complete = _within(bounds.limit, calls)
         # A call that was the only choice ends as a text does.
         end: Reason = "stop" if choice.forced else "tool_calls"
         return _with_reasoning(conversation, (), calls, end if complete else "length")
     if conversation.schema is None:
-        text = answer_pieces(question, conversation.first, history.prompt)
+        text = answer_pieces(question, conversation.first, history.prompt, bounds.needed)
     else:
+        bounds = Bounds(bounds.limit)  # JSON ends where it ends.
         text = _json(question, conversation.schema, conversation.schema_at, "text")
-    text, reason = up_to_end(text, conversation.stop, limit, question.content.unit)
+    text, reason = up_to_end(text, conversation.stop, bounds, question.content.unit)
     return _with_reasoning(conversation, text, (), reason)
 
 
@@ -112,7 +114,7 @@ def _with_reasoning(
 ) -> ModelOutput:
     """The output with as many reasoning tokens as the limit leaves room for."""
     output = ModelOutput(text, calls, reason, None)
-    effort, limit = conversation.effort, conversation.limit
+    effort, limit = conversation.effort, conversation.bounds.limit
     if effort is None and not _REASONING.match(conversation.model):
         return output
     tokens = _REASONING_TOKENS.get(effort or "medium", _REASONING_TOKENS["medium"])

@@ -7,14 +7,18 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from replay_proxy.transports.dummy.question import Question
+from replay_proxy.transports.dummy.sayings.bounds import Bounds
 from replay_proxy.transports.dummy.sayings.lorem import sentences
 from replay_proxy.transports.dummy.sayings.units import pieces
 
 
-def answer_pieces(question: Question, first: str, last: str) -> Sequence[str]:
-    """The whole answer. It quotes the first message, or the user's last, or neither."""
+def answer_pieces(question: Question, first: str, last: str, needed: int = 0) -> Sequence[str]:
+    """The whole answer. It quotes the first message, or the user's last, or neither.
+
+    A text of fewer than ``needed`` pieces is repeated. Raises ``BudgetSpent``.
+    """
     content = question.content
-    length = None if content.tokens is None else _length(question)
+    length = None if content.tokens is None else max(needed, _length(question))
     match content.source:
         case "echo":
             text = f"{first}의 응답 내용"
@@ -28,9 +32,16 @@ def answer_pieces(question: Question, first: str, last: str) -> Sequence[str]:
             text = content.fixed_text
     answer = pieces(text, content.unit)
     if length is None:
-        return answer
+        if len(answer) >= needed:
+            return answer
+        length = needed
     if answer and len(answer) < length:
-        answer = pieces(" ".join([text] * (length // len(answer) + 1)), content.unit)
+        times = length // len(answer) + 1
+        question.budget.write(times * len(text))
+        answer = pieces(" ".join([text] * times), content.unit)
+        if len(answer) < length:  # Its units go on from one repetition into the next.
+            more = pieces(f" {text}", content.unit)
+            answer = [*answer, *[*more] * (length // len(more) + 1)]
     return answer[:length]
 
 
@@ -41,18 +52,20 @@ def _length(question: Question) -> int:
 
 
 def up_to_end(
-    answer: Sequence[str], stop: Iterable[str], limit: int | None, unit: str
+    answer: Sequence[str], stop: Iterable[str], bounds: Bounds, unit: str
 ) -> tuple[Sequence[str], Literal["stop", "length"]]:
     """The pieces of an answer up to its end, and why it ends there (``finish_reason``).
 
-    It ends before the first stop sequence, and after ``limit`` pieces.
+    It ends before the first stop sequence after the pieces that it has at least, and at its limit.
     """
     # An empty sequence is found everywhere: it would leave nothing of any answer.
     if sequences := [sequence for sequence in stop if sequence]:
         text = "".join(answer)
-        places = [at for sequence in sequences if (at := text.find(sequence)) >= 0]
+        start = len("".join(answer[: bounds.least]))
+        places = [at for sequence in sequences if (at := text.find(sequence, start)) >= 0]
         if places:
             answer = pieces(text[: min(places)], unit)
-    if limit is None or len(answer) <= limit:
+    limit = bounds.limit
+    if limit is None or len(answer) < limit + (not bounds.endless):
         return answer, "stop"
     return answer[:limit], "length"

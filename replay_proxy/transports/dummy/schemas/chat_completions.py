@@ -92,6 +92,8 @@ class CreateChatCompletionRequest(TypedBody):
     metadata: Metadata = None
     functions: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = None
     function_call: Any = None
+    ignore_eos: bool | None = None
+    min_tokens: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _fields_agree(self) -> "CreateChatCompletionRequest":

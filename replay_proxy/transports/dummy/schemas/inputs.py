@@ -39,6 +39,8 @@ class CreateCompletionRequest(TypedBody):
     stop: Stop = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    ignore_eos: bool | None = None
+    min_tokens: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _fields_agree(self) -> "CreateCompletionRequest":

@@ -64,6 +64,8 @@ class CreateResponse(TypedBody):
     user: str | None = None
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
+    ignore_eos: bool | None = None
+    min_tokens: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _has_input(self) -> "CreateResponse":
