@@ -19,7 +19,6 @@ from replay_proxy.errors import ImportRefused
 from replay_proxy.importers import FORMATS, Exchange, NotCarried, carry_over, detect, read
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.wire import Request
-from tests import imports
 from tests.importers.exchanges import (
     BEGIN_US,
     DATA,
@@ -32,41 +31,7 @@ from tests.importers.exchanges import (
     reason,
     told,
 )
-from tests.support.independent_reader import Original
 from tests.support.paths import ROOT
-
-# --- files of other projects --------------------------------------------------------------------
-
-
-def test_files_of_other_projects_are_carried_over_to_the_byte(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert imports.main([str(DATA)]) == 0
-    said = capsys.readouterr().out
-    assert "9 files: {'ruby-vcr': 1, 'vcrpy': 4, 'go-vcr': 1, 'httprr': 1, 'har': 2}" in said
-    assert "0 not carried over" in said
-
-
-def test_the_proof_sees_a_byte_that_differs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "a.yaml").write_bytes((DATA / "elastic_embeddings.yaml").read_bytes())
-    monkeypatch.setattr(imports, "originals", lambda file: [Original(404, b"?")])
-    assert imports.main([str(tmp_path)]) == 1
-    assert "not the original's bytes" in capsys.readouterr().out
-
-
-def test_an_address_on_the_host_of_an_exchange_is_a_path_of_the_proxy() -> None:
-    url = "https://R.openai.azure.com/openai/images:submit"
-    for address, stored in (
-        (b"https://r.openai.azure.com/openai/operations/7?a=b", b"/openai/operations/7?a=b"),
-        (b"https://r.openai.azure.com/portal", b"https://r.openai.azure.com/portal"),
-        (b"https://other.test/openai/operations/7", b"https://other.test/openai/operations/7"),
-        (b"/openai/operations/7", b"/openai/operations/7"),
-    ):
-        found = make(url=url, status=202, headers=((b"Operation-Location", address),))
-        assert interaction(found).headers == ((b"operation-location", stored),)
-
 
 # --- vcrpy --------------------------------------------------------------------------------------
 
