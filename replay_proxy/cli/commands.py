@@ -39,6 +39,13 @@ def serve(
         int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 is any free one.")
     ] = 7777,
     workers: Annotated[int, typer.Option(min=1, max=1_000, help="Number of processes.")] = 1,
+    ssl_certfile: Annotated[
+        Path | None, typer.Option(help="Certificate (PEM), to serve https.", show_default=False)
+    ] = None,
+    ssl_keyfile: Annotated[
+        Path | None,
+        typer.Option(help="Its key, if that is another file.", show_default=False),
+    ] = None,
 ) -> None:
     """Start the proxy. Point OPENAI_BASE_URL at http://HOST:PORT/v1.
 
@@ -49,7 +56,7 @@ def serve(
     # Imported here: the other commands need no server.
     from replay_proxy.serving import process
 
-    process.serve(host, port, workers)
+    process.serve(host, port, workers, process.tls_options(ssl_certfile, ssl_keyfile))
 
 
 def _max_age_s(age: str | None) -> int | None:

@@ -7,15 +7,17 @@ import logging
 import multiprocessing
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from replay_proxy.errors import ReplayProxyError
+from replay_proxy.errors import ConfigurationError, ReplayProxyError
 from replay_proxy.redaction.display import redacted
 from replay_proxy.serving.app import ReplayProxy
 from replay_proxy.serving.listening import listeners
@@ -56,28 +58,58 @@ def app_with(settings: Callable[[], Settings]) -> ReplayProxy:
     return app
 
 
-def serve(host: str = "127.0.0.1", port: int = 7777, workers: int = 1) -> None:
+def tls_options(certfile: Path | None, keyfile: Path | None) -> dict[str, Any]:
+    """The options of uvicorn for https; none without a certificate.
+
+    Raises ``ConfigurationError`` if the files cannot be used.
+    """
+    if certfile is None:
+        if keyfile is not None:
+            raise ConfigurationError("--ssl-keyfile needs --ssl-certfile, the certificate.")
+        return {}
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            certfile, keyfile, _no_password
+        )
+    except (OSError, ValueError) as error:
+        files = f"--ssl-certfile {certfile}" + (f" --ssl-keyfile {keyfile}" if keyfile else "")
+        cause = (isinstance(error, ssl.SSLError) and error.reason) or error
+        raise ConfigurationError(
+            f"{files} cannot be used: {cause}. Name a certificate and its key in PEM, the key "
+            "without a password."
+        ) from error
+    return {"ssl_certfile": str(certfile), "ssl_keyfile": str(keyfile) if keyfile else None}
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a password")
+
+
+def serve(
+    host: str = "127.0.0.1", port: int = 7777, workers: int = 1, tls: dict[str, Any] | None = None
+) -> None:
     """Serve until the process gets a signal to stop. ``port`` 0 is any free port.
 
-    Raises ``ConfigurationError`` if it cannot listen there.
+    ``tls`` is what ``tls_options`` returned. Raises ``ConfigurationError`` if it cannot listen.
     """
+    tls = tls or {}
     _allow(host)
     sockets = listeners(host, port)
     where = f"[{host}]" if ":" in host else host
     where += f":{sockets[0].getsockname()[1]}"
-    running = f"Uvicorn running on http://{where} (Press CTRL+C to quit)"
+    running = f"Uvicorn running on http{'s' if tls else ''}://{where} (Press CTRL+C to quit)"
     app = create_app()
     if workers > 1:
         asyncio.run(app.assembly.aclose())  # Each worker opens the cassette for itself.
         factory = f"{create_app.__module__}:{create_app.__name__}"
-        config = uvicorn.Config(factory, factory=True, workers=workers, access_log=False)
+        config = uvicorn.Config(factory, factory=True, workers=workers, access_log=False, **tls)
         logger.info(running)
         given: dict[str, Any] = {"sockets": sockets}
         if "target" in inspect.signature(Multiprocess).parameters:  # In older versions of uvicorn.
             given["target"] = uvicorn.Server(config).run
         Multiprocess(config, **given).run()
         return
-    server = _Server(uvicorn.Config(app, access_log=False), running)
+    server = _Server(uvicorn.Config(app, access_log=False, **tls), running)
     with suppress(KeyboardInterrupt):
         server.run(sockets=sockets)
     if not server.started:

@@ -21,7 +21,7 @@ from typing import ClassVar, Self
 
 _ROOT = Path(__file__).parents[2]
 _INHERITED = re.compile(r"PATH|HOME|USER|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|COVERAGE_\w+|PYTHON\w+")
-_RUNNING = re.compile(r"Uvicorn running on http://(?:\[[^]]*\]|[^:]+):(\d+)")
+_RUNNING = re.compile(r"Uvicorn running on https?://(?:\[[^]]*\]|[^:]+):(\d+)")
 
 
 def clean_environment() -> dict[str, str]:
