@@ -7,7 +7,7 @@ Units: ``_us`` is whole microseconds counted from the moment the request was sen
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol, Self
@@ -135,6 +135,25 @@ class Timeline:
     offsets_us: tuple[int, ...]
     ends: tuple[int, ...]
     total_us: int
+
+    @classmethod
+    def of_parts(
+        cls,
+        head_us: int,
+        offsets_us: Sequence[int],
+        ends: Sequence[int],
+        unfinished: Collection[int],
+        total_us: int,
+    ) -> Self:
+        """The timeline of an answer in parts, of which the ``unfinished`` are not a whole chunk.
+
+        Parts are numbered from 0. The part after an unfinished one is of the same chunk.
+        """
+        if unfinished:
+            last = [number for number in range(len(ends)) if number not in unfinished]
+            offsets_us = [offsets_us[number] for number in last]
+            ends = [ends[number] for number in last]
+        return cls(head_us, tuple(offsets_us), tuple(ends), total_us)
 
     def chunks(self, body: bytes) -> Iterator[tuple[int, bytes]]:
         """Each chunk's offset and bytes."""

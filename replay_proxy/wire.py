@@ -65,6 +65,10 @@ class Request:
     memo: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
+class ChunkRest(bytes):
+    """A part of an HTTP chunk that continues the part before it: they are one chunk."""
+
+
 class Chunks(Protocol):
     """A body that is still coming: chunks as they are due.
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import NoAnswerError, RawAnswer, RawClient
-from tests.support.script import JSON, Answer, Cut, Gate, Hangup, Received, Step, Wait
+from tests.support.script import JSON, Answer, Cut, Gate, Hangup, Raw, Received, Step, Wait
 from tests.support.tape import chat, stored
 from tests.support.upstream import Upstream
 
@@ -105,6 +105,21 @@ def test_chunks_reach_the_client_when_they_arrive(nursery: Nursery, store: Path)
             gate.set()
             assert coming.read().chunks == [b"data: 1\n\n", b"data: 2\n\n", DONE]
         proxy.kill()
+
+
+def test_an_http_chunk_that_comes_in_pieces_is_one_chunk_when_replayed(
+    nursery: Nursery, store: Path
+) -> None:
+    pieces: list[Step] = [Raw(b"9\r\ndata"), Wait(0.05), Raw(b": 1"), Wait(0.05), Raw(b"\n\n\r\n")]
+    seen = recorded(nursery, store, Answer(steps=[*pieces, DONE]))
+    assert seen.body == b"data: 1\n\n" + DONE
+    kept = stored(store, chat(b"{}"))
+    assert kept is not None
+    assert kept.timeline.ends == (9, 9 + len(DONE))
+    assert kept.timeline.offsets_us[0] > 95_000, "a chunk is timed by its last byte"
+    proxy = nursery.start(MODE="replay", STORE=str(store))
+    assert ask(proxy).chunks == [b"data: 1\n\n", DONE]
+    proxy.kill()
 
 
 # --- misses and fallbacks -------------------------------------------------------------------

@@ -27,7 +27,7 @@ from replay_proxy.timeline import MonotonicClock
 from replay_proxy.transports.upstream import Upstream
 from replay_proxy.transports.upstream.answer_reader import HEAD_BYTES
 from replay_proxy.transports.upstream.chunk_transport import LARGE_BYTES
-from replay_proxy.wire import Headers, Request, Response, header
+from replay_proxy.wire import ChunkRest, Headers, Request, Response, header
 from tests.support.script import (
     JSON,
     Answer,
@@ -727,7 +727,31 @@ def test_a_chunk_that_is_slow_inside_is_passed_on_in_pieces() -> None:
     ]
     came, server = on_wire(whole(*steps), scenario)
     assert came == [b"hello", b"world"]
+    assert [type(piece) for piece in came] == [bytes, ChunkRest]
     assert server.requests[0].finished.is_set()
+
+
+APART = {
+    "in two": ([b"a\r\nhello", b"world\r\n"], [b"hello", b"+world"]),
+    "in three": ([b"a\r\nhe", b"llo", b"world\r\n"], [b"he", b"+llo", b"+world"]),
+    "before its end": ([b"5\r\nhello", b"\r\n5\r\nworld\r\n"], [b"hello", b"world"]),
+    "within its end": ([b"5\r\nhello\r", b"\n5\r\nworld\r\n"], [b"hello", b"world"]),
+    "within its size": ([b"5\r\nhello\r\n5\r", b"\nworld\r\n"], [b"hello", b"world"]),
+    "with the next": ([b"5\r\nhe", b"llo\r\n1\r\nx\r\n"], [b"he", b"+llo", b"x"]),
+}
+
+
+@pytest.mark.parametrize("size", [0, LARGE_BYTES], ids=["our reader", "that of aiohttp"])
+@pytest.mark.parametrize(("pieces", "parts"), APART.values(), ids=APART)
+def test_a_part_says_whether_it_continues_an_http_chunk(
+    pieces: list[bytes], parts: list[bytes], size: int
+) -> None:
+    steps: list[Step] = [Raw(CHUNKED)]
+    for piece in pieces:
+        steps += [Raw(piece), Wait(0.05)]
+    asked = request("POST", body=bytes(size))
+    came, _ = on_wire(whole(*steps, Raw(b"0\r\n\r\n")), asking(asked))
+    assert [(b"+" if type(part) is ChunkRest else b"") + part for part in came[0]] == parts
 
 
 def test_the_head_is_passed_on_before_the_body_is_there() -> None:

@@ -63,6 +63,8 @@ class Pump:
         self._chunks: list[bytes] = []
         self._offsets_us: list[int] = []
         self._ends: list[int] = []
+        #: The parts that are not a whole HTTP chunk.
+        self._unfinished: set[int] = set()
         self._head_us = 0
         #: Why the answer is not kept.
         self._loss: losses.Loss | None = None
@@ -128,6 +130,8 @@ class Pump:
             async for chunk in answer.body:
                 stamp(int((now_s() - sent_s) * 1e6))
                 keep(chunk)
+                if type(chunk) is not bytes:  # A ``ChunkRest``.
+                    self._unfinished.add(len(self._offsets_us) - 2)
                 size += len(chunk) + CHUNK_BYTES
                 if size > granted:
                     granted = self._granted(size)
@@ -173,6 +177,7 @@ class Pump:
         # In place, so that references to the pump or to the lists keep nothing alive.
         self._chunks.clear()
         self._offsets_us.clear()
+        self._unfinished.clear()
         self._recorder.budget.give(self._taken)
         self._taken = 0
 
@@ -218,6 +223,7 @@ class Pump:
         # Once kept, the first item of the list is all that was kept.
         ends += chunk_ends(map(len, self._chunks[bool(ends) :]), ends[-1] if ends else 0)
         self._chunks[:] = [body]
+        total_us = self._us_since_sent(answer)
         self._id = await self._recorder.cassette.add(
             Interaction(
                 id=self._id,
@@ -226,11 +232,8 @@ class Pump:
                 status=answer.status,
                 headers=stored_response_headers(answer.headers),
                 body=body,
-                timeline=Timeline(
-                    self._head_us,
-                    tuple(self._offsets_us),
-                    tuple(ends),
-                    self._us_since_sent(answer),
+                timeline=Timeline.of_parts(
+                    self._head_us, self._offsets_us, ends, self._unfinished, total_us
                 ),
             )
         )

@@ -7,6 +7,7 @@ and httptools finds where each HTTP chunk ends. Nothing in here writes, or opens
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from functools import partial
 
 import aiohttp
@@ -17,6 +18,7 @@ from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError
 
 from replay_proxy.transports.upstream.errors import as_httpx_errors
+from replay_proxy.wire import ChunkRest
 
 #: The most that a server may send besides a body: bytes in a row, bytes per header, headers.
 HEAD_BYTES, FIELD_BYTES, FIELDS = 1 << 20, 65_536, 1_000
@@ -50,7 +52,8 @@ class AnswerReader(httpx.AsyncByteStream):
         self._timeout_s = timeout_s
         #: The body as it arrived; None follows the last piece of every HTTP chunk.
         self._pieces: deque[bytes | None] = deque()
-        self._chunked = self._framed = False
+        #: ``_begun``: the beginning of an HTTP chunk was passed on alone.
+        self._chunked = self._framed = self._begun = False
         self._whole = self._reusable = self._lost = self._paused = False
         self._error: BaseException | None = None
         #: Bytes received since something was taken, including an incomplete head.
@@ -80,7 +83,7 @@ class AnswerReader(httpx.AsyncByteStream):
         return self.status
 
     async def __aiter__(self) -> AsyncGenerator[bytes]:
-        """HTTP chunks if there are any, else pieces as they arrive."""
+        """HTTP chunks if there are any, else pieces as they arrive; see ``ChunkRest``."""
         pieces = self._pieces
         with as_httpx_errors(self._request):
             while True:
@@ -88,10 +91,12 @@ class AnswerReader(httpx.AsyncByteStream):
                 while pieces:
                     piece = pieces.popleft()
                     if piece is None:
+                        self._begun = False
                         continue
+                    continues = self._begun
                     if self._chunked and not (pieces and pieces[0] is None):
                         piece = await self._rejoined(piece)
-                    yield piece
+                    yield ChunkRest(piece) if continues else piece
                 if self._ended():
                     return
                 if taken:
@@ -119,20 +124,17 @@ class AnswerReader(httpx.AsyncByteStream):
     async def _rejoined(self, piece: bytes) -> bytes:
         """The HTTP chunk that begins with ``piece``, as far as it arrives within REJOIN_S."""
         chunk = [piece]
-        try:
+        self._begun = True
+        with suppress(TimeoutError):  # The sender is slow within a chunk.
             async with asyncio.timeout(REJOIN_S):
                 while True:
-                    while self._pieces:
-                        more = self._pieces.popleft()
-                        if more is None:
-                            return b"".join(chunk)
+                    while self._pieces and (more := self._pieces[0]) is not None:
                         chunk.append(more)
-                    if self._lost or self._error:
+                        self._pieces.popleft()
+                    if self._pieces or self._lost or self._error:
                         break
                     self._take_more()
                     await self._more()
-        except TimeoutError:
-            pass  # The sender is slow within a chunk: what is here is passed on.
         return b"".join(chunk)
 
     async def _more(self) -> None:

@@ -8,10 +8,14 @@ import httpx
 
 from replay_proxy.transports.upstream.answer_reader import REJOIN_S
 from replay_proxy.transports.upstream.errors import as_httpx_errors
+from replay_proxy.wire import ChunkRest
 
 
 class ChunkStream(httpx.AsyncByteStream):
-    """The answer's body: HTTP chunks if there are any, else pieces as they arrive."""
+    """The answer's body: HTTP chunks if there are any, else pieces as they arrive.
+
+    A chunk whose pieces are far apart comes in parts, each but the first a ``ChunkRest``.
+    """
 
     def __init__(self, answer: aiohttp.ClientResponse, request: httpx.Request) -> None:
         self._answer = answer
@@ -35,14 +39,15 @@ class ChunkStream(httpx.AsyncByteStream):
             content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        content = self._content
+        content, begun = self._content, False
         with as_httpx_errors(self._request):
             while True:
                 data, ended = await content.readchunk()
                 if self._chunked and data and not ended:
-                    data = await self._rejoined(data)
+                    data, ended = await self._rejoined(data)
+                continues, begun = begun, self._chunked and not ended
                 if data:
-                    yield data
+                    yield ChunkRest(data) if continues else data
                 elif not ended or content.at_eof():
                     # For an answer without a body aiohttp returns (b"", True) forever.
                     await asyncio.sleep(0)  # Lets a reset of the connection arrive.
@@ -50,18 +55,21 @@ class ChunkStream(httpx.AsyncByteStream):
                         raise error
                     return
 
-    async def _rejoined(self, data: bytes) -> bytes:
-        """The HTTP chunk that begins with ``data``, as far as it arrives within REJOIN_S."""
+    async def _rejoined(self, data: bytes) -> tuple[bytes, bool]:
+        """The HTTP chunk that begins with ``data``, as far as it arrives within REJOIN_S.
+
+        And whether that is all of it.
+        """
         pieces = [data]
+        ended = False
         try:
             async with asyncio.timeout(REJOIN_S):
-                ended = False
                 while data and not ended:
                     data, ended = await self._content.readchunk()
                     pieces.append(data)
         except TimeoutError:
             pass  # The sender is slow within a chunk: what is here is passed on.
-        return b"".join(pieces)
+        return b"".join(pieces), ended
 
     async def aclose(self) -> None:
         """Stop reading."""
