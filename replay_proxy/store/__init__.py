@@ -53,15 +53,15 @@ class Store:
             keys=None if rule.exact else Keys(),
             positions=open_positions(),
         )
-        #: The tapes that are in use. One that nobody refers to is forgotten, and opened anew.
+        #: Tapes in use. A tape that nothing refers to is dropped, and made again when asked for.
         self._tapes: WeakValueDictionary[str, Tape] = WeakValueDictionary()
 
     def cassette(self, name: str) -> Tape:
         """The cassette of this name, which may not exist yet. Raises ``StoreError``."""
-        if (known := self._tapes.get(name)) is not None:
-            return known
+        if (open_tape := self._tapes.get(name)) is not None:
+            return open_tape
         tape = Tape(name, self._directory / f"{name}.sqlite", self._deck)
-        with suppress(CassetteInUse):  # Its first request waits, and opens it.
+        with suppress(CassetteInUse):  # The first request waits for the lock, and opens the file.
             tape.check()
         self._tapes[name] = tape
         return tape
@@ -71,7 +71,7 @@ class Store:
         insist(self.cassette(name).check)
 
     def offset_us(self) -> int:
-        """The wall clock minus the steady one. If the store is writable, all workers get the same.
+        """The wall clock minus the steady one. Workers of a writable store all get the same value.
 
         Raises ``StoreError``.
         """
@@ -80,7 +80,7 @@ class Store:
 
     def prepare(self) -> None:
         """Make the directory. Raises ``StoreError`` if nothing can be recorded there."""
-        # Otherwise the first recording, and every stream of the process, would wait for the import.
+        # Imported here, or the first recording would block every stream of the process.
         import replay_proxy.store.sqlite.tables  # noqa: F401
 
         try:
@@ -94,7 +94,7 @@ class Store:
             )
 
     def require(self, name: str | None) -> None:
-        """Raise ``CassetteMissing`` if the directory, or the cassette named, does not exist."""
+        """Raise ``CassetteMissing`` if the directory, or the cassette ``name``, does not exist."""
         if not self._directory.is_dir():
             where = "" if self._directory.is_absolute() else f" in {Path.cwd()}"
             raise CassetteMissing(
@@ -102,10 +102,10 @@ class Store:
                 "cassettes are, or record some with MODE=record."
             )
         if name is not None and not (self._directory / f"{name}.sqlite").exists():
-            known = sorted(path.stem for path in self._directory.glob("*.sqlite"))
+            names = sorted(path.stem for path in self._directory.glob("*.sqlite"))
             raise CassetteMissing(
                 f"CASSETTE={name} does not exist in {self._directory}, which has "
-                f"{', '.join(known) or 'none'}. Record it with MODE=record, or name another."
+                f"{', '.join(names) or 'none'}. Record it with MODE=record, or name another."
             )
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from replay_proxy.target import flaw
 
 T = TypeVar("T")
 
-_TOO_MANY = "it gives more rows than it has room for"
+_TOO_MANY = "it yields more rows than fit into the file"
 
 
 class Archive:
@@ -110,7 +110,7 @@ class Archive:
         return (self._whole(dict(row)) for row in rows)
 
     def page(self, limit: int, offset: int) -> Iterator[tuple[int, Interaction]]:
-        """As ``interactions``, ``limit`` of them after the first ``offset``."""
+        """Like ``interactions``: ``limit`` of them after the first ``offset``."""
         rows = self._query(statements.PAGE_OF_INTERACTIONS, {"limit": limit, "offset": offset})
         return ((row["take_id"], self._whole(dict(row))) for row in in_id_order(self.path, rows))
 
@@ -132,14 +132,14 @@ class Archive:
         for row in self._query(sql, {"id": number}):
             if row["id"] == number:
                 return dict(row)
-        raise damage(self.path, f"interaction {number} is listed, and it is not there")
+        raise damage(self.path, f"interaction {number} is listed but missing")
 
     def holds(self, number: int) -> bool:
         """Whether there is an interaction of this id."""
         return any(True for _ in self._query(statements.READ_CHECKSUM, {"id": number}))
 
     def words(self) -> dict[int, int]:
-        """A digest of the words that the index has for each interaction, by its id."""
+        """A digest of each interaction's words in the index, by the interaction's id."""
         try:
             self._steps.begin()
             return digests(self._connection, self.path)
@@ -189,5 +189,5 @@ class Archive:
         try:
             return read(stored)
         except ValueError as error:
-            named = f"interaction {stored['id']}: " if "fingerprint" in stored else ""
-            raise damage(self.path, f"{named}{error}") from error
+            thing = f"interaction {stored['id']}: " if "fingerprint" in stored else ""
+            raise damage(self.path, f"{thing}{error}") from error

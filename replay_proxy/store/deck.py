@@ -18,7 +18,8 @@ from replay_proxy.store.writing.writer import Writer
 class Deck:
     """Without a ``writer``, tapes can only be read. A rule that is not exact needs ``keys``.
 
-    ``fills_gaps`` is whether a recording joins the take that already has its request.
+    ``fills_gaps`` is whether a recording joins the take that already has its request, or else the
+    newest take.
     """
 
     writer: Writer | None

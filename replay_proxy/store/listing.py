@@ -1,6 +1,7 @@
 """What the tools list of a cassette, read from its rows: takes, stamps, answers. Pure.
 
-Each function raises ``ValueError`` for what no cassette has. Whole interactions are in ``rows``.
+Each function raises ``ValueError`` for values that no sound cassette has. Not in here: whole
+interactions (``rows``).
 """
 
 import math
@@ -51,8 +52,12 @@ class RecordedAnswers:
 
     def ids(self) -> list[int]:
         """Every interaction, by fingerprint and take."""
-        takes = (each for takes in self.by_take.values() for each in takes.values())
-        return [number for numbers in takes for number in numbers]
+        return [
+            number
+            for takes in self.by_take.values()
+            for numbers in takes.values()
+            for number in numbers
+        ]
 
     def count_in(self, take_id: int) -> int:
         """The number of interactions in a take."""
@@ -60,19 +65,19 @@ class RecordedAnswers:
 
 
 def to_take(row: Row) -> Take:
-    """The take of a row of ``take``."""
+    """The take that a row of the table ``take`` stores."""
     if (type(row["id"]), type(row["run"]), type(row["started_us"])) != (int, str, int):
-        raise ValueError("it has a take of other types than a take's")
+        raise ValueError("a take has a value of the wrong type")
     check_id(row["id"], "the id of a take")
     check_us(row["started_us"], f"the beginning of take {row['id']}")
     return Take(**row)
 
 
 def to_stamp(row: tuple[Any, ...]) -> tuple[int, int, str, int]:
-    """An id, take, fingerprint and checksum."""
+    """The id, take, fingerprint and checksum of a row, checked."""
     number, take_id, fingerprint, checksum = row
     if tuple(map(type, row)) != (int, int, str, int):
-        raise ValueError(f"interaction {number} has a stamp of other types than a stamp's")
+        raise ValueError(f"interaction {number} has a value of the wrong type")
     check_id(number)
     check_id(take_id, "its take's id")
     check_fingerprint(fingerprint)
@@ -81,18 +86,18 @@ def to_stamp(row: tuple[Any, ...]) -> tuple[int, int, str, int]:
 
 def to_answers(rows: list[tuple[Any, ...]]) -> RecordedAnswers:
     """The answers of rows of fingerprint, take and id, in that order."""
-    found: dict[str, dict[int, list[int]]] = {}
+    by_take: dict[str, dict[int, list[int]]] = {}
     for fingerprint, take_id, number in rows:
-        takes = found.get(fingerprint)
+        takes = by_take.get(fingerprint)
         if takes is None:
-            found[fingerprint] = {take_id: [number]}
+            by_take[fingerprint] = {take_id: [number]}
         else:
             takes.setdefault(take_id, []).append(number)
     if {tuple(map(type, row)) for row in rows} - {(str, int, int)}:
-        raise ValueError("its index has values of other types than an index's")
-    for fingerprint, takes in found.items():
+        raise ValueError("its index has a value of the wrong type")
+    for fingerprint, takes in by_take.items():
         check_fingerprint(fingerprint)
         for take_id, numbers in takes.items():
             check_id(take_id, "the id of a take")
             check_id(min(numbers), "an id")
-    return RecordedAnswers(found)
+    return RecordedAnswers(by_take)

@@ -47,7 +47,7 @@ class Tape:
         self._aside, self._large = deck.aside, deck.large
         self._request = partial(self._sound, statements.READ_REQUEST, to_recorded_request)
         self._counted: tuple[tuple[int, int], Counts] | None = None
-        #: The number of recordings that the index of answers knows of, which is after their commit.
+        #: Recordings of this process that the index of answers knows; they enter after the commit.
         self._added = 0
         self._exact = deck.rule.exact
         self._answers: AnswerIndex = FingerprintIndex(path, deck.readers)
@@ -93,7 +93,7 @@ class Tape:
         except StoreError:
             if take is None:
                 raise
-            # The file may be another one, without that take.
+            # The name may be another file's now, without that take.
             row = PendingRow(interaction, None)
             await self._writer.write(self._path, interaction.id, row.make, row.size)
         row.warn(self._path)
@@ -139,7 +139,7 @@ class Tape:
 
     async def requests(self, ids: Sequence[int]) -> list[RecordedRequest]:
         """The requests of these interactions; see ``Catalogue.requests``."""
-        return [each for number in ids if (each := await self._request(number)) is not None]
+        return [found for number in ids if (found := await self._request(number)) is not None]
 
     async def body(self, interaction: int) -> bytes:
         """An answer's body; see ``Catalogue.body``."""
@@ -177,7 +177,7 @@ class Tape:
             return self._cached_or_read(key, version), True
 
     def _next(self, key: str) -> Interaction | LargeAnswer | None:
-        """The next answer that is known; others may have committed again meanwhile."""
+        """The next answer that the index knows; others may have committed again meanwhile."""
         with self._readers.one_state(self._path):
             return self._cached_or_read(key, self._readers.version(self._path))
 

@@ -40,12 +40,12 @@ class Transaction:
     def add_take(self, take: Take) -> None:
         """Put a take, unless it exists. Raises ``StoreError`` if its id is another run's."""
         self._steps.begin()
-        named = {"id": take.id, "run": take.run, "started_us": take.started_us}
-        self._connection.execute(statements.INSERT_TAKE, named)
-        row = self._connection.execute(statements.FIND_TAKE, named).fetchone()
+        new = {"id": take.id, "run": take.run, "started_us": take.started_us}
+        self._connection.execute(statements.INSERT_TAKE, new)
+        row = self._connection.execute(statements.FIND_TAKE, new).fetchone()
         if row is None or row[0] != take.id:
             raise StoreError(
-                f"does not fit take {take.id} of run {take.run}: it has another take of this id, "
+                f"cannot hold take {take.id} of run {take.run}: it has another take with this id, "
                 "or another id for this run",
                 thing=f"Cassette {self._path}",
                 remedy="Write to a cassette of another name.",
@@ -77,16 +77,16 @@ class Transaction:
         """Delete an interaction, if it exists."""
         self._steps.begin()
         for row in self._connection.execute(statements.READ_REQUEST, {"id": number}).fetchall():
-            named = dict(zip(statements.REQUEST_COLUMNS, row, strict=True))
+            values = dict(zip(statements.REQUEST_COLUMNS, row, strict=True))
             try:
-                request = to_any_request(named).request
+                request = to_any_request(values).request
             except ValueError as error:
                 raise damage(self._path, f"interaction {number}: {error}") from error
             self._delete_features(number, request)
             self._connection.execute(statements.DELETE_INTERACTION, {"id": number})
 
     def drop(self, number: int) -> bool:
-        """Delete an interaction whatever its row holds, which takes longer; whether it existed."""
+        """Delete an interaction whatever its row holds, which is slower; whether it existed."""
         self._steps.begin()
         return drop(self._connection, self._path, number)
 
@@ -113,22 +113,22 @@ class Transaction:
         """Delete an interaction from the index of words.
 
         Deleting words that a contentless table does not have damages it, so they are looked up
-        first. Words that an unknown version has put stay, and lead nowhere.
+        first. Words that an unknown version has put stay, and refer to no row.
         """
         for words in (features(request), former_features(request)):
             if all(self._has_feature(number, word) for word in words):
-                named = {"id": number, "features": " ".join(words)}
-                self._connection.execute(statements.DELETE_NEARNESS, named)
+                entry = {"id": number, "features": " ".join(words)}
+                self._connection.execute(statements.DELETE_NEARNESS, entry)
                 return
 
     def _has_feature(self, number: int, word: str) -> bool:
-        named = {"id": number, "feature": f'"{word}"'}
-        return bool(self._connection.execute(statements.HAS_FEATURE, named).fetchall())
+        parameters = {"id": number, "feature": f'"{word}"'}
+        return bool(self._connection.execute(statements.HAS_FEATURE, parameters).fetchall())
 
 
 @contextmanager
 def transaction(path: Path, start: Path | None = None) -> Iterator[Transaction]:
-    """Changes the cassette, which is created if it is missing: all of it is kept, or nothing.
+    """Change the cassette, which is created if it is missing: all changes are kept, or none.
 
     A new cassette begins as a copy of ``start``, and gets its name when it is whole. Takes without
     an interaction are deleted. Raises ``StoreError``.
@@ -143,7 +143,7 @@ def transaction(path: Path, start: Path | None = None) -> Iterator[Transaction]:
             raise
         if hindrance is not None:
             raise StoreError(
-                f"is changed, but {wal(path)} still holds a part of it: {hindrance}",
+                f"is changed, but {wal(path)} still holds a part of the change: {hindrance}",
                 thing=f"Cassette {path}",
                 remedy="Free space on the disk, and let `replay-proxy ls` open it once.",
             ) from hindrance
@@ -175,9 +175,9 @@ def _publish(part: Path, path: Path) -> None:
     except FileExistsError as error:
         if path.is_symlink() and not path.exists():
             raise StoreError(
-                f"{path} is a link to nothing. Delete it, or bring back what it names."
+                f"{path} is a link to a missing file. Delete it, or bring back its target."
             ) from error
-        raise StoreError(f"Cassette {path} was made meanwhile. Do the same again.") from error
+        raise StoreError(f"Cassette {path} was created meanwhile. Try again.") from error
     except OSError as error:
         raise StoreError(
             f"Cassette {path} cannot be created: {error.strerror}. Check that this user can "
@@ -199,9 +199,9 @@ def _copy(source: Path, target: Path) -> None:
                     writer.execute("PRAGMA journal_mode = OFF")
                     reader.backup(writer)
                 return
-            # Nobody can write until the lock is released, and all is in one file, so copying it is
-            # safe, and five times as fast as SQLite's backup. Closing the copied file releases the
-            # lock (see ``access._refuse_empty``), and nothing is read from it after that.
+            # Nobody can write until the lock is released, and there is only one file, so copying it
+            # is safe, and five times as fast as SQLite's backup. Closing the copied file releases
+            # the lock (see ``access._refuse_empty``), and nothing is read from it after that.
             shutil.copyfile(source, target)
         with target.open("rb+") as copy:
             os.fsync(copy.fileno())
@@ -216,15 +216,15 @@ def _open_transaction(path: Path) -> Iterator[Transaction]:
         connection.execute("BEGIN IMMEDIATE")
         change = Transaction(path, connection)
         yield change
-        is_to_pack = change.finish()
+        should_pack = change.finish()
         if not connection.is_current():
             raise StoreError(
                 "was replaced or moved meanwhile",
                 thing=f"Cassette {path}",
-                remedy="Nothing of this change is kept: do the same again.",
+                remedy="Nothing of this change is kept. Try again.",
             )
         connection.execute("COMMIT")
-        if is_to_pack:
+        if should_pack:
             connection.set_progress_handler(None, 0)
             # The change is committed. Without space to pack the file, or while others use it, it
             # stays large.

@@ -104,7 +104,7 @@ def test_a_full_disk_changes_all_or_nothing_and_a_rest_in_the_journal_is_said_to
     assert "Check the disk" in said(tool, 2)
     assert (files(), count(path)) == (before, 200)
     tool = start("merge", "a.sqlite", "b.sqlite", before=at_most(size + 200_000))
-    assert "is changed, but a.sqlite-wal still holds a part of it" in said(tool, 2)
+    assert "is changed, but a.sqlite-wal still holds a part of the change" in said(tool, 2)
     said(start("ls", "a.sqlite"), 0)
     assert (files(), count(path)) == (before, 300)
 
@@ -187,7 +187,7 @@ def test_what_is_no_file_is_said_to_be_none() -> None:
         for words in (["ls", name], ["export", name], ["merge", "a.sqlite", name], ["prune", name]):
             assert f"{name} is not a file" in error(*words)
     assert "f.sqlite is not a file" in said(start("verify", "f.sqlite"), 1)
-    assert "l.sqlite is a link to nothing" in error("merge", "l.sqlite", "a.sqlite")
+    assert "l.sqlite is a link to a missing file" in error("merge", "l.sqlite", "a.sqlite")
     listed = said(start("ls", "--store", "."), 0)
     assert "l: Cassette l.sqlite does not exist" in listed
     assert "d: Cassette d.sqlite is not a file" in listed

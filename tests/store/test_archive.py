@@ -37,7 +37,7 @@ def test_what_was_added_is_read_as_it_was_by_arrival(tmp_path: Path) -> None:
     with Archive(path) as archive:
         assert [each for _, each in archive.interactions()] == [first, second]
         assert archive.interaction(first.id) == first
-        with pytest.raises(CassetteDamaged, match="interaction 1 is listed, and it is not there"):
+        with pytest.raises(CassetteDamaged, match="interaction 1 is listed but missing"):
             archive.interaction(1)
 
 
@@ -89,7 +89,7 @@ def test_a_new_cassette_does_not_replace_one_that_came_meanwhile(tmp_path: Path)
         make(path, [other])
 
     with (
-        pytest.raises(StoreError, match=r"new\.sqlite was made meanwhile"),
+        pytest.raises(StoreError, match=r"new\.sqlite was created meanwhile"),
         transaction(path) as change,
     ):
         add_too_late(change)
@@ -136,7 +136,7 @@ def test_a_take_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with Archive(path) as archive:
         (take,) = archive.takes()
     for wrong in (Take(take.id, "another", 1), Take(take.id + 1, take.run, 1)):
-        with pytest.raises(StoreError, match="does not fit"), transaction(path) as change:
+        with pytest.raises(StoreError, match="cannot hold"), transaction(path) as change:
             change.add_take(wrong)
 
 

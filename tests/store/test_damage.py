@@ -143,7 +143,7 @@ def test_a_row_that_is_of_another_request_now_answers_that_one_under_a_rule(tmp_
 
 
 def test_a_row_in_the_place_of_another_one_is_damage(tmp_path: Path) -> None:
-    with pytest.raises(CassetteDamaged, match="interaction 7: another one stands in its place"):
+    with pytest.raises(CassetteDamaged, match="interaction 7: another interaction is in its place"):
         row_value(tmp_path / "default.sqlite", dict, 7, [{"id": 8}])
 
 

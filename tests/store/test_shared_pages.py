@@ -132,7 +132,7 @@ def test_pages_of_an_index_that_do_not_advance_are_damage() -> None:
         check_order(path, places[0], places)
     with pytest.raises(CassetteDamaged, match="not in order"):
         check_order(path, None, [*places, places[2]])
-    with pytest.raises(CassetteDamaged, match="of other types"):
+    with pytest.raises(CassetteDamaged, match="of the wrong type"):
         check_order(path, None, [(b"v1:a", 1, 1)])
 
 

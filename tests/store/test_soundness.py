@@ -32,21 +32,21 @@ IN_ANSWERS: list[tuple[str, Any, str]] = [
     ("status", 600, "its status is 600"),
     ("status", 204, "its status is 204, and it has a body"),
     ("status", 304, "its status is 304, and it has a body"),
-    ("status", "200", "its status is of the type str"),
-    ("body", "abcdef", "its body is of the type str"),
-    ("timeline", None, "its timeline is of the type NoneType"),
-    ("response_headers", b"[]", "its response_headers is of the type bytes"),
+    ("status", "200", "its status is of type str"),
+    ("body", "abcdef", "its body is of type str"),
+    ("timeline", None, "its timeline is of type NoneType"),
+    ("response_headers", b"[]", "its response_headers is of type bytes"),
     ("response_headers", '[["x","a\\nb"]]', "its header x has a line break"),
     ("response_headers", '[["x","a\\rb"]]', "its header x has a line break"),
     ("response_headers", '[["x","a\\u0000b"]]', "its header x has a line break"),
-    ("response_headers", '[["","a"]]', "a header of the name ''"),
-    ("response_headers", '[["a b","c"]]', "a header of the name 'a b'"),
-    ("response_headers", '[["a\\nb","c"]]', "a header of the name 'a\\nb'"),
-    ("response_headers", '[["a:b","c"]]', "a header of the name 'a:b'"),
-    ("response_headers", '[["content-length","5"]]', "its content-length is not the body's, 6"),
-    ("response_headers", '[["Content-Length","6 "]]', "its content-length is not the body's, 6"),
-    ("response_headers", '{"a":"b"}', "one of its lists of headers is no list of pairs"),
-    ("response_headers", '["ab"]', "one of its lists of headers is no list of pairs"),
+    ("response_headers", '[["","a"]]', "a header named ''"),
+    ("response_headers", '[["a b","c"]]', "a header named 'a b'"),
+    ("response_headers", '[["a\\nb","c"]]', "a header named 'a\\nb'"),
+    ("response_headers", '[["a:b","c"]]', "a header named 'a:b'"),
+    ("response_headers", '[["content-length","5"]]', "its content-length is not 6, its body's"),
+    ("response_headers", '[["Content-Length","6 "]]', "its content-length is not 6, its body's"),
+    ("response_headers", '{"a":"b"}', "one of its lists of headers is not a list of pairs"),
+    ("response_headers", '["ab"]', "one of its lists of headers is not a list of pairs"),
     ("response_headers", '[["a",1]]', "a header that is not a name and a value"),
     ("response_headers", '[["a"]]', "a header that is not a name and a value"),
     ("response_headers", '[["a","한"]]', "a header that is not a name and a value"),
@@ -60,11 +60,11 @@ IN_ANSWERS: list[tuple[str, Any, str]] = [
     ("timeline", "[[1,3],[2,5]]", "its chunks do not add up to the 6 bytes"),
     ("timeline", "[[1,7],[2,6]]", "its chunks do not add up to the 6 bytes"),
     ("timeline", "[]", "its chunks do not add up to the 6 bytes"),
-    ("timeline", "[[-1,3],[2,6]]", "its timeline is no list of pairs of whole numbers"),
-    ("timeline", "[[1,3,2,6]]", "its timeline is no list of pairs of whole numbers"),
-    ("timeline", "[[1,3.0],[2,6]]", "its timeline is no list of pairs of whole numbers"),
+    ("timeline", "[[-1,3],[2,6]]", "its timeline is not a list of pairs of whole numbers"),
+    ("timeline", "[[1,3,2,6]]", "its timeline is not a list of pairs of whole numbers"),
+    ("timeline", "[[1,3.0],[2,6]]", "its timeline is not a list of pairs of whole numbers"),
     *(
-        ("response_headers", f'[["{name.decode().title()}","x"]]', "is one of a connection")
+        ("response_headers", f'[["{name.decode().title()}","x"]]', "belongs to a connection")
         for name in sorted(HOP_BY_HOP)
     ),
 ]
@@ -77,11 +77,11 @@ IN_REQUESTS: list[tuple[str, Any, str]] = [
     ("fingerprint", "v1:" + "0" * 64 + "\n", "its fingerprint is"),
     ("arrived_us", -1, "its arrival is -1"),
     ("arrived_us", 2**52, "its arrival is"),
-    ("request_body", "{}", "its request_body is of the type str"),
-    ("request_body", None, "its request_body is of the type NoneType"),
+    ("request_body", "{}", "its request_body is of type str"),
+    ("request_body", None, "its request_body is of type NoneType"),
     ("request_headers", '[["x","a\\nb"]]', "its header x has a line break"),
-    ("request_headers", '[["a b","c"]]', "a header of the name 'a b'"),
-    ("request_headers", "[1]", "one of its lists of headers is no list of pairs"),
+    ("request_headers", '[["a b","c"]]', "a header named 'a b'"),
+    ("request_headers", "[1]", "one of its lists of headers is not a list of pairs"),
     ("path", "/v1/../x", "its path has a '..' segment"),
     ("path", "@elsewhere/v1", "its path does not begin with"),
     ("query", "a#b", "its query has a '#'"),
@@ -147,7 +147,7 @@ def test_what_was_changed_without_its_checksum_is_refused(column: str) -> None:
 
 def test_what_would_not_be_believed_is_not_written() -> None:
     impossible = recorded("question", b"abc", headers=((b"x", b"a\r\nset-cookie: b"),))
-    with pytest.raises(StoreError, match="cannot be kept: its header x has a line break"):
+    with pytest.raises(StoreError, match="cannot be stored: its header x has a line break"):
         to_row(impossible, TAKE)
 
 

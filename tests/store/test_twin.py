@@ -192,9 +192,9 @@ def test_a_line_that_says_nothing_is_refused_with_its_number(line: bytes, cause:
         (b'{"at_us":1,"answer_base64":"*"}', "not base64"),
         (b'{"at_us":1,"answer":"x","more":1}', "more does not belong here"),
         (b'{"request":"x","at_us":1}', "at_us does not belong here"),
-        (b'{"header":["a"]}', "header says nothing here"),
+        (b'{"header":["a"]}', "header has no meaning here"),
         ('{"header":["a","한"]}'.encode(), "latin-1"),
-        (b'{"surprise":1}', "surprise says nothing here"),
+        (b'{"surprise":1}', "surprise has no meaning here"),
     ],
 )
 def test_a_line_of_an_interaction_that_is_none_is_refused(line: bytes, cause: str) -> None:
@@ -215,7 +215,7 @@ def test_a_member_that_is_missing_is_named() -> None:
         ("interaction", "-5", "is not an id"),
         ("interaction", "9223372036854775808", "is not an id"),
         ("interaction", 5, "is not a text"),
-        ("take", "8", "no line above tells of its take"),
+        ("take", "8", "no line above defines its take"),
         ("arrived_us", 2**62, "not a whole number"),
         ("head_us", 1.0, "not a whole number"),
         ("status", 1000, "not a status"),
@@ -234,14 +234,14 @@ def test_what_no_cassette_can_hold_is_refused_with_the_line_that_says_it(
 
 def test_an_interaction_that_is_there_twice_is_refused() -> None:
     text = text_of(recorded([b"x"]))
-    with pytest.raises(ImportRefused, match="is there twice"):
+    with pytest.raises(ImportRefused, match="appears twice"):
         back(text + b"".join(text.splitlines(keepends=True)[2:]).replace(b'"x"', b'"y"'))
 
 
 def test_chunks_that_go_back_in_time_are_refused() -> None:
     text = text_of(recorded([b"x", b"y"])).replace(b'"at_us":10', b'"at_us":0')
     assert len(back(text)) == 1
-    with pytest.raises(ImportRefused, match="0 is before the chunk above"):
+    with pytest.raises(ImportRefused, match="0 is earlier than the chunk above"):
         back(text.replace(b'"at_us":0', b'"at_us":7', 1))
 
 
@@ -317,7 +317,7 @@ def test_a_large_body_is_cut_between_its_characters(monkeypatch: pytest.MonkeyPa
 def test_another_version_and_another_file_are_refused() -> None:
     with pytest.raises(ImportRefused, match="version 2"):
         list(read([b'{"cassette":2}\n']))
-    with pytest.raises(ImportRefused, match="first line"):
+    with pytest.raises(ImportRefused, match="a text twin begins with"):
         list(read([b'{"role":"user"}\n']))
     with pytest.raises(ImportRefused, match="empty"):
         list(read([]))

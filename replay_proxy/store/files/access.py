@@ -1,6 +1,6 @@
 """Opening SQLite files as cassettes, to read and to write: each is checked before it is trusted.
 
-What the tables mean is not known here.
+Not in here: what the tables mean.
 """
 
 import logging
@@ -30,7 +30,7 @@ from replay_proxy.store.writing.bound_connection import BoundConnection, open_bo
 
 logger = logging.getLogger("replay_proxy")
 
-#: How often opening to read is tried again when the file is replaced meanwhile.
+#: Attempts to open a file for reading while it keeps being replaced.
 _TRIES = 10
 #: SQLite's smallest page, and so its smallest file.
 SMALLEST_BYTES = 512
@@ -126,13 +126,11 @@ def open_to_read(path: Path, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
             connection.close()
         except OSError as error:
             raise system_trouble(path, error) from error
-    raise StoreError(
-        f"Cassette {path} is replaced again and again. Wait until that is done, and do it again."
-    )
+    raise StoreError(f"Cassette {path} keeps being replaced. Wait until that ends, and try again.")
 
 
 def _has_lost_journal(connection: sqlite3.Connection, file: Path) -> bool:
-    """Whether a file that had no journal says that it has one, which SQLite has made since."""
+    """Whether a file without a journal says that it has one; SQLite has made an empty one since."""
     if os.path.lexists(journals.link_of(file)) or not os.access(file.parent, os.W_OK):
         return False
     return bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
@@ -148,9 +146,9 @@ def _open_to_read(path: Path, busy_ms: int) -> sqlite3.Connection:
             if is_in_use(error):
                 raise
             # The file of a recorder, on a read-only disk: nobody can be writing to it.
-            for left in _unfinished(path):
+            for journal in _unfinished(path):
                 raise StoreError(
-                    f"was left by a process that was killed, with {left}",
+                    f"was left by a killed process, together with {journal}",
                     thing=f"Cassette {path}",
                     remedy="Let a process that may write to the directory open it once.",
                 ) from None
@@ -179,12 +177,12 @@ def _refuse_empty(path: Path) -> None:
     """
     thing = f"Cassette {path}"
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise StoreError(f"cannot be read: {error.strerror or error}.", thing=thing) from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise CassetteDamaged("is not a file", thing=thing, remedy="Name another, or move it.")
-    size = found.st_size
+    size = status.st_size
     if size < SMALLEST_BYTES:
         raise damage(path, f"{size} bytes are left of it" if size else "it is empty")
 
@@ -223,14 +221,14 @@ def _recover(path: Path) -> None:
             settle(path, wait_s=0)
     elif journals.is_foreign(file):
         raise StoreError(
-            "lies beside the journal of another file, which it has replaced",
+            "has replaced another file, whose journal is still beside it",
             thing=f"Cassette {path}",
             remedy="Let a process that may write to the directory open it once.",
         )
 
 
 def _unfinished(path: Path) -> list[Path]:
-    """The journals that a killed process leaves beside a cassette: of WAL, or for a rollback."""
+    """The journals that a killed process leaves beside a cassette: write-ahead or rollback."""
     path = path.resolve()
     rollback = path.with_name(path.name + "-journal")
     return [journal for journal in (wal(path), rollback) if journal.exists()]

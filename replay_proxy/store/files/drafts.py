@@ -14,21 +14,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: What git ignores.
+#: Matches every draft and its lock, for ``.gitignore``.
 PATTERN = ".*.part*"
 _LOCK = re.compile(r"(\.[0-9a-f]{32}\.part)-lock")
 
 
 @contextmanager
 def draft(directory: Path) -> Iterator[Path]:
-    """The name of a new file in this directory. In the end it and all beside it are removed.
+    """The path of a new file in this directory. On exit it and the files beside it are removed.
 
     Raises ``OSError`` if the directory cannot be written to.
     """
     sweep(directory)
     part = directory / f".{uuid.uuid4().hex}.part"
     lock = None
-    try:  # Already here: a signal may come between the creation and the assignment.
+    try:  # Before the lock: a signal may come between its creation and the assignment.
         lock = _hold(_lock_of(part))
         yield part
     finally:
@@ -41,11 +41,11 @@ def draft(directory: Path) -> Iterator[Path]:
 def sweep(directory: Path) -> None:
     """Remove the drafts of killed processes; those of live ones stay."""
     for name in os.listdir(directory):
-        if found := _LOCK.fullmatch(name):
+        if match := _LOCK.fullmatch(name):
             with suppress(OSError):  # Its maker is alive, or another process removes it.
                 lock = _open_locked(directory / name, os.O_NOFOLLOW | os.O_NONBLOCK, fcntl.LOCK_NB)
                 try:
-                    _remove(directory / found[1])
+                    _remove(directory / match[1])
                 finally:
                     os.close(lock)
 

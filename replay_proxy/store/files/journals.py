@@ -23,7 +23,7 @@ QUARANTINE = ".journals"
 SUFFIXES = ("-wal", "-shm", "-journal")
 #: The mark while replay-proxy writes to a file, or after it was killed while writing.
 _UNKNOWN = "?"
-#: Bytes to read of a mark, which is shorter.
+#: Bytes to read of a mark; every mark is shorter.
 _MARK_BYTES = 200
 _IGNORED = "*\n"
 

@@ -1,4 +1,4 @@
-"""Making one plain file of a cassette again, without a journal."""
+"""Turning a cassette back into one plain file, without a journal."""
 
 import time
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def release(path: Path) -> None:
 
 
 def settle(path: Path, *, wait_s: float = 2.0) -> Exception | None:
-    """Make one plain file of the cassette, if every other process closes it within ``wait_s``.
+    """Turn the cassette into one plain file, if every other process closes it within ``wait_s``.
 
     Returns any other error that prevents it, such as a full disk: the journal then holds the rest.
     """
@@ -53,7 +53,7 @@ def settle(path: Path, *, wait_s: float = 2.0) -> Exception | None:
 
 
 def _settle(file: Path) -> bool:
-    """Try once; whether the cassette is now one plain file, or does not exist."""
+    """Try once. Returns whether the cassette is now one plain file, or does not exist."""
     clear(file)
     if not file.exists():
         return True

@@ -31,7 +31,7 @@ from replay_proxy.store.files.journals import (
 logger = logging.getLogger("replay_proxy")
 
 _KEPT = re.compile(r"-kept-\d{8}T\d{6}(-\d+)?")
-#: Bytes of a cassette's name that fit before that into the longest name, of 200 characters.
+#: Bytes of a cassette's name that fit before this suffix: a name has at most 200 characters.
 _HEAD_BYTES = 200 - len("-kept-20261128T110503-9999")
 
 
@@ -69,7 +69,8 @@ def files(path: Path) -> list[Path]:
         groups = sorted((path.parent / QUARANTINE).iterdir())
     except OSError:
         return []
-    return [each / path.name for each in groups if each.is_dir() and (each / path.name).exists()]
+    files = [group / path.name for group in groups if group.is_dir()]
+    return [file for file in files if file.exists()]
 
 
 def forget(aside: Path, path: Path) -> None:
@@ -95,7 +96,7 @@ def _head(path: Path) -> str:
 
 
 def unused_stem(path: Path) -> str:
-    """A name for what was in ``path`` that is not in use or about to be."""
+    """A name for what was in ``path``, which no other cassette has or is about to get."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     number = 1
     while True:
@@ -126,8 +127,7 @@ def _renew(path: Path) -> None:
         shutil.copy2(path, part)
         if not _is_whole(part):
             raise CassetteDamaged(
-                "is damaged: somebody has written over it while it was recorded, and it is not a "
-                "whole SQLite file",
+                "is damaged: it was overwritten during recording, and is not a whole SQLite file",
                 thing=f"Cassette {path}",
                 remedy="Restore it (git checkout) or delete it.",
             )
@@ -144,17 +144,17 @@ def _is_whole(file: Path) -> bool:
 
 
 def _orphan(path: Path) -> None:
-    """Rename a journal whose file is gone and was never linked, so that no file gets it."""
+    """Rename a journal whose file is gone and was never linked, so that SQLite does not use it."""
     if not has_journal(path):
         return
     name = f"{unused_stem(path)}.sqlite"
     for end in SUFFIXES:
-        found = path.with_name(path.name + end)
-        if found.exists():
-            found.rename(path.with_name(name + end))
+        journal = path.with_name(path.name + end)
+        if journal.exists():
+            journal.rename(path.with_name(name + end))
     logger.warning(
-        "The file of cassette %s is gone, and left a journal that nothing can be read from. It is "
-        "in %s-wal now. Delete it, or name it as before if you bring the cassette back.",
+        "The file of cassette %s is gone, and its journal cannot be read without it. The journal "
+        "is now %s-wal. Delete it, or give it its old name if you bring the cassette back.",
         path,
         path.with_name(name),
     )

@@ -43,9 +43,9 @@ def salvage(path: Path) -> None:
                 connection.close()
         except (*ERRORS, OSError) as error:
             logger.warning(
-                "What was recorded into %s before it was replaced cannot be read: %s. It is left "
-                "in %s, and is tried again whenever the cassette is opened. Delete that directory "
-                "to give it up.",
+                "What was recorded into %s before it was replaced cannot be read: %s. It stays in "
+                "%s, and is read again whenever the cassette is opened. To give it up, delete "
+                "that directory.",
                 path,
                 error,
                 old.parent,
@@ -75,46 +75,46 @@ def _publish(old: sqlite3.Connection, path: Path, kept: Path) -> None:
             with suppress(FileExistsError):  # A process was killed after this.
                 os.link(part, kept)
             logger.warning(
-                "Cassette %s was replaced, moved or deleted while it was recorded. %d recordings "
+                "Cassette %s was replaced, moved or deleted during recording. %d recordings "
                 "that it does not hold are kept in %s. Put them back with `replay-proxy merge %s "
                 "%s`, or delete them with `replay-proxy rm %s`.",
                 path, count, kept, path.stem, kept.stem, kept.stem,
             )  # fmt: skip
         if lost:
             logger.warning(
-                "Cassette %s was written over while it was recorded. At least %d recordings "
-                "cannot be read any more. Record them again.",
+                "Cassette %s was overwritten during recording. At least %d recordings cannot be "
+                "read any more. Record them again.",
                 path,
                 lost,
             )
 
 
 def _copy(old: sqlite3.Connection, path: Path, part: Path) -> tuple[int, int]:
-    """Copy what is missing to a new cassette; the number of recordings copied, and damaged."""
+    """Copy what is missing to a new cassette. Returns how many were copied, and how many lost."""
     from replay_proxy.store.sqlite.tables import SCHEMA  # Loads slowly, and is rarely needed.
 
     part.touch()
     count = 0
     with (
-        closing(_Holdings(path)) as held,
+        closing(_Holdings(path)) as holdings,
         closing(sqlite3.connect(part, isolation_level=None)) as new,
     ):
         for statement in SCHEMA:
             new.execute(statement)
         new.execute("BEGIN")
         takes = _takes(old)
-        found = _MissingRows(old, held)
-        for number, take_id in found:
+        missing = _MissingRows(old, holdings)
+        for number, take_id in missing:
             row = _row(old, number)
             if row is None:
-                found.lost += 1
+                missing.lost += 1
                 continue
             new.execute(statements.INSERT_TAKE, takes.get(take_id, _unnamed(take_id)))
             new.execute(statements.PUT_NEARNESS, row)
             new.execute(statements.PUT_INTERACTION, row)
             count += 1
         new.execute("COMMIT")
-    return count, found.lost
+    return count, missing.lost
 
 
 class _Holdings:
@@ -128,9 +128,9 @@ class _Holdings:
     def has(self, number: int, checksum: int) -> bool:
         try:
             assert self._connection is not None
-            named = {"id": number, "checksum": checksum}
-            found = self._connection.execute(statements.HAS_CHECKSUM, named).fetchone()
-            return found is not None
+            parameters = {"id": number, "checksum": checksum}
+            row = self._connection.execute(statements.HAS_CHECKSUM, parameters).fetchone()
+            return row is not None
         except (*ERRORS, AssertionError):
             return False
 
@@ -146,9 +146,9 @@ class _MissingRows:
     read from the other end.
     """
 
-    def __init__(self, old: sqlite3.Connection, held: _Holdings) -> None:
+    def __init__(self, old: sqlite3.Connection, holdings: _Holdings) -> None:
         self._old = old
-        self._held = held
+        self._holdings = holdings
         self.lost = 0
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -166,7 +166,7 @@ class _MissingRows:
             if number in seen:
                 raise _PageLoop
             seen.add(number)
-            if not self._held.has(number, checksum):
+            if not self._holdings.has(number, checksum):
                 yield number, take_id
 
 
@@ -192,8 +192,8 @@ def _unnamed(take_id: int) -> dict[str, Any]:
 def _row(old: sqlite3.Connection, number: int) -> dict[str, Any] | None:
     """The row of an interaction, if it is as it was recorded; otherwise None."""
     try:
-        found = old.execute(statements.READ_INTERACTION, {"id": number}).fetchone()
-        row = dict(zip(statements.COLUMNS, found, strict=True))
+        values = old.execute(statements.READ_INTERACTION, {"id": number}).fetchone()
+        row = dict(zip(statements.COLUMNS, values, strict=True))
         return to_row(from_row(row), row["take_id"])
     except (*ERRORS, ValueError, TypeError, LookupError, AttributeError):
         return None

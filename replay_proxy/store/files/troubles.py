@@ -19,12 +19,12 @@ def trouble(path: Path, error: Exception) -> StoreError:
         return CassetteInUse(
             f"is in use by another process: {cause}",
             thing=f"Cassette {path}",
-            remedy="Wait until it has done, or end it, and do the same again.",
+            remedy="Wait until that process is done, or end it, and try again.",
         )
     if isinstance(error, MemoryError):
-        return damage(path, "to read it takes more memory than there is")
+        return damage(path, "reading it takes more memory than there is")
     if code == sqlite3.SQLITE_INTERRUPT:  # By ``StepLimit``.
-        return damage(path, "to read it takes more steps than it has bytes")
+        return damage(path, "reading it takes more steps than it has bytes")
     broken = cause.startswith("no such") or (
         # The lower byte is the kind: virtual tables and indexes have codes of their own.
         code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -40,7 +40,7 @@ class AnswerIndex(Protocol):
         ...
 
     def added(self, interaction: Interaction, take_id: int) -> None:
-        """Take note of an interaction that was recorded just now."""
+        """Take note of an interaction that has just been recorded."""
         ...
 
     def missing(self) -> None:
@@ -63,7 +63,7 @@ class AnswerIndex(Protocol):
         ...
 
     async def complete(self) -> bool:
-        """Read all that others have committed or deleted; whether anything was missing here.
+        """Read all that others have committed or deleted. Returns whether anything was missing.
 
         May take long.
         """

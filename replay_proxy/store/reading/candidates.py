@@ -8,12 +8,12 @@ from typing import Any
 from replay_proxy.cassette import RecordedRequest
 from replay_proxy.store.sqlite import statements
 
-#: The most different requests that are compared, and the most bytes of them, except that the last
-#: one may exceed it: comparing a megabyte of small JSON values takes 40 ms, of long texts 1 ms.
+#: Maximum number of distinct requests that are compared, and of their bytes, which the last one may
+#: exceed: comparing a megabyte of small JSON values takes 40 ms, of long texts 1 ms.
 CANDIDATES, CANDIDATE_BYTES = 24, 1_000_000
 #: A recording is compared up to this size, or this many times the size of the request.
 COMPARED_BYTES, COMPARED_TIMES = 4_000_000, 4
-#: Recordings looked at per feature. A feature that more of them have says little.
+#: Recordings looked at per feature. A feature that more recordings have says little.
 COMMON = 400
 
 Read = Callable[[str, dict[str, Any]], Awaitable[list[Any]]]
@@ -30,7 +30,7 @@ async def nearest_requests(
     near: dict[str, RecordedRequest] = {}
     total, largest = 0, max(COMPARED_BYTES, COMPARED_TIMES * size)
     for number in await _likeliest(read, features, 10 * CANDIDATES):
-        # There is no row for one that an older version has deleted.
+        # An older version has deleted interactions without their features.
         rows = await read(statements.READ_REQUEST_SIZE, {"id": number})
         for fingerprint, length in rows:
             if fingerprint in near or not isinstance(length, int) or length > largest:

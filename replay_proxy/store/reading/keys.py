@@ -2,7 +2,7 @@
 
 SQLite keeps it in memory while it is small, and otherwise spills it to an unnamed file
 (https://www.sqlite.org/inmemorydb.html, "Temporary Databases"), so memory does not grow with the
-cassettes. How keys are made is not known here.
+cassettes. Not in here: how keys are made.
 """
 
 import sqlite3
@@ -34,7 +34,7 @@ FROM answer AS one WHERE cassette = :cassette AND take =
 _SOME = f"SELECT id {_NEWEST} AND key = :key ORDER BY id LIMIT :limit OFFSET :n"
 _COUNT = f"SELECT count(*) {_NEWEST} AND key = :key"
 _NEWEST_TAKE = "SELECT max(take) FROM answer WHERE cassette = :cassette AND key = :key"
-#: A page, and whether each row is of its key's newest take.
+#: A page of entries, and whether each is of its key's newest take.
 _CURRENT = """
 SELECT key, take, id, take =
     (SELECT max(take) FROM answer WHERE cassette = one.cassette AND key = one.key)
@@ -73,7 +73,7 @@ class Keys:
             name = self._number(cassette)
             try:
                 execute = self._connection.execute
-                return [each for each in ids if execute(_HAS, (name, each)).fetchone() is None]
+                return [id_ for id_ in ids if execute(_HAS, (name, id_)).fetchone() is None]
             except sqlite3.Error as error:
                 raise _trouble(error) from error
 
@@ -124,7 +124,7 @@ class Keys:
         with self._lock:
             if self.closed:
                 return
-            rows = [(self._number(cassette), *each) for each in parameters]
+            rows = [(self._number(cassette), *values) for values in parameters]
             before = self._connection.total_changes
             try:
                 self._connection.execute("BEGIN")
@@ -144,9 +144,9 @@ class Keys:
 
     def _rows(self, sql: str, cassette: Path, **parameters: Any) -> list[Any]:
         with self._lock:
-            named = {"cassette": self._cassettes.get(cassette), **parameters}
+            parameters["cassette"] = self._cassettes.get(cassette)
             try:
-                return self._connection.execute(sql, named).fetchall()
+                return self._connection.execute(sql, parameters).fetchall()
             except sqlite3.Error as error:
                 raise _trouble(error) from error
 

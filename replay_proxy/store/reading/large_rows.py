@@ -49,8 +49,8 @@ class LargeRows:
             return None
         *bodies, timeline = (size if isinstance(size, int) else 0 for size in sizes[0])
         lease = await self._room.lease(sum(bodies) + _TIMELINE_TIMES * timeline)
-        found = await self.read(path, statements.READ_INTERACTION, replayable, number)
-        return None if found is None else replace(found, lease=lease)
+        interaction = await self.read(path, statements.READ_INTERACTION, replayable, number)
+        return None if interaction is None else replace(interaction, lease=lease)
 
     async def read(
         self, path: Path, sql: str, convert: Callable[[Row], T], number: int

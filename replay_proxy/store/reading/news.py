@@ -1,8 +1,8 @@
 """``News``: what others have committed to a cassette, or deleted, since ``keys`` were read from it.
 
-Ids sort by arrival and not by commit, so no id tells where the news begins. It is found in two
-steps. A quick look reads ids from the newest down to the first page without an unknown one, so it
-costs as much as there is new. A count then tells whether that was all; if not, everything is
+Ids sort by arrival and not by commit, so no id marks where the news begins. It is found in two
+steps. A quick look reads ids from the newest down to the first page without an unknown one, so its
+cost grows with the news only. A count then tells whether that was all; if not, everything is
 compared.
 """
 
@@ -21,7 +21,7 @@ from replay_proxy.store.sqlite.step_limit import StepLimit
 
 #: Ids per page. A page of known ids ends the quick look.
 PAGE = 32
-#: Where the first page begins: above every id.
+#: Bound of the first page, above every id.
 TOP = 2**63 - 1
 
 FileVersion = tuple[int, int] | None
@@ -46,8 +46,8 @@ class News:
 
         The next page begins at 0 if none is needed. Of large requests only the ids are given.
         """
-        named = {"below": below, "limit": PAGE}
-        ids = [row[0] for row in self._readers.read(self._path, statements.NEWEST_IDS, named)]
+        limits = {"below": below, "limit": PAGE}
+        ids = [row[0] for row in self._readers.read(self._path, statements.NEWEST_IDS, limits)]
         if any(later <= earlier for later, earlier in pairwise([below, *ids])):
             raise damage(self._path, "its interactions are not in the order of their ids")
         unknown = self._keys.unknown(self._path, ids)
@@ -55,11 +55,11 @@ class News:
         large: list[int] = []
         for number in unknown:
             try:
-                found = self._readers.read(self._path, statements.READ_REQUEST, {"id": number})
+                request = self._readers.read(self._path, statements.READ_REQUEST, {"id": number})
             except LargeRow:
                 large.append(number)
             else:
-                rows += [dict(row) for row in found]
+                rows += [dict(row) for row in request]
         return (ids[-1] if unknown and len(ids) == PAGE else 0), rows, large
 
     def is_all(self) -> bool:
@@ -77,14 +77,14 @@ class News:
         Takes a tenth of a second for 100,000 recordings, so it runs in a thread.
         """
         if not self._path.exists():
-            there = set[int]()
+            stored = set[int]()
         else:
             try:
                 with closing(open_to_read(self._path, busy_ms=0)) as connection:
                     StepLimit(connection, self._path)
-                    there = {row[0] for row in connection.execute(statements.ALL_IDS)}
+                    stored = {row[0] for row in connection.execute(statements.ALL_IDS)}
             except ERRORS as error:
                 raise trouble(self._path, error) from error
         known = set(self._keys.ids(self._path))
-        self._keys.remove(self._path, known - there)
-        return sorted(there - known)
+        self._keys.remove(self._path, known - stored)
+        return sorted(stored - known)

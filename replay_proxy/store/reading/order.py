@@ -1,6 +1,6 @@
 """The order of rows in a file, and pages of them.
 
-In a file whose pages refer to one page several times, rows come again and again.
+If the pages of a file refer to one page several times, SQLite returns its rows again and again.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from replay_proxy.store.files.troubles import damage
 
-#: Entries of an index that are read before other requests have their turn.
+#: Entries of an index per page. Between pages, other requests get their turn.
 _PAGE = 1_000
 
 #: A place in an index: a key, a take and an id.
@@ -36,8 +36,8 @@ def in_id_order(path: Path, rows: Iterable[R]) -> Iterator[R]:
 def check_order(path: Path, after: IndexPlace | None, rows: Sequence[Any]) -> None:
     """Raise ``CassetteDamaged`` if the places of an index do not come one after another."""
     places = [tuple(row)[:3] for row in rows]
-    if {tuple(map(type, each)) for each in places} - {(str, int, int)}:
-        raise damage(path, "its index has values of other types than an index's")
+    if {tuple(map(type, place)) for place in places} - {(str, int, int)}:
+        raise damage(path, "its index has a value of the wrong type")
     if after is not None:
         places.insert(0, after)
     if any(one >= other for one, other in pairwise(places)):
@@ -51,6 +51,6 @@ def start_at(after: IndexPlace | None) -> dict[str, Any]:
 
 
 def page_of(rows: Sequence[Any]) -> tuple[list[int], IndexPlace | None]:
-    """The ids of such a page that replay can use, and the place where the next page begins."""
+    """The ids of a page that replay can use, and the place where the next page begins."""
     ids = [row[2] for row in rows if row[3]]
     return ids, tuple(rows[-1])[:3] if len(rows) == _PAGE else None

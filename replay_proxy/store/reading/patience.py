@@ -19,7 +19,7 @@ WAIT_S, TRY_S = 10.0, 0.02
 
 
 class Patience:
-    """Repeats attempts that meet a lock. Those that wait for one cassette keep their order."""
+    """Repeats attempts that meet a lock, in the order in which they came to each cassette."""
 
     def __init__(self) -> None:
         self._queues: dict[Path, _Queue] = {}
@@ -54,7 +54,7 @@ class Patience:
 
 
 class _Queue:
-    """Those that wait for one cassette; the one that holds ``turn`` tries."""
+    """The callers that wait for one cassette; the one that holds ``turn`` tries."""
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()

@@ -40,10 +40,10 @@ IN_MEMORY, _MOVED = 20_000, 200
 
 
 class Positions(Protocol):
-    """Counts the answers to each match key of a cassette."""
+    """Counts the answers that each match key of a cassette has got."""
 
     def advance(self, cassette: str, key: str) -> int:
-        """The number of earlier answers; counts one more."""
+        """Count an answer. Returns the number of earlier ones."""
         ...
 
     def rewind(self, cassette: str) -> None:
@@ -51,7 +51,7 @@ class Positions(Protocol):
         ...
 
     def offset_us(self, own: int) -> int:
-        """The clock's offset as the first worker has read it: ``own``, if this is the first."""
+        """The clock's offset that the first worker read: ``own``, if this is the first."""
         ...
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class OwnPositions:
         self._older: sqlite3.Connection | None = None
 
     def advance(self, cassette: str, key: str) -> int:
-        """The number of earlier answers; counts one more."""
+        """Count an answer. Returns the number of earlier ones."""
         position = cassette, key
         before = self._answered.pop(position, None)
         if before is None:
@@ -84,7 +84,7 @@ class OwnPositions:
 
     def rewind(self, cassette: str) -> None:
         """Begin again with the first answers of a cassette."""
-        for position in [each for each in self._answered if each[0] == cassette]:
+        for position in [position for position in self._answered if position[0] == cassette]:
             del self._answered[position]
         if self._older is not None:
             self._older.execute(_REWIND, (cassette,))
@@ -105,7 +105,7 @@ class OwnPositions:
         return int(row[0]) if row else 0
 
     def _move(self) -> None:
-        """Move the oldest: enough at a time that it pays, few enough that nobody waits."""
+        """Move the oldest to the database: a batch, small enough not to delay other requests."""
         if self._older is None:
             self._older = sqlite3.connect("", isolation_level=None)
             self._older.executescript(_SCHEMA)
@@ -130,7 +130,7 @@ class SharedPositions:
         self._connection: sqlite3.Connection | None = None
 
     def advance(self, cassette: str, key: str) -> int:
-        """The number of earlier answers; counts one more."""
+        """Count an answer. Returns the number of earlier ones."""
         row = self._open().execute(_ADVANCE, (cassette, key)).fetchone()
         return int(row[0]) - 1
 
@@ -139,7 +139,7 @@ class SharedPositions:
         self._open().execute(_REWIND, (cassette,))
 
     def offset_us(self, own: int) -> int:
-        """The clock's offset as the first worker has read it: ``own``, if this is the first."""
+        """The clock's offset that the first worker read: ``own``, if this is the first."""
         try:
             self._open().execute(_PUT_OFFSET, {"own": own})
             return int(self._open().execute("SELECT us FROM offset").fetchone()[0])
@@ -170,7 +170,7 @@ class SharedPositions:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether a process runs; a killed one has not removed itself from the list."""
+    """Whether a process runs. A killed one is still in the list."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

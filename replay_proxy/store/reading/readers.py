@@ -17,9 +17,9 @@ from replay_proxy.store.sqlite.step_limit import StepLimit
 
 #: Maximum number of open cassettes; the least recently used one is closed.
 OPEN_CASSETTES = 64
-#: A larger value of a row is not read here: it would block the event loop for too long.
+#: Maximum size of a value that is read here. A larger one would block the event loop for too long.
 LARGE_BYTES = 1 << 20
-#: How long a file is assumed to be the cassette without checking again. A check costs a tenth of a
+#: Time between two checks that a file still has the cassette's name. A check costs a tenth of a
 #: look-up, and a client that waits for each answer asks less often than this.
 LOOK_S = 0.0005
 
@@ -31,7 +31,7 @@ class LargeRow(Exception):
 class Readers:
     """Runs queries on cassettes by their path, in the thread that made it.
 
-    If a file is replaced, moved or deleted, it is closed, and the file that has its name then is
+    If a file is replaced, moved or deleted, it is closed, and the file that now has its name is
     opened. A query never waits for a lock: ``Patience`` handles ``CassetteInUse``.
     """
 
@@ -108,21 +108,21 @@ class Readers:
             opened.path = path
         if opened is None:
             try:
-                seen = os.stat(path)
+                status = os.stat(path)
             except FileNotFoundError:
                 return None
             except OSError as error:
                 raise system_trouble(path, error) from error
-            opened = _Opened(path, seen, next(self._count))
+            opened = _Opened(path, status, next(self._count))
             if (dropped := self._open.put(path, opened)) is not None:
                 dropped[1].connection.close()
         return opened
 
 
 class _Opened:
-    """A connection, and how the file looked just before it was opened."""
+    """A connection, and the status of the file just before it was opened."""
 
-    def __init__(self, path: Path, seen: os.stat_result, number: int) -> None:
+    def __init__(self, path: Path, status: os.stat_result, number: int) -> None:
         self.number = number
         self.connection = open_to_read(path, busy_ms=0)
         self.connection.row_factory = sqlite3.Row
@@ -130,8 +130,8 @@ class _Opened:
         self.steps = StepLimit(self.connection, path)
         self.path = path
         self._name = str(path)
-        self._inode = seen.st_dev, seen.st_ino
-        self._state = seen.st_mtime_ns, seen.st_size
+        self._inode = status.st_dev, status.st_ino
+        self._state = status.st_mtime_ns, status.st_size
         self._looked_s = time.monotonic()
 
     def is_gone(self) -> bool:

@@ -21,16 +21,16 @@ from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.rows import Row, to_recorded_request
 from replay_proxy.store.sqlite.step_limit import StepLimit
 
-#: Number of requests that are read at a time.
+#: Number of requests read at a time.
 _BATCH = 64
 
 
 class RuleIndex:
     """Answers by a rule's keys, which no column holds: ``keys``, filled at the first use.
 
-    Filling it reads every request of the cassette once, in a thread. It goes on when those who wait
-    for it leave, so a less patient client finds it done when it asks again. From then on, only what
-    others commit is read.
+    Filling it reads every request of the cassette once, in a thread. It goes on when the clients
+    that wait for it leave, so a later attempt finds it done. From then on, only what others commit
+    is read.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class RuleIndex:
             await self._renew()
 
     async def complete(self) -> bool:
-        """Read all that is there now; whether the quick look had missed something."""
+        """Read all that is there now. Returns whether the quick look had missed something."""
         await self.ready()
         async with self._turn:
             version = await self._renew()
@@ -85,11 +85,11 @@ class RuleIndex:
         return self._keys.some(self._path, key, n, limit)
 
     def count(self, key: str) -> int:
-        """How many there are."""
+        """The number of answers to a key."""
         return self._keys.count(self._path, key)
 
     def current(self, after: IndexPlace | None) -> tuple[Sequence[int], IndexPlace | None]:
-        """Some of the ids that a key leads to, from a place on, and the place to go on from."""
+        """A page of the ids that replay can use, and the place where the next page begins."""
         return page_of(self._keys.page(self._path, **start_at(after)))
 
     def newest_take(self, interaction: Interaction) -> int | None:
@@ -97,7 +97,7 @@ class RuleIndex:
         return self._keys.newest_take(self._path, self._rule.key(interaction.request))
 
     def added(self, interaction: Interaction, take_id: int) -> None:
-        """Add it without reading the file."""
+        """Add the interaction without reading the file."""
         self._keys.put(self._path, [self._entry_of(interaction, take_id)])
 
     def missing(self) -> None:
@@ -105,9 +105,9 @@ class RuleIndex:
         self._doubtful = True
 
     def leads_to(self, key: str, interaction: Interaction) -> bool:
-        """Compare the row with what its key was made of; others may have replaced it since.
+        """Compare the row with the one its key was made from, by ``_mark``: it may be replaced.
 
-        Making the key again would take as long as for the request itself.
+        Making the key again would cost as much as for the request itself.
         """
         if self._keys.mark(self._path, interaction.id) == _mark(interaction):
             return True
@@ -120,7 +120,7 @@ class RuleIndex:
         if version == self._version:
             return version
         if self._version is not None and (version is None or version[0] != self._version[0]):
-            self._keys.forget(self._path)  # Another file has the name.
+            self._keys.forget(self._path)  # The name is another file's now.
         below = TOP
         while below:
             page = partial(self._news.page, below)
@@ -149,11 +149,11 @@ class RuleIndex:
             with closing(open_to_read(self._path, busy_ms=0)) as connection:
                 connection.row_factory = sqlite3.Row
                 steps = StepLimit(connection, self._path)
-                for named in [{}] if ids is None else [{"id": each} for each in ids]:
+                for parameters in [{}] if ids is None else [{"id": number} for number in ids]:
                     steps.begin()
-                    rows = in_id_order(self._path, connection.execute(sql, named))
-                    while (some := list(islice(rows, _BATCH))) and not self._keys.closed:
-                        self._put([dict(row) for row in some])
+                    rows = in_id_order(self._path, connection.execute(sql, parameters))
+                    while (batch := list(islice(rows, _BATCH))) and not self._keys.closed:
+                        self._put([dict(row) for row in batch])
         except ERRORS as error:
             raise trouble(self._path, error) from error
 
@@ -171,5 +171,5 @@ class RuleIndex:
 
 
 def _mark(recorded: Interaction | RecordedRequest) -> int:
-    """A number for what a key can be made of; it differs for another request."""
+    """A number for everything that a key can depend on; another request has another number."""
     return hash((recorded.fingerprint, recorded.request.headers))

@@ -16,7 +16,7 @@ def row_value(path: Path, read: Callable[[Row], T], number: int, rows: Sequence[
         return None
     try:
         if rows[0]["id"] != number:
-            raise ValueError("another one stands in its place")
+            raise ValueError("another interaction is in its place")
         return read(rows[0])
     except ValueError as error:
         raise damage(path, f"interaction {number}: {error}") from error

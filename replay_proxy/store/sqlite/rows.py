@@ -27,7 +27,7 @@ from replay_proxy.wire import Headers, Request
 
 Row = dict[str, Any]
 
-#: The types of each column. SQLite itself allows any type in any column, whatever it declares.
+#: The types of each column. SQLite itself allows any type in any column.
 _TYPES: dict[str, tuple[type, ...]] = {
     "id": (int,),
     "take_id": (int,),
@@ -50,7 +50,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "body": (bytes,),
 }
 
-#: The values of these columns, and all combinations of types that they may have.
+#: The values of these columns in a row, and all combinations of their types.
 _values = itemgetter(*_TYPES)
 _SOUND_TYPES = frozenset(product(*_TYPES.values()))
 
@@ -77,8 +77,8 @@ def to_row(interaction: Interaction, take_id: int) -> Row:
         check_interaction(interaction)
     except ValueError as error:
         raise StoreError(
-            f"Interaction {interaction.id} cannot be kept: {error}, which no cassette holds. Look "
-            "at what the upstream answers, or at the file that it comes from."
+            f"Interaction {interaction.id} cannot be stored: {error}, and replay would refuse it. "
+            "Look at what the upstream answers, or at the file that it comes from."
         ) from error
     request, timeline = interaction.request, interaction.timeline
     row: Row = {
@@ -111,7 +111,7 @@ def to_row(interaction: Interaction, take_id: int) -> Row:
 def from_row(row: Row) -> Interaction:
     """The interaction that a row stores. Raises ``ValueError`` if it is not as it was stored.
 
-    Also if no interaction can be like that: a checksum protects from accidents, not from people.
+    Also if no recording can be like that: a checksum protects from accidents, not from people.
     """
     values = _values(row)
     if tuple(map(type, values)) not in _SOUND_TYPES:
@@ -164,15 +164,15 @@ def to_any_request(row: Row) -> RecordedRequest:
 
 
 def check_types(row: Row) -> None:
-    """Raise ``ValueError`` for a value of a type that its column never has."""
+    """Raise ``ValueError`` for a value whose type its column never has."""
     _check_types(row, _TYPES)
 
 
 def _check_types(row: Row, columns: Iterable[str]) -> None:
-    """Raise ``ValueError`` for a value of a type that its column never has."""
+    """Raise ``ValueError`` for a value whose type its column never has."""
     for name in columns:
         if type(row[name]) not in _TYPES[name]:
-            raise ValueError(f"its {name} is of the type {type(row[name]).__name__}")
+            raise ValueError(f"its {name} is of type {type(row[name]).__name__}")
 
 
 def _request(row: Row) -> Request:
@@ -224,7 +224,7 @@ def _load_timeline(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     numbers = orjson.loads(b"[%b]" % content.translate(None, b"[]"))
     shape = b",".join([b"[,]"] * (len(numbers) // 2))
     if content.translate(None, b"0123456789") != b"[%b]" % shape:
-        raise ValueError("its timeline is no list of pairs of whole numbers")
+        raise ValueError("its timeline is not a list of pairs of whole numbers")
     return tuple(numbers[::2]), tuple(numbers[1::2])
 
 
@@ -237,7 +237,7 @@ def _load_headers(text: str) -> Headers:
     """The headers of a column. Raises ``ValueError``."""
     pairs = orjson.loads(text)
     if type(pairs) is not list or not {*map(type, pairs)} <= {list}:
-        raise ValueError("one of its lists of headers is no list of pairs")
+        raise ValueError("one of its lists of headers is not a list of pairs")
     try:
         return tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs])
     except (AttributeError, ValueError):

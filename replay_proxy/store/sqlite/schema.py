@@ -27,7 +27,7 @@ _INTERACTION = (
     "body BLOB NOT NULL, PRIMARY KEY (id), FOREIGN KEY(take_id) REFERENCES take (id))"
 )
 _INDEX = "CREATE INDEX interaction_by_fingerprint ON interaction (fingerprint, take_id, id)"
-#: One row per chunk, as plain SQL wants it; the tape keeps the compact form (decision 0004).
+#: One row per chunk, for plain SQL; the tape uses the compact form (decision 0004).
 CHUNK_VIEW = """
 CREATE VIEW chunk AS
 SELECT i.id AS interaction_id,
@@ -80,9 +80,10 @@ def _tokens(sql: str | None) -> tuple[str, ...] | None:
     """
     if not isinstance(sql, str):
         return None
-    found = _TOKEN.findall(sql)
+    tokens = _TOKEN.findall(sql)
     return tuple(
-        each[1:-1] if each[0] in "'\"" and each[1:-1].isidentifier() else each for each in found
+        token[1:-1] if token[0] in "'\"" and token[1:-1].isidentifier() else token
+        for token in tokens
     )
 
 
@@ -98,13 +99,13 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
     missing = {(kind, name) for kind, name, _ in REQUIRED}
     seen: set[tuple[str, str]] = set()
     for kind, name, sql in connection.execute(_OBJECTS, {"limit": len(_KNOWN) + 1}):
-        named = kind, name
-        if named not in _KNOWN or named in seen:
+        entry = kind, name
+        if entry not in _KNOWN or entry in seen:
             raise _refused(path, f"it has a {kind} {name!r}, which no cassette has")
-        if _KNOWN[named] != _tokens(sql):
+        if _KNOWN[entry] != _tokens(sql):
             raise _refused(path, f"its {kind} {name!r} is not as replay-proxy makes it")
-        seen.add(named)
-        missing.discard(named)
+        seen.add(entry)
+        missing.discard(entry)
     for kind, name in sorted(missing):
         raise _refused(path, f"it has no {kind} {name!r}")
 
@@ -114,7 +115,7 @@ def _refused(path: Path, cause: str) -> CassetteDamaged:
         f"is damaged or was altered: {cause}",
         thing=f"Cassette {path}",
         remedy="Restore it (git checkout), or delete it and record it again. If somebody else made "
-        "it, ask what for before you trust it.",
+        "it, ask why before you trust it.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks for what no recorded interaction can be, whoever made its file. Pure.
+"""Checks that an interaction can have been recorded, whoever made its file. Pure.
 
 A cassette and a text twin are data from anywhere, and anybody can compute a checksum. What is
 refused here would break the HTTP of an answer, or its reader: a line break in a header, a status
@@ -23,7 +23,7 @@ _FINGERPRINT = re.compile("v[0-9]{1,9}:[0-9a-f]{64}")
 _TOKEN_BYTES = b"!#$%&'*+.^_`|~-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #: Headers whose presence or value is checked.
 _SPECIAL = HOP_BY_HOP | {b"content-length"}
-#: Maximum length of a list of names that is cached.
+#: Maximum length of a cached list of names.
 _CACHED = 4096
 _BREAKS = re.compile(b"[\0\r\n]")
 #: Statuses without a body.
@@ -77,7 +77,7 @@ def check_interaction(interaction: Interaction) -> None:
 
 
 def _check_headers(headers: Headers) -> frozenset[bytes]:
-    """Which of ``_SPECIAL`` are there. Raises ``ValueError`` for what no message can have.
+    """Which of ``_SPECIAL`` are there. Raises ``ValueError`` for headers that HTTP cannot carry.
 
     All headers are checked at once; only if that fails, the wrong one is searched for.
     """
@@ -87,7 +87,7 @@ def _check_headers(headers: Headers) -> frozenset[bytes]:
     special = _special(names) if len(names) < _CACHED else _special.__wrapped__(names)
     if special is None or names.count(b"\n") != len(headers) - 1:
         wrong = next(name for name, _ in headers if not name or name.translate(None, _TOKEN_BYTES))
-        raise ValueError(f"it has a header of the name {wrong[:80].decode('latin-1')!r}")
+        raise ValueError(f"it has a header named {wrong[:80].decode('latin-1')!r}")
     values = b"".join([value for _, value in headers])
     if b"\n" in values or b"\r" in values or b"\0" in values:
         name = next(name for name, value in headers if _BREAKS.search(value))
@@ -107,13 +107,13 @@ def _special(names: bytes) -> frozenset[bytes] | None:
 def _check_special(special: frozenset[bytes], interaction: Interaction) -> None:
     """Raise ``ValueError`` for a hop-by-hop header, or for a length that is not the body's."""
     for name in special & HOP_BY_HOP:
-        raise ValueError(f"its header {name.decode('latin-1')} is one of a connection")
+        raise ValueError(f"its header {name.decode('latin-1')} belongs to a connection")
     if interaction.request.method == "HEAD":
         return
     length = b"%d" % len(interaction.body)
     for name, value in interaction.headers:
         if value != length and name.lower() == b"content-length":
-            raise ValueError(f"its content-length is not the body's, {len(interaction.body)}")
+            raise ValueError(f"its content-length is not {len(interaction.body)}, its body's")
 
 
 def _check_timeline(timeline: Timeline, size: int) -> None:

@@ -1,7 +1,7 @@
 """The SQL that reads and writes a cassette's tables, and the numbers that identify such a file.
 
 As text: the library that declares the tables takes an eighth of a second to load, and only making
-a cassette needs it. A test prepares every statement against the tables, and finds SQL elsewhere.
+a cassette needs it. A test prepares every statement against the tables, and refuses SQL elsewhere.
 """
 
 #: Written to ``PRAGMA user_version``; a file with a higher one is refused.
@@ -49,8 +49,8 @@ PUT_INTERACTION = f"""
 INSERT INTO interaction ({_COLUMNS})
 VALUES ({", ".join(f":{name}" for name in COLUMNS)})
 """  # noqa: S608 - names of ours alone
-#: The same for a row whose bodies, the last two columns, are written afterwards. Their sizes are
-#: given in their place.
+#: The same for a row whose bodies, the last two columns, are written afterwards; it takes their
+#: sizes in their place.
 PUT_SIZES = PUT_INTERACTION.replace(":request_body", "zeroblob(:request_body)").replace(
     ":body", "zeroblob(:body)"
 )
@@ -58,7 +58,7 @@ READ_SIZES = """
 SELECT length(request_body), length(body), length(timeline) FROM interaction WHERE id = :id
 """
 READ_IDENTITY = "SELECT take_id, fingerprint, status, body FROM interaction WHERE id = :id"
-#: One of some ids, a JSON array, that a row has.
+#: One id of a JSON array that is already a row's.
 TAKEN_ID = """
 SELECT value FROM json_each(:ids) WHERE EXISTS (SELECT 1 FROM interaction WHERE id = value) LIMIT 1
 """
@@ -99,7 +99,7 @@ FROM interaction
 WHERE fingerprint = :fingerprint
   AND take_id = (SELECT max(take_id) FROM interaction WHERE fingerprint = :fingerprint)
 """
-#: Up to ``limit`` of them, from number ``n`` (from 0) on.
+#: Up to ``limit`` of them, from number ``n`` on, counted from 0.
 ANSWERS = f"SELECT id {_ANSWERS} ORDER BY id LIMIT :limit OFFSET :n"
 COUNT_ANSWERS = f"SELECT count(*) {_ANSWERS}"
 #: From the index alone: the answers to each fingerprint, take by take.
@@ -120,7 +120,7 @@ NEWEST_TAKE_OF = "SELECT max(take_id) FROM interaction WHERE fingerprint = :fing
 INSERT_TAKE = "INSERT OR IGNORE INTO take (id, run, started_us) VALUES (:id, :run, :started_us)"
 DELETE_EMPTY_TAKES = "DELETE FROM take WHERE id NOT IN (SELECT take_id FROM interaction)"
 
-#: A setting of the index of words besides its version; a cassette's index has none.
+#: A setting of the index of words besides its version; a sound cassette has none.
 INDEX_SETTING = "SELECT k FROM nearness_config WHERE k IS NOT 'version' LIMIT 1"
 #: The size of the index of words.
 INDEX_BYTES = "SELECT coalesce(sum(length(block)), 0) FROM nearness_data"

@@ -12,9 +12,9 @@ from pathlib import Path
 from replay_proxy.store.files.journals import wal
 from replay_proxy.store.files.pages import content_bytes
 
-#: Steps after which SQLite asks whether to go on: some tenths of a second.
+#: Steps between two calls of ``_ask``: some tenths of a second.
 _ASKS = 10_000_000
-#: An interaction or a take has more bytes than this in each table and index.
+#: Minimum size of an interaction or a take in each table and index.
 _ROW_BYTES = 20
 
 

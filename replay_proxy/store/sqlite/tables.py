@@ -1,4 +1,4 @@
-"""A cassette's tables, and the SQL that makes them.
+"""A cassette's tables, and the SQL that creates them.
 
 Declared with SQLModel on a registry of their own, so that they never meet the tables of an
 application in the same process. No connection and no I/O here: reading and writing is the SQL in
@@ -16,7 +16,7 @@ from sqlmodel import Field, SQLModel
 from replay_proxy.store.sqlite.schema import CHUNK_VIEW, NEARNESS
 from replay_proxy.store.sqlite.statements import APPLICATION_ID, SCHEMA_VERSION
 
-#: 64 bits everywhere, and SQLite's own row id there.
+#: A 64-bit integer; in SQLite, the row id.
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
 

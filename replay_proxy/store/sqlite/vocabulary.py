@@ -20,7 +20,7 @@ _OF_ONE = "SELECT CAST(term AS BLOB) FROM temp.word WHERE doc = :id"
 
 
 def digest(words: Iterable[bytes]) -> int:
-    """A number for a set of words, in whatever order. Valid in this process only."""
+    """A number for a set of words, whatever their order. Valid in this process only."""
     return sum(map(hash, words))
 
 
@@ -31,11 +31,11 @@ def digests(connection: sqlite3.Connection, path: Path) -> dict[int, int]:
     """
     for (name,) in connection.execute(statements.INDEX_SETTING):
         raise damage(path, f"its index of words has the setting {name!r}")
-    found: dict[int, int] = {}
+    sums: dict[int, int] = {}
     with _word_table(connection):
         for number, word in _bounded(connection, path, connection.execute(_ALL)):
-            found[number] = found.get(number, 0) + hash(word)
-    return found
+            sums[number] = sums.get(number, 0) + hash(word)
+    return sums
 
 
 def words_of(connection: sqlite3.Connection, path: Path, number: int) -> list[str]:
@@ -50,14 +50,14 @@ def words_of(connection: sqlite3.Connection, path: Path, number: int) -> list[st
 
 
 def drop(connection: sqlite3.Connection, path: Path, number: int) -> bool:
-    """Delete an interaction and its words, whatever they hold; whether either existed.
+    """Delete an interaction and its words, whatever they hold. Returns whether either existed.
 
     Raises as ``digests`` does.
     """
     words = words_of(connection, path, number)
     if words:
-        named = {"id": number, "features": " ".join(words)}
-        connection.execute(statements.DELETE_NEARNESS, named)
+        entry = {"id": number, "features": " ".join(words)}
+        connection.execute(statements.DELETE_NEARNESS, entry)
     deleted = connection.execute(statements.DELETE_INTERACTION, {"id": number}).rowcount
     return bool(words) or deleted > 0
 
@@ -67,7 +67,7 @@ def _bounded(connection: sqlite3.Connection, path: Path, rows: sqlite3.Cursor) -
     (most,) = connection.execute(statements.INDEX_BYTES).fetchone()
     for count, row in enumerate(rows):
         if count >= most:
-            raise damage(path, "its index gives more words than it has room for")
+            raise damage(path, "its index yields more words than fit into it")
         yield row
 
 

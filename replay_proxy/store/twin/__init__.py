@@ -1,4 +1,4 @@
-r"""A cassette's text twin: JSON Lines that hold all of it and that git can diff line by line.
+r"""A cassette's text twin: JSON Lines with all of its content, which git can diff line by line.
 
 Lossless and deterministic: the same cassette gives the same lines, and lines read back give the
 same cassette. A body is a sequence of pieces to be joined: an event of a stream, a line of a text,
@@ -81,14 +81,14 @@ def interaction_lines(take_id: int, interaction: Interaction) -> bytes:
 
 def _line(value: dict[str, Any]) -> bytes:
     line = orjson.dumps(value)
-    # Characters that a terminal may obey or hide, which JSON does not have to escape.
+    # JSON need not escape the characters that a terminal obeys or hides.
     return (
         line if line.isascii() and b"\x7f" not in line else json_printable(line.decode()).encode()
     ) + b"\n"
 
 
 def _texts(pair: tuple[bytes, bytes]) -> list[str]:
-    return [each.decode("latin-1") for each in pair]
+    return [part.decode("latin-1") for part in pair]
 
 
 def _pieces(name: str, content: bytes, *, events: bool = False) -> list[dict[str, Any]]:

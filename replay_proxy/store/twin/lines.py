@@ -12,16 +12,17 @@ from typing import Any, BinaryIO
 
 import orjson
 
-#: Bytes of the pieces into which ``export`` cuts bodies; in JSON a byte may take six.
+#: Maximum size of the pieces into which ``export`` cuts bodies, and of a line: in JSON, a byte of a
+#: piece may take six.
 PIECE_BYTES = 1 << 24
 MOST_LINE_BYTES = 1 << 27
-#: A longer line is parsed only if it is a piece of a body.
+#: Maximum size of a line that is not a piece of a body.
 _LONG_BYTES = 1 << 22
 _PIECE = re.compile(
     rb'\s*+\{\s*+(?:"at_us"\s*+:\s*+\d{1,16}\s*+,\s*+)?+"(?:request|answer)(?:_base64)?"\s*+:\s*+'
     rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*+\}\s*+'
 )
-#: Characters of a value that a message shows.
+#: Characters of a value in a message.
 _SHOWN_CHARS = 80
 
 
@@ -44,7 +45,7 @@ def value_of(line: bytes) -> Any:
 
 
 def text_or_base64(name: str, content: bytes) -> dict[str, str]:
-    """The member that holds some content: text if it is UTF-8, or else base64."""
+    """The content as a JSON member: text if it is UTF-8, or else base64 under another name."""
     try:
         return {name: content.decode()}
     except UnicodeDecodeError:

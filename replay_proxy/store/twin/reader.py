@@ -23,8 +23,8 @@ from replay_proxy.wire import Request
 
 #: The version in the first line. It changes when older readers would misread the text.
 VERSION = 1
-#: Maximum size of an interaction, which is that of SQLite's rows, and the bytes that a line counts
-#: for at least: otherwise empty lines without end would fill the memory.
+#: Maximum size of an interaction, which is that of a row in SQLite, and the bytes that each line
+#: adds to it besides its content: otherwise empty lines without end would fill the memory.
 _MOST_BYTES, _LINE_BYTES = 990_000_000, 100
 _CAUSE_CHARS = 300
 _DIGITS = re.compile("[1-9][0-9]{0,18}")
@@ -34,7 +34,7 @@ def read(content: BinaryIO | Iterable[bytes]) -> Iterator[Take | tuple[int, Inte
     """The takes, and each interaction with the id of its take, in the order of the lines.
 
     Fingerprints are computed anew, since a line may have been edited. Raises ``ImportRefused``
-    with the number of a line that is none.
+    with the number of a line that is not valid.
     """
     partial: _PartialInteraction | None = None
     takes: set[int] = set()
@@ -51,7 +51,7 @@ def read(content: BinaryIO | Iterable[bytes]) -> Iterator[Take | tuple[int, Inte
                             f"it is of version {excerpt(version)}, this reader of {VERSION}"
                         )
                 case _ if number == 1:
-                    raise ValueError("the first line of a cassette's text is another")
+                    raise ValueError(f'a text twin begins with {{"cassette":{VERSION}}}')
                 case {"take": str(), "run": str(run), "started_us": started_us, **rest} if not rest:
                     take = Take(_id(value["take"]), run, _whole(started_us))
                     takes.add(take.id)
@@ -61,9 +61,9 @@ def read(content: BinaryIO | Iterable[bytes]) -> Iterator[Take | tuple[int, Inte
                         yield partial.interaction()
                     partial = _PartialInteraction(value, number)
                     if partial.id in interactions:
-                        raise ValueError(f"interaction {partial.id} is there twice")
+                        raise ValueError(f"interaction {partial.id} appears twice")
                     if partial.take not in takes:
-                        raise ValueError(f"no line above tells of its take, {partial.take}")
+                        raise ValueError(f"no line above defines its take, {partial.take}")
                     interactions.add(partial.id)
                 case dict() if partial is not None:
                     partial.add(value)
@@ -117,8 +117,8 @@ class _PartialInteraction:
         """Check the members of the first line, where an error can still name it."""
         self.head = {name: check(first[name]) for name, check in _MEMBERS.items()}
         self.id, self.take = self.head["interaction"], self.head["take"]
-        if strange := first.keys() - _MEMBERS.keys() - {"fingerprint"}:
-            raise ValueError(f"{', '.join(sorted(strange))} does not belong here")
+        if unknown := first.keys() - _MEMBERS.keys() - {"fingerprint"}:
+            raise ValueError(f"{', '.join(sorted(unknown))} does not belong here")
         if cause := flaw(self.head["method"], self.head["path"], self.head["query"]):
             raise ValueError(cause)
 
@@ -136,7 +136,7 @@ class _PartialInteraction:
                 self._add_answer(line)
                 rest.pop("at_us", None)
             case _:
-                raise ValueError(f"{', '.join(line) or 'an empty object'} says nothing here")
+                raise ValueError(f"{', '.join(line) or 'an empty object'} has no meaning here")
         if self.size > _MOST_BYTES:
             raise ValueError(f"the interaction is larger than {_MOST_BYTES} bytes")
         if rest:
@@ -147,7 +147,7 @@ class _PartialInteraction:
         if "at_us" in line:
             offset_us = _whole(line["at_us"])
             if self.offsets_us and offset_us < self.offsets_us[-1]:
-                raise ValueError(f"{offset_us} is before the chunk above")
+                raise ValueError(f"{offset_us} is earlier than the chunk above")
             self.offsets_us.append(offset_us)
             self.sizes.append(len(piece))
         elif self.sizes:
@@ -200,7 +200,7 @@ def _text(value: Any) -> str:
 
 
 def _whole(value: Any) -> int:
-    """A time in microseconds, at most what an id can hold (``interaction_id``)."""
+    """A time in microseconds that fits into an id (``interaction_id``)."""
     if type(value) is not int or not 0 <= value < 2**52:
         raise ValueError(f"{excerpt(value)} is not a whole number of microseconds")
     return value

@@ -1,4 +1,4 @@
-"""``BoundConnection``: writes to a cassette, and notices when its name is another file's."""
+"""``BoundConnection``: writes to a cassette, and notices when another file has taken its name."""
 
 import os
 import sqlite3
@@ -12,12 +12,12 @@ from replay_proxy.store.files import journals, quarantine
 from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.connections import connect_as
 
-#: Size of the journal from which on it is checkpointed, about the same as SQLite's default.
+#: Size at which the journal is checkpointed, about the same as SQLite's default.
 CHECKPOINT_BYTES = 4 * 1024 * 1024
-#: Measured size in the journal of a commit, and of each of its rows without the bodies: pages of
-#: the table and of the indexes.
+#: Measured size in the journal of a commit, and of each of its rows without bodies: pages of the
+#: table and of the indexes.
 _COMMIT_BYTES, _ROW_BYTES = 30_000, 7_000
-#: How long a lock is waited for while others wait for this process.
+#: How long a connection waits for a lock while others wait for this process.
 _BUSY_MS = 50
 
 
@@ -75,10 +75,10 @@ class BoundConnection(sqlite3.Connection):
         """Whether the file and its journal are set aside, with all that was committed."""
         assert self._path is not None
         return any(
-            os.stat(each).st_ino == self._inodes[1]
-            and journals.wal(each).exists()
-            and os.stat(journals.wal(each)).st_ino == self._inodes[2]
-            for each in quarantine.files(self._path)
+            os.stat(file).st_ino == self._inodes[1]
+            and journals.wal(file).exists()
+            and os.stat(journals.wal(file)).st_ino == self._inodes[2]
+            for file in quarantine.files(self._path)
         )
 
     def owns_journal(self) -> bool:
@@ -115,7 +115,7 @@ class BoundConnection(sqlite3.Connection):
                 self._seen = os.stat(self._file).st_mtime_ns
 
     def close(self) -> None:
-        """Close it. If nobody else has the cassette open, SQLite checkpoints the journal."""
+        """Close the connection. SQLite checkpoints the journal if nobody else has the file open."""
         if self._path is None:
             super().close()
             return
@@ -126,7 +126,7 @@ class BoundConnection(sqlite3.Connection):
             super().close()
 
     def leave(self) -> None:
-        """Close it, for a caller that holds the lock. Never writes to another file."""
+        """Close the connection, for a caller that holds the lock. Never writes to another file."""
         path, self._path = self._path, None
         if path is None or not self.owns_file():
             super().close()  # SQLite sees that the file was moved, and changes nothing.
@@ -151,7 +151,7 @@ def open_bound(file: Path, check: Callable[[sqlite3.Connection], None]) -> Bound
     Needs the lock. A file that ``check`` refuses is left as it is.
     """
     journals.bind(file)
-    # Waiting longer for other processes is up to the caller, who does so without the lock.
+    # A caller that waits longer for other processes does so without the lock.
     connection = connect_as(BoundConnection, file, "rw", busy_ms=_BUSY_MS)
     try:
         # Until the first statement, nobody moves the journal that SQLite finds by its name.

@@ -1,4 +1,4 @@
-"""``Presence``: shows all who share the directory that a run is recording a cassette.
+"""``Presence``: shows every process that shares the directory that a run is recording a cassette.
 
 The file ``NAME.sqlite-recording`` names the run whose take is being recorded. Each process that
 records holds a shared lock on it (flock(2)). The kernel releases the lock however the process
@@ -11,11 +11,12 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+#: Bytes to read of a run's name; every name is shorter.
 _RUN_BYTES = 200
 
 
 class Presence:
-    """Present until ``leave``. Made inside a transaction that writes to the cassette.
+    """A run is present until ``leave``. Made inside a transaction that writes to the cassette.
 
     ``run`` names the take: the one that others are recording already, or else ``own``. If the file
     cannot be made or locked, it is ``own``.
@@ -48,7 +49,7 @@ class Presence:
         try:
             alone = _try_lock(lock, fcntl.LOCK_EX)
             if not alone and not _try_lock(lock, fcntl.LOCK_SH):
-                return  # It is being removed.
+                return  # Another process is removing the file.
             if not self._is(lock):
                 return
             if alone:

@@ -1,8 +1,8 @@
 """``RowIds``: inserts rows under ids that no other exchange has.
 
 Two processes can give one id to two exchanges. The one that commits second gets the next free id of
-the same microsecond, so nothing is overwritten and the order by arrival stays. What else a row
-means is not known here.
+the same microsecond, so nothing is overwritten and the order by arrival stays. Not in here: what
+else a row means.
 """
 
 import sqlite3
@@ -18,8 +18,8 @@ from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.rows import Row
 from replay_proxy.store.writing.insertion import put_interaction, put_interactions
 
-#: Number of its latest rows that a process remembers as its own. An answer is stored at its
-#: terminal event, and again if more bytes follow: the process then replaces its own row.
+#: Number of latest rows that a process remembers as its own. An answer is stored at its terminal
+#: event, and again if more bytes follow: the process then replaces its own row.
 OWN = 10_000
 
 
@@ -35,7 +35,7 @@ class RowIds:
         path: Path,
         rows: Sequence[tuple[int, Callable[[int], Row]]],
     ) -> list[int]:
-        """Insert rows, and return their ids. Each is given by its wanted id and a maker for an id.
+        """Insert rows, and return their ids. A row is given as a wanted id and a maker from an id.
 
         Only a row that this process has committed under an id is replaced: see ``committed``.
         """
@@ -72,7 +72,7 @@ class RowIds:
 
 
 def _are_free(connection: sqlite3.Connection, numbers: Sequence[int]) -> bool:
-    """Whether no row has one of these ids, and none of them comes twice."""
+    """Whether no row has one of these ids, and none of them appears twice."""
     ids = {"ids": orjson.dumps(numbers).decode()}
     taken = connection.execute(statements.TAKEN_ID, ids).fetchone()
     return taken is None and len(set(numbers)) == len(numbers)
@@ -89,14 +89,14 @@ def free_id(connection: sqlite3.Connection, wanted: int) -> int:
 def id_of(connection: sqlite3.Connection, take_id: int, interaction: Interaction) -> int:
     """The id under which a tool puts an interaction that was recorded before.
 
-    Its own id, if that is free or holds the same exchange: one of the same take, or one with the
-    same request and answer. Otherwise the next such id of its microsecond. Doing it again gives
-    the same id. Raises ``StoreError``.
+    Its own id, if that is free or is the same exchange's: one of the same take, or one with the
+    same request and answer. Otherwise the next such id of its microsecond. Repeating this gives the
+    same id. Raises ``StoreError``.
     """
     same = (interaction.fingerprint, interaction.status, interaction.body)
     for number in same_microsecond(interaction.id):
-        found = connection.execute(statements.READ_IDENTITY, {"id": number}).fetchone()
-        if found is None or found[0] == take_id or found[1:] == same:
+        row = connection.execute(statements.READ_IDENTITY, {"id": number}).fetchone()
+        if row is None or row[0] == take_id or row[1:] == same:
             return number
     raise _no_id_left(interaction.id)
 

@@ -1,7 +1,7 @@
 """The thread that writes to every cassette, so that a commit never blocks the event loop.
 
-Rows that arrive while a commit runs share the next commit of their cassette. A caller goes on when
-its own row is committed. What a row means is not known here.
+Rows that arrive during a commit share the next commit of their cassette. A caller goes on when its
+own row is committed. Not in here: what a row means.
 """
 
 import queue
@@ -27,13 +27,13 @@ from replay_proxy.store.writing.row_ids import RowIds
 
 #: Maximum number of rows in a commit.
 BATCH = 256
-#: A row with more bytes than this has a commit of its own, after the smaller rows that wait with
+#: Minimum size of a large row, which has a commit of its own, after the smaller rows that wait with
 #: it: writing and indexing it may take a hundred times as long.
 LARGE_BYTES = 200_000
 #: How long a commit waits for another process's lock before other cassettes have their turn, and
 #: the pause before it is tried again when no other cassette has a row.
 BUSY_MS, PAUSE_S = 50, 0.02
-#: How often a row is written again when the file is replaced during its commit.
+#: Attempts to write a row while the file keeps being replaced during its commit.
 TRIES = 5
 #: Maximum number of open cassettes; the least recently used one is closed and settled.
 OPEN_CASSETTES = 32
@@ -156,13 +156,13 @@ class Writer:
                 self._open.pop(path)
                 self._open.put(path, reopen_to_write(connection, path, busy_ms=BUSY_MS))
                 continue
-            with suppress(sqlite3.Error, OSError):  # The next one tries again.
+            with suppress(sqlite3.Error, OSError):  # The next commit tries again.
                 connection.checkpoint(rows, size)
             return
         raise StoreError(
-            "is replaced again and again",
+            "keeps being replaced",
             thing=f"Cassette {path}",
-            remedy="Stop what does that, and record again.",
+            remedy="Stop the program that replaces it, and record again.",
         )
 
     def _commit_to(self, connection: BoundConnection, path: Path, jobs: list[Job]) -> None:
@@ -189,9 +189,11 @@ class Writer:
             settle_all(jobs)
 
     def _insert(self, connection: BoundConnection, jobs: list[Job]) -> None:
-        """Raises ``_Replaced`` if the commit would not be found under the cassette's name.
+        """Insert rows in a transaction, and commit.
 
-        A file that is replaced after this check is set aside together with its journal.
+        Raises ``_Replaced`` if the commit would not be found under the cassette's name.
+
+        If the file is replaced after that check, it is set aside together with its journal.
         """
         try:
             connection.execute("BEGIN IMMEDIATE")
