@@ -14,14 +14,14 @@ from replay_proxy.importers.exchange import Misshapen
 
 #: Parts of the names of keys that hold something that is sent, or say how it is written.
 _TELLING = re.compile(
-    r"body|content|payload|data|text|json|form|field|file|param|query|\Aqs\Z|search|multipart|part"
+    r"body|content|header|payload|data|text|json|form|field|file|param|query|\Aqs\Z|search|multipart|part"
     r"|post|raw|blob|binary|base64|b64|hex|encod|compress|gzip|chunk|stream|event",
     re.IGNORECASE,
 )
 #: Names of keys that only repeat what a header or the body says.
 _REPEATED = re.compile(
     r"content.?(?:length|type|size)|transfer.?encoding|uncompressed|(?:body|text).?(?:size|length)"
-    r"|(?:body|content).?(?:hash|sha\d*|md5|digest)|(?:is.?)?stream(?:ed|ing)?|raw_?headers?",
+    r"|(?:body|content).?(?:hash|sha\d*|md5|digest)|(?:is.?)?stream(?:ed|ing)?|headers?.?(?:size|length)",
     re.IGNORECASE,
 )
 #: What a key says that changes nothing.

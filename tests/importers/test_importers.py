@@ -724,6 +724,13 @@ MERGES = "a: &a {x: 1}\n" + "".join(
         ("7", "vcrpy", "not a mapping"),
         ("{}", "vcrpy", "no interactions"),
         ("http_interactions: {}\n7", "ruby-vcr", "not YAML"),
+        (BILLION + "log:\n  entries: []\n", "har", "aliases"),
+        ("log: &a\n  entries: *a\n", "har", "stands in"),
+        ("when: {a: !!int x}\nthen: {}\n", "httpmock", "not YAML"),
+        ("when: {}\nthen: {}\n---\n" + BILLION, "httpmock", "aliases"),
+        ("-\n    request: [", "php-vcr", "not YAML"),
+        ('{"Entries": 7}', "test-proxy", "not a list"),
+        ('{"scope": 7}', "nock", "not a list"),
         ("{" + '"log": ' + "[" * 100_000, "har", "nested too deeply"),
         ('{"log": {"entries": [', "har", "not JSON"),
         ('{"log": {"entries": 7}}', "har", "not a list"),
@@ -794,6 +801,7 @@ def documents() -> dict[str, Any]:
     pair = {"request": vcr, "response": response, "recorded_at": "2024-01-01"}
     go = {"request": request, "response": response | {"status": "200 OK", "duration": "1s"}}
     chunk = {"data": 1, "t_offset_ms": 1, "event": "e"}
+    elixir = request | {"uri": URL, "query_string": "a=b", "body_json": {"a": 1}, "status": 200}
     reel = json.loads(reel_line({"status": 200, "stream_chunks": [chunk]}))
     return {
         "vcrpy": {"interactions": [pair]},
@@ -803,6 +811,44 @@ def documents() -> dict[str, Any]:
         "test-agent": {"request": request, "response": response},
         "reel": reel,
         "aimock": {"fixtures": [{"match": {"a": "b"}, "response": {}}]},
+        "r-vcr": {"http_interactions": [pair | {"response": response | {"status": 200}}]},
+        "php-vcr": [{"request": request | {"post_fields": {}}, "response": response}],
+        "req-cassette": {"interactions": [{"request": elixir, "response": elixir}]},
+        "test-proxy": {
+            "Entries": [
+                {
+                    "RequestUri": URL,
+                    "RequestMethod": "POST",
+                    "RequestHeaders": {"Content-Type": "multipart/form-data; boundary=b"},
+                    "RequestBody": ["--b\r\n", "b64:aGk=", []],
+                    "StatusCode": 200,
+                    "ResponseHeaders": {"Content-Type": "application/json", "A": ["a", "b"]},
+                    "ResponseBody": {"a": 1},
+                }
+            ]
+        },
+        "nock": [
+            {
+                "scope": "https://api.openai.com:443",
+                "method": "POST",
+                "path": "/v1/embeddings",
+                "body": {"a": 1},
+                "status": 200,
+                "response": ["6869"],
+                "rawHeaders": ["Content-Encoding", "gzip"],
+                "responseIsBinary": False,
+            }
+        ],
+        "httpmock": {
+            "when": {
+                "method": "POST",
+                "path": "/v1/embeddings",
+                "query_param": [{"name": "a", "value": "b"}],
+                "header": [{"name": "a", "value": "b"}],
+                "body": "{}",
+            },
+            "then": {"status": 200, "header": [], "body": "hi", "delay": 1},
+        },
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from replay_proxy.importers import NotCarried
-from tests.importers.exchanges import URL, carried, interaction, make, reason
+from tests.importers.exchanges import URL, carried, interaction, make, reason, told
 
 FILES = "https://api.openai.com/v1/files"
 
@@ -42,6 +42,8 @@ ANSWERED: dict[str, Any] = {"body": {"string": "{}"}}
         {"form": {"purpose": "batch"}},
         {"files": [{"name": "a"}]},
         {"payload": "{}"},
+        {"request_body": "{}"},
+        {"raw_headers": ["Range", "bytes=0-9"]},
     ],
 )
 def test_a_key_of_a_request_that_is_not_read_is_told(more: dict[str, Any]) -> None:
@@ -173,3 +175,11 @@ interactions:
 )
 def test_a_request_without_its_body_is_told_in_every_format(file: str) -> None:
     assert why(file) == "the request's body is not in the file"
+
+
+def test_a_session_of_a_websocket_is_told_once() -> None:
+    message = {"kind": "message", "direction": "sent", "data": {"type": "response.create"}}
+    file = "interactions:\n" + "".join(f"- {json.dumps(message)}\n" for _ in range(3))
+    (lost,) = told(file, "vcrpy")
+    assert isinstance(lost, NotCarried)
+    assert lost.reason == "it is a WebSocket of 3 messages, which cannot be replayed"

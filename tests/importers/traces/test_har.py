@@ -1,6 +1,7 @@
 """HAR in YAML, and HAR that does not hold a whole exchange."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,14 @@ def test_har_in_yaml_is_read_by_the_rules_of_version_1_2(head: str) -> None:
     assert ("x-a", "12:30:45") in [
         (n.decode(), v.decode()) for n, v in one(YAML, "har").request_headers
     ]
+
+
+def test_a_tag_in_yaml_1_2_executes_nothing(tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    evil = f"!!python/object/apply:os.system ['touch {mark}']"
+    (found,) = told(YAML.replace("gpt-4o", evil), "har")
+    assert not mark.exists()
+    assert isinstance(found, NotCarried)
 
 
 def test_an_answer_as_parsed_json_is_written_as_polly_replays_it() -> None:
