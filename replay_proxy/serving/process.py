@@ -29,6 +29,12 @@ from replay_proxy.settings.names import PREFIX
 #: uvicorn's own, which shows information too.
 logger = logging.getLogger("uvicorn.error")
 
+#: The echo of a short prompt is exact, and so is that of a long one: load tests rely on its length.
+_QUOTES = (
+    "The dummy quotes each prompt. A coding agent would take the examples in its own prompt for an "
+    "answer: set DUMMY_TEXT=lorem for it."
+)
+
 #: The exit status with which uvicorn's supervisor stops; after any other it restarts the worker.
 _WORKER_STARTUP_FAILURE = 3
 
@@ -99,17 +105,22 @@ def serve(
     where += f":{sockets[0].getsockname()[1]}"
     running = f"Uvicorn running on http{'s' if tls else ''}://{where} (Press CTRL+C to quit)"
     app = create_app()
+    settings = load()
+    greetings = [running]
+    if settings.may_answer_dummy and settings.dummy_text.startswith("echo"):
+        greetings.append(_QUOTES)
     if workers > 1:
         asyncio.run(app.assembly.aclose())  # Each worker opens the cassette for itself.
         factory = f"{create_app.__module__}:{create_app.__name__}"
         config = uvicorn.Config(factory, factory=True, workers=workers, access_log=False, **tls)
-        logger.info(running)
+        for greeting in greetings:
+            logger.info(greeting)
         given: dict[str, Any] = {"sockets": sockets}
         if "target" in inspect.signature(Multiprocess).parameters:  # In older versions of uvicorn.
             given["target"] = uvicorn.Server(config).run
         Multiprocess(config, **given).run()
         return
-    server = _Server(uvicorn.Config(app, access_log=False, **tls), running)
+    server = _Server(uvicorn.Config(app, access_log=False, **tls), greetings)
     with suppress(KeyboardInterrupt):
         server.run(sockets=sockets)
     if not server.started:
@@ -119,15 +130,16 @@ def serve(
 class _Server(uvicorn.Server):
     """uvicorn's server, which does not say where it listens if it is given sockets."""
 
-    def __init__(self, config: uvicorn.Config, running: str) -> None:
+    def __init__(self, config: uvicorn.Config, greetings: list[str]) -> None:
         super().__init__(config)
-        self._running = running
+        self._greetings = greetings
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say where."""
         await super().startup(sockets)
         if self.started:
-            logger.info(self._running)
+            for greeting in self._greetings:
+                logger.info(greeting)
 
 
 def _allow(host: str) -> None:

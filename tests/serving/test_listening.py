@@ -94,3 +94,20 @@ def test_another_process_on_the_other_address_is_told(
     assert len({each.getsockname()[1] for each in both}) == 1
     for each in both:
         each.close()
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({"MODE": "dummy"}, True),
+        ({"MODE": "dummy", "DUMMY_TEXT": "echo_last"}, True),
+        ({"ON_MISS": "dummy", "STORE": "."}, True),
+        ({"MODE": "dummy", "DUMMY_TEXT": "lorem"}, False),
+        ({"STORE": "."}, False),
+    ],
+)
+def test_a_start_says_which_text_of_the_dummy_is_for_coding_agents(
+    env: dict[str, str], told: bool, tmp_path: Path
+) -> None:
+    with Serving(tmp_path, **env) as proxy:
+        assert ("DUMMY_TEXT=lorem" in proxy.stop()) is told

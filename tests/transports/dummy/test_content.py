@@ -196,3 +196,12 @@ def test_two_workers_answer_alike(tmp_path: Path) -> None:
 def test_words_are_drawn_from_the_chance_that_is_given() -> None:
     assert sentences(Random(1), 30) == sentences(Random(1), 30)
     assert len(sentences(Random(1), 30).split()) == 30
+
+
+def test_a_text_for_coding_agents_quotes_nothing_of_their_prompts_and_ends_by_itself() -> None:
+    example = "a.py\n<<<<<<< SEARCH\nx = 1\n=======\nx = 2\n>>>>>>> REPLACE\n"
+    messages = [{"role": "system", "content": example * 1_000}, {"role": "user", "content": "go"}]
+    (choice,) = asked(content(text="lorem"), messages=messages, max_tokens=8_000)["choices"]
+    assert choice["finish_reason"] == "stop"
+    assert "SEARCH" not in choice["message"]["content"]
+    assert text(content(text="echo"), messages=messages) == example * 1_000 + "의 응답 내용"
