@@ -14,6 +14,7 @@ from replay_proxy.cassette import Cassette, process_number
 from replay_proxy.errors import InvalidCassetteName, StoreError
 from replay_proxy.matching.rules import Rule
 from replay_proxy.modes import nested
+from replay_proxy.redaction.display import printable
 from replay_proxy.settings import Mode, Settings, cassette_name
 from replay_proxy.store import Store
 from replay_proxy.timeline import Arrivals, Clock, MonotonicClock, Pacing, own_offset_us
@@ -80,7 +81,7 @@ class Assembly:
         try:
             transport = self._nested(cassette_name(name))
         except ValueError as error:
-            refusal = Unopened(InvalidCassetteName(name, error))
+            refusal = Unopened(InvalidCassetteName(printable(name), error))
             return Journaled(refusal, self.journal, self.default)
         except StoreError as error:
             return Journaled(Unopened(error), self.journal, name)

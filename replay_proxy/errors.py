@@ -160,12 +160,12 @@ class InvalidRequest(RequestError):
 
 
 class InvalidCassetteName(RequestError):
-    """The name of a cassette in a request is not valid."""
+    """The name of a cassette in a request is not valid. ``name`` is printable."""
 
     code = "invalid_cassette_name"
 
     def __init__(self, name: str, cause: ValueError) -> None:
-        super().__init__(f"{name!r} names no cassette: {cause}.")
+        super().__init__(f"'{name}' names no cassette: {cause}.")
 
 
 class InvalidFault(RequestError):

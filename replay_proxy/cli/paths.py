@@ -55,7 +55,7 @@ def named_path(cassette: str, store: Path) -> Path:
     try:
         return store / f"{cassette_name(cassette)}.sqlite"
     except ValueError as error:
-        raise ConfigurationError(f"{cassette!r} names no cassette: {error}.") from None
+        raise ConfigurationError(f"'{cassette}' names no cassette: {error}.") from None
 
 
 def existing_path(cassette: str, store: Path | None) -> Path:

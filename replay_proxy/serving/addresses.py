@@ -1,6 +1,6 @@
 """The addresses of the proxy: what a request's names, and those that an answer gives its client."""
 
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 from replay_proxy.serving.connection import Scope
 from replay_proxy.target import as_urls
@@ -20,14 +20,21 @@ def split_cassette(path: str) -> tuple[str | None, str]:
     """``/cassettes/{name}/v1/…`` as its cassette and the rest; any other path has none."""
     if not path.startswith(CASSETTES):
         return None, path
-    name, slash, rest = path.removeprefix(CASSETTES).partition("/")
-    return unquote(name), slash + rest
+    sent, slash, rest = path.removeprefix(CASSETTES).partition("/")
+    try:
+        name = unquote_to_bytes(sent.encode("latin-1")).decode()
+    except UnicodeDecodeError:
+        name = sent  # Names no cassette, and is shown as it is.
+    return name, slash + rest
 
 
 def cassette_of(cassette: str | None, request: Request) -> str | None:
     """The cassette that a request names, by its path or else by its header."""
     if cassette is None and (name := header(request.headers, b"x-replay-cassette")) is not None:
-        return name.decode("latin-1")
+        try:
+            return name.decode()
+        except UnicodeDecodeError:
+            return name.decode("latin-1")  # As some clients encode it.
     return cassette
 
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -83,6 +84,68 @@ def test_a_name_that_could_leave_the_store_is_refused(
         assert upstream.requests == []
     assert list((tmp_path / "store").iterdir()) == []
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+NAMES = {
+    "Korean": "카세트",
+    "Korean in parts, as macOS writes it": "\u1100\u1161",
+    "Arabic": "شريط",
+    "Japanese": "カセット",
+    "Cyrillic": "кассета",
+    "an emoji": "📼",
+    "joined emoji": "👩‍💻",
+    "with an accent": "café",
+    "a quote": "it's",
+    "a blank": "my tape",
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_a_name_in_any_script_is_shown_as_it_was_sent(name: str, script_proxy: Child) -> None:
+    shown = f"'{name}' names no cassette: a cassette's name is made of letters, digits"
+    for path, header in (
+        (f"/cassettes/{quote(name)}{CHAT}", None),
+        (f"/cassettes/{quote(name).lower()}{CHAT}", None),
+        (CHAT, name.encode()),
+    ):
+        assert message(script_proxy, path, header).startswith(shown)
+    _, report = get(script_proxy, f"/_replay/api/report?cassette={quote(name)}")
+    assert report["error"]["message"].startswith(shown)
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "shown"),
+    [
+        (f"/cassettes/%ff%41{CHAT}", None, "%ff%41"),
+        (f"/cassettes/%ed%a0%80{CHAT}", None, "%ed%a0%80"),
+        (f"/cassettes/%25EC%2595%2588{CHAT}", None, "%EC%95%88"),
+        (f"/cassettes/a%0Ab%1b%5B2J{CHAT}", None, "a\nb\\x1b[2J"),
+        (f"/cassettes/a%E2%80%AEb{CHAT}", None, "a\\u202eb"),
+        (CHAT, b"%EC%95%88", "%EC%95%88"),
+        (CHAT, b"caf\xe9", "café"),
+    ],
+)
+def test_a_name_that_is_no_text_is_shown_as_it_was_sent_and_harmless(
+    path: str, header: bytes | None, shown: str, script_proxy: Child
+) -> None:
+    assert message(script_proxy, path, header).startswith(f"'{shown}' names no cassette")
+
+
+def message(proxy: Child, path: str, cassette: bytes | None) -> str:
+    """What the proxy says of a request for a cassette that cannot be."""
+    headers = () if cassette is None else ((b"x-replay-cassette", cassette),)
+    with RawClient(proxy.base_url) as client:
+        answer = client.request("POST", path, headers, b"{}")
+    error = json.loads(answer.body)["error"]
+    assert (answer.status, error["code"]) == (400, "invalid_cassette_name")
+    return str(error["message"])
+
+
+@pytest.fixture(scope="module")
+def script_proxy(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    proxy = nursery.start(MODE="record", STORE=str(tmp_path_factory.mktemp("store")))
+    yield proxy
+    proxy.kill()
 
 
 def test_hundreds_of_cassettes_need_few_open_files(nursery: Nursery, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from replay_proxy.redaction.display import printable
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.files.drafts import PATTERN as DRAFTS
 from replay_proxy.store.files.plain_files import at_rest
+from replay_proxy.store.files.troubles import lfs_pointer
 
 _DRIVER = "replay-proxy"
 
@@ -84,12 +85,16 @@ def _literal(path: str) -> str:
 def git_textconv(path: Path) -> None:
     """Write a version of a cassette as text; git calls this.
 
-    Of a damaged version the text is the error: otherwise git would stop at this file.
+    Of a damaged version the text is the error: otherwise git would stop at this file. Of a pointer
+    of Git LFS it is the pointer too, which says which version it is.
     """
     try:
         write_twin(path, sys.stdout.buffer)
     except StoreError as error:
-        typer.echo(printable(error.message))
+        pointer = lfs_pointer(path)
+        if pointer is not None:
+            error.thing = "This version"
+        typer.echo(printable("\n".join(filter(None, [error.message, pointer]))))
 
 
 def git_merge(base: Path, ours: Path, theirs: Path, name: str) -> None:

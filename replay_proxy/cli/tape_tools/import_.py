@@ -21,6 +21,7 @@ from replay_proxy.importers import FORMATS, NotCarried, carry_over, detect, line
 from replay_proxy.importers.documents import MAX_BYTES
 from replay_proxy.store import twin
 from replay_proxy.store.archive import Archive
+from replay_proxy.store.files.troubles import GET_BY_LFS, POINTER_BYTES, is_lfs_pointer
 from replay_proxy.store.transaction import transaction
 
 TWIN = "twin"
@@ -120,13 +121,17 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
     before = _runs(target)
     try:
         with opened(file) as lines:
-            start = lines.read(max(len(BOM_UTF8 + _TWIN_HEAD), len(_CASSETTE_HEAD)))
+            start = lines.read(POINTER_BYTES)
             begins_as_twin = start.removeprefix(BOM_UTF8).startswith(_TWIN_HEAD)
             if start.startswith(_CASSETTE_HEAD):
                 raise ImportRefused(
                     "is a cassette already",
                     remedy="Copy it into the store, or merge it into another with `replay-proxy "
                     "merge`.",
+                )
+            if is_lfs_pointer(start):
+                raise ImportRefused(
+                    "is a Git LFS pointer, and not the recording itself", remedy=GET_BY_LFS
                 )
             lines.seek(0)
             if format_name == TWIN or (format_name is None and begins_as_twin):

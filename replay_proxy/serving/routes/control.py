@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Response
 from replay_proxy.assembly import Assembly
 from replay_proxy.cassette import Catalogue
 from replay_proxy.errors import InvalidCassetteName, InvalidRequest, StoreError
+from replay_proxy.redaction.display import printable
 from replay_proxy.serving.report import report
 from replay_proxy.settings import cassette_name
 from replay_proxy.transports.journal import KEPT_CASSETTES, OTHERS, Entry
@@ -60,7 +61,7 @@ def _cassette_names(assembly: Assembly, cassette: str | None) -> list[str]:
     try:
         return [cassette_name(cassette)]
     except ValueError as error:
-        raise InvalidCassetteName(cassette, error) from None
+        raise InvalidCassetteName(printable(cassette), error) from None
 
 
 async def _report(assembly: Assembly, name: str, max_age_s: float | None) -> dict[str, Any]:

@@ -21,7 +21,14 @@ from replay_proxy.store.files.links import refuse_link
 from replay_proxy.store.files.pages import check_pages
 from replay_proxy.store.files.plain_files import clear, settle
 from replay_proxy.store.files.salvage import keep, salvage
-from replay_proxy.store.files.troubles import ERRORS, damage, is_in_use, system_trouble, trouble
+from replay_proxy.store.files.troubles import (
+    ERRORS,
+    damage,
+    is_in_use,
+    no_database,
+    system_trouble,
+    trouble,
+)
 from replay_proxy.store.sqlite import statements
 from replay_proxy.store.sqlite.connections import BUSY_MS, connect
 from replay_proxy.store.sqlite.schema import check_schema
@@ -184,7 +191,9 @@ def _refuse_empty(path: Path) -> None:
         raise CassetteDamaged("is not a file", thing=thing, remedy="Name another, or move it.")
     size = status.st_size
     if size < SMALLEST_BYTES:
-        raise damage(path, f"{size} bytes are left of it" if size else "it is empty")
+        # Too small for a database, so nobody holds a lock on it.
+        cause = f"{size} bytes are left of it"
+        raise no_database(path, cause) if size else damage(path, "it is empty")
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
