@@ -51,9 +51,12 @@ class Transaction:
                 remedy="Write to a cassette of another name.",
             )
 
-    def join_take(self, run: str) -> int:
-        """The id of this run's take. If it is new, it is newer than every other take."""
-        return join_take(self._connection, run)
+    def join_take(self, run: str, started_us: int | None = None) -> int:
+        """The id of this run's take. If it is new, it is newer than every other take.
+
+        A new one began now, or at ``started_us``.
+        """
+        return join_take(self._connection, run, started_us)
 
     def add(self, take_id: int, interaction: Interaction) -> None:
         """Put an interaction, in place of another version of it.

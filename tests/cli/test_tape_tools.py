@@ -448,6 +448,17 @@ def test_import_reads_the_recordings_below_a_directory(tool: Tool, cassettes: Pa
         tool("import", "empty")
 
 
+def test_importing_a_file_without_dates_again_replaces_its_interactions(
+    tool: Tool, cassettes: Path
+) -> None:
+    Path("one.jsonl").write_text(reel(1) + reel(2))
+    tool("import", "one.jsonl")
+    first = ids(cassettes / "one.sqlite")
+    assert len(first) == 2
+    tool("import", "one.jsonl")
+    assert ids(cassettes / "one.sqlite") == first
+
+
 def test_import_says_that_files_of_one_name_share_a_cassette(tool: Tool, cassettes: Path) -> None:
     for number, name in enumerate(("a", "b", "c")):
         Path(name).mkdir()

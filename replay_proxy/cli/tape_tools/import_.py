@@ -2,7 +2,7 @@
 
 import time
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import file_digest
 from io import BufferedReader
 from itertools import chain
@@ -118,7 +118,7 @@ def _text(document: dict[str, Any], *, is_named: bool) -> Iterator[str]:
 
 def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str, Any]:
     """Import one file, all of it or nothing."""
-    before = _runs(target)
+    before = _takes(target)
     try:
         with opened(file) as lines:
             start = lines.read(POINTER_BYTES)
@@ -138,7 +138,9 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
                 format_name = TWIN
                 (count, runs), lost = _store_twin(target, lines), list[NotCarried]()
             else:
-                count, lost, format_name, runs = _store_foreign(file, target, lines, format_name)
+                count, lost, format_name, runs = _store_foreign(
+                    file, target, lines, format_name, before
+                )
     except ImportRefused as error:
         error.thing = str(file)  # A reader knows only the file's name; a person needs its path.
         raise
@@ -147,17 +149,17 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
         "format": format_name,
         "cassette": target.stem,
         "interactions": count,
-        "joined": bool(count and before - runs),
+        "joined": bool(count and before.keys() - runs),
         "not_carried": [{"where": each.where, "reason": each.reason} for each in lost],
     }
 
 
-def _runs(target: Path) -> set[str]:
-    """The recording runs whose takes a cassette has."""
+def _takes(target: Path) -> dict[str, int]:
+    """When the takes of a cassette began, by their runs."""
     if not target.exists():
-        return set()
+        return {}
     with Archive(target) as archive:
-        return {take.run for take in archive.takes()}
+        return {take.run: take.started_us for take in archive.takes()}
 
 
 def _store_twin(target: Path, lines: BinaryIO) -> tuple[int, set[str]]:
@@ -175,7 +177,11 @@ def _store_twin(target: Path, lines: BinaryIO) -> tuple[int, set[str]]:
 
 
 def _store_foreign(
-    file: Path, target: Path, lines: BinaryIO, format_name: str | None
+    file: Path,
+    target: Path,
+    lines: BinaryIO,
+    format_name: str | None,
+    before: Mapping[str, int],
 ) -> tuple[int, list[NotCarried], str, set[str]]:
     """Store what can be carried over as a take that belongs to the file; no take if nothing can.
 
@@ -190,14 +196,16 @@ def _store_foreign(
         lines.seek(0)
     run = f"import {file_digest(cast(BufferedReader, lines), 'sha256').hexdigest()[:32]}"
     lines.seek(0)
-    carried = carry_over(read(file.name, content, known), begin_us=time.time_ns() // 1000)
+    # Exchanges without a date get the same ids again when the file is imported again.
+    begin_us = before.get(run, time.time_ns() // 1000)
+    carried = carry_over(read(file.name, content, known), begin_us=begin_us)
     lost: list[NotCarried] = []
     interactions = _interactions(carried, lost)
     first = next(interactions, None)
     number = 0
     if first is not None:
         with transaction(target) as change:
-            take_id = change.join_take(run)
+            take_id = change.join_take(run, begin_us)
             for each in terminal.progress(
                 chain([first], interactions), None, f"Importing {target.stem}"
             ):

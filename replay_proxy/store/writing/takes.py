@@ -18,12 +18,15 @@ from replay_proxy.store.writing.presence import Presence
 PRESENT = 64
 
 
-def join_take(connection: sqlite3.Connection, run: str) -> int:
-    """The id of a run's take. Inside a transaction, or two runs could begin the same one."""
+def join_take(connection: sqlite3.Connection, run: str, started_us: int | None = None) -> int:
+    """The id of a run's take, which began now or at ``started_us`` if it is new.
+
+    Inside a transaction, or two runs could begin the same one.
+    """
     row = connection.execute(statements.FIND_TAKE, {"run": run}).fetchone()
     if row is not None:
         return int(row[0])
-    now_us = time.time_ns() // 1000
+    now_us = time.time_ns() // 1000 if started_us is None else started_us
     newest = connection.execute(statements.NEWEST_TAKE).fetchone()[0] or 0
     number = max(now_us << 11, newest + 1)
     take = {"id": number, "run": run, "started_us": now_us}
