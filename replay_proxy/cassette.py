@@ -98,12 +98,12 @@ class Playable(Protocol):
         """The name that a request or the setting ``CASSETTE`` uses."""
         ...
 
-    async def next_answer(self, key: str) -> Interaction | None:
+    async def next_answer(self, key: str, counted_as: str | None = None) -> Interaction | None:
         """The next answer to a request with this key (``Rule.key``), or None if there is none.
 
         The N-th call gets the N-th answer of the newest take that has any, in the order in which
         the requests arrived. After the last one the store's setting decides (``Repeats``).
-        Raises ``StoreError``.
+        Calls are counted by ``counted_as``, by default the key. Raises ``StoreError``.
         """
         ...
 

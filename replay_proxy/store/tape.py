@@ -58,20 +58,21 @@ class Tape:
         """Raise ``StoreError`` if there is a file that cannot be used."""
         self._readers.version(self._path)
 
-    async def next_answer(self, key: str) -> Interaction | None:
+    async def next_answer(self, key: str, counted_as: str | None = None) -> Interaction | None:
         """The next answer to this key; see ``Playable.next_answer``."""
+        counter = counted_as or key
         await self._answers.ready()
         cached = await self._patience.run(self._path, partial(self._cached, key))
         if cached is not None:
             return cached
         answer, is_current = await self._patience.run(
-            self._path, partial(self._next_if_current, key)
+            self._path, partial(self._next_if_current, key, counter)
         )
         if not is_current:
             await self._answers.renew()
-            answer = await self._patience.run(self._path, partial(self._next, key))
+            answer = await self._patience.run(self._path, partial(self._next, key, counter))
         if answer is None and await self._answers.complete():
-            answer = await self._patience.run(self._path, partial(self._next, key))
+            answer = await self._patience.run(self._path, partial(self._next, key, counter))
         if isinstance(answer, LargeAnswer):
             if (large := await self._large.interaction(self._path, answer.id)) is not None:
                 return self._checked(large, key, answer.version)
@@ -168,32 +169,38 @@ class Tape:
         version = self._readers.version(self._path)
         return self._cache.get(self._path, key, (version, self._added))
 
-    def _next_if_current(self, key: str) -> tuple[Interaction | LargeAnswer | None, bool]:
+    def _next_if_current(
+        self, key: str, counter: str
+    ) -> tuple[Interaction | LargeAnswer | None, bool]:
         """The next answer, and True; None and False if others have committed since."""
         with self._readers.one_state(self._path):
             version = self._readers.version(self._path)
             if not self._answers.knows(version):
                 return None, False
-            return self._cached_or_read(key, version), True
+            return self._cached_or_read(key, counter, version), True
 
-    def _next(self, key: str) -> Interaction | LargeAnswer | None:
+    def _next(self, key: str, counter: str) -> Interaction | LargeAnswer | None:
         """The next answer that the index knows; others may have committed again meanwhile."""
         with self._readers.one_state(self._path):
-            return self._cached_or_read(key, self._readers.version(self._path))
+            return self._cached_or_read(key, counter, self._readers.version(self._path))
 
-    def _cached_or_read(self, key: str, file_version: Hashable) -> Interaction | LargeAnswer | None:
+    def _cached_or_read(
+        self, key: str, counter: str, file_version: Hashable
+    ) -> Interaction | LargeAnswer | None:
         version = file_version, self._added
         cached = self._cache.get(self._path, key, version)
-        return cached if cached is not None else self._look_up(key, version)
+        return cached if cached is not None else self._look_up(key, counter, version)
 
-    def _look_up(self, key: str, version: Hashable) -> Interaction | LargeAnswer | None:
+    def _look_up(
+        self, key: str, counter: str, version: Hashable
+    ) -> Interaction | LargeAnswer | None:
         first = self._answers.some(key, 0, 2)
         if not first:
             return None
         answer = first[0]
         repeats = len(first) > 1 or self._repeats is Repeats.FAIL
         if repeats:
-            n = self._positions.advance(self.name, key)
+            n = self._positions.advance(self.name, counter)
             count = self._answers.count(key) if self._repeats is not Repeats.FAIL else n + 1
             n = n % count if self._repeats is Repeats.CYCLE else min(n, count - 1)
             nth = self._answers.some(key, n, 1)

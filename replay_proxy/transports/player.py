@@ -19,6 +19,7 @@ from replay_proxy.timeline import Clock, Pacing
 from replay_proxy.wire import (
     SELECTING_METHODS,
     Chunks,
+    Headers,
     Provenance,
     Request,
     Response,
@@ -33,6 +34,8 @@ from replay_proxy.wire import (
 LARGE_BYTES, PIECE_BYTES = 1 << 20, 1 << 18
 #: Chunks that an instant replay sends before other requests get a turn.
 CHUNKS_PER_TURN = 64
+#: The most answers that are tried for a request for a range, or with a condition.
+TRIED = 1_000
 
 
 class RedirectRefused(StoreError):
@@ -112,22 +115,36 @@ class Player:
     ) -> tuple[Interaction | None, str]:
         """The answer, and what it is matched by, if ``recorded`` may not be the last word.
 
-        Without an answer of its own, a request for a range, or with a condition, gets what the
+        Without an answer of its own, a request for a range, or with a condition, gets what an
         answer to the same request without these fields gives it.
         """
         match = self._rule.name
         recorded = recorded or await self._former(request)
         fields = selecting_fields(request)
-        if recorded is not None:
-            alone = request.method in SELECTING_METHODS and not fields
-            return None if alone and recorded.status in SELECTED else recorded, match
-        if not fields:
+        if recorded is None and not fields:
             return None, match
+        alone = request.method in SELECTING_METHODS and not fields
+        if recorded is not None and not (alone and recorded.status in SELECTED):
+            return recorded, match
+        names = ",".join(dict.fromkeys(name.decode() for name, _ in fields))
+        found = await self._first_selected(request, fields)
+        return found, f"{match}; without={names}" if names else match
+
+    async def _first_selected(self, request: Request, fields: Headers) -> Interaction | None:
+        """The first answer to the request without these fields that gives it something."""
         rest = tuple(pair for pair in request.headers if pair not in fields)
         plain = replace(request, headers=rest)
-        whole = await self._cassette.next_answer(self._rule.key(plain)) or await self._former(plain)
-        names = ",".join(dict.fromkeys(name.decode() for name, _ in fields))
-        return whole and selected(request, whole), f"{match}; without={names}"
+        for key in (self._rule.key(plain), self._rule.former_key(plain)):
+            seen: set[int] = set()
+            while key is not None and len(seen) < TRIED:
+                # Each range has its own place in the order of whole answers.
+                answer = await self._cassette.next_answer(key, f"{self._rule.key(request)} {key}")
+                if answer is None or answer.id in seen:
+                    break
+                if (found := selected(request, answer)) is not None:
+                    return found
+                seen.add(answer.id)
+        return None
 
     async def _former(self, request: Request) -> Interaction | None:
         """The next answer in a cassette of an earlier version."""

@@ -137,6 +137,34 @@ def test_former_cassettes_replay_to_the_same_client_and_to_no_other(
     assert get(proxy, whole, has_copy).status == 304
 
 
+def test_former_recordings_of_several_ranges_are_found_in_any_order(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    def part(first: int, last: int) -> Interaction:
+        about = (b"content-range", b"bytes %d-%d/10" % (first, last))
+        return former(206, (TAG, about), BODY[first : last + 1])
+
+    parts = [part(0, 3), part(4, 7), part(8, 9)]
+    make(tmp_path / "default.sqlite", [*parts, former(200, (TAG,), BODY)])
+    proxy = nursery.start(STORE=str(tmp_path))
+    for first, last in [(8, 9), (0, 3), (4, 7), (8, 9), (1, 2)]:
+        assert get(proxy, span(first, last)).body == BODY[first : last + 1]
+    assert (get(proxy).status, get(proxy).body) == (200, BODY)
+
+
+@pytest.mark.parametrize("repeats", ["last", "cycle", "fail"])
+def test_all_ranges_are_of_one_recording_of_the_whole(
+    repeats: str, nursery: Nursery, tmp_path: Path
+) -> None:
+    newer = bytes(reversed(BODY))
+    make(tmp_path / "default.sqlite", [former(200, (TAG,), BODY), former(200, (TAG,), newer)])
+    proxy = nursery.start(STORE=str(tmp_path), REPEATS=repeats)
+    for body in (BODY, newer):
+        for first, last in [(0, 3), (4, 7), (8, 9)]:
+            assert get(proxy, span(first, last)).body == body[first : last + 1]
+        assert get(proxy).body == body
+
+
 def test_what_is_not_recorded_is_recorded_for_that_range(nursery: Nursery, tmp_path: Path) -> None:
     with Upstream(file_server) as upstream:
         proxy = nursery.start(
