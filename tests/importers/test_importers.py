@@ -11,7 +11,7 @@ from typing import Any
 import brotli  # type: ignore[import-untyped]
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay_proxy.cassette import Interaction
@@ -860,6 +860,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PLACES), ANYTHING)
 def test_anything_anywhere_is_read_told_or_refused(
     place: tuple[str, tuple[Any, ...]], value: Any
@@ -880,6 +881,7 @@ def test_anything_anywhere_is_read_told_or_refused(
     assert len(list(carry_over(items, begin_us=BEGIN_US))) == len(items)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(DATA.iterdir())), st.data())
 def test_a_damaged_file_is_read_told_or_refused(file: Path, data: st.DataObject) -> None:
     content = bytearray(file.read_bytes())

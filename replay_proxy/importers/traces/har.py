@@ -50,6 +50,8 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
     response = mapping(entry.get("response"), "the response")
     if entry.get("_webSocketMessages") is not None:
         raise Misshapen("it is a WebSocket, which cannot be replayed")
+    refuse_unread(request, "headers postData queryString _isBinary", "the request")
+    refuse_unread(response, "headers content statusText _isBinary", "the response")
     return Exchange(
         where=where,
         method=text(request.get("method"), "the method"),

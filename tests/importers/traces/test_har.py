@@ -102,6 +102,8 @@ def test_a_query_only_beside_the_url_is_part_of_the_request(
         ({"queryString": [{"name": "a", "value": "%20"}], "postData": {"text": "{}"}}, None),
         ({"postData": {"mimeType": "application/json", "_file": "a.json"}}, None),
         ({"postData": {"textYAML": "a: b"}}, None),
+        ({"body": '{"a": 1}', "postData": {}}, None),
+        ({"_body": {"a": 1}}, None),
         ({"postData": {"text": "{}"}}, {"size": -1, "_file": "a.json"}),
         ({"postData": {"text": "{}"}}, {"size": 0, "_base64": "aGk="}),
     ],
@@ -124,3 +126,12 @@ def test_a_request_with_a_size_and_no_body_has_lost_it(data: dict[str, Any]) -> 
 def test_har_in_yaml_that_is_no_one_document_is_refused(rest: str) -> None:
     with pytest.raises(ImportRefused, match="cannot be read as har"):
         told(YAML + rest)
+
+
+def test_what_browsers_add_to_har_does_not_matter() -> None:
+    request = {"httpVersion": "h3", "headersSize": 9, "bodySize": 2, "postData": {"text": "{}"}}
+    file = json.loads(har(request | {"cookies": [{"name": "a", "value": "b"}]}))
+    (entry,) = file["log"]["entries"]
+    entry["response"] |= {"statusText": "OK", "headersSize": 9, "bodySize": 2, "_transferSize": 7}
+    entry |= {"_resourceType": "fetch", "_initiator": {"type": "script"}, "cache": {}}
+    assert one(json.dumps(file), "har").body == b"hi"
