@@ -197,10 +197,12 @@ class _Parts:
             pacing=Pacing(self._settings.replay_speed),
             clock=self._shared.clock,
             joined=self._settings.replay_chunks == "joined",
+            most_repeats=self._settings.most_repeats,
         )
 
     def refusal(self) -> Transport:
-        return Refusal(self._cassette, rule=self._shared.rule, aside=self._shared.side_thread)
+        shared, most = self._shared, self._settings.most_repeats
+        return Refusal(self._cassette, rule=shared.rule, aside=shared.side_thread, repeated=most)
 
     def dummy(self) -> Transport:
         return self._shared.dummy

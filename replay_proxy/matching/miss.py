@@ -44,13 +44,16 @@ _EXACT = Rule()
 _WHY = {
     "no_cassette": "there is no cassette '{cassette}'",
     "empty_cassette": "cassette '{cassette}' is empty",
-    "used_up": "all {answers} recorded answers of cassette '{cassette}' to it are used up",
+    "used_up": "cassette '{cassette}' has given all its recorded answers ({answers})",
     "no_match": "{none} in cassette '{cassette}' is the same",
     "nothing_similar": "{none} in cassette '{cassette}' is like it",
 }
-_REMEDY = {
-    "used_up": "Ask less often, record again with as many calls, or set REPEATS=last or cycle.",
-}
+#: The remedies of ``used_up``, without repeats and after them.
+_USED_UP = (
+    "Ask less often, record again with as many calls, or set REPEATS=last or cycle.",
+    "If the client waits for an end that was not recorded, record again up to that end; "
+    "REPEATS=cycle repeats without a limit.",
+)
 _RECORD = (
     "Record it with MODE=record and your key, or set ON_MISS=record to keep what is missing; "
     "ON_MISS=dummy answers without a recording."
@@ -66,12 +69,13 @@ def explain(
     answers: int,
     candidates: Sequence[RecordedRequest],
     rule: Rule = _EXACT,
+    repeated: int | None = None,
 ) -> CassetteMiss:
     """The miss of a request.
 
     ``counts`` is None for a cassette that does not exist, ``answers`` how many answers the
     cassette has for this request, ``candidates`` recordings that may be near. What the ``rule``
-    leaves out does not count as a difference.
+    leaves out does not count as a difference. ``repeated`` bounds the repeats of the last answer.
     """
     memo = request.memo
     request = replace(request, query=without_credentials(request.query))
@@ -94,10 +98,11 @@ def explain(
     }
     nearest = [_near(*each, request, rule) for each in near] if not answers else []
     asked = summary(request)
-    remedy = _REMEDY.get(reason, _RECORD)
+    remedy = _USED_UP[bool(repeated)] if reason == "used_up" else _RECORD
     many = numbers["interactions"] != 1
     none = f"none of the {numbers['interactions']} recordings" if many else "not even the only one"
     why = _WHY[reason].format(cassette=cassette, answers=answers, none=none)
+    why += f", the last one {repeated} times more" if reason == "used_up" and repeated else ""
     details: dict[str, Any] = {"fingerprint": fingerprint, "cassette": cassette, "asked": asked}
     details |= {"counts": numbers, "nearest": nearest, "remedy": remedy}
     cause = printable(_cause(asked, reason, why, nearest))

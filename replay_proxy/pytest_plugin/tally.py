@@ -68,6 +68,7 @@ class Tally:
         self.counts["misses"] += report.get("more_misses", 0)
         self.counts["recorded"] += report["recorded_total"]
         self.counts["lost"] += report["lost"]
+        self.counts["repeated"] += report["repeated_total"]
         self.counts["dummy"] += report["answers"].get("dummy", 0)
         self.counts["tokens"] += report["saved"]["tokens"]
 
@@ -127,7 +128,10 @@ class Tally:
         from replay_proxy.answers.plural import many  # Most sessions do not use the proxy.
 
         counts = self.counts
-        replayed = f"{many(counts['hits'], 'hit')}, {many(counts['misses'], 'miss', 'misses')}"
+        again = f" ({counts['repeated']:,} repeated)" if counts["repeated"] else ""
+        replayed = (
+            f"{many(counts['hits'], 'hit')}{again}, {many(counts['misses'], 'miss', 'misses')}"
+        )
         lost = f"{counts['lost']:,} lost, " if counts["lost"] else ""
         others = f"{counts['recorded']:,} recorded, {lost}{counts['dummy']:,} dummy"
         saved = f"{many(counts['tokens'], 'token')} saved"
@@ -232,6 +236,7 @@ def report_sum(first: Report | None, then: Report) -> Report:
         "losses": list(losses.values()),
         "lost": len(losses) + more_losses,
         "recorded_total": first["recorded_total"] + then["recorded_total"],
+        "repeated_total": first["repeated_total"] + then["repeated_total"],
         "used": list(dict.fromkeys(first["used"] + then["used"])),
         "unused": unused,
         "unused_total": len(unused),

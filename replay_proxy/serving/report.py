@@ -22,6 +22,8 @@ from replay_proxy.wire import Source
 
 #: The most interactions that each list of the report describes.
 SHOWN = 1_000
+#: The most interactions that are listed as repeated.
+REPEATED_SHOWN = 100
 #: A request counts as asked if one of its first _ALIKE recordings was used.
 _ALIKE = 1_000
 
@@ -37,7 +39,9 @@ async def report(
     ``unused_total``; ``asked`` says that the same request was sent, but fewer times than it was
     recorded. ``kept`` names the cassettes with what was in this one when its file was replaced.
     ``expired`` shows the first thousand of ``expired_total``, the replayed interactions that are
-    older than ``max_age_s``. ``faults`` is the verdict on what clients did about each fault.
+    older than ``max_age_s``. ``repeated`` shows the hundred
+    most repeated of the interactions with ``repeated_total`` answers past the recorded end.
+    ``faults`` is the verdict on what clients did about each fault.
     ``more_misses`` and ``more_used`` count what is not listed; with ``more_used`` nothing is called
     unused.
 
@@ -70,8 +74,24 @@ async def report(
         "expired": expired_shown,
         "expired_total": len(expired),
         "faults": faults,
+        **await _repeated(entry, cassette),
         "saved": {"requests": entry.answers[Source.CASSETTE], "tokens": tokens},
     }
+
+
+async def _repeated(entry: Entry, cassette: Catalogue | None) -> dict[str, Any]:
+    """The answers that were given again after the last recorded one, the most repeated first."""
+    times = await asyncio.to_thread(_repeats, dict(entry.replayed))
+    most = sorted(times, key=lambda number: -times[number])[:REPEATED_SHOWN]
+    shown = [_described(one) async for one in _read(cassette, most)] if cassette else []
+    return {
+        "repeated": [each | {"times": times[int(each["interaction"])]} for each in shown],
+        "repeated_total": sum(times.values()),
+    }
+
+
+def _repeats(replayed: dict[int, int]) -> dict[int, int]:
+    return {number: times - 1 for number, times in replayed.items() if times > 1}
 
 
 def _recording(entry: Entry) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from replay_proxy.settings.faults import FaultSettings
 from replay_proxy.settings.tempo import TempoSettings
 from replay_proxy.settings.values import (
     MOST,
+    MOST_REPEATS,
     Mode,
     OnMiss,
     Repeats,
@@ -106,7 +107,8 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings):
     repeats: Repeats = Field(
         Repeats.LAST,
         description="What a request gets after its last recorded answer: that answer again "
-        "(`last`), the first one and so on (`cycle`), or a miss (`fail`).",
+        "(`last`; 100 times for a GET that waits for another), the first one and so on (`cycle`), "
+        "or a miss (`fail`).",
     )
 
     @property
@@ -128,6 +130,11 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings):
     def origins(self) -> frozenset[bytes]:
         """``CORS_ORIGINS`` as browsers send them."""
         return frozenset(each.encode() for each in self.cors_origins.split(",") if each)
+
+    @property
+    def most_repeats(self) -> int | None:
+        """How often an answer is repeated to a client that polls; None without a limit."""
+        return MOST_REPEATS if self.repeats is Repeats.LAST else None
 
     @property
     def may_reach_upstream(self) -> bool:

@@ -39,6 +39,10 @@ class OnMiss(StrEnum):
     RECORD = "record"
 
 
+#: Repeats of one answer after which a GET is a miss.
+MOST_REPEATS = 100
+
+
 class Repeats(StrEnum):
     """What a request gets after its last recorded answer."""
 

@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
+from replay_proxy.answers.polling import may_be_awaited
 from replay_proxy.answers.selection import SELECTED, selected
 from replay_proxy.answers.waits import replayed_headers
+from replay_proxy.bounds.lru import LRU
 from replay_proxy.cassette import Interaction, Playable
 from replay_proxy.errors import StoreError
 from replay_proxy.matching.rules import Rule
@@ -36,6 +38,8 @@ LARGE_BYTES, PIECE_BYTES = 1 << 20, 1 << 18
 CHUNKS_PER_TURN = 64
 #: The most answers that are tried for a request for a range, or with a condition.
 TRIED = 1_000
+#: The most interactions whose repeats are counted; a forgotten one is counted from 1 again.
+POLLED = 1_000
 
 
 class RedirectRefused(StoreError):
@@ -47,7 +51,8 @@ class RedirectRefused(StoreError):
 class Player:
     """Answers with the recording, and asks ``otherwise`` when there is none.
 
-    ``joined`` gives up chunk boundaries where all chunks are due at once.
+    ``joined`` gives up chunk boundaries where all chunks are due at once. ``most_repeats`` bounds
+    how often an answer is repeated to a client that polls, which would otherwise do so for ever.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Player:
         pacing: Pacing,
         clock: Clock,
         joined: bool = False,
+        most_repeats: int | None = None,
     ) -> None:
         self._cassette = cassette
         self._rule = rule
@@ -66,6 +72,9 @@ class Player:
         self._pacing = pacing
         self._clock = clock
         self._joined = joined
+        self._most_repeats = most_repeats
+        #: How often each interaction was given to a GET.
+        self._given: LRU[int, int] = LRU(POLLED)
 
     async def handle(self, request: Request) -> Response:
         """The N-th recorded answer to the N-th such request.
@@ -77,7 +86,7 @@ class Player:
         interaction = await self._cassette.next_answer(self._rule.key(request))
         if interaction is None or request.method in SELECTING_METHODS:
             interaction, match = await self._selected(request, interaction)
-        if interaction is None:
+        if interaction is None or (request.method == "GET" and self._is_used_up(interaction)):
             return await self._otherwise.handle(request)
         if away := leads_away(interaction.status, interaction.headers):
             raise RedirectRefused(
@@ -107,8 +116,17 @@ class Player:
 
     def rewind(self) -> None:
         """Let the next request get the first answer again."""
+        self._given.clear()
         self._cassette.rewind()
         self._otherwise.rewind()
+
+    def _is_used_up(self, answer: Interaction) -> bool:
+        """Whether an answer to a GET was repeated so often that its client waits for another."""
+        if self._most_repeats is None:
+            return False
+        given = (self._given.get(answer.id) or 0) + 1
+        self._given.put(answer.id, given)
+        return given > self._most_repeats + 1 and may_be_awaited(answer)
 
     async def _selected(
         self, request: Request, recorded: Interaction | None

@@ -64,8 +64,11 @@ class WellFormed:
 class Refusal:
     """Answers every request with a miss: 404 that SDKs do not retry."""
 
-    def __init__(self, cassette: Catalogue, *, rule: Rule, aside: SideThread) -> None:
+    def __init__(
+        self, cassette: Catalogue, *, rule: Rule, aside: SideThread, repeated: int | None = None
+    ) -> None:
         self._cassette = cassette
+        self._repeated = repeated
         self._rule = rule
         self._aside = aside
 
@@ -86,6 +89,7 @@ class Refusal:
             answers=answers,
             candidates=near,
             rule=self._rule,
+            repeated=self._repeated,
         )
         size = len(request.body) + sum(len(each.request.body) for each in near)
         miss = await self._aside.run(explanation, size)

@@ -102,6 +102,20 @@ def test_what_is_not_an_age_is_an_error_that_names_it(age: str) -> None:
         age_s(age)
 
 
+def test_the_verdict_names_what_was_answered_past_the_recorded_end() -> None:
+    told = cassette()
+    told["repeated"] = [{**recording(number), "times": 9 - number} for number in range(8)]
+    told["repeated_total"] = 44
+    said = text(outcome(told))
+    lines = said[said.index("Repeated on cassette 'tape0', 44 answers past the recorded end:") :]
+    assert lines.splitlines()[1:3] == [
+        '  POST /v1/chat/completions "Hello", 9 times as 367700',
+        '  POST /v1/chat/completions "Hello", 8 times as 367701',
+    ]
+    assert lines.count("times as") == SHOWN_IF_ALLOWED
+    assert exit_code(outcome(told)) == 0
+
+
 # --- the exit code ------------------------------------------------------------------------------
 
 CODES = {

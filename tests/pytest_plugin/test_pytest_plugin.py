@@ -229,6 +229,7 @@ def test_unused_is_what_no_report_has_used() -> None:
             "losses": [],
             "lost": 0,
             "recorded_total": 0,
+            "repeated_total": 0,
             "more_misses": 0,
             "saved": {"requests": 1, "tokens": 7},
         }

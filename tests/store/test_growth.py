@@ -176,7 +176,7 @@ def test_a_merged_report_keeps_a_bounded_number_of_misses_and_counts_the_others(
 ) -> None:
     monkeypatch.setattr(tally, "KEPT_MISSES", 5)
     empty: Any = {"answers": {}, "used": [], "unused": [], "expired": [], "saved": {}}
-    empty |= {"losses": [], "lost": 0, "recorded_total": 0}
+    empty |= {"losses": [], "lost": 0, "recorded_total": 0, "repeated_total": 0}
     merged: Any = None
     for number in range(9):
         merged = tally.report_sum(merged, empty | {"misses": [{"fingerprint": number, "times": 2}]})

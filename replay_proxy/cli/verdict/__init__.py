@@ -118,6 +118,7 @@ def text(outcome: Outcome) -> str:
         shown = SHOWN if outcome.fail_unused else SHOWN_IF_ALLOWED
         total = cassette["unused_total"]
         blocks += _listed(f"Unused on cassette '{name}'", unused, total, shown=shown)
+        blocks += _repeated(name, cassette)
         if met := cassette["faults"]:
             lines = [f"Faults on cassette '{name}':", *(f"  {words(conduct)}" for conduct in met)]
             blocks.append("\n".join(lines))
@@ -171,6 +172,17 @@ def _losses(name: str, cassette: CassetteReport) -> Iterator[str]:
         yield f"… and {many(more, 'more loss', 'more losses')} on '{name}'."
     for sentence in uncounted_losses(cassette):
         yield f"Loss on cassette '{name}':\n{sentence}"
+
+
+def _repeated(name: str, cassette: CassetteReport) -> Iterator[str]:
+    """The requests that were asked more often than they were recorded."""
+    if total := cassette.get("repeated_total", 0):
+        lines = [f"Repeated on cassette '{name}', {many(total, 'answer')} past the recorded end:"]
+        lines += [
+            f"  {request_line(one)}, {many(one['times'], 'time')} as {one['interaction']}"
+            for one in cassette.get("repeated", [])[:SHOWN_IF_ALLOWED]
+        ]
+        yield "\n".join(lines)
 
 
 def _logged(log: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ class ReportedInteraction(TypedDict):
     """An interaction, as the proxy reports it.
 
     An unused one was ``asked`` if its request was sent, but less often than it was recorded.
+    ``times`` is how often a repeated one was given after that.
     """
 
     interaction: str
@@ -29,6 +30,7 @@ class ReportedInteraction(TypedDict):
     last_message: str | None
     recorded_at: str
     asked: NotRequired[bool]
+    times: NotRequired[int]
 
 
 class Saved(TypedDict):
@@ -68,6 +70,8 @@ class CassetteReport(TypedDict):
     more_misses: NotRequired[int]
     more_used: NotRequired[int]
     expired_total: NotRequired[int]
+    repeated: NotRequired[list[ReportedInteraction]]
+    repeated_total: NotRequired[int]
 
 
 Cassettes = dict[str, CassetteReport]

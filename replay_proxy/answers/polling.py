@@ -1,0 +1,40 @@
+"""Whether an answer may be what a client repeats its GET for, until another one comes. Pure.
+
+A batch, a run, a video or a response in the background is asked for until its status says that it
+has ended. If the recording stops before, replay repeats the last answer, and the client never ends.
+"""
+
+import re
+
+import orjson
+
+from replay_proxy.cassette import Interaction
+
+#: Lists of models are read by health checks, for as long as a proxy runs.
+_MODELS = re.compile(r"/models(?:/[^/]+)?/?\Z")
+#: Values of ``status`` or ``state`` after which nobody asks again.
+_ENDED = re.compile(
+    r"completed?|succe\w+|done|finished|ended|processed|ready|active|available|deleted|fail\w+"
+    r"|error\w*|cancell?ed|expired|incomplete|rejected|aborted|stopped|ok|healthy",
+    re.IGNORECASE,
+)
+#: Larger JSON is no state that is asked for again and again.
+_MOST_BYTES = 1 << 20
+
+
+def may_be_awaited(answer: Interaction) -> bool:
+    """Whether a client may repeat its GET because of this answer."""
+    if _MODELS.search(answer.request.path):
+        return False
+    if answer.status >= 400 or answer.status == 202:
+        return True
+    if len(answer.body) > _MOST_BYTES:
+        return False
+    try:
+        value = orjson.loads(answer.body)
+    except ValueError:
+        return False  # The content of a file.
+    if not isinstance(value, dict):
+        return True
+    state = value.get("status", value.get("state"))
+    return not (isinstance(state, str) and _ENDED.fullmatch(state))
