@@ -84,7 +84,7 @@ class Player:
         start_s = self._clock.now_s()
         match = self._rule.name
         interaction = await self._cassette.next_answer(self._rule.key(request))
-        if interaction is None or request.method in SELECTING_METHODS:
+        if interaction is None or interaction.status in SELECTED:
             interaction, match = await self._selected(request, interaction)
         if interaction is None or (request.method == "GET" and self._is_used_up(interaction)):
             return await self._otherwise.handle(request)

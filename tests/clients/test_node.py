@@ -9,17 +9,20 @@ import pytest
 
 from tests.support import clients
 from tests.support.clients import (
+    PLACEHOLDER,
     SPEECH,
     Outcome,
     Raised,
     Runs,
     dummy,
+    environment,
     essence,
     requests_seen,
     three_runs,
 )
 from tests.support.node import Node, installed_node
 from tests.support.paths import ROOT
+from tests.support.servers import Proxy
 
 HELLO = "안녕하세요"
 ASKED: dict[str, Any] = {
@@ -119,3 +122,17 @@ def test_the_sdks_read_the_dummy_whole_and_streamed(node: Node, tmp_path: Path) 
         "ai_chat": text,
         "ai_chat_stream": list(text),
     }
+
+
+def test_what_the_dummy_does_not_have_costs_one_request(node: Node, tmp_path: Path) -> None:
+    with (
+        Proxy(tmp_path, "--access-log", MODE="dummy") as proxy,
+        environment(proxy.base_url, PLACEHOLDER),
+    ):
+        refused = outcomes(node, "unknown")
+    error = {"type": "invalid_request_error", "code": "not_implemented_by_dummy"}
+    assert refused == {
+        "image": {"class": "NotFoundError", "status": 404, **error},
+        "ai_image": {"status": 404, "code": "not_implemented_by_dummy"},
+    }
+    assert requests_seen(proxy) == {"POST /v1/images/generations": 2}

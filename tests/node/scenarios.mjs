@@ -3,7 +3,7 @@
 // Prints one line of JSON a scenario: {"name", "value"}, or {"name", "error"} when it failed.
 
 import { createOpenAI } from "@ai-sdk/openai";
-import { embed, generateText, jsonSchema, Output, streamText, tool } from "ai";
+import { embed, generateImage, generateText, jsonSchema, Output, streamText, tool } from "ai";
 import OpenAI, { toFile } from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
@@ -134,6 +134,18 @@ const groups = {
         await generateText({ model: provider.chat("gpt-4.1-nano"), prompt: asked.UNKNOWN });
       } catch (error) {
         return { status: error.statusCode, type: JSON.parse(error.responseBody).error.type };
+      }
+      throw new Error("it did not raise");
+    },
+  },
+
+  unknown: {
+    image: () => raised(client.images.generate({ model: "gpt-image-1", prompt: asked.HELLO })),
+    ai_image: async () => {
+      try {
+        await generateImage({ model: provider.image("gpt-image-1"), prompt: asked.HELLO });
+      } catch (error) {
+        return { status: error.statusCode, code: JSON.parse(error.responseBody).error.code };
       }
       throw new Error("it did not raise");
     },
