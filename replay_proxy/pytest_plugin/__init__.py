@@ -13,8 +13,15 @@ import pytest
 
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.pytest_plugin.blockers import remedy
+from replay_proxy.pytest_plugin.front import Front
 from replay_proxy.pytest_plugin.item_run import CassetteFixture, ItemRun
-from replay_proxy.pytest_plugin.options import OPTIONS, cassette_of, marker_cassette, options
+from replay_proxy.pytest_plugin.options import (
+    OPTIONS,
+    cassette_of,
+    has_cassette,
+    marker_cassette,
+    options,
+)
 from replay_proxy.pytest_plugin.proxies import Proxies
 from replay_proxy.pytest_plugin.session_run import SessionRun
 from replay_proxy.pytest_plugin.tally import (
@@ -37,13 +44,14 @@ CassetteInUse = CassetteFixture
 
 
 _NODEID = pytest.StashKey[str]()
-
-
 _SESSION = pytest.StashKey[SessionRun]()
+#: The name under which the front is registered.
+_FRONT = "replay_proxy_front"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Register each option for the command line and for the configuration file."""
+    pluginmanager.register(Front(), _FRONT)
     group = parser.getgroup("replay-proxy")
     for name, text in OPTIONS.items():
         dest = f"replay_{name.replace('-', '_')}"
@@ -58,9 +66,10 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = options(config)
     worker = getattr(config, "workerinput", None)
     recorded = chosen.recorded() if worker is None else worker["replay_proxy_recorded"]
-    config.stash[_SESSION] = SessionRun(Proxies(chosen, recorded))
+    proxies = Proxies(chosen, recorded, config.pluginmanager.getplugin(_FRONT))
+    config.stash[_SESSION] = SessionRun(proxies)
     config.pluginmanager.register(config.stash[_SESSION], "replay_proxy_session")
-    config.add_cleanup(config.stash[_SESSION].proxies.stop)
+    config.add_cleanup(proxies.stop)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -89,8 +98,8 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _marked_cassette(request: pytest.FixtureRequest) -> None:
-    """Give a test with the marker the fixture, before another fixture makes a client."""
-    if request.node.get_closest_marker("cassette"):
+    """Give a test its cassette before another fixture of the test makes a client or asks."""
+    if has_cassette(request.node):
         request.getfixturevalue("replay_proxy")
 
 
@@ -120,6 +129,12 @@ def replay_proxy(request: pytest.FixtureRequest, replay_proxy_server: Proxies) -
     return run.cassette
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let clients have the proxy's address that are made for a test and for later ones."""
+    item.config.stash[_SESSION].prepare(item, item.stash.get(_NODEID, item.nodeid))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test that passed in spite of a miss or an expired recording."""
@@ -140,6 +155,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
         if (run := session.run_of(item)) is not None:
             run.environment.undo()
             run.judge(drain=True)
+        session.proxies.front.withdraw()
     if run is not None:
         run.judge_end()
         if run.text:

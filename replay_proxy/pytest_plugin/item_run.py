@@ -5,31 +5,36 @@ No hooks here.
 
 import contextlib
 import shlex
+import threading
 from typing import Any, NoReturn
 
 import pytest
 
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.pytest_plugin.proxies import Proxies
-from replay_proxy.pytest_plugin.tally import (
-    LossWarning,
-    NoRequestWarning,
+from replay_proxy.pytest_plugin.reports import (
     Report,
-    Tally,
-    UnusedRecordingWarning,
-    fails,
     failures,
     first,
     loss_texts,
     report_sum,
     unused_text,
 )
+from replay_proxy.pytest_plugin.tally import (
+    LossWarning,
+    NoRequestWarning,
+    Tally,
+    UnusedRecordingWarning,
+    fails,
+)
+from replay_proxy.pytest_plugin.threads import left_running
 
 _IDLE = (
-    "This test has a cassette, but no request reached the proxy. Was its client made before the "
-    "test, when OPENAI_BASE_URL was not set yet? Does it have a base URL of its own, or an "
-    "environment that was cleared? If the test needs no API, remove the fixture `replay_proxy` or "
-    "the marker `cassette`, or set replay_idle=ignore."
+    "This test has a cassette, but no request reached the proxy. Does its client have a base URL "
+    "of its own, or an environment that was cleared? Was it made before OPENAI_BASE_URL was set, "
+    "as by a fixture that a test without a cassette began? Does another plugin block it? If the "
+    "test needs no API, remove the fixture `replay_proxy` or the marker `cassette`, or set "
+    "replay_idle=ignore."
 )
 
 
@@ -46,6 +51,7 @@ class CassetteFixture:
         #: ``http://127.0.0.1:<port>``.
         self.origin = proxies.child(cassette).origin
         proxies.rewind(cassette)
+        proxies.begin(cassette)
 
     @property
     def misses(self) -> list[dict[str, Any]]:
@@ -78,11 +84,12 @@ class ItemRun:
         #: The text of this phase, and the failure that shows it.
         self.text = ""
         self.failure: BaseException | None = None
-        self._nodeid = nodeid
+        self.nodeid = nodeid
         self._proxies = proxies
-        self._shared = shared
+        self.shared = shared
         self._report: Report | None = None
         self._reported: set[str] = set()
+        self._threads = frozenset(threading.enumerate())
 
     def judge(self, *, drain: bool = False) -> str:
         """What has failed since the last call, as a text; empty if nothing has.
@@ -92,7 +99,7 @@ class ItemRun:
         try:
             self._report = self.cassette.report(drain=drain)
             texts = failures(self._report, losses=self._proxies.options.losses == "fail")
-            again = f"pytest {shlex.quote(self._nodeid)} --replay-mode=record"
+            again = f"pytest {shlex.quote(self.nodeid)} --replay-mode=record"
             remedy = [f"To record this test again: {again}"]
         except ReplayProxyError as error:
             texts, remedy = {"": error.message}, []
@@ -107,7 +114,7 @@ class ItemRun:
             return
         options = self._proxies.options
         warnings: list[tuple[pytest.PytestWarning, str]] = []
-        if self._report["unused_total"] and not self._shared:
+        if self._report["unused_total"] and not self.shared:
             warnings.append((UnusedRecordingWarning(self._unused_text()), options.unused))
         if self._report["lost"] and options.losses == "warn":
             text = "\n\n".join(first(list(loss_texts(self._report).values())))
@@ -135,13 +142,15 @@ class ItemRun:
 
     def close(self, tally: Tally) -> None:
         """Add the report to the tally, and rewind the cassette for the next test."""
+        if names := left_running(self._threads):
+            tally.left.append(f"{self.nodeid} ({', '.join(names)})")
         if self._report is None:
             return
         cassette = self.cassette.cassette
         tally.count(self._report)
         tally.counts["idle"] += self._is_idle() and self.passed
-        if self._shared:
+        if self.shared:
             tally.share(cassette, self._report)
-            tally.passed += [self._nodeid] if self.passed else []
+            tally.passed += [self.nodeid] if self.passed else []
         with contextlib.suppress(ReplayProxyError):  # ``judge`` has reported a proxy that is gone.
             self._proxies.rewind(cassette)

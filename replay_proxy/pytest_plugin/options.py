@@ -144,6 +144,12 @@ def cassette_of(nodeid: str) -> str:
     return f"{readable[-187:]}-{digest}".lstrip("-")
 
 
+def has_cassette(item: pytest.Item) -> bool:
+    """Whether a test has the fixture or the marker; one may also ask for the fixture later."""
+    fixtures = getattr(item, "fixturenames", ())
+    return "replay_proxy" in fixtures or item.get_closest_marker("cassette") is not None
+
+
 def marker_cassette(item: pytest.Item, nodeid: str) -> str | None:
     """The cassette that the test's marker names, if any. Raises ``pytest.UsageError``."""
     marker = item.get_closest_marker("cassette")

@@ -7,8 +7,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from replay_proxy.errors import ReplayProxyError
+from replay_proxy.pytest_plugin.front import Front
 from replay_proxy.pytest_plugin.options import Options
-from replay_proxy.pytest_plugin.tally import Report
+from replay_proxy.pytest_plugin.reports import Report
 
 if TYPE_CHECKING:
     from replay_proxy.serving.child.server import Server
@@ -19,6 +20,12 @@ LOG_LINES = 10
 #: The proxy's errors name its variables; under pytest they are options.
 _HERE = "\nUnder pytest MODE is --replay-mode, ON_MISS --replay-on-miss, STORE --replay-store."
 
+_ELSEWHERE = (
+    "under --replay-mode=once cassette '{}' is recorded, by another proxy than the one whose "
+    "address this client has"
+)
+_NOT_ELSEWHERE = "Record it with --replay-mode=record, or make the client within the test."
+
 
 class Proxies:
     """The proxies of this process, each started when it is first needed.
@@ -28,14 +35,24 @@ class Proxies:
     ``replay_proxy_server``.
     """
 
-    def __init__(self, options: Options, recorded: Collection[str]) -> None:
+    def __init__(
+        self, options: Options, recorded: Collection[str], front: Front | None = None
+    ) -> None:
         self.options = options
+        self.front = front or Front()
         self.recorded = frozenset(recorded)
         #: What was passed over of the environment, as sentences.
         self.notes: list[str] = []
         self._settings: dict[str, GuestSettings] = {}
         self._children: dict[str, Server] = {}
         self._refused: dict[str, str] = {}
+
+    @property
+    def front_mode(self) -> str:
+        """The mode of the proxy at the front's address."""
+        if self.options.mode != "once":
+            return self.options.mode
+        return "replay" if self.recorded else "record"
 
     def mode(self, cassette: str) -> str:
         """``record``, ``replay`` or ``dummy``."""
@@ -45,15 +62,18 @@ class Proxies:
 
     def child(self, cassette: str) -> "Server":
         """The proxy that serves a cassette. Raises ``ReplayProxyError`` if it does not start."""
-        from replay_proxy.serving.child.server import Server
+        return self._child(self.mode(cassette))
 
-        mode = self.mode(cassette)
+    def _child(self, mode: str) -> "Server":
+        from replay_proxy.serving.child.server import Server, bound
+
         if mode in self._refused:
             raise ReplayProxyError(self._refused[mode])
         if mode not in self._children:
             try:
                 self._children[mode] = Server(self._settings_of(mode).texts)
-                self._children[mode].start()
+                own = mode == self.front_mode
+                self._children[mode].start(self.front.listener if own else bound())
             except ReplayProxyError as error:
                 self._refused[mode] = error.message + _HERE
                 raise ReplayProxyError(self._refused[mode]) from None
@@ -67,11 +87,40 @@ class Proxies:
         """The variables that send OpenAI clients to a cassette."""
         from replay_proxy.serving.child.server import client_environment
 
-        return client_environment(self.base_url(cassette), asks_api=self._asks_api(cassette))
+        asks_api = self._asks_api(self.mode(cassette))
+        return client_environment(self.base_url(cassette), asks_api=asks_api)
 
-    def _asks_api(self, cassette: str) -> bool:
+    def announce_front(self) -> None:
+        """Set the variables that send clients to the front. Raises ``ConfigurationError``."""
+        self.front.announce(asks_api=self._asks_api(self.front_mode))
+
+    def start_front(self) -> None:
+        """Start the proxy at the front's address. Raises ``ReplayProxyError``."""
+        self._child(self.front_mode)
+
+    def begin(self, cassette: str) -> None:
+        """Give requests that name no cassette this one. Raises ``ReplayProxyError``."""
+        child = self.child(cassette)
+        _run(child, cassette=cassette)
+        front = self._children.get(self.front_mode, child)
+        if front is not child:
+            _run(front, why=_ELSEWHERE.format(cassette), remedy=_NOT_ELSEWHERE)
+
+    def end(self, why: str, remedy: str, ended: str = "") -> dict[str, int]:
+        """Refuse requests that name no cassette.
+
+        ``ended`` is the own cassette of a test that has ended; the result is as ``Server.run``
+        gives it. Raises ``ReplayProxyError``.
+        """
+        late: dict[str, int] = {}
+        for mode, child in self._children.items():
+            if mode not in self._refused:
+                late |= _run(child, why=why, remedy=remedy, ended=ended)
+        return late
+
+    def _asks_api(self, mode: str) -> bool:
         """Whether a client's own key may reach the real API."""
-        settings = self._settings_of(self.mode(cassette)).settings
+        settings = self._settings_of(mode).settings
         return settings.may_reach_upstream and settings.upstream_api_key is None
 
     def _settings_of(self, mode: str) -> "GuestSettings":
@@ -127,5 +176,16 @@ def _ask(child: "Server", method: str, path: str, query: dict[str, str | None]) 
     try:
         return child.call(method, path, **query)
     except OSError as error:
-        log = "\n".join(child.log.splitlines()[-LOG_LINES:])
-        raise ReplayProxyError(f"The proxy does not answer: {error}. It wrote:\n{log}") from None
+        raise _gone(child, error) from None
+
+
+def _run(child: "Server", **test: str) -> dict[str, int]:
+    try:
+        return child.run(**test)
+    except OSError as error:
+        raise _gone(child, error) from None
+
+
+def _gone(child: "Server", error: OSError) -> ReplayProxyError:
+    log = "\n".join(child.log.splitlines()[-LOG_LINES:])
+    return ReplayProxyError(f"The proxy does not answer: {error}. It wrote:\n{log}")

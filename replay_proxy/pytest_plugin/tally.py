@@ -5,18 +5,16 @@ Pure: reports of the proxy in, sums and texts out.
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-#: The proxy's report on one cassette.
-Report = dict[str, Any]
-#: Different misses that are kept per shared cassette; further ones are counted.
-KEPT_MISSES = 1_000
-#: Misses, or recordings, that one text shows.
-SHOWN = 10
+from replay_proxy.pytest_plugin.reports import Report, failures, first, report_sum, unused_text
+
+#: The cassette of requests that name none.
+_DEFAULT = "default"
 
 
 class UnusedRecordingWarning(pytest.PytestWarning):
@@ -49,6 +47,10 @@ class Tally:
         self.passed: list[str] = []
         #: Why the session fails apart from its tests, and notes that fail nothing.
         self.failures: list[str] = []
+        #: Requests by the address of a test that had ended, by that test's cassette.
+        self.late: Counter[str] = Counter()
+        #: The tests that left threads running, with the names of these.
+        self.left: list[str] = []
         self.notes: list[str] = []
 
     def name(self, cassette: str, nodeid: str) -> None:
@@ -81,18 +83,21 @@ class Tally:
         if any(report["answers"].values()) or report["lost"]:
             self.count(report)
             self.share(cassette, report)
+            where = f"Outside of the tests that use cassette '{cassette}'"
+            if cassette == _DEFAULT and cassette not in self.named:
+                where = "Outside of the tests that have a cassette"
             for text in failures(report, losses=self.losses).values():
-                self.failures.append(
-                    f"Outside of the tests that use cassette '{cassette}':\n{text}"
-                )
+                self.failures.append(f"{where}:\n{text}")
 
     def payload(self) -> dict[str, Any]:
         """The sums in plain types, as a worker sends them."""
-        return {**vars(self), "counts": dict(self.counts)}
+        return {**vars(self), "counts": dict(self.counts), "late": dict(self.late)}
 
     def add_worker(self, payload: dict[str, Any]) -> None:
         """Add the payload of a worker."""
         self.counts.update(payload["counts"])
+        self.late.update(payload["late"])
+        self.left += payload["left"]
         self.named |= payload["named"]  # Each worker collects all tests.
         self.passed += payload["passed"]
         self.failures += [text for text in payload["failures"] if text not in self.failures]
@@ -121,6 +126,25 @@ class Tally:
                     "not all tests that may use them ran and passed."
                 )
 
+    def late_texts(self) -> list[str]:
+        """A line per test that sent requests when it had ended, or may have."""
+        from replay_proxy.answers.plural import many
+
+        left = [
+            f"A thread was still running when its test had ended: {test}. What it asks for by a "
+            "client that was made before the test counts for the test that runs then."
+            for test in self.left
+        ]
+        return first(left) + first(
+            [
+                f"{many(number, 'request')} came by the address of cassette '{cassette}' when its "
+                "test had ended, and count for the test that ran then, if any: by a client that "
+                "the test had made and that was kept, or by something that it left running."
+                for cassette, number in sorted(self.late.items())
+                if number
+            ]
+        )
+
     def summary(self) -> str:
         """One line, or nothing when no test has used the proxy."""
         if not self.counts:
@@ -139,47 +163,6 @@ class Tally:
         return f"replay-proxy: {replayed}, {others}, {saved}{idle}"
 
 
-def failures(report: Report, *, losses: bool) -> dict[str, str]:
-    """Why a test fails: texts, each under a key of its own. ``losses`` is whether a loss does."""
-    misses = {miss["fingerprint"]: _miss_text(miss) for miss in report["misses"]}
-    expired = {
-        entry["interaction"]: f"This recording was used and is too old: {_recording_line(entry)}"
-        for entry in report["expired"]
-    }
-    more = report.get("more_misses", 0)
-    further = {"more_misses": f"There were {more:,} further misses, only counted."} if more else {}
-    return misses | further | (loss_texts(report) if losses else {}) | expired
-
-
-def loss_texts(report: Report) -> dict[str, str]:
-    """The losses as texts, each under a key of its own."""
-    texts = {f"loss {loss['fingerprint']}": str(loss["message"]) for loss in report["losses"]}
-    if (more := report["lost"] - len(report["losses"])) > 0:
-        texts["more_losses"] = f"There were {more:,} further losses, only counted."
-    return texts
-
-
-def _miss_text(miss: dict[str, Any]) -> str:
-    """The miss without the variables that would record it: under pytest they are options."""
-    part = "explanation" if "MODE=record" in miss.get("remedy", "") else "message"
-    return str(miss[part])
-
-
-def unused_text(cassette: str, unused: Sequence[dict[str, Any]], total: int, store: Path) -> str:
-    """The unused recordings of a cassette, and how to remove them."""
-    from replay_proxy.answers.plural import many
-
-    lines = first([f"  {_recording_line(entry)}" for entry in unused], total)
-    return "\n".join(
-        [
-            f"Nothing asked for {many(total, 'recording')} of cassette '{cassette}':",
-            *lines,
-            "If these requests are gone for good, delete the cassette and record it again: "
-            f"{store / cassette}.sqlite",
-        ]
-    )
-
-
 def fails(warning: pytest.PytestWarning, reaction: str) -> bool:
     """Whether a fault fails the test or session; so does a warning that is an error."""
     try:
@@ -188,62 +171,3 @@ def fails(warning: pytest.PytestWarning, reaction: str) -> bool:
     except type(warning):
         return True
     return reaction == "fail"
-
-
-def first(texts: Sequence[str], total: int | None = None) -> list[str]:
-    """The first texts, and a line with the number of the others."""
-    more = (total or len(texts)) - SHOWN
-    return [*texts[:SHOWN], *([f"  … and {more} more"] if more > 0 else [])]
-
-
-def _recording_line(recording: dict[str, Any]) -> str:
-    from replay_proxy.cli.wording import request_line
-    from replay_proxy.redaction.display import printable  # Most sessions have nothing to say.
-
-    request = printable(request_line(recording))
-    return f"{request}, recorded {recording['recorded_at']} ({recording['interaction']})"
-
-
-def report_sum(first: Report | None, then: Report) -> Report:
-    """Two reports on one cassette as one. Unused is what neither used."""
-    if first is None:
-        return then
-    misses = {miss["fingerprint"]: miss for miss in first["misses"]}
-    more_misses = first.get("more_misses", 0) + then.get("more_misses", 0)
-    for miss in then["misses"]:
-        known = misses.get(miss["fingerprint"])
-        if known is None and len(misses) >= KEPT_MISSES:
-            more_misses += miss["times"]
-        else:
-            before = known["times"] if known else 0
-            misses[miss["fingerprint"]] = miss | {"times": before + miss["times"]}
-    losses = {loss["fingerprint"]: loss for loss in first["losses"]}
-    for loss in then["losses"]:
-        before = losses.get(loss["fingerprint"], {"times": 0})["times"]
-        losses[loss["fingerprint"]] = loss | {"times": before + loss["times"]}
-    more_losses = sum(each["lost"] - len(each["losses"]) for each in (first, then))
-    left = {each["interaction"]: each["asked"] for each in then["unused"]}
-    unused = [
-        each | {"asked": each["asked"] or left[each["interaction"]]}
-        for each in first["unused"]
-        if each["interaction"] in left
-    ]
-    expired = {each["interaction"]: each for each in first["expired"] + then["expired"]}
-    return {
-        "answers": _sums(first["answers"], then["answers"]),
-        "misses": list(misses.values()),
-        "more_misses": more_misses,
-        "losses": list(losses.values()),
-        "lost": len(losses) + more_losses,
-        "recorded_total": first["recorded_total"] + then["recorded_total"],
-        "repeated_total": first["repeated_total"] + then["repeated_total"],
-        "used": list(dict.fromkeys(first["used"] + then["used"])),
-        "unused": unused,
-        "unused_total": len(unused),
-        "expired": list(expired.values()),
-        "saved": _sums(first["saved"], then["saved"]),
-    }
-
-
-def _sums(first: dict[str, int], then: dict[str, int]) -> dict[str, int]:
-    return {name: first.get(name, 0) + then.get(name, 0) for name in first | then}

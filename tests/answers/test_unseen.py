@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from replay_proxy.cassette import RecordedRequest
 from replay_proxy.cli.commands import app
 from replay_proxy.matching.miss import explain
-from replay_proxy.pytest_plugin.tally import unused_text
+from replay_proxy.pytest_plugin.reports import unused_text
 from replay_proxy.redaction.display import json_printable, printable
 from tests.support.tape import chat, make, recorded
 

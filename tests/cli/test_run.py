@@ -324,6 +324,7 @@ def test_the_command_is_told_where_the_proxy_is() -> None:
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1", url)
     assert env["OPENAI_API_BASE"] == url
     assert env["AZURE_OPENAI_ENDPOINT"] + "/v1" == url
+    assert env["OPENAI_API_TYPE"] == "openai"
     assert env["OPENAI_API_KEY"] == env["AZURE_OPENAI_API_KEY"] == "replay-proxy-placeholder"
     assert env["NO_PROXY"] == env["no_proxy"] == "example.org,127.0.0.1"
     assert env["MODE"] == "dummy"

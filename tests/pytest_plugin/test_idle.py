@@ -60,7 +60,7 @@ IDLE = {
     f"test_it.py::test_{name}"
     for name in ("with_a_client_of_its_own", "with_a_cleared_environment", "on_a_shared_cassette")
 }
-CAUSE = "This test has a cassette, but no request reached the proxy. Was its client made"
+CAUSE = "This test has a cassette, but no request reached the proxy. Does its client"
 
 
 def test_a_test_without_a_request_warns_and_is_counted(project: Project) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.pytest_plugin import CassetteFixture, Proxies
 from replay_proxy.pytest_plugin.options import CASSETTE_NAME, MODES, OPTIONS, cassette_of, options
-from replay_proxy.pytest_plugin.tally import report_sum
+from replay_proxy.pytest_plugin.reports import report_sum
 from replay_proxy.settings import values
 from tests.support.paths import ROOT
 from tests.support.sample_project import KEY, REQUESTS, SAMPLE, Done, Project, recording
@@ -249,7 +249,12 @@ import os, unittest
 import pytest
 from .app import answer, answer_or_shrug
 
-BEFORE = dict(os.environ)
+BEFORE = {}
+
+
+def test_aa_environment_before():
+    BEFORE.update(os.environ)
+    del BEFORE["PYTEST_CURRENT_TEST"]
 
 
 def swallow():
@@ -432,6 +437,7 @@ def test_the_environment_is_set_for_the_test_and_restored(behaviour: Done) -> No
         if "environment" in nodeid
     }
     assert outcomes == {
+        "test_aa_environment_before": "PASSED",
         "test_environment": "PASSED",
         "test_environment_is_restored": "PASSED",
         "test_environment_with_monkeypatch": "PASSED",

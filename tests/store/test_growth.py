@@ -19,7 +19,7 @@ from replay_proxy.assembly import Assembly
 from replay_proxy.bounds.lru import LRU
 from replay_proxy.cli import verdict
 from replay_proxy.errors import ReplayProxyError
-from replay_proxy.pytest_plugin import tally
+from replay_proxy.pytest_plugin import reports
 from replay_proxy.serving.app import ReplayProxy
 from replay_proxy.serving.child import server
 from replay_proxy.serving.report import report
@@ -168,18 +168,19 @@ def test_what_is_not_kept_apart_is_counted_and_fails_a_run(few: int, tmp_path: P
     assert any("too many to tell" in reason for reason in verdict.failure_reasons(run))
     assert "What is unused on cassette 'default' cannot be told" in verdict.text(run)
     assert b"further misses" in verdict.junit(run)
-    assert any("further misses" in text for text in tally.failures(others, losses=True).values())
+    assert any("further misses" in text for text in reports.failures(others, losses=True).values())
 
 
 def test_a_merged_report_keeps_a_bounded_number_of_misses_and_counts_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tally, "KEPT_MISSES", 5)
+    monkeypatch.setattr(reports, "KEPT_MISSES", 5)
     empty: Any = {"answers": {}, "used": [], "unused": [], "expired": [], "saved": {}}
     empty |= {"losses": [], "lost": 0, "recorded_total": 0, "repeated_total": 0}
     merged: Any = None
     for number in range(9):
-        merged = tally.report_sum(merged, empty | {"misses": [{"fingerprint": number, "times": 2}]})
+        misses = [{"fingerprint": number, "times": 2}]
+        merged = reports.report_sum(merged, empty | {"misses": misses})
     assert len(merged["misses"]) == 5
     assert merged["more_misses"] == 8
 

@@ -1,8 +1,8 @@
 """The proxy as a child process: serves on a socket of its parent, and ends when that one does.
 
-Its argument is the file descriptor of the listening socket. The parent calls the control plane
-over this process's standard input and output (``pipe``). The kernel closes the other end of the
-former when the parent is gone, also after ``kill -9``.
+Its arguments are the file descriptor of the listening socket and, under pytest, ``per-test``. The
+parent calls the control plane over this process's standard input and output (``pipe``). The kernel
+closes the other end of the former when the parent is gone, also after ``kill -9``.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM, socket
 
 import uvicorn
 
-from replay_proxy.serving.app import ReplayProxy
-from replay_proxy.serving.child.pipe import answer_calls
+from replay_proxy.serving.child.per_test import PerTest
+from replay_proxy.serving.child.pipe import Application, answer_calls
 from replay_proxy.serving.process import app_with
 from replay_proxy.settings.loading import load_as_child
 
@@ -23,9 +23,9 @@ from replay_proxy.settings.loading import load_as_child
 class _ChildServer(uvicorn.Server):
     """uvicorn's server, which answers the parent's calls from the moment when it serves."""
 
-    def __init__(self, app: ReplayProxy, answers: int) -> None:
+    def __init__(self, app: Application, control: Application, answers: int) -> None:
         super().__init__(uvicorn.Config(app, access_log=False))
-        self._app = app
+        self._control = control
         self._answers = answers
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
@@ -37,7 +37,7 @@ class _ChildServer(uvicorn.Server):
 
     def _serve_parent(self, loop: asyncio.AbstractEventLoop) -> None:
         # Not through sys.stdin, whose lock would be held when the interpreter ends.
-        answer_calls(self._app, loop, 0, self._answers)
+        answer_calls(self._control, loop, 0, self._answers)
         os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -46,4 +46,10 @@ if __name__ == "__main__":
     os.dup2(2, 1)  # What is printed is no answer.
     # asyncio sets TCP_NODELAY only if the protocol is named, and macOS cannot be asked for it.
     listener = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fileno=int(sys.argv[1]))
-    _ChildServer(app_with(load_as_child), answers).run(sockets=[listener])
+    app = app_with(load_as_child)
+    if "per-test" in sys.argv:
+        front = PerTest(app)
+        server = _ChildServer(front, front.control, answers)
+    else:
+        server = _ChildServer(app, app, answers)
+    server.run(sockets=[listener])

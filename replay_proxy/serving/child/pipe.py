@@ -16,12 +16,14 @@ from replay_proxy.serving.connection import Receive, Scope, Send
 
 logger = logging.getLogger("replay_proxy")
 
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 _READ_BYTES = 1 << 16
 _FAILED = b'{"error": {"message": "The proxy failed on this call; its log says why."}}'
 
 
 def answer_calls(
-    app: Callable[[Scope, Receive, Send], Awaitable[None]],
+    app: Application,
     loop: asyncio.AbstractEventLoop,
     calls: int,
     answers: int,
@@ -42,7 +44,7 @@ def answer_calls(
                 return
 
 
-async def _answer(app: Callable[[Scope, Receive, Send], Awaitable[None]], call: Any) -> bytes:
+async def _answer(app: Application, call: Any) -> bytes:
     """The line that answers a call: what the application answers to it as an HTTP request."""
     path, _, query = call["target"].partition("?")
     scope: Scope = {

@@ -15,7 +15,7 @@ import sys
 import threading
 import urllib.parse
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from replay_proxy.errors import ReplayProxyError
@@ -25,6 +25,13 @@ LINES, LINE_CHARS = 2_000, 2_000
 _READ_BYTES, _BACKLOG = 1 << 16, 2_048
 #: The key for OpenAI clients, which refuse to work without one.
 PLACEHOLDER_KEY = "replay-proxy-placeholder"
+#: With one of these, a client is for Azure, or its type was chosen.
+_TYPED = (
+    "OPENAI_API_TYPE",
+    "AZURE_OPENAI_ENDPOINT",
+    "AZURE_OPENAI_API_KEY",
+    "AZURE_OPENAI_AD_TOKEN",
+)
 _HTTP_PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
 
@@ -58,18 +65,17 @@ class Server:
         dropped = f"(The first {self._dropped:,} lines are left out.)\n" if self._dropped else ""
         return dropped + "".join(list(self._written))
 
-    def start(self) -> Self:
+    def start(self, listener: _socket.socket | None = None) -> Self:
         """Start the child, and return when it answers.
 
+        It serves on a bound socket that it is given, and is then told which test runs (``run``).
         Raises ``ReplayProxyError`` with the child's log if it ends instead, or takes too long.
         """
-        # The class below ``socket.socket``, which a test may have replaced by one that refuses.
-        listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, _socket.IPPROTO_TCP)
+        listener, mode = (bound(), []) if listener is None else (listener, ["per-test"])
         try:
-            listener.bind(("127.0.0.1", 0))
             listener.listen(_BACKLOG)
             self.port = listener.getsockname()[1]
-            self._process = self._child(listener.fileno())
+            self._process = self._child(listener.fileno(), mode)
             self._parent = os.getpid()
         finally:
             # From here on the child alone holds the socket: if it ends, connecting fails at once.
@@ -83,10 +89,10 @@ class Server:
             raise ReplayProxyError(f"The proxy did not start.\n{self.log}") from None
         return self
 
-    def _child(self, listener: int) -> "subprocess.Popen[str]":
+    def _child(self, listener: int, mode: Sequence[str]) -> "subprocess.Popen[str]":
         return subprocess.Popen(  # noqa: S603 - our own module
             # Without -P a module of the user's directory would stand before the library's.
-            [sys.executable, "-P", "-m", "replay_proxy.serving.child", str(listener)],
+            [sys.executable, "-P", "-m", "replay_proxy.serving.child", str(listener), *mode],
             env=_child_environment(self._settings),
             stdin=subprocess.PIPE,  # The child ends when nobody holds the other end any more.
             stdout=subprocess.PIPE,
@@ -123,6 +129,15 @@ class Server:
         """
         given = {name: value for name, value in query.items() if value is not None}
         return self._ask(method, f"/_replay/api/{path}?{urllib.parse.urlencode(given)}", 60.0)
+
+    def run(self, **test: str) -> dict[str, int]:
+        """Say which ``cassette`` the running test has, or ``why`` there is none and the ``remedy``.
+
+        ``ended`` is the own cassette of a test that has ended. Gives the number of requests, by
+        such a cassette, that came while another test ran. Raises as ``call`` does.
+        """
+        late: dict[str, int] = self._ask("POST", f"/test?{urllib.parse.urlencode(test)}", 60.0)
+        return late
 
     def _ask(self, method: str, target: str, timeout_s: float) -> Any:
         assert self._process is not None
@@ -175,6 +190,16 @@ def _child_environment(settings: Mapping[str, str]) -> dict[str, str]:
     return others | {PREFIX + name: text for name, text in settings.items()}
 
 
+def bound() -> _socket.socket:
+    """A socket on a free port of 127.0.0.1: nobody else gets the port, and clients are refused.
+
+    It is of the class below ``socket.socket``, which a test may have replaced by one that refuses.
+    """
+    listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, _socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    return listener
+
+
 def client_environment(base_url: str, *, asks_api: bool) -> dict[str, str]:
     """The variables that send OpenAI clients to ``base_url``, past any HTTP proxy.
 
@@ -190,8 +215,12 @@ def client_environment(base_url: str, *, asks_api: bool) -> dict[str, str]:
     for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
         if key := os.environ.get(name) or ("" if asks_api else PLACEHOLDER_KEY):
             variables[name] = key
+    if not any(map(os.environ.get, _TYPED)):
+        # The functions of the module `openai` refuse to choose between OpenAI and Azure.
+        variables["OPENAI_API_TYPE"] = "openai"
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     if any(map(os.environ.get, _HTTP_PROXIES)) and direct != "*":
-        direct = ",".join(filter(None, [direct, "127.0.0.1"]))
+        if "127.0.0.1" not in direct.split(","):
+            direct = ",".join(filter(None, [direct, "127.0.0.1"]))
         variables |= {"no_proxy": direct, "NO_PROXY": direct}
     return variables
