@@ -1,4 +1,4 @@
-"""Answers read afterwards: as data, as text, against each other, and in search of credentials.
+"""Reading answers afterwards: as data, as text, compared with others, searched for credentials.
 
 Not in here: the path of a live answer, I/O, and whether two requests are equal.
 """

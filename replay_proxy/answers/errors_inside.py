@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from replay_proxy.answers.losses import CREDENTIAL, TRANSIENT, Loss, loss_of_kind, loss_of_status
-from replay_proxy.matching.content import decoded
+from replay_proxy.matching.content_coding import decoded
 from replay_proxy.sse.events import events
 from replay_proxy.sse.terminal import event_ends
 from replay_proxy.wire import Response, header, is_event_stream

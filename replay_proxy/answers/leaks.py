@@ -32,12 +32,13 @@ _ANY = re.compile(
 )
 _NAMES = tuple(KINDS)
 _HINTS = tuple(hint.encode() for hint in HINTS)
+#: Characters of a credential that are shown.
 _SHOWN = 8
-#: Different characters at the end of a text up to which it is a mask, such as ``org-xxxx…``.
+#: Maximum number of different characters at the end of a mask, such as ``org-xxxx…``.
 _MASK = 2
-#: A shorter text at the name of a credential is none, and what stands in brackets is a variable.
+#: Minimum length of a credential that only its field's name shows, and the brackets of a variable.
 _SHORTEST, _BRACKETS = 8, frozenset({"<>", "{}", "[]", "$}", "%%"})
-#: The signature of a model's thoughts, which a conversation sends back, opens nothing.
+#: End of the path of a signature of a model's thoughts, which gives access to nothing.
 _HARMLESS = ".signature"
 #: An escape of JSON, at any depth of JSON in JSON: of an ASCII character, or of white space.
 _ESCAPE = re.compile(rb"\\+(?:u00([0-7][0-9A-Fa-f])|([nrtbf])|(/))")
@@ -63,11 +64,11 @@ def leaks(request: Request, headers: Headers, body: bytes) -> Iterator[Leak]:
                 yield Leak("header that may not be stored", where, "")
             elif side == "answer" and _has_url_credentials(value):
                 yield Leak("credential in a URL", where, "")
-            yield from _found(value, where)
+            yield from _in_text(value, where)
     target = unquote_to_bytes(f"{request.path}?{request.query}".encode("latin-1", "replace"))
-    seen = list(_found(target.replace(b"/", b" "), "path"))
-    yield from seen
-    if _is_missing(request.query) and not seen:
+    in_target = list(_in_text(target.replace(b"/", b" "), "path"))
+    yield from in_target
+    if _has_field_credentials(request.query) and not in_target:
         yield Leak("credential in the query", "query", "")
     yield from _in_request(request)
     yield from _in_answer(headers, body)
@@ -79,9 +80,9 @@ def _is_secret(side: str, name: bytes) -> bool:
     return kind_of(name) is HeaderKind.CREDENTIAL
 
 
-def _is_missing(query: str) -> bool:
-    """Whether a value of the query may not be stored; one that has a digest only may be one."""
-    both = (re.split("[&;]", each) for each in (query, without_credentials(query)))
+def _has_field_credentials(query: str) -> bool:
+    """Whether a field of the query holds a credential. A digest replaces what only may be one."""
+    both = (re.split("[&;]", text) for text in (query, without_credentials(query)))
     fields = zip(*both, strict=True)
     return any(was != now and not is_digest(now.partition("=")[2] or now) for was, now in fields)
 
@@ -92,25 +93,25 @@ def _has_url_credentials(value: bytes) -> bool:
 
 
 def _in_request(request: Request) -> Iterator[Leak]:
-    """By the path of the leaf; where that does not show it, of the body as it is."""
+    """Credentials in the body, by the path of their leaf; those that no leaf shows, by the body."""
     body = answer(200, request.headers, request.body).body
-    whole = list(_found(body, "request body"))
-    found = []
+    in_whole = list(_in_text(body, "request body"))
+    in_leaves = []
     for path, value in leaves(replace(request, body=body)).items():
         if not path.startswith("$") or not isinstance(value, str):
             continue
         where = f"request body {path}"
-        forms = list(_found(value.encode("utf-8", "replace"), where))
-        found += forms
+        forms = list(_in_text(value.encode("utf-8", "replace"), where))
+        in_leaves += forms
         if forms or path.endswith(_HARMLESS):
             continue
         if is_secret_path(path, value) and not _is_placeholder(value):
-            found.append(Leak("credential by its field's name", where, ""))
+            in_leaves.append(Leak("credential by its field's name", where, ""))
         elif without_url_credentials(value) != value:
-            found.append(Leak("credential in a URL", where, ""))
-    yield from found
-    if len(whole) > len(found):
-        yield from whole
+            in_leaves.append(Leak("credential in a URL", where, ""))
+    yield from in_leaves
+    if len(in_whole) > len(in_leaves):
+        yield from in_whole
 
 
 def _is_placeholder(value: str) -> bool:
@@ -120,17 +121,17 @@ def _is_placeholder(value: str) -> bool:
 
 
 def _in_answer(headers: Headers, body: bytes) -> Iterator[Leak]:
-    """Credentials in the body as it is, or in the joined events of a stream."""
-    read = answer(200, headers, body)
-    whole = list(_found(read.body, "answer body"))
-    yield from whole
-    if read.steps is not None and not whole:
-        said = transcript(read)
+    """Credentials in the body as it is, or else in the joined events of a stream."""
+    content = answer(200, headers, body)
+    in_whole = list(_in_text(content.body, "answer body"))
+    yield from in_whole
+    if content.steps is not None and not in_whole:
+        said = transcript(content)
         for text in (said.text, said.reasoning, *(call.arguments for call in said.tool_calls)):
-            yield from _found(text.encode(), "answer body, over several events")
+            yield from _in_text(text.encode(), "answer body, over several events")
 
 
-def _found(text: bytes, where: str) -> Iterator[Leak]:
+def _in_text(text: bytes, where: str) -> Iterator[Leak]:
     plain = _ESCAPE.sub(_unescaped, text) if b"\\" in text else text
     yield from _matches(plain, where)
     for run in _BASE64.finditer(plain):

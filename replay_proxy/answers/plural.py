@@ -1,4 +1,4 @@
-"""A number of things, as a person reads it. Pure, and the standard library only."""
+"""A number of things as text, in the singular or the plural. Pure, standard library only."""
 
 
 def many(number: int, one: str, more: str = "") -> str:

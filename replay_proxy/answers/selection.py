@@ -1,4 +1,4 @@
-"""What a recorded answer gives to a GET that asks for a part of it, or has a copy already. Pure.
+"""The answer to a GET that asks for a part of a recorded answer, or already has a copy. Pure.
 
 A recorded answer to just such a request is replayed as it is. In here: what else a recording can
 answer. A whole answer holds each of its ranges; an answer about one range, or about one copy, fits
@@ -15,9 +15,9 @@ from replay_proxy.cassette import Interaction
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Headers, Request, header, selecting_fields
 
-#: Statuses of answers that depend on the selecting fields: without these, nobody gets one.
+#: Statuses of answers that only a request with selecting fields gets.
 SELECTED = frozenset({206, 304, 412, 416})
-#: One range. A server may answer several with the whole.
+#: One range. A server may answer a request for several with the whole.
 _RANGE = re.compile(rb"bytes\s*=[\s,]*(\d{0,18})\s*-\s*(\d{0,18})[\s,]*", re.IGNORECASE)
 _CONTENT_RANGE = re.compile(rb"bytes\s+(\d{1,18}-\d{1,18}|\*)/(\d{1,18}|\*)\s*", re.IGNORECASE)
 _TAG = re.compile(rb'(?:W/)?"[^"]*"|[^\s,"]+')
@@ -53,7 +53,7 @@ class Range(NamedTuple):
 
 
 def selected(request: Request, recorded: Interaction) -> Interaction | None:
-    """What a request gets of an answer whose recording does not have the request's fields.
+    """What a request gets from an answer that was recorded without the request's fields.
 
     None if the answer is about another range or another copy.
     """
@@ -79,30 +79,30 @@ def _of_whole(fields: dict[bytes, bytes], wanted: Range | None, whole: Interacti
     size = len(whole.body)
     status = _failed_condition(fields, whole.headers)
     if status == 304:
-        kept = tuple(pair for pair in whole.headers if pair[0] in _OF_304)
-        return _cut(whole, 304, kept, 0, 0)
+        headers = tuple(pair for pair in whole.headers if pair[0] in _OF_304)
+        return _cut(whole, 304, headers, 0, 0)
     if status is not None:
         return _cut(whole, status, ((b"content-length", b"0"),), 0, 0)
     if wanted is None or not _is_same_copy(fields.get(b"if-range"), whole.headers):
         return whole
     place = wanted.of(size)
     if place is None:
-        about = ((b"content-range", b"bytes */%d" % size), (b"content-length", b"0"))
-        return _cut(whole, 416, about, 0, 0)
+        headers = ((b"content-range", b"bytes */%d" % size), (b"content-length", b"0"))
+        return _cut(whole, 416, headers, 0, 0)
     start, end = place
-    kept = tuple(pair for pair in whole.headers if pair[0] not in _OF_CONTENT)
-    about = (
+    headers = (
+        *(pair for pair in whole.headers if pair[0] not in _OF_CONTENT),
         (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, size)),
         (b"content-length", b"%d" % (end - start)),
     )
-    return _cut(whole, 206, kept + about, start, end)
+    return _cut(whole, 206, headers, start, end)
 
 
 def _cut(whole: Interaction, status: int, headers: Headers, start: int, end: int) -> Interaction:
-    """An answer with a part of the body, which is whole when its last byte was recorded."""
+    """An answer with a part of the body, due when the part's last byte was recorded."""
     times = whole.timeline
     chunks = zip(times.offsets_us, times.ends, strict=True)
-    due_us = next((at_us for at_us, until in chunks if until >= end), times.head_us)
+    due_us = next((at_us for at_us, chunk_end in chunks if chunk_end >= end), times.head_us)
     timeline = Timeline(times.head_us, (), (), times.head_us)
     if end > start:
         timeline = Timeline(times.head_us, (due_us,), (end - start,), due_us)
@@ -113,10 +113,10 @@ def _cut(whole: Interaction, status: int, headers: Headers, start: int, end: int
 
 def _range(value: bytes) -> Range | None:
     """The only range of a ``Range``, or None for one that is ignored."""
-    found = _RANGE.fullmatch(value.strip())
-    if found is None:
+    match = _RANGE.fullmatch(value.strip())
+    if match is None:
         return None
-    first, last = (int(each) if each else None for each in found.groups())
+    first, last = (int(digits) if digits else None for digits in match.groups())
     if first is None and last is None:
         return None
     backwards = first is not None and last is not None and last < first
@@ -125,21 +125,22 @@ def _range(value: bytes) -> Range | None:
 
 def _is_about(wanted: Range, headers: Headers) -> bool:
     """Whether a 206 or 416 is about this range, by its ``Content-Range``."""
-    found = _CONTENT_RANGE.fullmatch(header(headers, b"content-range") or b"")
-    if found is None:
+    match = _CONTENT_RANGE.fullmatch(header(headers, b"content-range") or b"")
+    if match is None:
         return False
-    if found[1] == b"*":
-        return found[2] != b"*" and wanted.of(int(found[2])) is None
-    start, last = (int(each) for each in found[1].split(b"-"))
-    if found[2] == b"*":
+    place, size = match.groups()
+    if place == b"*":
+        return size != b"*" and wanted.of(int(size)) is None
+    start, last = map(int, place.split(b"-"))
+    if size == b"*":
         return wanted == (start, last)
-    return wanted.of(int(found[2])) == (start, last + 1)
+    return wanted.of(int(size)) == (start, last + 1)
 
 
 def _failed_condition(fields: dict[bytes, bytes], headers: Headers) -> int | None:
     """The status for a condition that an answer fails: 304 or 412.
 
-    A condition that the answer has no validator for is passed over.
+    A condition for which the answer has no validator is ignored.
     """
     tag, modified_s = header(headers, b"etag"), _seconds(header(headers, b"last-modified"))
     if (tags := fields.get(b"if-match")) is not None:
@@ -161,12 +162,12 @@ def _knows_copy(fields: dict[bytes, bytes], headers: Headers) -> bool:
     if b"if-none-match" not in fields and b"if-modified-since" not in fields:
         return False
     names = {b"if-none-match": b"etag", b"if-modified-since": b"last-modified"}
-    name = next(each for each in names if each in fields)
+    name = next(name for name in names if name in fields)
     return header(headers, names[name]) is None or _failed_condition(fields, headers) == 304
 
 
 def _is_same_copy(if_range: bytes | None, headers: Headers) -> bool:
-    """Whether a client that has a part of an answer has a part of this one."""
+    """Whether the part that a client already has is a part of this answer."""
     if if_range is None:
         return True
     if b'"' in if_range:
@@ -176,19 +177,19 @@ def _is_same_copy(if_range: bytes | None, headers: Headers) -> bool:
 
 
 def _lists(tags: bytes, tag: bytes | None, *, weak: bool) -> bool:
-    """Whether a list of entity tags has this one; ``weak`` is which comparison is used."""
+    """Whether a list of entity tags has this one; ``weak`` selects the weak comparison."""
     if tags.strip() == b"*":
         return True
     if tag is None or (tag.startswith(b"W/") and not weak):
         return False
-    listed: list[bytes] = _TAG.findall(tags)
+    members: list[bytes] = _TAG.findall(tags)
     if weak:
-        return tag.removeprefix(b"W/") in [each.removeprefix(b"W/") for each in listed]
-    return tag in listed
+        return tag.removeprefix(b"W/") in [member.removeprefix(b"W/") for member in members]
+    return tag in members
 
 
 def _seconds(date: bytes | None) -> int | None:
-    """A date in seconds since 1970; None for none, or for one that cannot be read."""
+    """A date in seconds since 1970; None if it is missing or cannot be read."""
     parsed = parsedate_tz(date.decode("latin-1")) if date is not None else None
     try:
         return mktime_tz(parsed) if parsed is not None else None

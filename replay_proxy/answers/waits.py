@@ -8,7 +8,7 @@ import math
 
 from replay_proxy.wire import Headers
 
-#: In seconds or milliseconds, as each says; or, ``retry-after`` alone, a date.
+#: Headers with a wait in seconds or, by their names, milliseconds; ``retry-after`` may be a date.
 WAITS = frozenset(
     {
         b"retry-after",
@@ -23,13 +23,13 @@ WAITS = frozenset(
 def replayed_headers(headers: Headers, speed: float) -> tuple[Headers, Headers]:
     """The recorded headers as they are sent at this speed, and the waits that were changed.
 
-    A wait is 0 at speed 0, and otherwise divided by ``speed`` and rounded up. The recorded value
-    gets a name with the prefix ``x-replay-``. Headers of another replay-proxy, which an imported
-    recording may have, would contradict this one's, and are left out.
+    A wait is 0 at speed 0, and otherwise divided by ``speed`` and rounded up. Its recorded value
+    moves to the name with the prefix ``x-replay-``. Headers of another replay-proxy, which an
+    imported recording may have, would contradict this one's, and are left out.
     """
     if not any(name in WAITS or name.startswith(b"x-replay-") for name, _ in headers):
         return headers, ()
-    recorded = tuple(pair for pair in headers if not pair[0].startswith(b"x-replay-"))
+    recorded = tuple(header for header in headers if not header[0].startswith(b"x-replay-"))
     sent = tuple(
         (name, _shortened(value, speed) if name in WAITS else value) for name, value in recorded
     )

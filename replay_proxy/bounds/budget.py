@@ -2,7 +2,7 @@
 
 
 class Budget:
-    """Bytes that are taken before they are held, and given back afterwards."""
+    """Bytes that are taken before memory is used, and given back afterwards."""
 
     def __init__(self, size: int) -> None:
         self.free = size

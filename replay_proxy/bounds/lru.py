@@ -1,8 +1,8 @@
 """``LRU``: a dictionary whose memory does not grow with what clients name.
 
-Names, keys and requests come from clients, who can send millions of different ones. Whatever is
-stored by them is either in an LRU, where a forgotten entry begins anew, or kept up to a limit with
-the rest counted, where the number matters (``journal``).
+Names, keys and requests come from clients, who can send millions of different ones. What is stored
+by such a name is either in an LRU, where a dropped entry starts anew, or, where the number matters,
+kept up to a limit beyond which it is only counted (``journal``).
 """
 
 from collections import OrderedDict
@@ -41,7 +41,7 @@ class LRU(Generic[_Key, _Value]):
         return None
 
     def pop(self, key: _Key) -> _Value | None:
-        """The value of a key, which is forgotten."""
+        """Remove a key. Returns its value."""
         return self._entries.pop(key, None)
 
     def items(self) -> list[tuple[_Key, _Value]]:
@@ -53,5 +53,5 @@ class LRU(Generic[_Key, _Value]):
         return list(self._entries.values())
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         self._entries.clear()

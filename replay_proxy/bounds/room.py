@@ -8,7 +8,7 @@ import asyncio
 from replay_proxy.bounds.budget import Budget
 from replay_proxy.errors import StoreError
 
-#: The bytes of large recordings that a process holds at once.
+#: Maximum of bytes of large recordings in a process at once.
 RECORDINGS_BYTES = 1 << 29
 #: How long a request waits for its share of them.
 WAIT_S = 60.0
@@ -52,15 +52,15 @@ class Room:
                     await self._given
         except TimeoutError:
             raise TooManyLargeAnswers(
-                f"The large recordings that are being sent to other clients use all of the "
-                f"{self._size >> 20} MiB for them: there was no room for {size:,} bytes within "
+                "Large recordings that are being sent to other clients use all of the "
+                f"{self._size >> 20} MiB for them: {size:,} bytes did not become free within "
                 f"{WAIT_S:g} s. Send the request again, send fewer of them at once, or read the "
                 "answers faster."
             ) from None
         return Lease(self, size)
 
     def give(self, size: int) -> None:
-        """Take back what was leased."""
+        """Take back leased bytes."""
         self._budget.give(size)
         if self._given is not None and not self._given.done():
             self._given.set_result(None)

@@ -17,7 +17,8 @@ from replay_proxy.wire import Request
 
 T = TypeVar("T")
 
-#: Work on a smaller body runs at once: it takes less than 50 ms, and to start a process takes 100.
+#: Minimum size of a body for which a process is started, which takes 100 ms; work on a smaller one
+#: takes less than 50 ms.
 SIDE_PROCESS_BYTES = 1 << 22
 _CODE = (
     "import sys; sys.path = sys.argv[1:];"
@@ -79,7 +80,7 @@ def _in_process(work: Callable[[Request], object], request: Request) -> bytes | 
 
 
 def answer() -> None:
-    """The other side: read the work and the request, and write the result."""
+    """The entry of the other process: read the work and the request, and write the result."""
     work, request = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own
     result = work(replace(request, body=sys.stdin.buffer.read()))
     sys.stdout.buffer.write(pickle.dumps(result))

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 _Result = TypeVar("_Result")
 
-#: Work on fewer bytes runs at once: it takes some milliseconds, and a thread would add one more.
+#: Minimum size of work for the thread, which adds a millisecond; less takes only some milliseconds.
 SIDE_THREAD_BYTES = 200_000
 
 

@@ -9,7 +9,7 @@ import zlib
 
 from replay_proxy.importers.documents import inflated
 from replay_proxy.importers.exchange import Misshapen
-from replay_proxy.matching.content import MOST_BYTES, ContentTooLarge, decoded
+from replay_proxy.matching.content_coding import MOST_BYTES, ContentTooLarge, decoded
 from replay_proxy.wire import Headers, header
 
 _GZIP = b"\x1f\x8b\x08"

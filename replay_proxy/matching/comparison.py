@@ -23,8 +23,8 @@ from replay_proxy.wire import Request
 #: Stands for a leaf that one of two requests does not have.
 ABSENT: Any = type("Absent", (), {"__repr__": lambda _: "ABSENT"})()
 
-#: Down to this depth, objects and arrays are first compared as a whole. Deeper ones were compared
-#: as parts of others often enough.
+#: Down to this depth, objects and arrays are first compared as a whole. Deeper ones have been
+#: compared often enough, as parts of others.
 _WHOLE_DEPTH = 8
 #: Elements in which two arrays of numbers may differ one by one; with more they differ as a whole.
 _FEW = 3
@@ -37,7 +37,7 @@ class Difference:
     path: str
     recorded: Any
     asked: Any
-    #: The name beside it, of a value in a list of names and values.
+    #: Of a value in a list of names and values: the name beside it.
     label: str = ""
 
 
@@ -74,7 +74,8 @@ class Comparison:
         """The leaves that differ."""
         self.pairs = 0
         old, new = self._tree_of(recorded), self._tree
-        return [each for pair in _members(old, new) for each in self._differing(*pair, 0)]
+        members = _members(old, new)
+        return [leaf for member in members for leaf in self._differing(*member, 0)]
 
     def _agreement(self, old: Any, new: Any, depth: int) -> tuple[float, int]:
         """How many leaves of two values agree, and how many there are."""
@@ -123,10 +124,10 @@ class Comparison:
         else:
             self.pairs += max(len(old), len(new))
             label = _label(new) or _label(old)
-            for pair in _members(old, new, path):
-                below = self._differing(*pair, depth + 1)
-                if label and pair[0].endswith(".value"):
-                    below = (replace(each, label=label) for each in below)
+            for member in _members(old, new, path):
+                below = self._differing(*member, depth + 1)
+                if label and member[0].endswith(".value"):
+                    below = (replace(leaf, label=label) for leaf in below)
                 yield from below
 
     def _is_too_much(self, old: Any, new: Any) -> bool:
@@ -149,7 +150,7 @@ def _label(value: Any) -> str:
 
 
 def _pairs(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
-    """The values in the same places of two objects or arrays, with ``ABSENT`` for none."""
+    """The values in the same places of two objects or arrays; ``ABSENT`` for a missing one."""
     if isinstance(old, list):
         yield from zip_longest(old, new, fillvalue=ABSENT)
         return
@@ -161,7 +162,7 @@ def _pairs(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _members(old: Any, new: Any, path: str | None = None) -> Iterator[tuple[str, Any, Any]]:
-    """The same with the path of each; without a ``path`` names are paths."""
+    """The same pairs, each with its path; without a ``path``, a name is the path."""
     if isinstance(old, list):
         for number, pair in enumerate(_pairs(old, new)):
             yield f"{path}[{number}]", *pair
@@ -184,6 +185,6 @@ def _all_differing(path: str, old: Any, new: Any, depth: int) -> Iterator[Differ
         if not same(old, new):
             yield Difference(path, old, new)
         return
-    before, now = ({} if each is ABSENT else leaves_of({path: each}) for each in (old, new))
+    before, now = ({} if side is ABSENT else leaves_of({path: side}) for side in (old, new))
     for below in before | now:
         yield Difference(below, before.get(below, ABSENT), now.get(below, ABSENT))

@@ -1,9 +1,9 @@
-"""A request's key: equal means the same method, path, query and canonical body.
+"""A request's fingerprint: equal for the same method, path, query and canonical body.
 
-Pure. One function serves recording and replay. What it does and does not merge was measured on
-5,010 recorded interactions (docs/decisions/0003): key order and white space of JSON differ between
-equal requests, multipart boundaries are random, and nothing else needs to be ignored. Of the
-headers only those that choose the answer to a GET or HEAD are part of the key.
+Pure. One function serves recording and replay. What it ignores was measured on 5,010 recorded
+interactions (docs/decisions/0003): key order and white space of JSON differ between equal requests,
+multipart boundaries are random, and nothing else needs to be ignored. Of the headers, only those
+that choose the answer to a GET or HEAD count.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from replay_proxy.matching.content import content
+from replay_proxy.matching.content_coding import content
 from replay_proxy.matching.request_json import NO_JSON, request_json
 from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.redaction.display import redacted
@@ -45,19 +45,19 @@ def fingerprint(request: Request, without: Callable[[Any], Any] | None = None) -
 
     ``without`` gives the part of a JSON body that counts, and does not change the body.
     """
-    found: str | None = request.memo.get(without)
-    if found is None:
+    value: str | None = request.memo.get(without)
+    if value is None:
         kind, body = canonical_body(request, without)
-        found = _digest(request, without_credentials(request.query), kind, body)
-        request.memo[without] = found
-    return found
+        value = _digest(request, without_credentials(request.query), kind, body)
+        request.memo[without] = value
+    return value
 
 
 def former_fingerprint(request: Request) -> str | None:
     """The fingerprint in cassettes of earlier versions, or None if it is the same.
 
     They knew fewer credentials in queries, took every ``token`` for one, sorted the parts of a
-    multipart body that have one name by their contents, and took a compressed body as it was.
+    multipart body that have one name by their contents, and hashed a compressed body as it was.
     """
     former: str | None = request.memo.get(FORMER)
     if former is not None:
@@ -71,8 +71,8 @@ def former_fingerprint(request: Request) -> str | None:
     kind, body = ("raw", request.body) if is_coded else canonical_body(request)
     if kind == "multipart":
         body = b"\n".join(sorted(_parts(content_type, request.body) or ()))
-    key = _digest(request, query, kind, body)
-    request.memo[FORMER] = former = "" if key == fingerprint(request) else key
+    value = _digest(request, query, kind, body)
+    request.memo[FORMER] = former = "" if value == fingerprint(request) else value
     return former or None
 
 
@@ -88,7 +88,7 @@ def _digest(request: Request, query: str, kind: str, body: bytes) -> str:
 
 
 def _canonical_field(value: bytes) -> str:
-    """A field's value as it is stored, without white space that says nothing."""
+    """A field's value as it is stored, without white space around its parts."""
     return ",".join(part.strip() for part in redacted(value.decode("latin-1")).split(","))
 
 
@@ -98,10 +98,10 @@ def canonical_body(
     """The kind of the body (``json``, ``multipart`` or ``raw``) and the bytes that stand for it.
 
     JSON: keys sorted, compact, UTF-8, arrays in order, ``null`` distinct from absent, a top-level
-    ``"stream": false`` equal to none. Multipart: each part's name and content hash, sorted,
-    and numbered where several parts have one name, since their order is theirs; the boundary and
-    file names are dropped. Anything else, and what claims to be JSON or multipart and cannot be
-    read as such: the raw bytes.
+    ``"stream": false`` equal to absent. Multipart: each part's name and content hash, sorted, and
+    numbered where several parts have one name, since their order counts; the boundary and file
+    names are dropped. Anything else, and what claims to be JSON or multipart and cannot be read as
+    such: the raw bytes.
     """
     body = content(request)
     if body[:1] in (b"{", b"[") or body.lstrip()[:1] in (b"{", b"["):
@@ -140,7 +140,7 @@ def _canonical_json(request: Request, body: bytes) -> bytes | None:
 
 
 def _canonical_rest(request: Request, without: Callable[[Any], Any]) -> bytes | None:
-    """As ``_canonical_json``, of the part of the body that ``without`` leaves.
+    """Like ``_canonical_json``, for the part of the body that ``without`` leaves.
 
     orjson writes it whenever it can, however the whole body had to be read, so that two bodies that
     differ only in what is left out are written alike.
@@ -183,7 +183,7 @@ def _is_deep(body: bytes) -> bool:
 
 
 def _loads_exactly(body: bytes) -> Any:
-    """As orjson reads it, but for integers beyond 64 bits. Raises ``ValueError``."""
+    """JSON as orjson reads it, except for integers beyond 64 bits. Raises ``ValueError``."""
 
     def finite(text: str) -> float:
         value = float(text)
@@ -195,7 +195,7 @@ def _loads_exactly(body: bytes) -> Any:
 
 
 def _exact(digits: str) -> Any:
-    """An integer; beyond 64 bits as its digits, which orjson would not write otherwise."""
+    """An integer; beyond 64 bits, its digits in a form that orjson can write."""
     value = int(digits)
     return value if -(2**63) <= value < 2**64 else orjson.Fragment(digits)
 
@@ -233,9 +233,9 @@ def _by_name(lines: list[bytes]) -> list[bytes]:
     total = Counter(names)
     if len(total) == len(names):
         return sorted(lines)
-    found: Counter[bytes] = Counter()
-    numbered = []
+    count: Counter[bytes] = Counter()
+    pairs = []
     for name, line in zip(names, lines, strict=True):
-        found[name] += 1
-        numbered.append((name, line + b"#%d" % found[name] if total[name] > 1 else line))
-    return [line for _, line in sorted(numbered, key=lambda each: each[0])]
+        count[name] += 1
+        pairs.append((name, line + b"#%d" % count[name] if total[name] > 1 else line))
+    return [line for _, line in sorted(pairs, key=lambda pair: pair[0])]

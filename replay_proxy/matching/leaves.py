@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from replay_proxy.matching.content import content
+from replay_proxy.matching.content_coding import content
 from replay_proxy.matching.fingerprint import canonical_body
 from replay_proxy.matching.request_json import NO_JSON, request_json
 from replay_proxy.wire import SELECTING_FIELDS, SELECTING_METHODS, Request
@@ -25,7 +25,7 @@ from replay_proxy.wire import SELECTING_FIELDS, SELECTING_METHODS, Request
 DEPTH = 100
 #: An array of more numbers than this is one leaf: a token array, an embedding.
 ROW = 16
-#: The most leaves of one request.
+#: Maximum number of leaves of a request.
 MOST_LEAVES = 10_000
 #: A larger body is parsed only if it has at most MOST_VALUES values, by an upper bound that is
 #: cheap to count. 400,000 small objects take a tenth of a second and 100 MB.
@@ -36,7 +36,7 @@ _NAME_CHARS = 1_000
 _PATH_CHARS = 256
 _DEEPER = "(deeper than is looked at)"
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-#: A comma that would end a path in a list of them.
+#: A comma that would end a path in a list of paths.
 _LIST_COMMA = re.compile(r",(?=\s*\$)")
 _NUMBERS = frozenset({int, float, bool, type(None)})
 _CONTAINERS = frozenset({dict, list})
@@ -58,7 +58,7 @@ def leaves_of(
     collection = _Collection(row, most)
     for path, value in whole.items():
         collection.add(path, value)
-    return collection.found
+    return collection.leaves
 
 
 def is_row(value: Any, row: float = ROW) -> bool:
@@ -78,7 +78,7 @@ def tree(
     ``headers`` are those that count besides ``selecting_fields``; ``without`` gives the part of a
     JSON body that counts. JSON of more than ``most_values`` values is a text, ``body``.
     """
-    found: dict[str, Any] = {
+    parts: dict[str, Any] = {
         "method": request.method,
         "path": request.path,
         "query": request.query,
@@ -86,29 +86,29 @@ def tree(
     selecting = request.method in SELECTING_METHODS
     for name, value in request.headers:
         if name in headers or (selecting and name in SELECTING_FIELDS):
-            found[f"header {name.decode('latin-1')}"] = value.decode("latin-1")
+            parts[f"header {name.decode('latin-1')}"] = value.decode("latin-1")
     body_bytes = content(request)
     if has_many_values(body_bytes, most_values):
-        return found | {"body": _text(body_bytes)}
+        return parts | {"body": _text(body_bytes)}
     if (body := request_json(request)) is not NO_JSON:
         body = without(body) if without else body
         if isinstance(body, dict) and body.get("stream") is False:
             # Equal to absent, as in the fingerprint.
             body = {name: value for name, value in body.items() if name != "stream"}
-        return found | {"$": body}
+        return parts | {"$": body}
     kind, canonical = canonical_body(request, without)
     if kind == "json" and without:
         try:
-            return found | {"$": orjson.loads(canonical)}
+            return parts | {"$": orjson.loads(canonical)}
         except ValueError:
-            pass  # What orjson does not read is still there.
+            pass  # The part that is left is still one that orjson does not read.
     if kind == "multipart":
         for number, line in enumerate(canonical.split(b"\n", MOST_LEAVES)):
             name, _, digest = line.partition(b"\0")
-            found[f"part {number} ({name.decode('utf-8', 'replace')})"] = digest.decode()
+            parts[f"part {number} ({name.decode('utf-8', 'replace')})"] = digest.decode()
     elif canonical:
-        found["body"] = _text(canonical)
-    return found
+        parts["body"] = _text(canonical)
+    return parts
 
 
 def has_many_values(body: bytes, most: float = MOST_VALUES) -> bool:
@@ -152,7 +152,7 @@ class _Collection:
     """The leaves so far, and how many more there may be."""
 
     def __init__(self, row: float, most: float) -> None:
-        self.found: dict[str, Any] = {}
+        self.leaves: dict[str, Any] = {}
         self._row = row
         self._left = most
 
@@ -160,21 +160,21 @@ class _Collection:
         """Add the leaves of a value."""
         kind = type(value)
         if (kind is not dict and kind is not list) or not value or depth > DEPTH:
-            self.found[path] = _DEEPER if depth > DEPTH and kind in _CONTAINERS else value
+            self.leaves[path] = _DEEPER if depth > DEPTH and kind in _CONTAINERS else value
             return
         size = len(value) + (
             len(value) * len(path) // _PATH_CHARS if len(path) > _PATH_CHARS else 0
         )
         if size > self._left / 2 or is_row(value, self._row):
-            self.found[path] = value  # Half of the rest is for the members that follow.
+            self.leaves[path] = value  # Half of the rest is for the members that follow.
             return
         self._left -= size
         if kind is dict:
-            members = [(path + step(name), each) for name, each in value.items()]
+            members = [(path + step(name), member) for name, member in value.items()]
         else:
-            members = [(f"{path}[{number}]", each) for number, each in enumerate(value)]
-        for below, each in members:
-            if type(each) in _CONTAINERS:
-                self.add(below, each, depth + 1)
+            members = [(f"{path}[{number}]", member) for number, member in enumerate(value)]
+        for below, member in members:
+            if type(member) in _CONTAINERS:
+                self.add(below, member, depth + 1)
             else:
-                self.found[below] = each
+                self.leaves[below] = member

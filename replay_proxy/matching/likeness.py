@@ -12,35 +12,35 @@ import orjson
 from replay_proxy.matching.leaves import DEPTH, MOST_LEAVES, is_row
 from replay_proxy.matching.texts import common_ends
 
-#: Weight of a leaf that both have, with different values of the same type.
+#: Likeness of two leaves with different values of the same type.
 SAME_KIND = 0.1
 _CONTAINERS = frozenset({dict, list})
 
 
 def is_leaf(value: Any) -> bool:
-    """Whether nothing is in a value: an empty object or array is a leaf too."""
+    """Whether a value holds no other value: an empty object or array is a leaf too."""
     return type(value) not in _CONTAINERS or not value
 
 
 def leaf_count(value: Any) -> int:
-    """How many leaves a value has; beyond ``MOST_LEAVES`` each object or array counts as one."""
+    """The number of leaves of a value; after ``MOST_LEAVES`` each object or array counts as one."""
     total = looked_at = 0
     left = [(value, 0)]
     while left and looked_at < MOST_LEAVES:
-        one, depth = left.pop()
+        part, depth = left.pop()
         looked_at += 1
-        if is_leaf(one) or depth > DEPTH or is_row(one):
+        if is_leaf(part) or depth > DEPTH or is_row(part):
             total += 1
-        elif len(one) > MOST_LEAVES:
-            total += len(one)
+        elif len(part) > MOST_LEAVES:
+            total += len(part)
         else:
-            below = one.values() if isinstance(one, dict) else one
-            left += [(each, depth + 1) for each in below]
+            members = part.values() if isinstance(part, dict) else part
+            left += [(member, depth + 1) for member in members]
     return total + len(left)
 
 
 def unlike_places(old: Any, new: Any) -> list[Any]:
-    """The places in which two objects or arrays differ; None for arrays of unequal length.
+    """The places in which two objects or arrays differ; none for arrays of unequal length.
 
     Values are compared as Python compares them: 1 and true are the same.
     """
@@ -63,12 +63,12 @@ def agreement_of_members(old: Any, new: Any) -> tuple[float, int]:
     count = len(old | new) if isinstance(old, dict) else max(len(old), len(new))
     if isinstance(old, list) and len(old) != len(new):
         return sum(common_ends(old, new)), count
-    unlike = len(unlike_places(old, new)) or 1  # Equal ones do not come here, but for their types.
+    unlike = len(unlike_places(old, new)) or 1  # Only values of unequal types look equal here.
     return count - unlike, count
 
 
 def same(old: Any, new: Any) -> bool:
-    """Whether two values are equal with all their types; of very deep ones it is not known."""
+    """Whether two values are equal with all their types; False for very deep ones."""
     if type(old) is not type(new):
         return False
     try:

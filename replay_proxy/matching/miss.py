@@ -1,7 +1,7 @@
 """The explanation of a miss: the reason, the request, the nearest recordings, the remedy. Pure.
 
-One object has everything: its ``details`` are the JSON of the 404 and of the report, its message is
-for a person. It stays small for a prompt of any size, and shows no secrets.
+One object has all of it: its ``details`` are the JSON of the 404 and of the report, its message is
+for a person. It stays small for a prompt of any size, and shows no credentials.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from replay_proxy.cassette import Counts, RecordedRequest
 from replay_proxy.errors import CassetteMiss, ConfigurationError
 from replay_proxy.matching.comparison import ABSENT, Comparison, Difference
-from replay_proxy.matching.content import content
+from replay_proxy.matching.content_coding import content
 from replay_proxy.matching.leaves import has_many_values
 from replay_proxy.matching.request_json import model_of, request_json
 from replay_proxy.matching.rules import Rule
@@ -29,13 +29,13 @@ from replay_proxy.redaction.display import (
 )
 from replay_proxy.wire import Request
 
-#: Recordings that a miss shows, and differences of each.
+#: Maximum number of recordings that a miss shows, and of differences of each.
 SHOWN, DIFFERENCES = 3, 10
-#: Least similarity of a recording that is shown.
+#: Minimum similarity of a recording that is shown.
 SIMILAR = 0.4
 #: Characters of a value that are shown, and characters around a difference in a long text.
 _VALUE_CHARS, _CONTEXT_CHARS = 120, 24
-#: Characters on either side of a difference that are searched for secrets: none is longer, and
+#: Characters on either side of a difference that are searched for credentials: none is longer, and
 #: searching a long prompt takes milliseconds.
 _READ_CHARS = 10_000
 
@@ -79,15 +79,15 @@ def explain(
     """
     memo = request.memo
     request = replace(request, query=without_credentials(request.query))
-    request.memo.update(memo)  # Credentials are in no fingerprint.
-    asked_for = Comparison(request, rule.headers, rule.without)
+    request.memo.update(memo)  # Still valid: no fingerprint depends on credentials.
+    comparison = Comparison(request, rule.headers, rule.without)
     ranked = sorted(
-        ((asked_for.similarity(each.request), each) for each in candidates),
+        ((comparison.similarity(recorded.request), recorded) for recorded in candidates),
         key=lambda pair: (-pair[0], pair[1].id),
     )
     near = [
-        (each, similarity, asked_for.differences(each.request))
-        for similarity, each in ranked[:SHOWN]
+        (recorded, similarity, comparison.differences(recorded.request))
+        for similarity, recorded in ranked[:SHOWN]
         if similarity >= SIMILAR
     ]
     reason = _reason(counts, answers, near)
@@ -96,7 +96,7 @@ def explain(
         "fingerprints": counts.fingerprints if counts else 0,
         "answers": answers,
     }
-    nearest = [_near(*each, request, rule) for each in near] if not answers else []
+    nearest = [_near(*recording, request, rule) for recording in near] if not answers else []
     asked = summary(request)
     remedy = _USED_UP[bool(repeated)] if reason == "used_up" else _RECORD
     many = numbers["interactions"] != 1
@@ -125,21 +125,21 @@ def summary(request: Request) -> dict[str, str | None]:
 
 def request_text(asked: dict[str, str | None]) -> str:
     """A summary as one phrase: method, path and, in parentheses, model and last message."""
-    said = asked["last_message"]
-    what = ", ".join(filter(None, (asked["model"], said and f'"{said}"')))
-    return f"{asked['method']} {asked['path']}" + (f" ({what})" if what else "")
+    message = asked["last_message"]
+    content = ", ".join(filter(None, (asked["model"], message and f'"{message}"')))
+    return f"{asked['method']} {asked['path']}" + (f" ({content})" if content else "")
 
 
 def described(difference: Difference) -> dict[str, str]:
     """A difference for JSON; a side that does not have the leaf is left out."""
     path = difference.path
-    before, now = _both_shown(
+    before, now = _excerpts(
         _allowed(difference, difference.recorded), _allowed(difference, difference.asked)
     )
-    shown = {"path": redacted(path)}
-    shown |= {} if difference.recorded is ABSENT else {"recorded": before}
-    shown |= {} if difference.asked is ABSENT else {"asked": now}
-    return shown
+    entry = {"path": redacted(path)}
+    entry |= {} if difference.recorded is ABSENT else {"recorded": before}
+    entry |= {} if difference.asked is ABSENT else {"asked": now}
+    return entry
 
 
 def _allowed(difference: Difference, value: Any) -> Any:
@@ -161,27 +161,31 @@ def _reason(counts: Counts | None, answers: int, near: Sequence[Any]) -> str:
 
 
 def _near(
-    recorded: RecordedRequest, score: float, found: list[Difference], asked: Request, rule: Rule
+    recorded: RecordedRequest,
+    score: float,
+    differences: list[Difference],
+    asked: Request,
+    rule: Rule,
 ) -> dict[str, Any]:
     """One near recording for JSON; ``match_ignore`` is the setting that would make it a hit."""
-    paths = [each.path for each in found]
+    paths = [difference.path for difference in differences]
     ignorable = 0 < len(paths) <= DIFFERENCES and all(
         path.startswith("$") and redacted(path) == path for path in paths
     )
     if ignorable:
         try:
             wider = rule.and_ignoring(paths)
-        except ConfigurationError:  # A name of control characters, which the paths cannot have.
+        except ConfigurationError:  # A name has a control character, which no path can have.
             ignorable = False
         else:
-            # An element that only one of them has is not made equal by leaving it out.
+            # Leaving out an element that only one array has does not make them equal.
             ignorable = wider.key(recorded.request) == wider.key(asked)
     return {
         "interaction": str(recorded.id),
         "similarity": round(score, 4),
-        "differences": [described(each) for each in found[:DIFFERENCES]],
+        "differences": [described(difference) for difference in differences[:DIFFERENCES]],
         "more_differences": max(0, len(paths) - DIFFERENCES),
-        # To be pasted: JSONPath knows the escapes of JSON.
+        # Can be pasted: JSONPath has the escapes of JSON.
         "match_ignore": json_printable(",".join((*rule.ignored, *paths))) if ignorable else None,
     }
 
@@ -190,20 +194,20 @@ def _cause(
     asked: dict[str, str | None], reason: str, why: str, nearest: Sequence[dict[str, Any]]
 ) -> str:
     lines = [f"No recording answers {request_text(asked)}: {why} [{reason}]."]
-    for each in nearest:
-        lines.append(f"  {each['similarity']:.1%} the same: interaction {each['interaction']}")
-        for difference in each["differences"]:
+    for near in nearest:
+        lines.append(f"  {near['similarity']:.1%} the same: interaction {near['interaction']}")
+        for difference in near["differences"]:
             lines.append(f"    {difference['path']}")
             lines.append(f"      recorded: {difference.get('recorded', '(absent)')}")
             lines.append(f"      asked:    {difference.get('asked', '(absent)')}")
-        if each["more_differences"]:
-            lines.append(f"    and {each['more_differences']} more differences")
-        if each["match_ignore"]:
-            lines.append(f"    to ignore this: MATCH_IGNORE={each['match_ignore']}")
+        if near["more_differences"]:
+            lines.append(f"    and {near['more_differences']} more differences")
+        if near["match_ignore"]:
+            lines.append(f"    to ignore this: MATCH_IGNORE={near['match_ignore']}")
     return "\n".join(lines)
 
 
-def _both_shown(recorded: Any, asked: Any) -> tuple[str, str]:
+def _excerpts(recorded: Any, asked: Any) -> tuple[str, str]:
     """Two values for a person; of long texts only the part that differs."""
     if isinstance(recorded, str) and isinstance(asked, str):
         recorded, asked = around_difference(recorded, asked, _READ_CHARS)
@@ -213,18 +217,18 @@ def _both_shown(recorded: Any, asked: Any) -> tuple[str, str]:
         recorded, asked = around_difference(recorded, asked, _CONTEXT_CHARS)
     if isinstance(recorded, list) and isinstance(asked, list):
         at = common_ends(recorded, asked)[0]
-        return elements(recorded, at, _shown), elements(asked, at, _shown)
-    return _shown(recorded), _shown(asked)
+        return elements(recorded, at, _excerpt), elements(asked, at, _excerpt)
+    return _excerpt(recorded), _excerpt(asked)
 
 
-def _shown(value: Any) -> str:
-    """A value as JSON, without secrets, shortened in the middle; for an object only its size."""
+def _excerpt(value: Any) -> str:
+    """A value as JSON, without credentials, shortened in the middle; for an object its size."""
     if isinstance(value, str):
         return json.dumps(_shortened(value), ensure_ascii=False)
     if isinstance(value, dict) and value:
         return f"{{…}} ({len(value):,} members)"
     if isinstance(value, list) and value:
-        return elements(value, 0, _shown)
+        return elements(value, 0, _excerpt)
     return _shortened(value)
 
 

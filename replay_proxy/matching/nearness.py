@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from replay_proxy.matching.content import content
+from replay_proxy.matching.content_coding import content
 from replay_proxy.matching.leaves import has_many_values, is_row, leaves_of, tree
 from replay_proxy.wire import Request
 
@@ -36,8 +36,8 @@ _WORD = re.compile(r"\w+")
 _ROW_END = 200
 #: Members that give texts at either end of an object or array that is one leaf; leaves of each.
 _SAMPLES, _SAMPLE_LEAVES = 4, 50
-#: Leaves of a request up to which ``features_to_look_up`` makes the former features: a tenth of a
-#: second.
+#: Maximum number of leaves of which ``features_to_look_up`` makes the former features: that takes a
+#: tenth of a second.
 _FORMER_LEAVES = 40_000
 
 
@@ -62,22 +62,23 @@ def former_features(request: Request, most: float = math.inf) -> list[str]:
 
 def features_to_look_up(request: Request) -> list[str]:
     """The features of a request, and the former ones."""
-    found = leaves_of(tree(request))
-    words = _features(found)
-    if not any(map(_is_whole, found.values())) or has_many_values(content(request), _FORMER_LEAVES):
+    leaves = leaves_of(tree(request))
+    words = _features(leaves)
+    has_whole = any(map(_is_whole, leaves.values()))
+    if not has_whole or has_many_values(content(request), _FORMER_LEAVES):
         return words
     return list(dict.fromkeys([*words, *former_features(request, _FORMER_LEAVES)]))
 
 
-def _features(found: dict[str, Any]) -> list[str]:
+def _features(leaves: dict[str, Any]) -> list[str]:
     sums = [0] * PARTS
     texts: list[str] = []
     asked: list[str] = []
-    for path, value in found.items():
+    for path, value in leaves.items():
         key, part, is_body, is_asked = _place(path)
         is_text = isinstance(value, str)
-        written = value.encode("utf-8", "surrogatepass") if is_text else _written(value)
-        sums[part] += int.from_bytes(blake2b(key + written, digest_size=8).digest(), "big")
+        data = value.encode("utf-8", "surrogatepass") if is_text else _leaf_bytes(value)
+        sums[part] += int.from_bytes(blake2b(key + data, digest_size=8).digest(), "big")
         if is_body:
             inside = [value] if is_text else _texts_inside(value)
             long = [text for text in inside if len(text) > 3]
@@ -85,15 +86,15 @@ def _features(found: dict[str, Any]) -> list[str]:
             if is_asked:
                 asked += long
     total = sum(sums)
-    words = [f"p{number}x{total - each & _SUM:x}" for number, each in enumerate(sums)]
-    for text in _telling(asked or texts):
+    words = [f"p{number}x{total - part_sum & _SUM:x}" for number, part_sum in enumerate(sums)]
+    for text in _distinctive(asked or texts):
         words += _words(text)
     return list(dict.fromkeys(words))
 
 
 @lru_cache(maxsize=1024)  # Requests of one application have the same few paths.
 def _place(path: str) -> tuple[bytes, int, bool, bool]:
-    """A leaf's hash so far, its part, and whether it is in the body and in the question."""
+    """The bytes of a leaf's path, its part, and whether it is in the body and in the question."""
     key = path.encode("utf-8", "surrogatepass")
     part = int.from_bytes(blake2b(key, digest_size=2).digest(), "big") % PARTS
     return key + b"\0", part, path.startswith("$"), path.startswith(_ASKED)
@@ -104,8 +105,8 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, dict | list) and bool(value)
 
 
-def _written(value: Any) -> bytes:
-    """The content for the hash of a leaf that is not a text."""
+def _leaf_bytes(value: Any) -> bytes:
+    """The bytes to hash of a leaf that is not a text."""
     if not _is_whole(value):
         return repr(value).encode()
     try:
@@ -120,8 +121,8 @@ def _texts_inside(value: Any) -> Iterator[str]:
         yield " ".join(map(str, _ends(value, _ROW_END)))
     elif _is_whole(value):
         members = value if isinstance(value, list) else list(value.values())
-        for each in _ends(members, _SAMPLES):
-            inside = leaves_of({"": each}, most=_SAMPLE_LEAVES)
+        for member in _ends(members, _SAMPLES):
+            inside = leaves_of({"": member}, most=_SAMPLE_LEAVES)
             yield from (text for text in inside.values() if isinstance(text, str))
 
 
@@ -129,7 +130,7 @@ def _ends(values: list[Any], number: int) -> list[Any]:
     return values if len(values) <= 2 * number else values[:number] + values[-number:]
 
 
-def _telling(texts: list[str]) -> list[str]:
+def _distinctive(texts: list[str]) -> list[str]:
     """The texts that tell a request from others: the longest and the last."""
     return list(dict.fromkeys([*nlargest(LONGEST, texts, key=len), *texts[-LAST:]]))
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from replay_proxy.matching.content import content
+from replay_proxy.matching.content_coding import content
 from replay_proxy.wire import Request
 
 #: The JSON of a larger body is read anew each time: it would take the memory of the body again.
@@ -16,7 +16,7 @@ _JSON, _MODEL = object(), object()
 
 
 def request_json(request: Request) -> Any:
-    """The JSON of a request's body, or ``NO_JSON``. It is shared: nobody changes it."""
+    """The JSON of a request's body, or ``NO_JSON``. It is shared and must not be changed."""
     memo = request.memo
     if _JSON in memo:
         return memo[_JSON]
@@ -28,12 +28,12 @@ def request_json(request: Request) -> Any:
     if len(body) <= SMALL_BYTES:
         memo[_JSON] = value
     else:
-        memo[_MODEL] = _model_in(value)  # So that it is not read again for that.
+        memo[_MODEL] = _model_in(value)  # Or the JSON would be read again for the model.
     return value
 
 
 def model_of(request: Request) -> str | None:
-    """The model that a JSON body names, if it names one."""
+    """The model that a JSON body names, if any. For Azure's paths see ``model_or_deployment``."""
     if _MODEL in request.memo:
         return request.memo[_MODEL]  # type: ignore[no-any-return]
     request.memo[_MODEL] = model = _model_in(request_json(request))

@@ -22,9 +22,9 @@ _EACH = object()
 
 
 class Rule:
-    """Equality of requests, less the ``ignore`` paths (RFC 9535 JSONPath), with some headers.
+    """Equality of requests without the ``ignore`` paths (RFC 9535 JSONPath), with some headers.
 
-    Raises ``ConfigurationError`` for a path that is none, or a header that is never stored.
+    Raises ``ConfigurationError`` for a path that is not valid, or a header that is never stored.
     """
 
     def __init__(self, ignore: Sequence[str] = (), headers: Sequence[str] = ()) -> None:
@@ -37,7 +37,7 @@ class Rule:
             parts.append(f"ignore={','.join(ignore)}")
         if headers:
             parts.append(f"headers={','.join(headers)}")
-        #: What ``x-replay-match`` says of an answer.
+        #: The value of an answer's header ``x-replay-match``.
         self.name = "; ".join(parts) or "exact"
 
     @property
@@ -50,29 +50,29 @@ class Rule:
         return not self._ignore and not self.headers
 
     def key(self, request: Request) -> str:
-        """Equal for requests that count as the same."""
+        """The match key: equal for requests that count as the same."""
         if self.exact:
             return fingerprint(request)
         key = fingerprint(request, self._left_out)
         if not self.headers:
             return key
-        taken = [(name, value) for name, value in request.headers if name in self.headers]
-        return f"{key}+{sha256(repr(sorted(taken)).encode()).hexdigest()}"
+        headers = [(name, value) for name, value in request.headers if name in self.headers]
+        return f"{key}+{sha256(repr(sorted(headers)).encode()).hexdigest()}"
 
     def former_key(self, request: Request) -> str | None:
-        """The key in a cassette of an earlier version, if it was another one then.
+        """The key in a cassette of an earlier version, if it differs.
 
-        Under a rule that is not exact the keys of all recordings are made anew.
+        Under a rule that is not exact, the keys of all recordings are made anew.
         """
         return former_fingerprint(request) if self.exact else None
 
     def fingerprints(self, request: Request) -> tuple[str, str, str]:
-        """All that is computed from a request's body, for the same request in another process."""
+        """All values that are computed from a request's body, for ``note`` in another process."""
         own = fingerprint(request)
         return own, fingerprint(request, self._left_out), self.former_key(request) or ""
 
     def note(self, request: Request, fingerprints: tuple[str, str, str]) -> None:
-        """Keep what was computed of a request, so that it is not computed again."""
+        """Keep the ``fingerprints`` of a request, so that they are not computed again."""
         request.memo.update(zip((None, self._left_out, FORMER), fingerprints, strict=True))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -112,9 +112,9 @@ def _plain_steps(query: Any) -> list[Any] | None:
 
 
 def _without_steps(steps: Sequence[Any], body: Any) -> Any:
-    """The body without what plain steps lead to: as ``_without_query``, in a fifth of the time.
+    """The body without what plain steps lead to: like ``_without_query``, five times as fast.
 
-    What holds a removed value is copied; everything else is shared with ``body``.
+    The holders of a removed value are copied; everything else is shared with ``body``.
     """
     if not steps:
         return None
@@ -139,7 +139,7 @@ def _without_steps(steps: Sequence[Any], body: Any) -> Any:
 
 
 def _without_query(query: Any, body: Any) -> Any:
-    """The body without what a path leads to; unchanged if that is too deep for the library."""
+    """The body without what a path leads to; unchanged if it is too deep for the library."""
     from jsonpath.exceptions import JSONPathRecursionError
 
     try:
@@ -153,7 +153,7 @@ def _without_query(query: Any, body: Any) -> Any:
 
 
 def _without_member(body: Any, parts: Sequence[str | int], copies: dict[int, Any]) -> Any:
-    """The body without a member, which may have gone with one that it stood in.
+    """The body without a member, which may already be gone together with its holder.
 
     An array's element becomes null, so that the others keep their places; so does the root.
     ``copies`` are the objects and arrays that were copied already, by their ``id``.
@@ -189,7 +189,7 @@ def _copy(value: Any, copies: dict[int, Any]) -> Any:
 
 def _remover(path: str) -> Callable[[Any], Any]:
     """The function that takes a path out of a body."""
-    # Loads as slowly as the rest of the rules together, and most have no paths.
+    # Imported late: it loads as slowly as all other modules of matching, and is rarely needed.
     import jsonpath
     from jsonpath.exceptions import JSONPathError
 
@@ -198,7 +198,7 @@ def _remover(path: str) -> Callable[[Any], Any]:
         if len(getattr(query, "segments", ())) > MOST_STEPS:
             raise ValueError(f"it has more than {MOST_STEPS} steps")
     except (JSONPathError, ArithmeticError, RecursionError, ValueError) as error:
-        # Not str(error): the library's own cannot show every path.
+        # Not str(error): the library's errors cannot format every path.
         cause = next(iter(str(*error.args[:1]).splitlines()), type(error).__name__)
         raise ConfigurationError(
             f"MATCH_IGNORE has {path!r}, which is not a JSONPath: {cause}. Write it like "
@@ -211,9 +211,9 @@ def _remover(path: str) -> Callable[[Any], Any]:
 def _storable(name: str) -> bytes:
     lowered = name.lower().encode("utf-8", "backslashreplace")
     if lowered not in STORED_REQUEST_HEADERS:
-        known = ", ".join(sorted(each.decode() for each in STORED_REQUEST_HEADERS))
+        names = ", ".join(sorted(header.decode() for header in STORED_REQUEST_HEADERS))
         raise ConfigurationError(
             f"MATCH_HEADERS has {name!r}, a header that is never stored and so cannot be matched. "
-            f"Possible are {known}."
+            f"Possible are {names}."
         )
     return lowered

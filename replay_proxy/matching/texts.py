@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-#: The most elements of an array that are shown.
+#: Maximum number of elements of an array that are shown.
 _ELEMENTS = 5
 
 
@@ -11,13 +11,13 @@ def around_difference(one: str, other: str, context: int) -> tuple[str, str]:
     """The parts of two texts that differ, with some characters of context on either side."""
     before, after = common_ends(one, other)
     start = max(0, before - context)
-    shown = [
+    parts = [
         ("…" if start else "")
         + text[start : len(text) - max(0, after - context)]
         + ("…" if after > context else "")
         for text in (one, other)
     ]
-    return shown[0], shown[1]
+    return parts[0], parts[1]
 
 
 def ends(text: str, chars: int) -> str:
@@ -28,11 +28,11 @@ def ends(text: str, chars: int) -> str:
     return text if len(text) <= 6 * chars else text[: 3 * chars] + text[-3 * chars :]
 
 
-def elements(values: Sequence[Any], at: int, shown: Callable[[Any], str]) -> str:
-    """An array for a person: from one element on, with the number of all."""
+def elements(values: Sequence[Any], at: int, text_of: Callable[[Any], str]) -> str:
+    """An array for a person: some elements from number ``at`` on, and the number of all."""
     some = [
-        "[…]" if isinstance(each, list) and each else shown(each)
-        for each in values[at : at + _ELEMENTS]
+        "[…]" if isinstance(value, list) and value else text_of(value)
+        for value in values[at : at + _ELEMENTS]
     ]
     before = ["…"] if at else []
     after = ["…"] if at + _ELEMENTS < len(values) else []
@@ -48,23 +48,23 @@ def common_ends(one: Any, other: Any) -> tuple[int, int]:
 
 
 def _common(one: Any, other: Any, part: Any) -> int:
-    """How much two texts have in common, in the parts from one place to another.
+    """How many elements two texts or lists have in common, where ``part`` makes their slices.
 
     By halving, which compares slices in C: one character at a time takes 30 times as long. It
-    starts with a short part, since most texts differ soon or not at all.
+    starts with a short slice, since most texts differ soon or not at all.
     """
-    known, size, shortest = 0, 64, min(len(one), len(other))
-    while known < shortest:
-        end = min(known + size, shortest)
-        if one[part(known, end)] != other[part(known, end)]:
+    common, size, shortest = 0, 64, min(len(one), len(other))
+    while common < shortest:
+        end = min(common + size, shortest)
+        if one[part(common, end)] != other[part(common, end)]:
             break
-        known, size = end, 2 * size
+        common, size = end, 2 * size
     else:
-        return known
-    while known + 1 < end:
-        middle = (known + end) // 2
-        if one[part(known, middle)] == other[part(known, middle)]:
-            known = middle
+        return common
+    while common + 1 < end:
+        middle = (common + end) // 2
+        if one[part(common, middle)] == other[part(common, middle)]:
+            common = middle
         else:
             end = middle
-    return known
+    return common

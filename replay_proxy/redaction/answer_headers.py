@@ -3,8 +3,8 @@
 Pure. A replayed answer has the recorded headers, so an allow-list would lose harmless ones that
 nobody has thought of; a deny-list alone would let the credentials of the next issuer pass.
 Hence three kinds (docs/decisions/0013): names that mean a credential or an account are left out;
-known names are kept; any other is kept unless its value could be a credential. A value at the name
-of a credential in a text is always left out.
+known names are kept; any other is kept unless its value could be a credential. Inside any value, a
+text after the name of a credential is left out.
 """
 
 import re
@@ -18,7 +18,7 @@ from replay_proxy.redaction.credentials import (
     without_url_credentials,
     words_of,
 )
-from replay_proxy.redaction.forms import has_form, is_opaque, listed
+from replay_proxy.redaction.forms import has_form, is_opaque, word_list
 from replay_proxy.wire import Headers
 
 
@@ -28,14 +28,14 @@ class HeaderKind(Enum):
     CREDENTIAL = "credential"
     #: Kept whatever the value is: ids of requests look like keys.
     KNOWN = "known"
-    #: A URL: kept, less the credentials of its query.
+    #: A URL: kept, without the credentials in its query.
     URL = "url"
     UNKNOWN = "unknown"
 
 
 #: Words of a name that mean a user or a session, besides those of ``credentials``.
 _WHO = frozenset(
-    listed(
+    word_list(
         """
     session sessions sid user users userid username email mail principal identity account
     customer consumer subscriber subscription member team workspace login subject impersonate
@@ -43,9 +43,9 @@ _WHO = frozenset(
     """
     )
 )
-#: Words in the names of what is counted, mostly together with ``tokens``.
+#: Words in the names of quantities, mostly together with ``tokens``.
 _MEASURES = frozenset(
-    listed(
+    word_list(
         """
     ratelimit limit remaining reset count num len length size cost spend usage used budget
     total rate renewalperiod seconds latency duration processing prompt completion cached
@@ -69,14 +69,14 @@ _KNOWN_NAMES = frozenset(
     b"x-ratelimit-remaining-requests x-ratelimit-remaining-tokens x-ratelimit-reset-requests "
     b"x-ratelimit-reset-tokens x-request-id x-vercel-id x-xai-model-address".split()
 )
-#: Those of them whose values are texts, which may have names and values in them.
+#: Known names whose values are texts, which may contain names and values.
 _TEXTS = frozenset(
     b"cache-control cache-status content-disposition content-language content-security-policy "
     b"content-security-policy-report-only nel permissions-policy report-to server server-timing "
     b"strict-transport-security tracestate user-agent vary via www-authenticate "
     b"x-xai-model-address".split()
 )
-#: Addresses for reports on the connection, with a field that no other header would keep.
+#: Headers with addresses for reports on the connection; a field in them looks like a credential.
 _REPORTS = frozenset({b"nel", b"report-to"})
 _PLAIN = _KNOWN_NAMES - _TEXTS
 #: The credential after a scheme of authentication without parameters.

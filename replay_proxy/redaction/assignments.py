@@ -1,4 +1,4 @@
-"""Values at the names of credentials in a text, in any notation. Pure.
+"""Removing the values of credentials from a text, by their names, in any notation. Pure.
 
 In here: the forms of a name and its value in JSON, XML, forms, headers, command lines and prose.
 Not in here: which names mean credentials, and what a credential looks like by itself.
@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 
 from replay_proxy.redaction.credentials import SHORTEST, is_secret, is_secret_value
-from replay_proxy.redaction.forms import decoded, listed
+from replay_proxy.redaction.forms import decoded, word_list
 
 REDACTED = "[redacted]"
 
@@ -21,7 +21,7 @@ _NAME_REVERSED = re.compile(r"[\w.%-]{2,80}")
 #: ``API key``, with a space.
 _NAMES_REVERSED = re.compile(r"s?(?:yek|nekot|edoc|di) {1,2}[\w.%-]{2,40}", re.IGNORECASE)
 _NAME_CHARS = 90
-#: A value in quotes, to the same quote, or a word, after what names a scheme of authentication.
+#: A value: in quotes, up to the same quote, or a word after the name of an authentication scheme.
 _VALUE = re.compile(
     r"""\\+(["'`]) (?P<escaped>(?:(?!\\+\1)[^\n])+)
     | (["'`])(?:\3\3)? (?P<quoted>(?:\\.|(?!\3)[^\n\\])+)
@@ -29,13 +29,13 @@ _VALUE = re.compile(
       (?P<word>\[redacted\]|[^\s"'`,;&<>{}()\[\]\\]+)""",
     re.VERBOSE | re.IGNORECASE,
 )
-#: Further words of a value that could be credentials, such as after an unknown scheme.
+#: Further words of a value that could be credentials, for example after an unknown scheme.
 _MORE = re.compile(r"(?:[,;]? +(?=[^\s\"'`]*[0-9])[^\s\"'`<>{}]{8,})*")
-#: The rest of a header that holds several.
+#: The rest of a header with several cookies.
 _COOKIES = re.compile(r"(?:; *[^\s;=\"']+=[^\s;\"']*)*")
-#: Values in the place of a credential that are not one.
+#: Values that stand for a missing or hidden credential.
 _NO_VALUES = frozenset(
-    listed(
+    word_list(
         """
     [redacted] null none true false undefined required optional string str
     """
@@ -50,7 +50,7 @@ _PART = re.compile(
 #: The beginning of an element, with its attributes.
 _ELEMENT = re.compile(r"(?:<|&lt;)([A-Za-z_][\w.:-]{0,79})((?:\s[^<>]{0,400}?)?)(?:(?<!/)>|&gt;)")
 _END = re.compile(r"(?:<!\[CDATA\[)?(.*?)(?:\]\]>)?\s*(?:</|&lt;/|<(?!!)|\Z)", re.DOTALL)
-#: A name that is a value itself, beside the value that belongs to it.
+#: A name that is itself a value, and the value of a sibling that belongs to it.
 _LABEL = re.compile(
     r"""\b(?:name|key|id|header)\\{0,3}["']?\s{0,4}[:=]\s{0,4}\\{0,3}["']([\w.-]{2,80})"""
 )
@@ -64,8 +64,8 @@ _SIBLING = re.compile(r">\s{0,40}([\w.-]{2,80})\s{0,40}</[^<>]{1,80}>\s{0,40}<[^
 _PAIR = re.compile(
     r"""[\[(]\s{0,40}(["'])([\w.-]{2,80})\1\s{0,4},\s{0,40}(["'])(?=[\w-]*[0-9 ])((?:(?!\3).)+)\3"""
 )
-#: Prose: a word for a credential, and a word that only a credential has.
-_SAID = re.compile(
+#: Prose: a word for a credential, and after it a word with letters and digits.
+_PROSE = re.compile(
     r"""\b((?:pass(?:word|wd|phrase|code)|secret|credential|bearer
     |(?:api|access|secret|private|auth|license|account)[ _-]?(?:key|token)|token|cookie)s?
     (?:\s(?:is|are|was))?[ \t]{1,8}["'`]?)(?=[^\s"'`]*[0-9])(?=[^\s"'`]*[A-Za-z])
@@ -73,7 +73,7 @@ _SAID = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 #: Words that are searched for first: most texts have none of them.
-_SAID_WORDS = (
+_PROSE_WORDS = (
     "passw",
     "passp",
     "passc",
@@ -85,37 +85,37 @@ _SAID_WORDS = (
     "cookie",
 )
 _PAIR_STARTS = ("['", '["', "('", '("', "[ ", "[\n")
-#: A value that could be a credential, but shows none by its form.
+#: A value that could be a credential and has no known form of one.
 _SOME = "x" * SHORTEST
 
 
 def without_assigned(text: str) -> str:
-    """The text without the values at names of credentials."""
+    """The text with ``REDACTED`` in place of the values of credentials."""
     text = _without_named(text)
     if "<" in text or "&lt;" in text:
         text = _without_elements(text)
     if "name=" in text and "\n" in text:
-        text = _PART.sub(lambda part: _kept(part, part[2] or part[3], 4), text)
+        text = _PART.sub(lambda part: _without_group(part, part[2] or part[3], 4), text)
     if "value" in text:
         text = _without_labelled(text)
     if any(start in text for start in _PAIR_STARTS):
-        text = _PAIR.sub(lambda pair: _kept(pair, pair[2], 4), text)
+        text = _PAIR.sub(lambda pair: _without_group(pair, pair[2], 4), text)
     if " -" in text or text.startswith("-"):
-        text = _OPTION.sub(lambda option: _kept(option, option[2], 3), text)
+        text = _OPTION.sub(lambda option: _without_group(option, option[2], 3), text)
         text = _USER_OPTION.sub(rf"\1{REDACTED}", text)
     lowered = text.lower()
-    if any(word in lowered for word in _SAID_WORDS):
-        text = _SAID.sub(rf"\1{REDACTED}", text)
+    if any(word in lowered for word in _PROSE_WORDS):
+        text = _PROSE.sub(rf"\1{REDACTED}", text)
     return text
 
 
-def _kept(found: re.Match[str], name: str, group: int) -> str:
+def _without_group(match: re.Match[str], name: str, group: int) -> str:
     """The match, without the value in this group if the name means a credential."""
-    value = found[group]
+    value = match[group]
     if not _hides(decoded(name), value):
-        return found[0]
-    start, end = (each - found.start() for each in found.span(group))
-    return found[0][:start] + REDACTED + found[0][end:]
+        return match[0]
+    start, end = (place - match.start() for place in match.span(group))
+    return match[0][:start] + REDACTED + match[0][end:]
 
 
 @lru_cache(maxsize=4096)
@@ -132,35 +132,35 @@ def _hides(name: str, value: str) -> bool:
 
 def _without_named(text: str) -> str:
     pieces, end = [], 0
-    for found in _SEPARATOR.finditer(text):
-        start = found.start()
+    for separator in _SEPARATOR.finditer(text):
+        start = separator.start()
         if start < end:
             continue
         before = text[max(0, start - _NAME_CHARS) : start].rstrip(" \t\n\\\"'`])")[::-1]
-        name = _NAME_REVERSED.match(before)
-        if name is None:
+        word = _NAME_REVERSED.match(before)
+        if word is None:
             continue
-        named = decoded(name[0][::-1])
-        if not _may_hide(named):
+        name = decoded(word[0][::-1])
+        if not _may_hide(name):
             two = _NAMES_REVERSED.match(before)
-            if two is None or not is_secret(named := two[0][::-1]):
+            if two is None or not is_secret(name := two[0][::-1]):
                 continue
-        if not (value := _VALUE.match(text, found.end())):
+        if not (value := _VALUE.match(text, separator.end())):
             continue
         group = value.lastgroup or "word"
-        said = value[group]
-        # With such an end it is the next name: this one has no value.
-        if said.endswith((":", "=")) or not _hides(named, said):
+        content = value[group]
+        # A word that ends like this is the next name, and this name has no value.
+        if content.endswith((":", "=")) or not _hides(name, content):
             continue
         pieces += [text[end : value.start(group)], REDACTED]
         end = value.end(group)
-        if group == "word" and (rest := _rest(named)) and (more := rest.match(text, end)):
+        if group == "word" and (rest := _rest(name)) and (more := rest.match(text, end)):
             end = more.end()
     return "".join([*pieces, text[end:]]) if pieces else text
 
 
 def _rest(name: str) -> re.Pattern[str] | None:
-    """The rest of a value without quotes."""
+    """The pattern of the rest of a value without quotes."""
     if "cookie" in name.lower():
         return _COOKIES
     return _MORE if "auth" in name.lower() else None
@@ -175,16 +175,16 @@ def _without_elements(text: str) -> str:
             continue
         if (value := _END.match(text, element.end())) is None:
             continue
-        if not value[1].strip() and is_secret(name):  # What holds elements of its own.
+        if not value[1].strip() and is_secret(name):  # The element holds other elements.
             after = text.find(f"/{element[1]}", value.end())
             last = after - 1 if after > 0 else len(text)
             pieces += [text[end : element.end()], REDACTED]
             end = text.rfind("&lt;" if "&lt;" in element[0] else "<", 0, last + 1)
-        elif any(_hides(each, value[1]) for each in (name, *labels)):
+        elif any(_hides(label, value[1]) for label in (name, *labels)):
             pieces += [text[end : value.start(1)], REDACTED]
             end = value.end(1)
     text = "".join([*pieces, text[end:]]) if pieces else text
-    return _SIBLING.sub(lambda pair: _kept(pair, pair[1], 2), text)
+    return _SIBLING.sub(lambda pair: _without_group(pair, pair[1], 2), text)
 
 
 def _without_labelled(text: str) -> str:

@@ -8,9 +8,9 @@ import re
 from functools import lru_cache
 from urllib.parse import quote
 
-from replay_proxy.redaction.forms import decoded, digest, has_form, is_opaque, listed
+from replay_proxy.redaction.forms import decoded, digest, has_form, is_opaque, word_list
 
-#: Characters of a name that count; of a longer name the end counts.
+#: Characters of a name that count: its last ones.
 _NAME_CHARS = 200
 #: Where words of a name meet: ``apiKey``, ``AWSKey``, ``api-key``, ``auth[key]``.
 _BORDERS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]+")
@@ -33,7 +33,7 @@ _SECRET_WORD = re.compile(
 )
 #: Words before ``key`` in the names of keys that give access.
 _OPENING = frozenset(
-    listed(
+    word_list(
         """
     api access secret private master admin service subscription function functions host shared
     account client session signing encryption license licence app application consumer storage
@@ -43,9 +43,9 @@ _OPENING = frozenset(
     """
     )
 )
-#: Words before ``token`` in the names of places in a list, and of text units.
+#: Words before ``token`` in the names of places in a list and of units of text.
 _PLACES = frozenset(
-    listed(
+    word_list(
         """
     page next previous prev continuation continue skip sync delta cursor start end after
     before resume offset marker list pagination scroll watch change max min stop num count
@@ -56,7 +56,7 @@ _PLACES = frozenset(
 )
 #: Words before ``key`` in the names of keys that do not give access.
 _ORDERS = frozenset(
-    listed(
+    word_list(
         """
     cache sort partition idempotency surrogate primary foreign limit ratelimit group order row
     object websocket public filter metadata hash index
@@ -65,7 +65,7 @@ _ORDERS = frozenset(
 )
 #: Last words of names that are about a credential and do not hold one.
 _ABOUT = frozenset(
-    listed(
+    word_list(
         """
     count limit remaining reset len length size budget usage used cost spend type status
     method methods mode scheme required enabled supported expires expiry expiration ttl at in
@@ -78,20 +78,20 @@ _ABOUT = frozenset(
 _AFTER_PASS = frozenset(["word", "phrase", "code"])
 #: Words before ``code`` in the names of codes that give access.
 _CODES = frozenset(
-    listed(
+    word_list(
         """
     auth authorization device user access security verification verify login invite invitation
     activation redeem recovery backup reset pairing pin one time app
     """
     )
 )
-#: Words before ``pass`` in other names.
-_PASSING = frozenset(listed("low high band single multi two first second per by"))
+#: Words before ``pass`` in the names of something else.
+_PASSING = frozenset(word_list("low high band single multi two first second per by"))
 #: Words that end in ``key`` and do not mean a key.
 _NO_KEYS = re.compile(r"mon|tur|hoc|joc|don|whis|hot|hus|cac?h?e|sort|sur|order|row|index|group")
 #: Words for a user or a session: a value that could be a credential may be one.
 _WHO = frozenset(
-    listed(
+    word_list(
         """
     session sessions sess ticket tickets nonce user username login email mail account customer
     identity principal subject license licence challenge state pin hash mac hdnts hdnea policy
@@ -101,7 +101,7 @@ _WHO = frozenset(
 )
 #: Last words of names whose values look like credentials, and are ids, places or parameters.
 _DATA = frozenset(
-    listed(
+    word_list(
         """
     id ids after before cursor page offset limit order sort marker continuation model models
     version purpose include filter query search prompt input text type status format start end
@@ -141,7 +141,7 @@ def words_of(name: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def is_secret(name: str) -> bool:
-    """Whether a field of this name holds a credential anywhere, in a body too."""
+    """Whether a field of this name holds a credential, wherever it is, also in a body."""
     words = words_of(name[-_NAME_CHARS:])
     if not words or words[-1] in _ABOUT:
         return False
@@ -166,7 +166,7 @@ def is_secret(name: str) -> bool:
 
 
 def is_secret_or_account(name: str) -> bool:
-    """As ``is_secret``, for a query or a header: any key is one, and so is a user or an account."""
+    """The same for a query or a header, where also any key, user or account counts."""
     words = words_of(name[-_NAME_CHARS:])
     return (
         is_secret(name)
@@ -192,7 +192,7 @@ def is_secret_value(name: str, value: str) -> bool:
 
 
 def without_credentials(query: str) -> str:
-    """The query with the values of fields that carry a credential left out.
+    """The query without the values of fields that carry a credential.
 
     The result is stored and matched: the same request with another key is the same request.
     If the name does not show it, and the value could be a credential, the value is replaced by a

@@ -1,6 +1,6 @@
-"""What may be shown of a text or a value: without credentials, and without unseen characters. Pure.
+"""What may be shown of a text or a value: no credentials and no invisible characters. Pure.
 
-What is shown loses the fields whose names are those of credentials, and what looks like one.
+Left out are the values of fields that are named like a credential, and whatever looks like one.
 Not in here: what may be stored (``storage``).
 """
 
@@ -82,20 +82,20 @@ def without_secrets(value: Any, name: str = "", *, secret: bool = False, depth: 
         label = value.get("name") or value.get("key")  # As in lists of headers.
         labelled = isinstance(label, str) and is_secret(label)
         return {
-            each: without_secrets(
-                below,
-                each,
+            key: without_secrets(
+                member,
+                key,
                 secret=secret
-                or (labelled and each == "value")
-                or (name != "properties" and _hides(each)),
+                or (labelled and key == "value")
+                or (name != "properties" and _hides(key)),
                 depth=depth + 1,
             )
-            for each, below in value.items()
+            for key, member in value.items()
         }
     if isinstance(value, list):
-        if len(value) == 2 and all(isinstance(each, str) for each in value):
+        if len(value) == 2 and all(isinstance(element, str) for element in value):
             return _without_pair(value[0], value[1], name, secret)
-        return [without_secrets(each, name, secret=secret, depth=depth + 1) for each in value]
+        return [without_secrets(element, name, secret=secret, depth=depth + 1) for element in value]
     if isinstance(value, bool) or value in (None, ""):
         return value
     if secret or is_secret_value(name, str(value)):
@@ -113,37 +113,37 @@ def _without_pair(first: str, second: str, name: str, secret: bool) -> list[Any]
 
 
 def is_secret_path(path: str, value: Any) -> bool:
-    """Whether a leaf at this JSONPath is, or is in, a field with the name of a credential."""
+    """Whether a leaf at this JSONPath is, or is in, a field that is named like a credential."""
     if path.startswith("part "):  # Of a form; only the hash of its content is shown.
         return is_secret(path.partition("(")[2])
     if isinstance(value, bool) or value in (None, "") or not path.startswith("$"):
         return False
-    names = [found[1] or found[2] for found in _STEP.finditer(path)]
+    names = [step[1] or step[2] for step in _STEP.finditer(path)]
     for before, name in zip(("", *names), names, strict=False):
         if name and before != "properties" and _hides(name):
             return name != names[-1] or is_secret(name)
-    named = [name for name in names if name]
-    return bool(named) and isinstance(value, str) and is_secret_value(named[-1], value)
+    members = [name for name in names if name]
+    return bool(members) and isinstance(value, str) and is_secret_value(members[-1], value)
 
 
 def _hides(name: str) -> bool:
     return words_of(name)[-1:] in _HOLDERS or is_secret(name)
 
 
-def printable(shown: str) -> str:
+def printable(text: str) -> str:
     """The text, with escapes for all that XML forbids or that a terminal interprets."""
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), shown)
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def printable_in(value: Any) -> Any:
     """A JSON value with printable texts, for a client that prints them."""
     if isinstance(value, dict):
-        return {key: printable_in(each) for key, each in value.items()}
+        return {key: printable_in(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [printable_in(each) for each in value]
+        return [printable_in(element) for element in value]
     return printable(value) if isinstance(value, str) else value
 
 
 def json_printable(document: str) -> str:
     """A JSON document with JSON's escapes for these characters, which means the same."""
-    return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], document)
+    return _UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], document)

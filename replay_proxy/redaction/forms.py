@@ -8,8 +8,8 @@ from hashlib import sha256
 from urllib.parse import unquote_plus
 
 
-def listed(text: str) -> list[str]:
-    """The words of a text, as a list."""
+def word_list(text: str) -> list[str]:
+    """The words of a text."""
     return text.split()
 
 
@@ -79,9 +79,9 @@ KINDS = {
     "organisation id": r"org-[A-Za-z0-9]{24}",
     "project id": r"proj_[A-Za-z0-9]{24}",
 }
-#: Each form has one of these; a text without any needs no slower search.
+#: Every credential of these forms contains one of these; a text without any needs no slower search.
 HINTS = tuple(
-    listed(
+    word_list(
         """
     sk- sess- AIza gsk_ xai- pplx- hf_ ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ AKIA ASIA xox
     earer eyJ -----BEGIN org- proj_
@@ -97,7 +97,7 @@ FORM = re.compile(
     "|".join(rf"(?<![A-Za-z0-9_])(?:{form})(?![A-Za-z0-9_*])" for form in KINDS.values())
 )
 
-#: A word as long as the shortest credential of a known form. Few other words are as long.
+#: A run of characters as long as the shortest credential of a known form; few words are as long.
 _RUN = re.compile(r"[A-Za-z0-9_.~+/=-]{20}")
 #: A text that could be a credential: a long word of letters and digits, a UUID, a license, base64.
 _OPAQUE = re.compile(
@@ -107,7 +107,7 @@ _OPAQUE = re.compile(
     r"|(?<![\w-])(?=[\w-]*[0-9])(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[A-Za-z0-9_-]{40,}"
     r"|(?:Basic|Bearer|Digest|Negotiate|NTLM) +\S"
 )
-#: The replacement of a value that could be a credential; it is different for other values.
+#: The replacement of a value that could be a credential; different values have different ones.
 _DIGEST = re.compile(r"redacted~[0-9a-f]{8}")
 
 
@@ -134,7 +134,7 @@ def is_digest(value: str) -> bool:
 
 
 def digest(value: str) -> str:
-    """The replacement of a value: it shows whether the value has changed, and not the value."""
+    """The replacement of a value: it shows when the value changes, but not the value."""
     if is_digest(value):
         return value
     return f"redacted~{sha256(value.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

@@ -11,10 +11,10 @@ from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.redaction.display import redacted
 from replay_proxy.wire import SELECTING_FIELDS, Request
 
-#: Those that say anything.
+#: Stored request headers whose values are free texts, and so may hold a credential.
 _TEXTS = frozenset({b"accept", b"openai-beta", b"user-agent", *SELECTING_FIELDS})
-#: Request headers that explain a recording to its reader and never carry a credential. Those that
-#: are no texts are needed to read the body.
+#: Request headers that explain a recording to its reader, or are needed to read the body, and are
+#: not meant for credentials.
 STORED_REQUEST_HEADERS = frozenset({b"content-type", b"content-encoding", *_TEXTS})
 
 
@@ -26,7 +26,7 @@ def _stored_value(value: bytes) -> bytes:
 def stored_request(request: Request) -> Request:
     """The request with the headers and the query that may be written to a cassette.
 
-    It has the same body, and so the same memo.
+    It keeps the body, and so the memo.
     """
     stored = Request(
         request.method,

@@ -8,7 +8,7 @@ import io
 
 from replay_proxy.bounds.budget import Budget
 from replay_proxy.errors import RequestError
-from replay_proxy.matching.content import MOST_BYTES, is_too_large
+from replay_proxy.matching.content_coding import MOST_BYTES, is_too_large
 from replay_proxy.serving.connection import Receive
 from replay_proxy.wire import Headers, Request
 

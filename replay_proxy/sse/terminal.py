@@ -1,4 +1,4 @@
-"""Server-sent events as bytes: whether a stream has told its client that it has ended.
+"""Server-sent events as bytes: whether a stream has shown its client that it has ended.
 
 Pure and incremental (bytes in, verdicts out, no I/O) and linear in the stream's length. No event
 becomes an object unless it looks like the last one: a recorder checks every chunk.
@@ -31,10 +31,10 @@ _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 #: Bytes before a chunk that may have to be read together with it: more than the longest terminal
 #: line.
 _LOOKBACK = 64
-#: Longest line that is kept to look at its end. A longer one is not a terminal event by its type.
+#: Longest line that is kept until its end. A longer one is never recognised by its event's type.
 _LINE_BYTES = 1 << 25
-#: Bytes of a compressed stream that are inflated at once, and altogether. Beyond them the stream is
-#: not looked at: a little data may hold so much that it would stop everything else.
+#: Bytes inflated from a compressed stream at once, and in all. The rest of the stream is not looked
+#: at: a little data can inflate to so much that everything else would stop.
 _INFLATED_BYTES, _INFLATED_IN_ALL_BYTES = 1 << 20, 1 << 28
 
 
@@ -68,7 +68,7 @@ class TerminalEvent:
         progress = self._progress
         running = progress is _RUNNING
         if running and not self._line and chunk.endswith(b"\n") and not _is_hinting(chunk):
-            return progress  # Whole lines after whole lines, as most chunks are.
+            return progress  # As most chunks do, it adds whole lines to whole lines.
         text = self._before + chunk
         if running:
             lines = self._whole_lines(chunk)
@@ -146,7 +146,7 @@ def _is_hinting(text: bytes) -> bool:
 
 
 def _terminal_line_end(text: bytes) -> int | None:
-    """Where the first terminal line is recognised as one, if there is one."""
+    """The position at which the first terminal line is recognised, if there is one."""
     line = _TERMINAL_LINE.search(text) if _is_hinting(text) else None
     return line.end() if line else None
 
@@ -155,7 +155,8 @@ def _typed_line_end(lines: bytes) -> int | None:
     """The end of the first line whose data is a terminal event by its type, wherever that is."""
     if b'"response.' not in lines:
         return None
-    return next((it.end() for it in _TYPED_LINE.finditer(lines) if _is_terminal(it[1])), None)
+    typed = _TYPED_LINE.finditer(lines)
+    return next((line.end() for line in typed if _is_terminal(line[1])), None)
 
 
 def _is_terminal(data: bytes) -> bool:

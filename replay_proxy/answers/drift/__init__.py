@@ -35,12 +35,12 @@ def drift(request: Request, recorded: Answer, now: Answer) -> tuple[Finding, ...
     A new optional field is ``ADDED``. What breaks programs is ``REMOVED`` and ``CHANGED``.
     """
     before, after = transcript(recorded), transcript(now)
-    found = list(_outside(recorded, now))
-    if not found:
-        found += _ends(recorded, before, now, after)
-        found += _shapes(recorded, now, Reading(json_texts=_asks_json(request)))
+    findings = list(_outside(recorded, now))
+    if not findings:
+        findings += _ends(recorded, before, now, after)
+        findings += _shapes(recorded, now, Reading(json_texts=_asks_json(request)))
     unique: dict[str, Finding] = {}
-    for finding in found:
+    for finding in findings:
         unique.setdefault(finding.path, finding)
     return (*unique.values(), *_wording(before, after))
 
@@ -51,8 +51,8 @@ def _outside(recorded: Answer, now: Answer) -> Iterator[Finding]:
         yield Finding(Change.CHANGED, "status", str(recorded.status), str(now.status))
     old, new = recorded.steps is not None, now.steps is not None
     if old != new:
-        words = ("no stream", "a stream")
-        yield Finding(Change.CHANGED, "streaming", words[old], words[new])
+        forms = ("no stream", "a stream")
+        yield Finding(Change.CHANGED, "streaming", forms[old], forms[new])
     if recorded.media_type != now.media_type:
         types = recorded.media_type or "none", now.media_type or "none"
         yield Finding(Change.CHANGED, "media type", *types)
@@ -64,7 +64,7 @@ def _ends(
     if recorded.ended and not now.ended:
         yield Finding(Change.CHANGED, "end", "whole", "cut off")
     if (before.error is None) != (after.error is None):
-        errors = (_excerpt(each.error or "none") for each in (before, after))
+        errors = (_excerpt(side.error or "none") for side in (before, after))
         yield Finding(Change.CHANGED, "$.error", *errors)
 
 
@@ -72,7 +72,7 @@ def _shapes(recorded: Answer, now: Answer, reading: Reading) -> Iterator[Finding
     if recorded.value is None or now.value is None:
         return
     old, new = recorded.steps, now.steps
-    # Every event of a typed stream is compared, its last one with the whole answer among them.
+    # The last event of a typed stream holds the whole answer, and is compared with the others.
     if old is None or new is None or _comes_in_chunks(recorded) or _comes_in_chunks(now):
         yield from differences(shape(recorded.value, reading), shape(now.value, reading))
     if old is not None and new is not None:
@@ -112,5 +112,5 @@ def _asks_json(request: Request) -> bool:
         return False
     text = body.get("text")
     formats = [body.get("response_format"), text.get("format") if isinstance(text, dict) else None]
-    types = [each.get("type") for each in formats if isinstance(each, dict)]
+    types = [form.get("type") for form in formats if isinstance(form, dict)]
     return "json_object" in types or "json_schema" in types

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from replay_proxy.answers.drift.shape import ElementKind, Path, Place, Shape
 from replay_proxy.matching.leaves import step
 
-#: Places in which a new word is another end, even in addition to the recorded one.
+#: Members that say how an answer ended: a new value there is a change, never just an addition.
 _ENDS = ("finish_reason", "status")
 #: Arrays that a model may fill or leave empty.
 _MAY_BE_EMPTY = frozenset({"logprobs", "summary", "top_logprobs"})
@@ -27,10 +27,10 @@ class Change(enum.Enum):
 class Finding:
     """One difference: where it is, and as text what was recorded there and what is there now.
 
-    ``path`` is a JSONPath in the answer (``$.choices[*].message.content``); of events that have a
-    type, in the event and after its type (``response.completed: $.response.usage``); or a word for
-    what is not in the JSON (``status``, ``media type``, ``streaming``, ``end``, ``events``,
-    ``text``, ``reasoning``, ``tool calls``).
+    ``path`` is a JSONPath in the answer (``$.choices[*].message.content``). For a member of a typed
+    event it is the type and the path in the event (``response.completed: $.response.usage``). What
+    is not in the JSON has a name: ``status``, ``media type``, ``streaming``, ``end``, ``events``,
+    ``text``, ``reasoning``, ``tool calls``.
     """
 
     change: Change
@@ -42,65 +42,67 @@ class Finding:
 def differences(old: Shape, new: Shape) -> Iterator[Finding]:
     """Every place in which two shapes differ, without those below a place that only one has."""
     for path in [*old, *(path for path in new if path not in old)]:
-        shown = _shown(path, old, new)
+        text = _path_text(path, old, new)
         before, after = old.get(path), new.get(path)
         if before and after:
-            yield from _changes(shown, path, before, after)
+            yield from _changes(text, path, before, after)
         if path and isinstance(path[-1], str):
-            yield from _presence(shown, path, old, new)
+            yield from _presence(text, path, old, new)
 
 
 def differences_of_events(old: Shape, new: Shape) -> Iterator[Finding]:
     """The same for the events of two streams. Chunks are compared if both have their kind."""
-    kinds = [{kind for kind in each[()].kinds if kind.filter} for each in (old, new)]
-    if found := _difference("events", _words(kinds[0]), _words(kinds[1])):
-        yield found
-    below = [{path: place for path, place in each.items() if path} for each in (old, new)]
+    kinds = [{kind for kind in side[()].kinds if kind.filter} for side in (old, new)]
+    if finding := _difference("events", _words(kinds[0]), _words(kinds[1])):
+        yield finding
+    below = [{path: place for path, place in side.items() if path} for side in (old, new)]
     yield from differences(below[0], below[1])
 
 
-def _changes(shown: str, path: Path, before: Place, after: Place) -> Iterator[Finding]:
+def _changes(text: str, path: Path, before: Place, after: Place) -> Iterator[Finding]:
     """The differences at a place that both shapes have."""
     new = after.types - before.types
-    # Arguments that had not come yet may be there now.
-    if new and (before.types or not all(each.endswith("string") for each in new)):
-        yield Finding(Change.CHANGED, shown, _types(before), _types(after))
-    if found := _difference(shown, before.values, after.values):
-        ends = path[-1] in _ENDS and found.change is Change.ADDED
-        yield Finding(Change.CHANGED, shown, *_both(before.values, after.values)) if ends else found
+    # Arguments that had not arrived when this was recorded may be there now.
+    if new and (before.types or not all(type_.endswith("string") for type_ in new)):
+        yield Finding(Change.CHANGED, text, _types(before), _types(after))
+    if finding := _difference(text, before.values, after.values):
+        if path[-1] in _ENDS and finding.change is Change.ADDED:
+            finding = Finding(Change.CHANGED, text, *_both(before.values, after.values))
+        yield finding
     # A place that is not an array any more has been reported already.
     optional = path and path[-1] in _MAY_BE_EMPTY and not (before.kinds and after.kinds)
     if before.types == after.types and not optional:
         kinds = _words(before.kinds), _words(after.kinds)
-        if found := _difference(f"{shown}[*]", *kinds):
-            vague = found.change is Change.ADDED and _lost_its_name(before.kinds, after.kinds)
-            yield Finding(Change.CHANGED, found.path, *_both(*kinds)) if vague else found
+        if finding := _difference(f"{text}[*]", *kinds):
+            if finding.change is Change.ADDED and _lost_its_name(before.kinds, after.kinds):
+                finding = Finding(Change.CHANGED, finding.path, *_both(*kinds))
+            yield finding
 
 
-def _presence(shown: str, path: Path, old: Shape, new: Shape) -> Iterator[Finding]:
-    """Whether some objects lack a member that all of them had, or there is a new member."""
-    old_of, new_of = (each[path[:-1]].objects if path[:-1] in each else 0 for each in (old, new))
+def _presence(text: str, path: Path, old: Shape, new: Shape) -> Iterator[Finding]:
+    """The finding about a member that is new, gone, or missing in objects that all had it."""
+    old_of, new_of = (side[path[:-1]].objects if path[:-1] in side else 0 for side in (old, new))
     if not old_of or not new_of:
-        return  # There is nothing that could have it.
+        return  # One side has no object that could have the member.
     before, after = old.get(path, Place()), new.get(path, Place())
     if not before.count:
-        yield Finding(Change.ADDED, shown, _ABSENT, _types(after))
+        yield Finding(Change.ADDED, text, _ABSENT, _types(after))
     elif not after.count:
-        yield Finding(Change.REMOVED, shown, _types(before), _ABSENT)
+        yield Finding(Change.REMOVED, text, _types(before), _ABSENT)
     elif before.count == old_of and after.count < new_of:
         now = f"in {after.count} of {new_of}"
-        yield Finding(Change.REMOVED, shown, f"in all {old_of}", now)
+        yield Finding(Change.REMOVED, text, f"in all {old_of}", now)
 
 
-def _difference(shown: str, before: set[str], after: set[str]) -> Finding | None:
+def _difference(text: str, before: set[str], after: set[str]) -> Finding | None:
     gone, came = before - after, after - before
     if not gone and not came:
         return None
     if gone and came:
-        return Finding(Change.CHANGED, shown, *_both(before, after))
+        return Finding(Change.CHANGED, text, *_both(before, after))
     if gone:
-        return Finding(Change.REMOVED, shown, _listed(gone), _ABSENT)
-    return Finding(Change.ADDED, shown, _ABSENT, _listed(came))
+        return Finding(Change.REMOVED, text, _enumeration(gone), _ABSENT)
+    return Finding(Change.ADDED, text, _ABSENT, _enumeration(came))
 
 
 def _lost_its_name(before: set[ElementKind], after: set[ElementKind]) -> bool:
@@ -113,10 +115,10 @@ def _lost_its_name(before: set[ElementKind], after: set[ElementKind]) -> bool:
 
 
 def _both(before: set[str], after: set[str]) -> tuple[str, str]:
-    return _listed(before), _listed(after)
+    return _enumeration(before), _enumeration(after)
 
 
-def _listed(words: Iterable[str]) -> str:
+def _enumeration(words: Iterable[str]) -> str:
     return ", ".join(sorted(words))
 
 
@@ -128,14 +130,14 @@ def _types(place: Place) -> str:
     return " or ".join(sorted(place.types)) or "present"
 
 
-def _shown(path: Path, old: Shape, new: Shape) -> str:
+def _path_text(path: Path, old: Shape, new: Shape) -> str:
     """A path as text; elements are told apart if there is more than one kind of them."""
-    shown, event = "$", ""
-    for place, each in enumerate(path):
-        if isinstance(each, str):
-            shown += step(each)
+    text, event = "$", ""
+    for place, part in enumerate(path):
+        if isinstance(part, str):
+            text += step(part)
         elif place == 0 and () not in old:
-            event = f"{each.filter}: " if each.filter else ""
+            event = f"{part.filter}: " if part.filter else ""
         else:
             kinds = {
                 kind
@@ -143,5 +145,5 @@ def _shown(path: Path, old: Shape, new: Shape) -> str:
                 if (above := shape.get(path[:place]))
                 for kind in above.kinds
             }
-            shown += f"[?{each.filter}]" if len(kinds) > 1 and each.filter else "[*]"
-    return event + shown
+            text += f"[?{part.filter}]" if len(kinds) > 1 and part.filter else "[*]"
+    return event + text

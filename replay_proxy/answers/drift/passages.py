@@ -2,8 +2,8 @@
 
 Pure; part of ``drift``. Events that have a name or a type are of that kind. Chunks of chat and
 legacy completions are all of one type: there the first, the last, those that carry text, those
-that carry a tool call, … are kinds of their own, since members like ``usage`` or ``role`` stand
-only in some.
+that carry a tool call, … are kinds of their own, since only some have members like ``usage`` or
+``role``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from replay_proxy.answers.drift.shape import ElementKind, Reading, kind_of
 from replay_proxy.answers.parsed import Step
 from replay_proxy.answers.transcript.utterance import dicts
 
-#: Each of these is a part of a text or of JSON, which can be read only when all parts are joined.
+#: For events whose strings are parts of a text or of JSON, which can be read only when joined.
 _FRAGMENT = Reading(fragments=True)
 
 
@@ -26,13 +26,13 @@ def passages(steps: Iterable[Step], reading: Reading) -> Iterator[tuple[ElementK
     items: dict[str, str] = {}
     for step in steps:
         value = step.value
-        known = value if isinstance(value, dict) else {}
-        if "choices" in known or str(known.get("object")).endswith("chunk"):
-            choices = dicts(known.get("choices"))
-            yield ElementKind(_chunk(known, choices, begun)), value, _FRAGMENT
+        members = value if isinstance(value, dict) else {}
+        if "choices" in members or str(members.get("object")).endswith("chunk"):
+            choices = dicts(members.get("choices"))
+            yield ElementKind(_chunk(members, choices, begun)), value, _FRAGMENT
             begun |= {_index(choice) for choice in choices}
         else:
-            words = _event(step.kind, known, items)
+            words = _event(step.kind, members, items)
             is_fragment = step.kind.endswith(".delta")
             yield ElementKind(words, words), value, _FRAGMENT if is_fragment else reading
 
@@ -54,13 +54,13 @@ def _event(kind: str, value: dict[str, Any], items: dict[str, str]) -> str:
 def _chunk(value: dict[str, Any], choices: list[dict[str, Any]], begun: set[int]) -> str:
     if not choices:
         return "chunk with usage" if value.get("usage") else "chunk without choices"
-    carried = {name for choice in choices for name in _carried(choice)}
+    additions = {name for choice in choices for name in _additions(choice)}
     place = ""
     if any(isinstance(choice.get("finish_reason"), str) for choice in choices):
         place = "last "
     elif not begun.issuperset(map(_index, choices)):
         place = "first "
-    return f"{place}chunk of {', '.join(sorted(carried)) or 'nothing'}"
+    return f"{place}chunk of {', '.join(sorted(additions)) or 'nothing'}"
 
 
 def _index(choice: dict[str, Any]) -> int:
@@ -68,11 +68,11 @@ def _index(choice: dict[str, Any]) -> int:
     return index if isinstance(index, int) else 0
 
 
-def _carried(choice: dict[str, Any]) -> Iterator[str]:
+def _additions(choice: dict[str, Any]) -> Iterator[str]:
     """What a chunk adds to a choice, and for a tool call whether the call begins."""
     delta = choice.get("delta")
-    for name, each in (delta if isinstance(delta, dict) else {}).items():
-        if each and name != "role":
+    for name, value in (delta if isinstance(delta, dict) else {}).items():
+        if value and name != "role":
             yield name
     for call in dicts(delta.get("tool_calls") if isinstance(delta, dict) else None):
         if call.get("id"):

@@ -1,8 +1,8 @@
 """The shape of JSON: the places of members, their types, and the words of the protocol.
 
-Pure; part of ``drift``. Arrays are seen as their elements' kinds: all messages of an output are
-one place, all calls of one tool another, however many there are. What tells one answer from
-another of the same shape (ids, times, counts, texts) is not in it.
+Pure; part of ``drift``. An array has a place per kind of its elements: all messages of an output
+are one place, all calls of one tool another, however many there are. What varies between answers
+of one shape (ids, times, counts, texts) is left out.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from replay_proxy.matching.leaves import quoted
 
 
 class ElementKind(NamedTuple):
-    """What elements of an array have in common: as text, and as a filter of JSONPath."""
+    """What elements of an array have in common: as text, and as a JSONPath filter."""
 
     words: str = ""
     filter: str = ""
@@ -33,7 +33,7 @@ _OPAQUE = frozenset(
 )
 #: Members whose content is the application's: no protocol, and no kinds of elements.
 _DATA = frozenset({"arguments", "metadata", "parameters", "schema"})
-#: Members that hold JSON in a string, and those that do so if the request asked for it.
+#: Members that hold JSON in a string, and those that do if the request asked for JSON.
 _JSON, _JSON_IF_ASKED = frozenset({"arguments"}), frozenset({"content", "text"})
 _TYPES = {
     bool: "boolean",
@@ -70,18 +70,18 @@ class Reading:
 
 def shape(value: Any, reading: Reading) -> Shape:
     """The shape of a value."""
-    found: Shape = {}
-    _collect((), value, found, reading, data=False)
-    return found
+    places: Shape = {}
+    _collect((), value, places, reading, data=False)
+    return places
 
 
 def shape_of_events(events: Iterable[tuple[ElementKind, Any, Reading]]) -> Shape:
     """The shape of events, taken as an array: each kind is a place."""
-    found: Shape = {(): Place(count=1, types={"array"})}
+    places: Shape = {(): Place(count=1, types={"array"})}
     for kind, value, reading in events:
-        found[()].kinds.add(kind)
-        _collect((kind,), value, found, reading, data=False)
-    return found
+        places[()].kinds.add(kind)
+        _collect((kind,), value, places, reading, data=False)
+    return places
 
 
 def kind_of(element: Any) -> ElementKind:
@@ -89,19 +89,19 @@ def kind_of(element: Any) -> ElementKind:
     if not isinstance(element, dict):
         return ElementKind()
     function = element.get("function")
-    named, holder = (function, "@.function") if isinstance(function, dict) else (element, "@")
-    said = [("@.object", element.get("object")), ("@.type", element.get("type"))]
-    if any(isinstance(word, str) for _, word in said):
-        said.append((f"{holder}.name", named.get("name")))
-    words = [(where, word) for where, word in said if isinstance(word, str)]
+    tool, holder = (function, "@.function") if isinstance(function, dict) else (element, "@")
+    members = [("@.object", element.get("object")), ("@.type", element.get("type"))]
+    if any(isinstance(word, str) for _, word in members):
+        members.append((f"{holder}.name", tool.get("name")))
+    words = [(where, word) for where, word in members if isinstance(word, str)]
     return ElementKind(
         " ".join(word for _, word in words),
         " && ".join(f"{where}=={quoted(word)}" for where, word in words),
     )
 
 
-def _collect(path: Path, value: Any, found: Shape, reading: Reading, *, data: bool) -> None:
-    place = found.setdefault(path, Place())
+def _collect(path: Path, value: Any, places: Shape, reading: Reading, *, data: bool) -> None:
+    place = places.setdefault(path, Place())
     place.count += 1
     name = path[-1] if path else ""
     if name in _OPAQUE and not data:
@@ -116,14 +116,14 @@ def _collect(path: Path, value: Any, found: Shape, reading: Reading, *, data: bo
     data = data or name in _DATA or type_.startswith("JSON ")
     if isinstance(value, dict):
         place.objects += 1
-        for member, each in value.items():
+        for member, below in value.items():
             if member not in _IGNORED:
-                _collect((*path, member), each, found, reading, data=data)
+                _collect((*path, member), below, places, reading, data=data)
     elif isinstance(value, list):
-        for each in value:
-            kind = ElementKind() if data else kind_of(each)
+        for element in value:
+            kind = ElementKind() if data else kind_of(element)
             place.kinds.add(kind)
-            _collect((*path, kind), each, found, reading, data=data)
+            _collect((*path, kind), element, places, reading, data=data)
 
 
 def _read(name: str | ElementKind, value: Any, reading: Reading, *, data: bool) -> tuple[Any, str]:

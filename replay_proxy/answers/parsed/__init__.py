@@ -18,7 +18,7 @@ from replay_proxy.wire import Headers, header, is_event_stream
 
 #: Deepest nesting that is read as JSON; answers and the schemas in them stay far below.
 DEPTH = 100
-#: Bytes that are inflated of a compressed body: a few kilobytes may hold gigabytes.
+#: Maximum of bytes inflated from a compressed body: a few kilobytes may hold gigabytes.
 INFLATED_BYTES = 1 << 28
 
 #: Names or types of the events that end a stream for its clients (see ``sse``).
@@ -37,13 +37,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that can be read.
+    """An answer as data.
 
     ``media_type`` is without parameters, in lower case, and empty when unknown; ``body`` is
-    without content-encoding where that could be undone. ``steps`` are the events of a stream, and
-    None for any other answer. ``value`` is the body's JSON, or what the events of a stream add up
-    to, and None where there is neither. ``ended`` is False for a stream without a terminal event,
-    JSON that does not parse, and a compressed body that breaks off.
+    decoded from its content-encoding where that is possible. ``steps`` are the events of a stream,
+    and None for any other answer. ``value`` is the body's JSON, or the sum of a stream's events,
+    and None where there is neither. ``ended`` is False for a stream without a terminal event, JSON
+    that does not parse, and a compressed body that breaks off.
     """
 
     status: int
@@ -56,16 +56,16 @@ class Answer:
 
 def answer(status: int, headers: Headers, body: bytes) -> Answer:
     """Read an answer. Header names are in lower case, as they are stored."""
-    named = (header(headers, b"content-type") or b"").decode("latin-1")
-    media_type = named.partition(";")[0].strip().lower()
+    content_type = (header(headers, b"content-type") or b"").decode("latin-1")
+    media_type = content_type.partition(";")[0].strip().lower()
     body, ended = _decoded(body, header(headers, b"content-encoding") or b"")
     if is_event_stream(headers) or (not media_type and body.startswith(_STREAM_STARTS)):
-        found = events(body)
-        steps = tuple(step for each in found if (step := _step(each)))
-        over = any(each.data == "[DONE]" or each.name == "done" for each in found)
-        over = over or any(step.kind in _TERMINAL for step in steps)
+        stream = events(body)
+        steps = tuple(step for event in stream if (step := _step(event)))
+        done = any(event.data == "[DONE]" or event.name == "done" for event in stream)
+        done = done or any(step.kind in _TERMINAL for step in steps)
         value = accumulated((step.kind, step.value) for step in steps)
-        return Answer(status, "text/event-stream", body, steps, value, ended and over)
+        return Answer(status, "text/event-stream", body, steps, value, ended and done)
     if media_type.endswith("json") or (not media_type and body.lstrip()[:1] in (b"{", b"[")):
         value = parsed(body)
         empty = not body and status in (204, 304)
@@ -79,13 +79,13 @@ def parsed(text: bytes | str) -> Any:
         value = orjson.loads(text)
     except ValueError:
         try:
-            # orjson refuses lone surrogates, which a character cut in two leaves.
+            # orjson refuses lone surrogates, which are left when a character is cut in two.
             value = json.loads(text)
         except (ValueError, RecursionError):
             return None
     level = [value]
     for _ in range(DEPTH):
-        level = [each for above in level for each in _below(above)]
+        level = [below for above in level for below in _below(above)]
         if not level:
             return value
     return None
@@ -97,7 +97,7 @@ def _below(value: Any) -> list[Any]:
         value = value.values()
     elif not isinstance(value, list):
         return []
-    return [each for each in value if isinstance(each, dict | list)]
+    return [member for member in value if isinstance(member, dict | list)]
 
 
 def _step(event: Event) -> Step | None:

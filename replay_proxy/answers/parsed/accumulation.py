@@ -8,7 +8,8 @@ compatible hosts were recorded to send.
 from collections.abc import Iterable
 from typing import Any
 
-Kinds = list[tuple[str, dict[str, Any]]]
+#: Events: the name or type, and the JSON object, of each.
+Events = list[tuple[str, dict[str, Any]]]
 
 #: The members of a delta whose texts are joined; a repeated role, id or name is not.
 _CONTINUED = frozenset(
@@ -29,7 +30,7 @@ _CONTINUED = frozenset(
     }
 )
 #: Where a delta of ``/v1/responses`` belongs in its item: the list, the type of the part in it,
-#: and the member. Without a list it is the item's own.
+#: and the part's member. Without a list, the member is the item's own.
 _DELTAS = {
     "response.output_text.delta": ("content", "output_text", "text"),
     "response.refusal.delta": ("content", "refusal", "refusal"),
@@ -47,21 +48,21 @@ _MOST = 10_000
 def accumulated(steps: Iterable[tuple[str, Any]]) -> dict[str, Any] | None:
     """The object of a stream, given each event's name or type and its JSON; None without any.
 
-    ``error`` is what the stream said of one. Chat choices keep their ``delta``, joined. Assistants'
-    objects are a list, as their API gives one.
+    ``error`` is the error that the stream reported, if any. Chat choices keep their ``delta``,
+    joined. Assistants' objects are a list, as from their API.
     """
-    known: Kinds = [(kind, value) for kind, value in steps if isinstance(value, dict)]
-    if not known:
+    events: Events = [(kind, value) for kind, value in steps if isinstance(value, dict)]
+    if not events:
         return None
-    if any(isinstance(value.get("choices"), list) for _, value in known):
-        total = _choices(known)
-    elif any(kind.startswith("response.") for kind, _ in known):
-        total = _response(known)
-    elif any(kind.startswith("thread.") for kind, _ in known):
-        total = _objects(known)
+    if any(isinstance(value.get("choices"), list) for _, value in events):
+        total = _choices(events)
+    elif any(kind.startswith("response.") for kind, _ in events):
+        total = _response(events)
+    elif any(kind.startswith("thread.") for kind, _ in events):
+        total = _objects(events)
     else:
-        total = _anything(known)
-    for kind, value in known:
+        total = _anything(events)
+    for kind, value in events:
         if kind == "error" or value.get("error"):
             total["error"] = value.get("error") or value
     return total
@@ -75,62 +76,62 @@ def joined(before: Any, delta: Any, name: str = "") -> Any:
     if before is None or delta is None:
         return before if delta is None else delta
     if isinstance(before, dict) and isinstance(delta, dict):
-        return before | {key: joined(before.get(key), each, key) for key, each in delta.items()}
+        return before | {key: joined(before.get(key), part, key) for key, part in delta.items()}
     if isinstance(before, list):
-        return _listed(before, delta if isinstance(delta, list) else [delta])
+        return _joined_lists(before, delta if isinstance(delta, list) else [delta])
     if isinstance(before, str) and isinstance(delta, str):
         return before + delta if name in _CONTINUED else delta or before
     return delta
 
 
-def _listed(before: list[Any], delta: list[Any]) -> list[Any]:
+def _joined_lists(before: list[Any], delta: list[Any]) -> list[Any]:
     total = list(before)
-    known = {
-        each["index"]: place
-        for place, each in enumerate(total)
-        if isinstance(each, dict) and isinstance(each.get("index"), int)
+    places = {
+        item["index"]: place
+        for place, item in enumerate(total)
+        if isinstance(item, dict) and isinstance(item.get("index"), int)
     }
-    for each in delta:
-        index = each.get("index") if isinstance(each, dict) else None
-        if isinstance(index, int) and index in known:
-            total[known[index]] = joined(total[known[index]], each)
+    for item in delta:
+        index = item.get("index") if isinstance(item, dict) else None
+        if isinstance(index, int) and index in places:
+            total[places[index]] = joined(total[places[index]], item)
         else:
-            total.append(each)
+            total.append(item)
             if isinstance(index, int):
-                known[index] = len(total) - 1
+                places[index] = len(total) - 1
     return total
 
 
-def _choices(known: Kinds) -> dict[str, Any]:
+def _choices(events: Events) -> dict[str, Any]:
     """Chat completions and legacy completions."""
     total: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
-    for _, value in known:
+    for _, value in events:
         # Azure begins with an empty id, model and object.
-        total |= {key: each for key, each in value.items() if each or key not in total}
-        listed = value.get("choices")
-        for each in listed if isinstance(listed, list) else []:
-            if isinstance(each, dict):
-                index = each.get("index")
+        total |= {key: member for key, member in value.items() if member or key not in total}
+        deltas = value.get("choices")
+        for delta in deltas if isinstance(deltas, list) else []:
+            if isinstance(delta, dict):
+                index = delta.get("index")
                 place = index if isinstance(index, int) else 0
-                choices[place] = _choice(choices.get(place, {}), each)
+                choices[place] = _choice(choices.get(place, {}), delta)
     return total | {"choices": [choices[place] for place in sorted(choices)]}
 
 
 def _choice(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     choice = dict(before)
-    for key, each in now.items():
-        # A whole message, as some hosts repeat it in every chunk, grows by itself.
-        before_it = None if key == "message" and each is not None else before.get(key)
-        choice[key] = joined(before_it, each, key)
+    for key, delta in now.items():
+        # Some hosts repeat the whole message in every chunk: the last one counts.
+        start = None if key == "message" and delta is not None else before.get(key)
+        choice[key] = joined(start, delta, key)
     return choice
 
 
-def _response(known: Kinds) -> dict[str, Any]:
+def _response(events: Events) -> dict[str, Any]:
     """``/v1/responses``: the object of the last event, or as much of it as there is."""
     response: dict[str, Any] = {}
     items: dict[int, dict[str, Any]] = {}
-    for kind, value in known:
+    for kind, value in events:
         if isinstance(value.get("response"), dict):
             response = value["response"]
         place = _place(value.get("output_index"))
@@ -163,10 +164,10 @@ def _place(index: Any) -> int:
     return index if isinstance(index, int) and 0 <= index < _MOST else 0
 
 
-def _objects(known: Kinds) -> dict[str, Any]:
+def _objects(events: Events) -> dict[str, Any]:
     """Assistants: the last state of every message, run and step that a stream is about."""
     objects: dict[str, dict[str, Any]] = {}
-    for _, value in known:
+    for _, value in events:
         identity = value.get("id")
         if not isinstance(identity, str):
             continue
@@ -176,10 +177,10 @@ def _objects(known: Kinds) -> dict[str, Any]:
     return {"object": "list", "data": list(objects.values())}
 
 
-def _anything(known: Kinds) -> dict[str, Any]:
+def _anything(events: Events) -> dict[str, Any]:
     """Other streams, such as a transcription: the last of each member, and the deltas joined."""
     total: dict[str, Any] = {}
-    for _, value in known:
+    for _, value in events:
         total |= value
-    deltas = [value["delta"] for _, value in known if isinstance(value.get("delta"), str)]
+    deltas = [value["delta"] for _, value in events if isinstance(value.get("delta"), str)]
     return {"text": "".join(deltas)} | total if deltas else total

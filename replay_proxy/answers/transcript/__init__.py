@@ -40,7 +40,7 @@ class Transcript:
     ``error``, or describes the content (``3 vectors of 1,536``, ``12,345 bytes of audio/mpeg``).
     Several choices stand below each other, each after its index. ``finish_reasons`` are one per
     choice, or the status of a response or a run. ``ended`` is that of ``Answer``. All text can be
-    encoded.
+    encoded in UTF-8.
     """
 
     text: str
@@ -57,19 +57,19 @@ def transcript(answer: Answer) -> Transcript:
     """What this answer says."""
     value = answer.value if isinstance(answer.value, dict) else {}
     said = list(utterances(value))
-    several = sum(each.index is not None for each in said) > 1
+    several = sum(one.index is not None for one in said) > 1
     text = "\n\n".join(
-        f"[{each.index}] {each.text}" if several else each.text for each in said if each.text
+        f"[{one.index}] {one.text}" if several else one.text for one in said if one.text
     )
     calls = tuple(
-        ToolCall(_encodable(each.name), _encodable(each.arguments)) for each in tool_calls(value)
+        ToolCall(_encodable(call.name), _encodable(call.arguments)) for call in tool_calls(value)
     )
     error = _error(answer, value)
     if not text:
         text = error or ("" if said or calls else description(answer))
     return Transcript(
         text=_encodable(text),
-        reasoning=_encodable("\n\n".join(each.reasoning for each in said if each.reasoning)),
+        reasoning=_encodable("\n\n".join(one.reasoning for one in said if one.reasoning)),
         tool_calls=calls,
         finish_reasons=tuple(map(_encodable, _finish_reasons(value))),
         usage=_usage(value),
@@ -83,16 +83,16 @@ def _finish_reasons(value: dict[str, Any]) -> Iterator[str]:
     for choice in dicts(value.get("choices")):
         if isinstance(choice.get("finish_reason"), str):
             yield choice["finish_reason"]
-    for each in objects(value):
-        if each.get("object") in ("response", "thread.run") and isinstance(each.get("status"), str):
-            details = each.get("incomplete_details")
+    for run in objects(value):
+        if run.get("object") in ("response", "thread.run") and isinstance(run.get("status"), str):
+            details = run.get("incomplete_details")
             reason = details.get("reason") if isinstance(details, dict) else None
-            yield each["status"] + (f" ({reason})" if reason else "")
+            yield run["status"] + (f" ({reason})" if reason else "")
 
 
 def _usage(value: dict[str, Any]) -> Usage | None:
-    for each in (value, *reversed(objects(value))):
-        usage = each.get("usage")
+    for holder in (value, *reversed(objects(value))):
+        usage = holder.get("usage")
         if isinstance(usage, dict):
             return Usage(
                 _tokens(usage, "input_tokens", "prompt_tokens"),
@@ -107,7 +107,7 @@ def _tokens(usage: dict[str, Any], *names: str) -> int | None:
 
 
 def _error(answer: Answer, value: dict[str, Any]) -> str | None:
-    """The message of an error: by its status, in a stream, or of a response or run that failed."""
+    """The message of an error status, an error in a stream, or a failed response or run."""
     error = value.get("error") or value.get("last_error")
     if answer.status >= 400 and not error:
         error = value.get("message") or value.get("detail") or description(answer)
@@ -120,7 +120,7 @@ def _error(answer: Answer, value: dict[str, Any]) -> str | None:
 
 
 def _encodable(text: str) -> str:
-    """The text with halves of characters that came in two deltas joined, single ones replaced."""
+    """The text in which halves of characters from two deltas are joined, and lone ones replaced."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

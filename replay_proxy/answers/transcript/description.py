@@ -19,9 +19,9 @@ def description(answer: Answer) -> str:
     """An answer in a few words, or its own text if it is a text; empty without a body."""
     value, body = answer.value, answer.body
     if isinstance(value, dict):
-        found = _vectors(value) or _images(value) or _verdicts(value) or _names(value)
-        if found:
-            return found
+        summary = _vectors(value) or _images(value) or _verdicts(value) or _names(value)
+        if summary:
+            return summary
     if value is not None and answer.steps is None:
         return json.dumps(value, ensure_ascii=False)
     if not body:
@@ -38,7 +38,7 @@ def description(answer: Answer) -> str:
 
 def _vectors(value: dict[str, Any]) -> str:
     sizes = Counter(
-        _vector_size(each["embedding"]) for each in objects(value) if "embedding" in each
+        _vector_size(item["embedding"]) for item in objects(value) if "embedding" in item
     )
     return ", ".join(f"{many(number, 'vector')} of {size:,}" for size, number in sizes.items())
 
@@ -56,31 +56,31 @@ def _decoded_size(base64: str) -> int:
 def _images(value: dict[str, Any]) -> str:
     """Images, one per line, each with its revised prompt."""
     return "\n".join(
-        image
-        for each in (dicts(value.get("data")) or [value])
-        if (image := _image(each, value.get("output_format")))
+        text
+        for image in (dicts(value.get("data")) or [value])
+        if (text := _image(image, value.get("output_format")))
     )
 
 
 def _image(image: dict[str, Any], format_: Any) -> str:
     if isinstance(image.get("b64_json"), str):
         size = many(_decoded_size(image["b64_json"]), "byte")
-        found = f"{size} of image" + (f"/{format_}" if isinstance(format_, str) else "")
+        text = f"{size} of image" + (f"/{format_}" if isinstance(format_, str) else "")
     elif isinstance(image.get("url"), str):
-        # What follows is the signature of a URL that has expired by now.
-        found = image["url"].partition("?")[0]
+        # The query is a signature, which has expired by now.
+        text = image["url"].partition("?")[0]
     else:
         return ""
     prompt = image.get("revised_prompt")
-    return f"{found}: {prompt}" if prompt and isinstance(prompt, str) else found
+    return f"{text}: {prompt}" if prompt and isinstance(prompt, str) else text
 
 
 def _verdicts(value: dict[str, Any]) -> str:
     """The result of a moderation, one line per input."""
     return "\n".join(
-        "flagged: " + ", ".join(_flags(each)) if each["flagged"] else "not flagged"
-        for each in dicts(value.get("results"))
-        if "flagged" in each
+        "flagged: " + ", ".join(_flags(result)) if result["flagged"] else "not flagged"
+        for result in dicts(value.get("results"))
+        if "flagged" in result
     )
 
 
@@ -97,7 +97,8 @@ def _names(value: dict[str, Any]) -> str:
     if not isinstance(name, str) or not name:
         return ""
     if name == "list":
-        kinds = Counter(str(each.get("object", "object")) for each in objects(value))
-        return ", ".join(f"{many:,} × {kind}" for kind, many in kinds.items()) or "an empty list"
+        kinds = Counter(str(item.get("object", "object")) for item in objects(value))
+        counts = (f"{number:,} × {kind}" for kind, number in kinds.items())
+        return ", ".join(counts) or "an empty list"
     status = value.get("status")
     return f"{name}, {status}" if isinstance(status, str) else name

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 #: Members of a message or of a part that hold the text, and those that hold the reasoning.
-_SAID = ("content", "text", "value", "refusal", "transcript", "audio")
-_THOUGHT = ("reasoning_content", "reasoning", "summary", "thinking")
+_TEXTS = ("content", "text", "value", "refusal", "transcript", "audio")
+_THOUGHTS = ("reasoning_content", "reasoning", "summary", "thinking")
 #: Types of items and parts whose text is reasoning.
 _THOUGHT_TYPES = ("reasoning", "reasoning_text", "summary_text")
-#: Members that hold the input of a tool, by the form of its call.
-_ASKED = ("arguments", "input", "code", "action", "queries")
+#: Members that hold the input of a tool, for the several forms of calls.
+_INPUTS = ("arguments", "input", "code", "action", "queries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ def utterances(value: dict[str, Any]) -> Iterator[Utterance]:
     for item in dicts(value.get("output")):
         if item.get("type", "message") in ("message", "reasoning"):
             yield _utterance(None, item)
-    for each in objects(value):
-        if each.get("object") == "thread.message":
-            yield _utterance(None, each)
+    for item in objects(value):
+        if item.get("object") == "thread.message":
+            yield _utterance(None, item)
     if isinstance(value.get("text"), str):
         yield _utterance(None, {"text": value["text"]})
 
@@ -53,16 +53,16 @@ def utterances(value: dict[str, Any]) -> Iterator[Utterance]:
 def tool_calls(value: dict[str, Any]) -> Iterator[ToolCall]:
     """Every call of a tool that an answer asks for or reports."""
     for choice in dicts(value.get("choices")):
-        said = message(choice)
-        for call in dicts([*dicts(said.get("tool_calls")), said.get("function_call")]):
+        part = message(choice)
+        for call in dicts([*dicts(part.get("tool_calls")), part.get("function_call")]):
             yield _tool_call(call)
     for item in dicts(value.get("output")):
         if str(item.get("type", "")).endswith("_call"):
             yield _tool_call(item)
     for run in objects(value):
         action = run.get("required_action")
-        asked = action.get("submit_tool_outputs") if isinstance(action, dict) else None
-        for call in dicts(asked.get("tool_calls") if isinstance(asked, dict) else None):
+        outputs = action.get("submit_tool_outputs") if isinstance(action, dict) else None
+        for call in dicts(outputs.get("tool_calls") if isinstance(outputs, dict) else None):
             yield _tool_call(call)
 
 
@@ -72,21 +72,21 @@ def objects(value: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def dicts(value: Any) -> list[dict[str, Any]]:
-    """The objects of an array; none of anything else."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    """The objects of an array; no objects of any other value."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def message(choice: dict[str, Any]) -> dict[str, Any]:
-    """A choice's message or joined delta; of a legacy completion itself."""
+    """A choice's message or joined delta; for a legacy completion, the choice itself."""
     for name in ("delta", "message"):
-        said = choice.get(name)
-        if isinstance(said, dict) and any(said[key] for key in said.keys() - {"role"}):
-            return said
+        inner = choice.get(name)
+        if isinstance(inner, dict) and any(inner[key] for key in inner.keys() - {"role"}):
+            return inner
     return choice
 
 
-def _utterance(index: int | None, said: dict[str, Any]) -> Utterance:
-    pieces = list(_pieces(said, thought=False))
+def _utterance(index: int | None, item: dict[str, Any]) -> Utterance:
+    pieces = list(_pieces(item, thought=False))
     return Utterance(
         index,
         "".join(text for thought, text in pieces if not thought).strip("\n"),
@@ -95,23 +95,23 @@ def _utterance(index: int | None, said: dict[str, Any]) -> Utterance:
 
 
 def _pieces(value: Any, *, thought: bool) -> Iterator[tuple[bool, str]]:
-    """The texts of a message or part in order, each with whether it is thought."""
+    """The texts of a message or part, in order, each after whether it is reasoning."""
     if isinstance(value, str):
         yield thought, value
     elif isinstance(value, list):
-        for each in value:
-            yield from _pieces(each, thought=thought)
+        for element in value:
+            yield from _pieces(element, thought=thought)
     elif isinstance(value, dict):
         type_ = value.get("type")
         thought = thought or (isinstance(type_, str) and type_ in _THOUGHT_TYPES)
         if type_ == "summary_text":
             yield thought, "\n\n"
         # Hosts repeat the same reasoning under several names.
-        if (name := next((name for name in _THOUGHT if value.get(name)), None)) is not None:
+        if (name := next((name for name in _THOUGHTS if value.get(name)), None)) is not None:
             yield from _pieces(value[name], thought=True)
             if type_ == "reasoning":
                 return
-        for name in _SAID:
+        for name in _TEXTS:
             yield from _pieces(value.get(name), thought=thought)
 
 
@@ -120,6 +120,6 @@ def _tool_call(call: dict[str, Any]) -> ToolCall:
     inner = call.get("function") or (call.get(type_) if isinstance(type_, str) else None)
     inner = inner if isinstance(inner, dict) else call
     name = inner.get("name") or str(type_ or "").removesuffix("_call")
-    asked = next((inner[key] for key in _ASKED if inner.get(key)), "")
-    arguments = asked if isinstance(asked, str) else json.dumps(asked, ensure_ascii=False)
+    given = next((inner[key] for key in _INPUTS if inner.get(key)), "")
+    arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
     return ToolCall(str(name), arguments)

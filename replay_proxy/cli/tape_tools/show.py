@@ -14,7 +14,7 @@ from replay_proxy.answers.transcript import Transcript, transcript
 from replay_proxy.cassette import Interaction
 from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import ConfigurationError
-from replay_proxy.matching.content import content
+from replay_proxy.matching.content_coding import content
 from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.display import redacted, without_secrets
 from replay_proxy.redaction.storage import stored_request

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from replay_proxy.errors import NotImplementedByDummy
-from replay_proxy.matching.content import content as content_of
+from replay_proxy.matching.content_coding import content as content_of
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.timeline import Clock, MonotonicClock
 from replay_proxy.transports.dummy.endpoints.chat_completions import create_chat_completion

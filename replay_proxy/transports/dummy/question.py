@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from replay_proxy.errors import InvalidRequest
-from replay_proxy.matching.content import content as content_of
+from replay_proxy.matching.content_coding import content as content_of
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.transports.dummy.endpoints.validation import NOT_JSON, json_object
 from replay_proxy.transports.dummy.sayings.content import Content

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from replay_proxy.cli.commands import app
-from replay_proxy.matching.content import MOST_BYTES, content, is_too_large
+from replay_proxy.matching.content_coding import MOST_BYTES, content, is_too_large
 from replay_proxy.matching.fingerprint import fingerprint, former_fingerprint
 from replay_proxy.wire import Request
 from tests.support.nursery import Nursery

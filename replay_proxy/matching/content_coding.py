@@ -1,8 +1,8 @@
 """A request's content: its body without the content coding (RFC 9110, section 8.4). Pure.
 
 Codex and others compress their requests, and a compressor may write the time into its output: the
-same JSON has other bytes each second. The content is what counts and what is looked at; the body is
-what is stored and sent.
+same JSON has other bytes each second. Requests are matched and explained by their content; stored
+and sent is the body.
 """
 
 import zlib
@@ -13,11 +13,12 @@ import zstandard
 
 from replay_proxy.wire import Request, header
 
-#: The largest content that is looked at.
+#: Maximum size of a content that is looked at.
 MOST_BYTES = 32 << 20
-#: The most codings that are undone, one after another.
+#: Maximum number of codings of one body.
 _CODINGS = 3
-#: Zstandard has no bound on what comes of its input: of so much come a few megabytes at the most.
+#: Bytes of Zstandard that are decoded at once: they yield a few megabytes at most, and the decoder
+#: has no bound of its own.
 _STEP_BYTES = 256
 #: The keys of the content, and of whether it is too large, in a request's memo.
 _CONTENT, _TOO_LARGE = object(), object()
@@ -28,19 +29,19 @@ class ContentTooLarge(ValueError):
 
 
 def content(request: Request) -> bytes:
-    """The content, or the body itself if its coding is unknown, or if it is damaged or huge."""
-    known: bytes | None = request.memo.get(_CONTENT)
-    if known is not None:
-        return known
-    known = request.body
+    """The content; the body itself if its coding is unknown, or the content damaged or huge."""
+    body: bytes | None = request.memo.get(_CONTENT)
+    if body is not None:
+        return body
+    body = request.body
     coding = header(request.headers, b"content-encoding")
     if coding is not None:
         try:
-            known = decoded(request.body, coding)
+            body = decoded(request.body, coding)
         except ValueError as error:
             request.memo[_TOO_LARGE] = isinstance(error, ContentTooLarge)
-    request.memo[_CONTENT] = known
-    return known
+    request.memo[_CONTENT] = body
+    return body
 
 
 def is_too_large(request: Request) -> bool:
