@@ -35,10 +35,10 @@ from replay_proxy.transports.recorder.recorder import ANSWERS_BYTES, Recorder
 from replay_proxy.transports.refusal import Refusal, Unopened, WellFormed
 from replay_proxy.wire import Request, Transport
 
-#: The most cassettes, besides the default one, that keep their transports. Another one is opened
-#: again when a request names it, and its script of faults then counts from the beginning.
+#: Maximum number of cassettes, besides the default one, whose transports are kept. A dropped one is
+#: opened again when a request names it, and its script of faults then counts from the beginning.
 TRANSPORTS = 1_000
-#: Time in which a client's departure is noticed; then its recording has ``DRAIN_S`` to end.
+#: Time within which a client's departure is noticed; its recording then has ``DRAIN_S`` to end.
 NOTICE_S = 1.0
 
 
@@ -68,7 +68,7 @@ class Assembly:
         self._default = self._nested(self.default)
 
     def transport(self, cassette: str | None) -> Transport:
-        """What answers requests on a cassette; on None the default one.
+        """The transport for a cassette; for None, that of the default cassette.
 
         A cassette that cannot be opened, or whose name is not valid, has a transport that refuses
         each request, so that the journal counts it.
@@ -103,7 +103,7 @@ class Assembly:
             store.cassette(self.default).check()
 
     def rewind(self, name: str) -> None:
-        """Start a cassette's order, its report and its faults over, and the rates of every key."""
+        """Start a cassette's order, report and faults over, and the rates of all keys."""
         if name == OTHERS:
             self.journal.forget(name)
             self._shared.limits.rewind()
@@ -115,12 +115,12 @@ class Assembly:
         return nested(self._settings.mode, self._settings.on_miss, parts)
 
     async def drain(self, most_s: float) -> None:
-        """Wait until the recordings of clients that have left have ended, at most ``most_s``."""
+        """Wait until recordings whose client has left have ended, at most ``most_s``."""
         if pumps := set(self._shared.pumps):
             await asyncio.wait(pumps, timeout=min(self._settings.drain_s + NOTICE_S, most_s))
 
     async def aclose(self, *, drain_s: float | None = None) -> None:
-        """Finish what is recorded within ``drain_s``; leave each cassette as one plain file."""
+        """Finish recordings within ``drain_s``, and leave each cassette as one plain file."""
         shared = self._shared
         shared.side_thread.close()
         self._side_process.close()

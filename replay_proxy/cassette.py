@@ -23,7 +23,7 @@ class Interaction:
 
     ``id`` orders interactions by the arrival of their requests and is unique over all cassettes
     (``interaction_id``). Headers are those that may be stored. A large interaction holds a
-    ``lease`` on the memory that it takes (``room``), so whoever needs its body keeps the lease.
+    ``lease`` on its memory (``bounds.room``), so whoever keeps the body keeps the lease.
     """
 
     id: int
@@ -77,7 +77,7 @@ class Recordable(Protocol):
     """A cassette as a recorder needs it."""
 
     async def add(self, interaction: Interaction) -> int:
-        """Store an interaction; when this returns it survives the end of the process.
+        """Store an interaction. When this returns, it survives the end of the process.
 
         Returns the id under which it is stored, which is another id of the same microsecond if
         another exchange already has its own. An interaction that this process has added under the
@@ -113,7 +113,7 @@ class Playable(Protocol):
 
 
 class Catalogue(Protocol):
-    """What a cassette holds, for whoever does not replay it. Asking changes nothing."""
+    """What a cassette holds, for users that do not replay it. Nothing in here changes it."""
 
     @property
     def name(self) -> str:
@@ -176,7 +176,7 @@ def interaction_id(arrived_us: int, process_number: int) -> int:
 
 
 def same_microsecond(id_: int) -> Iterator[int]:
-    """All ids of the same microsecond as this one, which comes first."""
+    """All ids of the microsecond of this one, which comes first."""
     first = id_ - id_ % _IDS
     return (first + (id_ + step) % _IDS for step in range(_IDS))
 
@@ -184,6 +184,6 @@ def same_microsecond(id_: int) -> Iterator[int]:
 def process_number() -> int:
     """A number for ``interaction_id``, drawn at random when a process starts.
 
-    Process ids do not tell them apart: in a container each is 1.
+    Process ids do not distinguish processes: in every container one is 1.
     """
     return secrets.randbelow(_IDS)

@@ -5,7 +5,7 @@
     ├── ImportRefused               a file cannot be read as recordings: exit 2
     ├── CassetteMiss                a request that no recording answers: 404
     ├── RequestError                the client's request cannot be served
-    │   ├── NotAllowed              403, what only a web page of somebody else sends
+    │   ├── NotAllowed              403, a request that only another site's web page sends
     │   ├── InvalidTarget           400
     │   ├── WebSocketUnsupported    426
     │   ├── InvalidRequest          400, as OpenAI words it
@@ -22,10 +22,10 @@
         ├── UpstreamTooSlow         504
         └── UpstreamCut             the answer broke off after its head
 
-A message names the thing, the cause and the remedy. A caller that knows a part better sets it.
+A message names the thing, the cause and the remedy. A caller that knows a part better replaces it.
 """
 
-#: Characters of the longest part that is kept whole, and characters at each end of a longer one.
+#: Maximum characters of a part that is kept whole, and characters at each end of a longer part.
 _LONGEST_CHARS = 20_000
 _ENDS_CHARS = 900
 
@@ -36,9 +36,9 @@ class ReplayProxyError(Exception):
     ``status`` is the HTTP status of the error for a client, ``type`` and ``code`` are
     the fields of OpenAI's error object, ``retry`` is whether a retry could help
     (``x-should-retry`` tells the OpenAI SDKs, which otherwise retry 408, 409, 429 and >= 500).
-    ``is_loss`` is set on an error that the report has among its losses.
+    ``is_loss`` is set on an error that the report lists as a loss.
 
-    The message is ``{thing} {cause}. {remedy}``; an error made of one text has only a cause.
+    The message is ``{thing} {cause}. {remedy}``; an error with one text has only a cause.
     """
 
     status: int = 500
@@ -71,8 +71,8 @@ class ReplayProxyError(Exception):
 
     def as_json(self) -> dict[str, object]:
         """OpenAI's error object: its four fields, then ``details``."""
-        four = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        return four | self.details
+        own = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return own | self.details
 
 
 def _shortened(text: str) -> str:
@@ -97,7 +97,7 @@ class CassetteMiss(ReplayProxyError):
     """No recording answers the request.
 
     404, since the OpenAI SDKs retry 408, 409, 429 and >= 500. ``code`` is the reason;
-    ``details`` (JSON-ready) stands in the error object beside OpenAI's four fields.
+    ``details`` (for JSON) are members of the error object, after OpenAI's four fields.
     """
 
     status = 404
@@ -124,7 +124,7 @@ class RequestError(ReplayProxyError):
 
 
 class NotAllowed(RequestError):
-    """A request that a web page in a browser could send, and may not."""
+    """A request that any web page could make a browser send, and that is not allowed."""
 
     status = 403
 
@@ -144,7 +144,7 @@ class InvalidTarget(RequestError):
 
 
 class WebSocketUnsupported(RequestError):
-    """A handshake of a WebSocket, which is not recorded and not replayed."""
+    """A WebSocket's handshake. WebSockets are neither recorded nor replayed."""
 
     status = 426
     code = "websocket_unsupported"
@@ -205,7 +205,7 @@ class CassetteInUse(StoreError):
 
 
 class CassetteDamaged(StoreError):
-    """There is a file of this name, and it is not a cassette that this version can trust."""
+    """There is a file of this name, but not a cassette that this version can trust."""
 
     code = "cassette_damaged"
 

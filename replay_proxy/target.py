@@ -1,4 +1,4 @@
-"""What a request may ask for, and where an answer may send its client: the rules. Pure.
+"""The rules for what a request may ask for and where an answer may send its client. Pure.
 
 A path is appended to the address of the upstream, and the request carries the upstream's key. These
 rules keep a path from changing the host, the base path or the number of requests, wherever it comes
@@ -27,15 +27,15 @@ _REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 _PATH = re.compile(r"[!-~]*")
 _NOT_IN_PATH = re.compile(r"[?#\\]")
 _QUERY = re.compile(r'[!"$-~]*')
-#: A segment that leads to the one above; what follows a semicolon some servers cut off, and what
-#: follows a '?' or a '#' those that decode before they look for a query.
+#: A segment that leads to the one above. Some servers cut off what follows a semicolon; those that
+#: decode before they look for a query cut off what follows a '?' or a '#'.
 _UPWARDS = re.compile(r"(?:^|[/\\])\.\.(?:[/\\;?#]|$)")
-#: A reference that names no server (RFC 3986, section 4.2), also not to a client that takes a
-#: backslash for a slash, or leaves white space out.
+#: A reference that names no server (RFC 3986, section 4.2), even for a client that takes a
+#: backslash for a slash or ignores white space.
 _ON_SAME_SERVER = re.compile(
     r"(?:|/(?![/\\])[!-~]*|[?#][!-~]*|[\w.~%-]+(?:[/?#][!-~]*)?)", re.ASCII
 )
-#: What a server that decodes a path may take for the end of a line or of a text.
+#: Characters that a server that decodes a path may take for the end of a line or of a text.
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 #: How often a path may be percent-encoded: each of several servers in a row decodes it once.
 _ENCODINGS = 3
@@ -64,8 +64,8 @@ def path_flaw(path: str) -> str | None:
         return "its path does not begin with exactly one '/'"
     if not _PATH.fullmatch(path):
         return "its path has a character that is not visible ASCII"
-    if found := _NOT_IN_PATH.search(path):
-        return f"its path has a {found[0]!r}"
+    if match := _NOT_IN_PATH.search(path):
+        return f"its path has a {match[0]!r}"
     return _decoded_flaw(path) if "%" in path or "/.." in path else None
 
 
@@ -87,7 +87,7 @@ def _decoded_flaw(path: str) -> str | None:
 
 
 def leads_away(status: int, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Where an answer redirects its client to if that is another server, or None.
+    """The location to which an answer redirects its client, if that is another server; else None.
 
     A client that follows a redirect sends its request there, and some clients also send their key.
     """
@@ -100,9 +100,9 @@ def leads_away(status: int, headers: Iterable[tuple[bytes, bytes]]) -> str | Non
 
 
 def as_paths(headers: Headers, base_url: str) -> Headers:
-    """The headers with addresses at the server of ``base_url`` as paths of the proxy.
+    """The headers with addresses and paths at the server of ``base_url`` as paths of the proxy.
 
-    So is a path at that server. An address that the proxy does not serve stays as it is.
+    An address that the proxy does not serve stays as it is.
     """
     return tuple(
         (name, _path(value.decode("latin-1"), base_url).encode("latin-1"))
@@ -113,44 +113,46 @@ def as_paths(headers: Headers, base_url: str) -> Headers:
 
 
 def as_urls(headers: Headers, proxy_url: str, base_url: str) -> Headers:
-    """The headers with paths of the proxy as addresses that begin with ``proxy_url``.
+    """The headers with the proxy's paths as addresses that begin with ``proxy_url``.
 
-    Some clients follow no path. An address at the server of ``base_url``, which earlier versions
-    stored, is such a path too. What a header was has a name with the prefix ``x-replay-``.
+    Some clients cannot follow a path. An address at the server of ``base_url``, which earlier
+    versions stored, counts as such a path. The stored value moves to the name with the prefix
+    ``x-replay-``.
     """
-    led: list[tuple[bytes, bytes]] = []
+    result: list[tuple[bytes, bytes]] = []
     for name, value in headers:
         path = ""
         if name in ADDRESS_FIELDS:
             path = value.decode("latin-1")
             path = path if path.startswith(DATA_PATHS) else _path(path, base_url)
         if path.startswith(DATA_PATHS):
-            led += (name, f"{proxy_url}{path}".encode("latin-1")), (b"x-replay-" + name, value)
+            result.append((name, f"{proxy_url}{path}".encode("latin-1")))
+            result.append((b"x-replay-" + name, value))
         else:
-            led.append((name, value))
-    return tuple(led)
+            result.append((name, value))
+    return tuple(result)
 
 
 def _path(address: str, base_url: str) -> str:
     try:
-        found, base = urlsplit(address), urlsplit(base_url)
-        if found.netloc and _place(found) != _place(base):
+        url, base = urlsplit(address), urlsplit(base_url)
+        if url.netloc and _place(url) != _place(base):
             return address
-    except ValueError:  # No port, or half an IPv6 address.
+    except ValueError:  # Its port or IPv6 address is not valid.
         return address
-    path, base_path = found.path, base.path.rstrip("/")
-    if not path.startswith("/") or (found.scheme and not found.netloc):
+    path, base_path = url.path, base.path.rstrip("/")
+    if not path.startswith("/") or (url.scheme and not url.netloc):
         return address
     if base_path and path.startswith(f"{base_path}/"):
         path = f"/v1{path.removeprefix(base_path)}"
-    elif not path.startswith("/openai/"):  # It is at the upstream as it is here.
+    elif not path.startswith("/openai/"):  # Such a path is the same here and at the upstream.
         if base_path:
             return address
         path = f"/v1{path}"
-    return urlunsplit(("", "", path, found.query, found.fragment))
+    return urlunsplit(("", "", path, url.query, url.fragment))
 
 
 def _place(url: SplitResult) -> tuple[str | None, int, str | None]:
-    """Where a URL leads: its host and port, whether it is http or https, and its user."""
+    """The host, the port (443 for the default of http or https) and the user of a URL."""
     port = url.port or (443 if url.scheme == "https" else 80)
     return url.hostname, 443 if port == 80 else port, url.username

@@ -1,4 +1,4 @@
-"""Time in an answer: the clock, when its chunks arrived, and when they are due at replay.
+"""Time in an answer: the clock, when chunks arrived, and when they are due in replay.
 
 Units: ``_us`` is whole microseconds counted from the moment the request was sent upstream,
 ``_s`` is seconds. No bytes are kept here, only where each chunk ends.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol, Self
 
-#: Seconds per tick of the process's clock: the timers of no event loop are finer.
+#: Seconds per tick of the process's clock: no event loop has finer timers.
 TICK_S = 0.001
 
 
@@ -63,18 +63,19 @@ class MonotonicClock:
             loop.call_later(left_s, self._wake, loop, tick)
             return
         for sleeper in self._sleepers.pop(tick):
-            if not sleeper.done():  # One that was cancelled is.
+            if not sleeper.done():  # A cancelled one is done.
                 sleeper.set_result(None)
 
 
-#: A clock that is never set and is the same in all processes of a machine. It counts the time in
-#: which the machine sleeps, where there is such a clock.
+#: A clock that is never set and is the same in all processes of a machine. Where possible, one that
+#: also counts the time in which the machine sleeps.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+#: Readings of both clocks, of which the quickest counts.
 _READINGS = 16
 
 
 def wall_us() -> int:
-    """Microseconds since 1970, as the wall clock has it now."""
+    """Microseconds since 1970, by the wall clock."""
     return time.time_ns() // 1000
 
 
@@ -84,7 +85,7 @@ def steady_us() -> int:
 
 
 def own_offset_us() -> int:
-    """The wall clock less the steady one, as this process reads them now.
+    """The wall clock minus the steady one, as this process reads them now.
 
     A process that is interrupted between the two readings would be late by the length of the
     interruption, and order its requests after another's: the quickest of several readings counts.
@@ -99,8 +100,8 @@ def own_offset_us() -> int:
 class Arrivals:
     """Stamps requests so that no two stamps of a process are equal and each is later than the last.
 
-    ``now_us`` tells the time: the wall clock, or the steady clock and an offset that all workers of
-    a server have in common (``since``), which keeps their order when the wall clock is set.
+    ``now_us`` gives the time: the wall clock, or the steady clock plus an offset that all workers
+    of a server share (``since``), which keeps their order when the wall clock is set.
     """
 
     def __init__(self, now_us: Callable[[], int] = wall_us) -> None:
@@ -109,7 +110,7 @@ class Arrivals:
 
     @classmethod
     def since(cls, offset_us: int) -> Self:
-        """Stamps of the steady clock; ``offset_us`` was the wall clock less the steady one."""
+        """Stamps of the steady clock plus ``offset_us``, the wall clock minus the steady one."""
         return cls(lambda: steady_us() + offset_us)
 
     def next_us(self) -> int:
@@ -119,7 +120,7 @@ class Arrivals:
 
 
 def chunk_ends(sizes: Iterable[int], start: int = 0) -> list[int]:
-    """Where each of some chunks of these sizes ends, the first of which begins at ``start``."""
+    """The ends of chunks of these sizes, the first of which begins at ``start``."""
     return list(accumulate(sizes, initial=start))[1:]
 
 
@@ -175,5 +176,5 @@ class Pacing:
         return self.speed == 0
 
     def due_s(self, start_s: float, offset_us: int) -> float:
-        """When something is due that came ``offset_us`` after a request now sent at ``start_s``."""
+        """When to send what came ``offset_us`` after its request, if that comes at ``start_s``."""
         return start_s + offset_us / 1e6 / self.speed if self.speed else start_s

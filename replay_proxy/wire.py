@@ -30,8 +30,8 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-#: Fields that choose what a GET or HEAD is answered with: a range of it, or only that the client's
-#: copy is current (RFC 9110, sections 13.1 and 14).
+#: Fields that select the answer to a GET or HEAD: a range of it, or only that the client's copy is
+#: current (RFC 9110, sections 13.1 and 14).
 SELECTING_FIELDS = frozenset(
     {
         b"if-match",
@@ -42,7 +42,7 @@ SELECTING_FIELDS = frozenset(
         b"range",
     }
 )
-#: The methods for which they are defined.
+#: The methods for which these fields are defined.
 SELECTING_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -92,7 +92,7 @@ class Source(StrEnum):
     FAULT = "fault"
 
 
-#: The same as RFC 9211 words it.
+#: The parameter of ``Cache-Status`` (RFC 9211) for each source.
 _CACHE_STATUS = {
     Source.UPSTREAM: "fwd=miss",
     Source.CASSETTE: "hit",
@@ -112,9 +112,9 @@ class Provenance(NamedTuple):
     """Where an answer comes from, and what was done to it.
 
     ``interaction`` is the id under which the answer is stored, ``match`` the rule that found it,
-    ``fault`` the fault that altered or replaced it, ``loss`` why it is not stored although it would
-    have been. ``waits`` are the recorded headers, under
-    names of ours, that told the client to wait and were set to 0.
+    ``fault`` the fault that altered or replaced it, ``loss`` the code of the reason for which it is
+    not stored. ``waits`` are the recorded values, under names of ours, of headers that tell a
+    client to wait and were shortened.
     """
 
     source: Source
@@ -129,17 +129,17 @@ class Provenance(NamedTuple):
         """The response headers that show a client all of this."""
         source, cache_status = _ON_THE_WIRE[self.source]
         fingerprint = self.fingerprint.encode()
-        told: Headers = ((b"x-replay-source", source), (b"x-replay-fingerprint", fingerprint))
+        fields: Headers = ((b"x-replay-source", source), (b"x-replay-fingerprint", fingerprint))
         if self.interaction is not None:
-            told += ((b"x-replay-interaction", b"%d" % self.interaction),)
-        told += ((b"cache-status", b'%b; key="%b"' % (cache_status, fingerprint)),)
+            fields += ((b"x-replay-interaction", b"%d" % self.interaction),)
+        fields += ((b"cache-status", b'%b; key="%b"' % (cache_status, fingerprint)),)
         if self.match is not None:
-            told += ((b"x-replay-match", self.match.encode()),)
+            fields += ((b"x-replay-match", self.match.encode()),)
         if self.fault is not None:
-            return (*told, *self.waits, (b"x-replay-fault", self.fault.encode()))
+            return (*fields, *self.waits, (b"x-replay-fault", self.fault.encode()))
         if self.loss is not None:
-            return (*told, *self.waits, (b"x-replay-loss", self.loss.encode()))
-        return told + self.waits if self.waits else told
+            return (*fields, *self.waits, (b"x-replay-loss", self.loss.encode()))
+        return fields + self.waits if self.waits else fields
 
 
 class Response(NamedTuple):
@@ -164,15 +164,15 @@ class Transport(Protocol):
         ...
 
     async def aclose(self, drain_s: float | None = None) -> None:
-        """Finish what is under way within ``drain_s``, and let go of everything.
+        """Finish what is under way within ``drain_s``, and release everything.
 
-        None means the time that is set. Each wrapper passes it on, but not to what others also
-        use.
+        None means ``DRAIN_S``. Each wrapper passes this on, but not to transports that others use
+        too.
         """
         ...
 
     def rewind(self) -> None:
-        """Count from the beginning. Each wrapper passes it on."""
+        """Start the order of answers, and all counts, over. Each wrapper passes this on."""
         ...
 
 
@@ -204,10 +204,11 @@ def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     (RFC 9110, section 7.6.1).
     """
     lowered = tuple((name.lower(), value) for name, value in headers)
-    named = {
+    connection_fields = {
         token.strip().lower()
         for name, value in lowered
         if name == b"connection"
         for token in value.split(b",")
     }
-    return tuple(pair for pair in lowered if pair[0] not in HOP_BY_HOP and pair[0] not in named)
+    dropped = HOP_BY_HOP | connection_fields if connection_fields else HOP_BY_HOP
+    return tuple(pair for pair in lowered if pair[0] not in dropped)

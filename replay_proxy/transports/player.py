@@ -90,9 +90,9 @@ class Player:
             return await self._otherwise.handle(request)
         if away := leads_away(interaction.status, interaction.headers):
             raise RedirectRefused(
-                f"Interaction {interaction.id} of cassette {self._cassette.name} sends its client "
-                f"to another server, {redacted(away)[:100]!r}, and a client's key may go with it. "
-                "If that is meant, export the cassette, make its location a path, and import it."
+                f"Interaction {interaction.id} of cassette {self._cassette.name} redirects its "
+                f"client to another server, {redacted(away)[:100]!r}, possibly with its key. If "
+                "that is intended, export the cassette, make its location a path, and import it."
             )
         headers, waits = replayed_headers(interaction.headers, self._pacing.speed)
         body: bytes | Chunks
@@ -131,10 +131,10 @@ class Player:
     async def _selected(
         self, request: Request, recorded: Interaction | None
     ) -> tuple[Interaction | None, str]:
-        """The answer, and what it is matched by, if ``recorded`` may not be the last word.
+        """The answer and the name of its match, where ``recorded`` is not all to be considered.
 
-        Without an answer of its own, a request for a range, or with a condition, gets what an
-        answer to the same request without these fields gives it.
+        A request for a range, or with a condition, that has no recording of its own is answered
+        from a recording of the same request without these fields.
         """
         match = self._rule.name
         recorded = recorded or await self._former(request)
@@ -149,7 +149,7 @@ class Player:
         return found, f"{match}; without={names}" if names else match
 
     async def _first_selected(self, request: Request, fields: Headers) -> Interaction | None:
-        """The first answer to the request without these fields that gives it something."""
+        """The first recording of the request without these fields that answers it."""
         rest = tuple(pair for pair in request.headers if pair not in fields)
         plain = replace(request, headers=rest)
         for key in (self._rule.key(plain), self._rule.former_key(plain)):
@@ -190,7 +190,7 @@ async def _instant(interaction: Interaction) -> AsyncGenerator[bytes]:
 
 
 async def _in_turns(interaction: Interaction) -> AsyncGenerator[bytes]:
-    """A large body in pieces, each in a turn of its own; without a length it is one chunk."""
+    """A large body in pieces, in turns with other requests; without a length it is one chunk."""
     body = interaction.body
     has_length = header(interaction.headers, b"content-length") is not None
     size = PIECE_BYTES if has_length else len(body)

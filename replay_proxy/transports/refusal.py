@@ -27,15 +27,15 @@ class Unopened:
         self._error = error
 
     async def handle(self, request: Request) -> Response:
-        """Raise it."""
-        # Without its traceback, which would collect the frames of every request.
+        """Raise the error."""
+        # Without its traceback, to which each request would add its frames.
         raise self._error.with_traceback(None)
 
     async def aclose(self, drain_s: float | None = None) -> None:
         """Nothing is open."""
 
     def rewind(self) -> None:
-        """Raise it here, too."""
+        """Raise the error."""
         raise self._error.with_traceback(None)
 
 
@@ -74,7 +74,7 @@ class Refusal:
 
     async def handle(self, request: Request) -> Response:
         """Raise the miss, explained."""
-        key = fingerprint(request)
+        digest = fingerprint(request)
         counts = await self._cassette.counts()
         answers = await self._cassette.answer_count(self._rule.key(request))
         if not answers and (former := self._rule.former_key(request)) is not None:
@@ -83,7 +83,7 @@ class Refusal:
         explanation = partial(
             explain,
             request,
-            fingerprint=key,
+            fingerprint=digest,
             cassette=self._cassette.name,
             counts=counts,
             answers=answers,
@@ -91,7 +91,7 @@ class Refusal:
             rule=self._rule,
             repeated=self._repeated,
         )
-        size = len(request.body) + sum(len(each.request.body) for each in near)
+        size = len(request.body) + sum(len(recorded.request.body) for recorded in near)
         miss = await self._aside.run(explanation, size)
         logger.warning("%s", miss)
         raise miss

@@ -1,4 +1,4 @@
-"""Deliberate, repeatable faults: what goes wrong between a client and an API, in every mode.
+"""Deliberate, repeatable faults: failures between a client and an API, in every mode.
 
 A fault is one function in one table (``table``); a script says which requests get which fault
 (``script``); ``Faulty`` wraps any transport; ``Limited`` keeps the rates of each key.

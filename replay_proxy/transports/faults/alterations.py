@@ -1,4 +1,4 @@
-"""Faults that alter an answer's bytes: cut, late, in drips, empty, with another type.
+"""Faults that alter an answer: cut, late, in drips, empty, with another type.
 
 They apply to any answer. Each is a function of the answer, the clock and the arguments that a
 script gives. The first paragraph of its docstring says what the fault does, and the last one what a

@@ -14,9 +14,9 @@ from typing import Self
 from replay_proxy.errors import ConnectionDropped, ReplayProxyError
 from replay_proxy.wire import Chunks, Headers, Response, header, is_event_stream
 
-#: Pieces that go to the client before other requests get a turn.
+#: Pieces sent to the client before other requests get a turn.
 _PER_TURN = 64
-#: A blank line may begin this many bytes before the end of the searched bytes.
+#: Bytes at the end of a searched text in which the beginning of a blank line may be.
 _OVERLAP = 3
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
@@ -24,7 +24,7 @@ _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 class Pieces:
     """The pieces of an answer: its chunks, or its events if ``by_event``.
 
-    A body that is whole already has no chunks: its pieces are the events of a stream, or the two
+    A body that is already whole has no chunks: its pieces are the events of a stream, or the two
     halves of any other body.
     """
 
@@ -84,7 +84,7 @@ class Pieces:
             await self._body.aclose()
 
 
-#: Turns the pieces of an answer into those that the client gets.
+#: A function from the pieces of an answer to those that the client gets.
 Alter = Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes]]
 
 
@@ -150,5 +150,5 @@ def altered_answer(
 
 
 def without(headers: Headers, name: bytes) -> Headers:
-    """The headers without those of a name."""
+    """The headers without those of this name."""
     return tuple(pair for pair in headers if pair[0] != name)

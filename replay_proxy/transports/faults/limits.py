@@ -29,12 +29,13 @@ from replay_proxy.wire import Headers, Request, Response, Transport, header
 
 #: The names of the refusals in ``x-replay-fault``.
 RPM, TPM, TOO_LARGE = "rpm", "tpm", "request_too_large"
-#: The most keys that are kept; a dropped one has its whole rate again.
+#: Maximum number of keys that are kept; a dropped key has its whole rate again.
 KEPT_KEYS = 10_000
 #: OpenAI's estimate for a request before it is tokenised.
 CHARACTERS_PER_TOKEN = 4
-_SAID = ("messages", "input", "prompt", "instructions")
-_LONGEST = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+#: Fields with the texts of a request, and fields that bound the tokens of its answer.
+_TEXTS = ("messages", "input", "prompt", "instructions")
+_BOUNDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 #: Less than any wait that a header can state.
 _EPSILON = 1e-6
 
@@ -90,7 +91,7 @@ class Limits:
         self._accounts.clear()
 
     async def admit(self, request: Request) -> tuple[Response | None, Headers]:
-        """Charge the request's cost; its refusal if that is too much, and the rate headers."""
+        """Charge the request's cost. Returns its refusal, if it has to wait, and the headers."""
         cost = await self._apart.run(tokens, request) if self._limits["tokens"] else 0
         costs = {"requests": 1, "tokens": cost}
         account = self._account(request)
@@ -114,8 +115,8 @@ class Limits:
             )
             fault = RPM if unit == "requests" else TPM
             wait = retry_after_headers(waits[unit])
-            refused = error_answer(request, 429, error, wait, fault=fault)
-            return refused, account.headers
+            refusal = error_answer(request, 429, error, wait, fault=fault)
+            return refusal, account.headers
         for unit, level in account.levels.items():
             level.used += costs[unit]
         return None, account.headers
@@ -125,8 +126,8 @@ class Limits:
         digest = sha256(key or b"").digest()
         account = self._accounts.get(digest)
         if account is None:
-            given = {unit: limit for unit, limit in self._limits.items() if limit}
-            account = _Account({unit: _Level(limit) for unit, limit in given.items()})
+            limits = {unit: limit for unit, limit in self._limits.items() if limit}
+            account = _Account({unit: _Level(limit) for unit, limit in limits.items()})
             self._accounts.put(digest, account)
         return account
 
@@ -140,14 +141,14 @@ class Limited:
 
     async def handle(self, request: Request) -> Response:
         """The answer with the rate headers, or a 429."""
-        refused, rates = await self._limits.admit(request)
-        answer = refused or await self._transport.handle(request)
+        refusal, rates = await self._limits.admit(request)
+        answer = refusal or await self._transport.handle(request)
         assert answer.provenance is not None
-        if refused is None and answer.provenance.fault and answer.status == 429:
+        if refusal is None and answer.provenance.fault and answer.status == 429:
             return answer  # It has rate headers of its own.
         names = {name for name, _ in rates}
-        kept = tuple(pair for pair in answer.headers if pair[0] not in names)
-        return answer._replace(headers=kept + rates)
+        others = tuple(pair for pair in answer.headers if pair[0] not in names)
+        return answer._replace(headers=others + rates)
 
     async def aclose(self, drain_s: float | None = None) -> None:
         """Close the limits, and what it wraps."""
@@ -163,18 +164,18 @@ class Limited:
 def tokens(request: Request) -> int:
     """The estimated cost of a request before it is answered.
 
-    A quarter of its characters, or the most tokens that it asks for if that is more, as OpenAI's
-    page on rate limits describes.
+    A quarter of its characters, or its bound on the answer if that is more, as OpenAI's page on
+    rate limits describes.
     """
     body = body_json(request)
     if not isinstance(body, dict):
         return 0
-    said = sum(len(text) for name in _SAID for text in _texts(body.get(name)))
-    longest: list[int] = [body[name] for name in _LONGEST if type(body.get(name)) is int]
-    return max([math.ceil(said / CHARACTERS_PER_TOKEN), *longest])
+    characters = sum(len(text) for name in _TEXTS for text in _texts_in(body.get(name)))
+    bounds: list[int] = [body[name] for name in _BOUNDS if type(body.get(name)) is int]
+    return max([math.ceil(characters / CHARACTERS_PER_TOKEN), *bounds])
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts_in(value: Any) -> Iterator[str]:
     """Every text in a value, except images and files in data URLs."""
     waiting = [value]
     while waiting:

@@ -72,14 +72,14 @@ def read_rules(script: str) -> list[FaultRule]:
 
     Raises ``ValueError`` that names the line and the rule.
     """
-    found = []
+    rules = []
     for line, words in _split(script):
         try:
-            found.append(_rule(words))
+            rules.append(_rule(words))
         except ValueError as error:
             where = f"line {line}, " if "\n" in script.strip() else ""
             raise ValueError(f"{where}'{' '.join(words)}': {error}") from None
-    return found
+    return rules
 
 
 def _split(script: str) -> Iterator[tuple[int, list[str]]]:
@@ -104,16 +104,16 @@ def _split(script: str) -> Iterator[tuple[int, list[str]]]:
 
 def _rule(words: list[str]) -> FaultRule:
     *selectors, last = words
-    if (found := _SELECTOR.fullmatch(last)) and found[1] in SELECTORS:
+    if (selector := _SELECTOR.fullmatch(last)) and selector[1] in SELECTORS:
         raise ValueError("a rule ends with a fault, such as rate_limit")
     rule = FaultRule(" ".join(words), read_call(last))
     for word in selectors:
-        found = _SELECTOR.fullmatch(word)
-        if not found or found[1] not in SELECTORS:
+        selector = _SELECTOR.fullmatch(word)
+        if not selector or selector[1] not in SELECTORS:
             raise ValueError(
                 f"{word!r} is not a selector: there are {', '.join(SELECTORS)}, and a fault is last"
             )
-        name, value = found[1], unquoted(found[2])
+        name, value = selector[1], unquoted(selector[2])
         try:
             SELECTORS[name](rule, value)
         except ValueError as error:
@@ -135,7 +135,7 @@ def _set(name: str, read: Callable[[str], Any]) -> Callable[[FaultRule, str], No
 
 
 def _numbers(value: str) -> frozenset[int]:
-    return frozenset(_positive(each) for each in value.split(","))
+    return frozenset(_positive(number) for number in value.split(","))
 
 
 def _portion(value: str) -> float:

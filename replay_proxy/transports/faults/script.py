@@ -11,8 +11,8 @@ from replay_proxy.transports.faults.call import FaultCall
 from replay_proxy.transports.faults.rule import FaultRule, read_rules
 from replay_proxy.wire import Request
 
-#: The most different requests whose repeats rules with a ``share`` count, over all cassettes. The
-#: one that has not come for longest is dropped, and counts from 1 again.
+#: Maximum number of requests whose repeats the rules with a ``share`` count, over all cassettes.
+#: The least recent one is dropped, and counts from 1 again.
 REPEAT_COUNTS = 100_000
 
 
@@ -24,7 +24,7 @@ class _CountedRule:
     number: int = 0
 
     def hits(self, request: Request, seed: int) -> bool:
-        """Count the request; whether the rule hits it."""
+        """Count the request. Returns whether the rule hits it."""
         if not self.rule.counts(request):
             return False
         self.number += 1
@@ -77,6 +77,6 @@ class Script:
         self._counted_rules = [_CountedRule(rule, self._repeats) for rule in self._rules]
 
     def fault_for(self, request: Request) -> FaultCall | None:
-        """Count the request; its fault, or None."""
-        hit = [each for each in self._counted_rules if each.hits(request, self._seed)]
-        return hit[0].rule.call if hit else None
+        """Count the request. Returns its fault, or None."""
+        hits = [counted for counted in self._counted_rules if counted.hits(request, self._seed)]
+        return hits[0].rule.call if hits else None

@@ -23,13 +23,13 @@ def _by_event(answer: Response, alter: Alter) -> Response:
 
 
 def _at(number: int, change: Callable[[bytes], tuple[bytes, ...]]) -> Alter:
-    """Changes the event after the first ``number``, and passes the others on."""
+    """An alteration that changes the event after the first ``number``, and no other."""
 
     async def alter(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         passed = 0
         async for event in events:
-            for each in change(event) if passed == number else (event,):
-                yield each
+            for altered in change(event) if passed == number else (event,):
+                yield altered
             passed += 1
 
     return alter

@@ -14,8 +14,8 @@ from replay_proxy.wire import Response
 
 #: A function of a request and the fault's arguments.
 Replacement = Callable[..., Response]
-#: A function of an answer, a clock and the fault's arguments. It returns an answer that it does not
-#: alter as it is.
+#: A function of an answer, a clock and the fault's arguments. If it does not alter the answer, it
+#: returns the same object.
 Alteration = Callable[..., Awaitable[Response]]
 
 

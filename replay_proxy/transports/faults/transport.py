@@ -17,13 +17,13 @@ from replay_proxy.wire import Request, Response, Transport, header
 
 #: The header with a request's own script.
 HEADER = b"x-replay-fault"
-#: The longest script in a header, in bytes: it is read while other requests wait, and kept.
+#: Bytes of the longest script in a header: it is parsed while other requests wait, and kept.
 LONGEST = 2000
-#: The most scripts from headers that keep their counts, over all cassettes. The one not used for
-#: longest is dropped first.
+#: Maximum number of scripts from headers whose counts are kept, over all cassettes. The least
+#: recently used one is dropped first.
 HEADER_SCRIPTS = 5_000
 
-#: The scripts of headers, by a transport, the header and the request.
+#: The scripts of headers, by transport, header and request.
 HeaderScripts = LRU[tuple[object, bytes, str], Script]
 
 
@@ -68,8 +68,8 @@ class Faulty:
     def handle(self, request: Request) -> Coroutine[Any, Any, Response]:
         """The answer, altered or replaced by a fault. Raises ``InvalidFault``."""
         # Not a coroutine itself, since every request passes here.
-        written = header(request.headers, HEADER)
-        script = self._script if written is None else self._script_of(written, request)
+        text = header(request.headers, HEADER)
+        script = self._script if text is None else self._script_of(text, request)
         call = script.fault_for(request) if script else None
         if call is None:
             return self._transport.handle(request)
@@ -88,19 +88,19 @@ class Faulty:
             altered.body.drains = self._drains
         return _with_fault(altered, call)
 
-    def _script_of(self, written: bytes, request: Request) -> Script:
-        if len(written) > LONGEST:
+    def _script_of(self, text: bytes, request: Request) -> Script:
+        if len(text) > LONGEST:
             raise InvalidFault(
                 ValueError(
-                    f"it has {len(written)} bytes, and at most {LONGEST} are read. "
+                    f"it has {len(text)} bytes, and at most {LONGEST} are read. "
                     "Shorten it, or put the script into FAULTS=@FILE"
                 )
             )
-        key = self._self, sha256(written).digest(), fingerprint(request)
+        key = self._self, sha256(text).digest(), fingerprint(request)
         script = self._header_scripts.get(key)
         if script is None:
             try:
-                script = Script(read_rules(written.decode("utf-8", "replace")), seed=self._seed)
+                script = Script(read_rules(text.decode("utf-8", "replace")), seed=self._seed)
             except ValueError as error:
                 raise InvalidFault(error) from None
             self._header_scripts.put(key, script)

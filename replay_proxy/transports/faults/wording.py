@@ -33,17 +33,17 @@ def error_answer(
 ) -> Response:
     """An error answer as the API sends it."""
     content = json.dumps(error, indent=4, ensure_ascii=False).encode()
-    key = fingerprint(request)
+    digest = fingerprint(request)
     return Response(
         status,
         (
             (b"content-type", b"application/json"),
             (b"content-length", str(len(content)).encode()),
-            (b"x-request-id", f"req_{key.partition(':')[2][:32]}".encode()),
+            (b"x-request-id", f"req_{digest.partition(':')[2][:32]}".encode()),
             *headers,
         ),
         content,
-        provenance=Provenance(Source.FAULT, key, fault=fault),
+        provenance=Provenance(Source.FAULT, digest, fault=fault),
     )
 
 
@@ -89,13 +89,13 @@ def duration(seconds: float) -> str:
 
 
 def body_json(request: Request) -> Any:
-    """A request's JSON, also where only the standard library can read it; None without any."""
+    """A request's JSON, also if only the standard library can read it; None if it is not JSON."""
     value = request_json(request)
     return parsed(request.body) if value is NO_JSON else value
 
 
 def model_name(request: Request) -> str:
-    """The model that a JSON body names; empty without one."""
+    """The model that a JSON body names, read like ``body_json``; empty without one."""
     model = model_of(request)
     if model is None and isinstance(body := body_json(request), dict):
         model = body.get("model")

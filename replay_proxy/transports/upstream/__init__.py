@@ -1,8 +1,8 @@
 """The real API, as a ``Transport``: the only folder that imports an HTTP client.
 
-It sends a request on as it came (less the hop-by-hop headers), asks for identity encoding,
-follows no redirect, makes paths of the proxy of addresses at the API, and turns the client
-library's exceptions into ours.
+It passes a request on as it came (without the hop-by-hop headers), asks for identity encoding,
+follows no redirect, turns addresses at the API into paths of the proxy, and the client library's
+exceptions into ours.
 
 Not in here: recording.
 """
@@ -75,7 +75,7 @@ class Upstream:
         self._api_key = api_key.encode() if api_key else None
         self._timeout_s = timeout_s
         self._clock = clock
-        #: Cached: most requests are for one of a few URLs, and httpx takes long to make one.
+        #: Cached: most requests are for one of a few URLs, and making one takes httpx long.
         self._url = lru_cache(maxsize=64)(partial(_url, url))
         # No httpx client: a proxy needs no redirects, cookies or defaults.
         self._transport = transport or ChunkTransport(
@@ -97,7 +97,7 @@ class Upstream:
         )
 
     async def handle(self, request: Request) -> Response:
-        """Send the request; return when the answer's head is here, while its body still comes."""
+        """Send the request. Returns when the answer's head has arrived; its body still comes."""
         target = self._target(request)
         sent_s = self._clock.now_s()
 
@@ -152,34 +152,34 @@ class Upstream:
         return f"{path}?{query}" if query else path
 
     def _headers(self, request: Request) -> list[tuple[bytes, bytes]]:
-        passed = [
+        headers = [
             (name, value)
             for name, value in end_to_end(request.headers)
             if name not in NOT_PASSED_ON and not name.startswith(b"x-replay-")
         ]
         if self._api_key:
-            sent = {name for name, _ in passed}
-            passed = [pair for pair in passed if pair[0] not in (b"authorization", *KEY_HEADERS)]
-            if own := next((name for name in KEY_HEADERS if name in sent), None):
-                passed.append((own, self._api_key))
-            elif b"authorization" in sent or not _KEY_FIELD.search(request.query):
-                passed.append((b"authorization", b"Bearer " + self._api_key))
-        passed.append((b"accept-encoding", b"identity"))
+            names = {name for name, _ in headers}
+            headers = [pair for pair in headers if pair[0] not in (b"authorization", *KEY_HEADERS)]
+            if own := next((name for name in KEY_HEADERS if name in names), None):
+                headers.append((own, self._api_key))
+            elif b"authorization" in names or not _KEY_FIELD.search(request.query):
+                headers.append((b"authorization", b"Bearer " + self._api_key))
+        headers.append((b"accept-encoding", b"identity"))
         if request.body or request.method in _METHODS_WITH_A_BODY:
-            passed.append((b"Content-Length", b"%d" % len(request.body)))
-        return [(b"Host", self._host), *passed]
+            headers.append((b"Content-Length", b"%d" % len(request.body)))
+        return [(b"Host", self._host), *headers]
 
     @contextmanager
     def as_own_errors(self, *, begun: bool) -> Any:
-        """Raise our errors for httpx's; ``begun`` is whether the answer's head was here."""
+        """Raise our errors for httpx's; ``begun`` is whether the answer's head had arrived."""
         try:
             yield
         except httpx.TimeoutException as error:
-            waited = f"nothing came from {self._origin} for {self._timeout_s:g} s"
+            cause = f"nothing came from {self._origin} for {self._timeout_s:g} s"
             if begun:
-                raise UpstreamCut(f"The answer broke off: {waited}.") from error
+                raise UpstreamCut(f"The answer broke off: {cause}.") from error
             raise UpstreamTooSlow(
-                f"The upstream is too slow: {waited} (UPSTREAM_TIMEOUT_S)."
+                f"The upstream is too slow: {cause} (UPSTREAM_TIMEOUT_S)."
             ) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
             cause = str(error) or type(error).__name__

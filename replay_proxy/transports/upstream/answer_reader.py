@@ -1,7 +1,7 @@
 """One answer as it arrives on one of aiohttp's connections: its head, and its body by chunks.
 
 The connection gives all that it receives to its current reader (`set_parser`, made for WebSockets),
-and httptools finds where each HTTP chunk ends. Nothing in here writes, or opens a connection.
+and httptools finds the end of each HTTP chunk. Not in here: writing, and opening connections.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from aiohttp.http import HttpProcessingError
 from replay_proxy.transports.upstream.errors import as_httpx_errors
 from replay_proxy.wire import ChunkRest
 
-#: The most that a server may send besides a body: bytes in a row, bytes per header, headers.
+#: Maximum of what a server may send besides a body: bytes in a row, bytes per header, headers.
 HEAD_BYTES, FIELD_BYTES, FIELDS = 1 << 20, 65_536, 1_000
-#: The longest wait for the rest of an HTTP chunk before its beginning is passed on alone.
+#: Maximum wait for the rest of an HTTP chunk before its beginning is passed on alone.
 REJOIN_S = 0.02
-#: Receiving stops while more than this was not taken.
+#: Received bytes that have not been taken at which receiving stops.
 WAITING_BYTES = 1 << 18
 
 
@@ -59,7 +59,7 @@ class AnswerReader(httpx.AsyncByteStream):
         #: Bytes received since something was taken, including an incomplete head.
         self._received = 0
         self._waiting: asyncio.Future[None] | None = None
-        # Called for every chunk, and so not Python functions.
+        # Not Python functions, since they are called for every chunk.
         self.on_body = self._pieces.append
         self.on_chunk_complete = partial(self._pieces.append, None)
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
@@ -73,7 +73,7 @@ class AnswerReader(httpx.AsyncByteStream):
         protocol.read_timeout = timeout_s
 
     async def head(self) -> int:
-        """Wait for the head; the status. Interim answers (1xx) are dropped."""
+        """Wait for the head. Returns the status. Interim answers (1xx) are dropped."""
         while self.status is None:
             if self._error is not None:
                 raise self._error
@@ -143,7 +143,7 @@ class AnswerReader(httpx.AsyncByteStream):
         await self._waiting
 
     def _take_more(self) -> None:
-        """Continue to receive, since everything is taken."""
+        """Continue to receive, since everything has been taken."""
         self._received = 0
         if self._paused:
             self._paused = False
@@ -159,7 +159,7 @@ class AnswerReader(httpx.AsyncByteStream):
         try:
             self._parser.feed_data(data)
             if self._received > HEAD_BYTES and (self.status is None or not self._pieces):
-                raise httptools.HttpParserError("too much that is no body")
+                raise httptools.HttpParserError("too many bytes that are not a body")
         except httptools.HttpParserUpgrade:
             self._whole, self._reusable = True, False
         except httptools.HttpParserError as error:
@@ -215,7 +215,7 @@ class AnswerReader(httpx.AsyncByteStream):
             self._waiting = None
 
     def on_message_begin(self) -> None:
-        """Refuse what follows the end: nothing requested it."""
+        """Refuse bytes after the end: nobody requested another answer."""
         if self._whole:
             raise ValueError("a second answer")
 
@@ -224,11 +224,11 @@ class AnswerReader(httpx.AsyncByteStream):
         if self.status is not None:
             return
         if len(name) + len(value) > FIELD_BYTES or len(self.headers) >= FIELDS or b"\0" in value:
-            raise ValueError("no header that can be passed on")
+            raise ValueError("a header that cannot be passed on")
         self.headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        """A head is complete, of the answer or of an interim one."""
+        """The head is complete, of the answer or of an interim one."""
         assert self._parser is not None
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:

@@ -23,8 +23,8 @@ class ChunkStream(httpx.AsyncByteStream):
         self._request = request
         self._chunked = "chunked" in answer.headers.get("transfer-encoding", "").lower()
         self._framed = self._chunked or "content-length" in answer.headers
-        # aiohttp does not report everything that ends a connection: broken framing leaves a reader
-        # waiting, and where the end of the connection ends the body, a reset looks like that end.
+        # aiohttp does not report everything that ends a connection: after broken framing a reader
+        # waits forever, and a reset looks like the end of a body that ends with the connection.
         connection = answer.connection
         protocol = connection.protocol if connection is not None else None
         self._lost = protocol.closed if protocol is not None else None
@@ -50,7 +50,7 @@ class ChunkStream(httpx.AsyncByteStream):
                     yield ChunkRest(data) if continues else data
                 elif not ended or content.at_eof():
                     # For an answer without a body aiohttp returns (b"", True) forever.
-                    await asyncio.sleep(0)  # Lets a reset of the connection arrive.
+                    await asyncio.sleep(0)  # A reset of the connection may arrive now.
                     if error := content.exception():
                         raise error
                     return
@@ -58,7 +58,7 @@ class ChunkStream(httpx.AsyncByteStream):
     async def _rejoined(self, data: bytes) -> tuple[bytes, bool]:
         """The HTTP chunk that begins with ``data``, as far as it arrives within REJOIN_S.
 
-        And whether that is all of it.
+        Also returns whether that is all of it.
         """
         pieces = [data]
         ended = False
@@ -68,7 +68,7 @@ class ChunkStream(httpx.AsyncByteStream):
                     data, ended = await self._content.readchunk()
                     pieces.append(data)
         except TimeoutError:
-            pass  # The sender is slow within a chunk: what is here is passed on.
+            pass  # The sender is slow within a chunk: pass on what has arrived.
         return b"".join(pieces), ended
 
     async def aclose(self) -> None:

@@ -1,8 +1,8 @@
 """An httpx transport over aiohttp's connections that keeps HTTP chunk boundaries.
 
 It exists because httpx's own transport yields what one socket read returned, so that an HTTP chunk
-across two reads becomes two, and because it carries fewer streams per second. Decision 0002 has the
-measurements. Nothing in here knows of recording.
+across two reads becomes two, and because it carries fewer streams per second (decision 0002).
+Not in here: recording.
 """
 
 import io
@@ -24,7 +24,7 @@ from replay_proxy.transports.upstream.errors import as_httpx_errors
 
 #: A method and a target in origin-form (RFC 9112, section 3.2.1): one request, to this server.
 _REQUEST_LINE = re.compile(r'(?!CONNECT )[A-Z]{1,20} /(?!/)[!"$-~]*')
-#: A request body from this size on is written in pieces.
+#: Minimum size of a request body that is written in pieces.
 LARGE_BYTES = 1 << 20
 #: Methods that may be sent twice (RFC 9110, section 9.2.2).
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -39,12 +39,12 @@ class _Connector(aiohttp.TCPConnector):
         traces: list[aiohttp.tracing.Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the name is aiohttp's
     ) -> Connection:
-        """A free connection, new or kept."""
+        """A free connection, new or from the pool."""
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
-            kept = protocol is not None and protocol.read_timeout is not None
-            if protocol is None or not kept or not protocol.should_close:
+            is_used = protocol is not None and protocol.read_timeout is not None
+            if protocol is None or not is_used or not protocol.should_close:
                 return connection
             connection.close()
 
@@ -91,7 +91,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request and return as soon as the answer's head is here."""
+        """Send the request. Returns as soon as the answer's head has arrived."""
         self._refuse_elsewhere(request)
         if self._session is None:
             self._session = self._open()
@@ -104,16 +104,16 @@ class ChunkTransport(httpx.AsyncBaseTransport):
         """Raise for a request that would reach, or name, another server than the origin."""
         hosts = [value for name, value in request.headers.raw if name.lower() == b"host"]
         if (request.url.raw_scheme, request.url.netloc) != (self._scheme, self._host):
-            raise httpx.LocalProtocolError("its URL is of another origin", request=request)
+            raise httpx.LocalProtocolError("its URL has another origin", request=request)
         if hosts != [self._host]:
-            raise httpx.LocalProtocolError("its host is another", request=request)
+            raise httpx.LocalProtocolError("its host is another one", request=request)
         if not _is_one_request(request.method, _target(request)):
-            raise httpx.LocalProtocolError("its request line is not one", request=request)
+            raise httpx.LocalProtocolError("its request line is not valid", request=request)
 
     async def _send_in_pieces(
         self, session: aiohttp.ClientSession, request: httpx.Request
     ) -> httpx.Response:
-        """Let aiohttp write and read: it can wait, and it can speak to a proxy."""
+        """Let aiohttp write and read: it can wait for the socket, and it can use a proxy."""
         answer = await session.request(
             request.method,
             self._url(_target(request)),
@@ -133,7 +133,7 @@ class ChunkTransport(httpx.AsyncBaseTransport):
     ) -> httpx.Response:
         """Write the request with one call to one of the session's connections.
 
-        aiohttp would take longer to build the same bytes than everything else takes. An idempotent
+        For aiohttp, building the same bytes takes longer than everything else. An idempotent
         request is repeated once if its connection was closed meanwhile.
         """
         serialised = _serialised(request)
@@ -226,7 +226,7 @@ async def _report_sent(
 
 
 def _body(content: bytes) -> bytes | io.BytesIO | None:
-    """The body for aiohttp, which sends a large one in pieces, so that others get their turn."""
+    """The body for aiohttp, which sends a large one in turns with other requests."""
     return io.BytesIO(content) if len(content) >= LARGE_BYTES else content or None
 
 

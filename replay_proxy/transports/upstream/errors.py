@@ -1,4 +1,4 @@
-"""What can go wrong on a connection to the upstream: aiohttp's exceptions as httpx's."""
+"""Errors on a connection to the upstream: aiohttp's exceptions as httpx's."""
 
 import os
 import socket
@@ -37,22 +37,22 @@ def as_httpx_errors(request: httpx.Request) -> Any:
 
 
 def _alone(error: BaseException) -> BaseException:
-    """The error and its causes without the frames that they came through.
+    """The error and its causes without their tracebacks.
 
     Frames of aiohttp refer to the error, and others to the request: both would stay in memory until
     the garbage collector looks for cycles.
     """
-    each: BaseException | None = error
-    while each is not None:
-        each.__traceback__ = None
-        each = each.__cause__ or each.__context__
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
     return error
 
 
 def _reason(error: OSError) -> str:
     """The cause in the system's own words: the error's text may hold a proxy's password."""
     match error:
-        case ssl.SSLCertVerificationError():  # Its errno, like that of every SSLError, is no errno.
+        case ssl.SSLCertVerificationError():  # No SSLError has a real errno.
             return f"its certificate is not trusted ({error.verify_message}; see SSL_CERT_FILE)"
         case ssl.SSLError():
             return f"TLS failed ({error.reason})"

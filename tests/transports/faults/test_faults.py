@@ -192,7 +192,7 @@ def test_a_fault_is_called_with_arguments(
         ("cut(1, after_chunks=1)", "cut is given after_chunks twice"),
         ("cut(after_chunks=-1)", "after_chunks=-1 is not valid: it has to be a whole number"),
         ("stall(seconds=nan)", "seconds=nan is not valid: it has to be a number"),
-        ("stall(seconds=inf)", "it has to be a number that is not negative"),
+        ("stall(seconds=inf)", "it has to be a number from 0 to 1e+09"),
         ("status", "status needs the argument code"),
         ("status(200)", "code=200 is not valid: it has to be a status from 400 to 599"),
         ("cut(,)", "the arguments"),
