@@ -161,14 +161,10 @@ def _reason(counts: Counts | None, answers: int, near: Sequence[Any]) -> str:
 
 
 def _near(
-    recorded: RecordedRequest,
-    score: float,
-    differences: list[Difference],
-    asked: Request,
-    rule: Rule,
+    recorded: RecordedRequest, score: float, leaves: list[Difference], asked: Request, rule: Rule
 ) -> dict[str, Any]:
     """One near recording for JSON; ``match_ignore`` is the setting that would make it a hit."""
-    paths = [difference.path for difference in differences]
+    paths = [leaf.path for leaf in leaves]
     ignorable = 0 < len(paths) <= DIFFERENCES and all(
         path.startswith("$") and redacted(path) == path for path in paths
     )
@@ -183,7 +179,7 @@ def _near(
     return {
         "interaction": str(recorded.id),
         "similarity": round(score, 4),
-        "differences": [described(difference) for difference in differences[:DIFFERENCES]],
+        "differences": [described(leaf) for leaf in leaves[:DIFFERENCES]],
         "more_differences": max(0, len(paths) - DIFFERENCES),
         # Can be pasted: JSONPath has the escapes of JSON.
         "match_ignore": json_printable(",".join((*rule.ignored, *paths))) if ignorable else None,

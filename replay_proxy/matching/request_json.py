@@ -33,7 +33,7 @@ def request_json(request: Request) -> Any:
 
 
 def model_of(request: Request) -> str | None:
-    """The model that a JSON body names, if any. For Azure's paths see ``model_or_deployment``."""
+    """The model that a JSON body names, if any. The deployment in a path of Azure's is not one."""
     if _MODEL in request.memo:
         return request.memo[_MODEL]  # type: ignore[no-any-return]
     request.memo[_MODEL] = model = _model_in(request_json(request))
