@@ -54,7 +54,7 @@ class Assembly:
         self._settings = settings
         name, text = settings.fault_script
         script = Script.of_setting(text, name=name, seed=settings.fault_seed)
-        self.rule = Rule(settings.ignored_paths, settings.matched_headers)
+        self.rule = Rule(settings.ignored_paths, settings.matched_headers, settings.match_replace)
         self._store = None if settings.mode is Mode.DUMMY else _open_store(settings, self.rule)
         #: Stamps all requests.
         self.arrivals = Arrivals.since(self._store.offset_us() if self._store else own_offset_us())

@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "httptools": {"serving", "transports"},
     "httpx": {"transports"},
     "jsonpath": {"matching"},
+    "regex": {"matching"},
     "multidict": {"transports"},
     "orjson": {"answers", "cli", "matching", "serving", "store", "transports"},
     "pydantic": {"settings", "transports"},

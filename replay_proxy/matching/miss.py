@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from replay_proxy.cassette import Counts, RecordedRequest
-from replay_proxy.errors import CassetteMiss, ConfigurationError
+from replay_proxy.errors import CassetteMiss
+from replay_proxy.matching.advice import MOST_DIFFERENCES, advice, span
 from replay_proxy.matching.comparison import ABSENT, Comparison, Difference
 from replay_proxy.matching.content_coding import content
 from replay_proxy.matching.leaves import has_many_values
@@ -21,7 +22,6 @@ from replay_proxy.redaction.credentials import is_secret, without_credentials
 from replay_proxy.redaction.display import (
     REDACTED,
     is_secret_path,
-    json_printable,
     printable,
     printable_in,
     redacted,
@@ -30,7 +30,7 @@ from replay_proxy.redaction.display import (
 from replay_proxy.wire import Request
 
 #: Maximum number of recordings that a miss shows, and of differences of each.
-SHOWN, DIFFERENCES = 3, 10
+SHOWN, DIFFERENCES = 3, MOST_DIFFERENCES
 #: Minimum similarity of a recording that is shown.
 SIMILAR = 0.4
 #: Characters of a value that are shown, and characters around a difference in a long text.
@@ -139,6 +139,8 @@ def described(difference: Difference) -> dict[str, str]:
     entry = {"path": redacted(path)}
     entry |= {} if difference.recorded is ABSENT else {"recorded": before}
     entry |= {} if difference.asked is ABSENT else {"asked": now}
+    if not any(REDACTED in side for side in (before, now)) and (spot := span(difference)):
+        entry["span"] = spot
     return entry
 
 
@@ -163,26 +165,15 @@ def _reason(counts: Counts | None, answers: int, near: Sequence[Any]) -> str:
 def _near(
     recorded: RecordedRequest, score: float, leaves: list[Difference], asked: Request, rule: Rule
 ) -> dict[str, Any]:
-    """One near recording for JSON; ``match_ignore`` is the setting that would make it a hit."""
-    paths = [leaf.path for leaf in leaves]
-    ignorable = 0 < len(paths) <= DIFFERENCES and all(
-        path.startswith("$") and redacted(path) == path for path in paths
-    )
-    if ignorable:
-        try:
-            wider = rule.and_ignoring(paths)
-        except ConfigurationError:  # A name has a control character, which no path can have.
-            ignorable = False
-        else:
-            # Leaving out an element that only one array has does not make them equal.
-            ignorable = wider.key(recorded.request) == wider.key(asked)
+    """One near recording for JSON, and the settings that would make it a hit."""
+    proposed = advice(recorded, leaves, asked, rule)
     return {
         "interaction": str(recorded.id),
         "similarity": round(score, 4),
         "differences": [described(leaf) for leaf in leaves[:DIFFERENCES]],
-        "more_differences": max(0, len(paths) - DIFFERENCES),
-        # Can be pasted: JSONPath has the escapes of JSON.
-        "match_ignore": json_printable(",".join((*rule.ignored, *paths))) if ignorable else None,
+        "more_differences": max(0, len(leaves) - DIFFERENCES),
+        "match_ignore": proposed.ignore,
+        "match_replace": proposed.replace,
     }
 
 
@@ -196,8 +187,12 @@ def _cause(
             lines.append(f"    {difference['path']}")
             lines.append(f"      recorded: {difference.get('recorded', '(absent)')}")
             lines.append(f"      asked:    {difference.get('asked', '(absent)')}")
+            if "span" in difference:
+                lines.append(f"      {difference['span']}")
         if near["more_differences"]:
             lines.append(f"    and {near['more_differences']} more differences")
+        if near["match_replace"]:
+            lines.append(f"    to match it: MATCH_REPLACE='{near['match_replace']}'")
         if near["match_ignore"]:
             lines.append(f"    to ignore this: MATCH_IGNORE={near['match_ignore']}")
     return "\n".join(lines)

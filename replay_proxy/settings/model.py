@@ -101,6 +101,12 @@ class Settings(TempoSettings, DummySettings, FaultSettings, BrowserSettings):
         description="JSONPaths of body fields to ignore when matching, such as "
         "`$.user,$.messages[*].tool_call_id`.",
     )
+    match_replace: str = Field(
+        "",
+        description="What to replace in texts when matching: names (`uuid`, `datetime`, `date`, "
+        "`time`, `path`, `port`, `epoch`, `hex`, `number`) and `/pattern/NAME/`, separated by "
+        "`;`, each with JSONPaths after `@` if it is for some texts alone.",
+    )
     match_headers: str = Field(
         "", description="Names of headers that also have to match, such as `openai-beta`."
     )

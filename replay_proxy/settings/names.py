@@ -11,11 +11,12 @@ from replay_proxy.errors import ConfigurationError
 
 #: Every setting ``NAME`` has the variable ``REPLAY_PROXY_NAME``.
 PREFIX = "REPLAY_PROXY_"
-#: The settings of the first version, which have a plain variable ``NAME`` too. Later ones do not:
-#: a plain name may be a variable of another program.
+#: The settings that have a plain variable ``NAME`` too: those of the first version, and one that
+#: belongs to two of them. Later ones do not: a plain name may be a variable of another program.
 _PLAIN = (
     "MODE ON_MISS STORE CASSETTE UPSTREAM_BASE_URL UPSTREAM_API_KEY UPSTREAM_TIMEOUT_S "
     "REPLAY_SPEED REPLAY_CHUNKS DRAIN_S STALL_S RECORD_ERRORS MATCH_IGNORE MATCH_HEADERS REPEATS "
+    "MATCH_REPLACE "
     "DUMMY_TEXT DUMMY_TOKENS DUMMY_CHUNK DUMMY_SEED DUMMY_TTFT_MS DUMMY_ITL_MS DUMMY_TPS "
     "DUMMY_PREFILL_MS DUMMY_CAPACITY DUMMY_LATENCY FAULTS FAULT_SEED RPM TPM ALLOWED_HOSTS "
     "CORS_ORIGINS"

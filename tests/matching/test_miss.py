@@ -68,15 +68,71 @@ def test_each_reason_has_its_code_and_words() -> None:
 
 def test_the_paths_that_differ_can_be_pasted() -> None:
     miss = missed(
-        chat("What is the capital of Japan?", user="b"),
+        chat("What is the capital of France?", user="b"),
         chat("What is the capital of France?", user="a", seed=7),
     )
     (near,) = nearest(miss)
-    assert near["match_ignore"] == "$.messages[0].content,$.user,$.seed"
-    assert near["differences"][1] == {"path": "$.user", "recorded": '"a"', "asked": '"b"'}
-    assert near["differences"][2] == {"path": "$.seed", "recorded": "7"}, "absent is no value"
-    assert "MATCH_IGNORE=$.messages[0].content,$.user,$.seed" in miss.message
+    assert near["match_ignore"] == "$.user,$.seed"
+    assert near["match_replace"] is None
+    assert near["differences"][0] == {"path": "$.user", "recorded": '"a"', "asked": '"b"'}
+    assert near["differences"][1] == {"path": "$.seed", "recorded": "7"}, "absent is no value"
+    assert "MATCH_IGNORE=$.user,$.seed" in miss.message
     assert "France" in miss.message
+
+
+@pytest.mark.parametrize(
+    ("recorded", "asked", "replace", "span"),
+    [
+        ("It is 2026-11-27.", "It is 2026-11-28.", "date", "1 of 17 characters differ"),
+        (
+            "at 2026-11-27T10:30:00Z",
+            "at 2026-11-28T11:31:02Z",
+            "datetime",
+            ": 2026-11-27T10:30:00Z",
+        ),
+        ("1 Jan 2026 at 10:30", "2 Jan 2026 at 10:31", "datetime", "1 Jan 2026 at 10:30, 2 Jan"),
+        ("on 2026-11-27 in /tmp/a1/x", "on 2026-11-28 in /tmp/b22/x", "date; path", "2026-11-27"),
+        ("attempt 3 of it", "attempt 12 of it", r"/attempt\ \d+/ATTEMPT/", ": 3, 12"),
+        ("request_id=17, go", "request_id=18, go", "/request_id=\\d+/REQUEST_ID/", ": 17, 18"),
+        ("Add 2 and 3.", "Add 2 and 4.", None, ""),
+        ("Say yes on 2026-11-27.", "Say no on 2026-11-28.", None, ""),
+    ],
+)
+def test_the_narrowest_rule_for_a_part_of_a_text_is_proposed(
+    recorded: str, asked: str, replace: str | None, span: str
+) -> None:
+    miss = missed(chat(asked, seed=1), chat(recorded, seed=1))
+    (near,) = nearest(miss)
+    assert near["match_replace"] == replace
+    assert near["match_ignore"] is None
+    assert span in near["differences"][0].get("span", "")
+    assert (f"MATCH_REPLACE='{replace}'" in miss.message) == (replace is not None)
+    if replace:
+        rule = Rule(replace=replace)
+        assert rule.key(chat(recorded)) == rule.key(chat(asked))
+        assert rule.key(chat(recorded)) != rule.key(chat(asked + "!"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"instructions": "Be polite."}, {"instructions": "Be rude."}),
+        ({"input": [1, 2, 3]}, {"input": [1, 2, 4]}),
+        ({"tools": [{"function": {"description": "a"}}]}, {"tools": [{"function": {}}]}),
+        ({"note": "some words"}, {"note": "other words"}),
+    ],
+)
+def test_a_rule_that_leaves_a_prompt_out_is_never_proposed(one: Any, other: Any) -> None:
+    (near,) = nearest(missed(chat("a", **one), chat("a", **other)))
+    assert near["match_ignore"] is None
+    assert near["match_replace"] is None
+
+
+def test_the_id_of_a_call_in_a_message_may_be_left_out() -> None:
+    calls = [[{"id": name, "type": "function"}] for name in ("call_1x", "call_2y")]
+    one, other = (chat("a", messages=[{"role": "assistant", "tool_calls": each}]) for each in calls)
+    (near,) = nearest(missed(one, other))
+    assert near["match_ignore"] == "$.messages[0].tool_calls[0].id"
 
 
 def test_of_a_long_text_the_part_that_differs_is_shown() -> None:
@@ -145,10 +201,10 @@ def test_what_cannot_be_ignored_into_a_hit_is_not_suggested() -> None:
 
 def test_what_is_ignored_already_is_no_difference_and_stays_in_the_suggestion() -> None:
     rule = Rule(["$.user", "$.trace"])
-    miss = missed(chat("a", user="1"), chat("b", user="2", trace="3"), rule=rule)
+    miss = missed(chat("a", user="1", seed=1), chat("a", user="2", trace="3", seed=2), rule=rule)
     (near,) = nearest(miss)
-    assert [each["path"] for each in near["differences"]] == ["$.messages[0].content"]
-    assert near["match_ignore"] == "$.user,$.trace,$.messages[0].content"
+    assert [each["path"] for each in near["differences"]] == ["$.seed"]
+    assert near["match_ignore"] == "$.user,$.trace,$.seed"
 
 
 def test_what_is_ignored_is_no_difference_also_where_it_is_half_a_surrogate_pair() -> None:

@@ -63,7 +63,7 @@ def question(text: str) -> Request:
 def misses() -> Journal:
     """A journal with a miss that has a near recording, and an error."""
     journal = Journal()
-    request, recorded = question("What is it?"), question("What was it?")
+    request, recorded = question("It is 2026-11-27."), question("It is 2026-11-28.")
     known = RecordedRequest(1, fingerprint(recorded), recorded)
     missed = explain(
         request,

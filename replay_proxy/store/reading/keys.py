@@ -153,6 +153,7 @@ class Keys:
 
 def _trouble(error: sqlite3.Error) -> StoreError:
     return StoreError(
-        f"The index that MATCH_IGNORE and MATCH_HEADERS need cannot be used: {error}. It is kept "
+        f"The index that MATCH_IGNORE, MATCH_REPLACE and MATCH_HEADERS need cannot be used: "
+        f"{error}. It is kept "
         "in the directory for temporary files: check its free space, or name another one in TMPDIR."
     )
