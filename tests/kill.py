@@ -21,8 +21,9 @@ from typing import Protocol
 
 from tests.support.nursery import Nursery
 from tests.support.rawclient import NoAnswerError, RawClient
+from tests.support.requests import CHAT, post
 from tests.support.script import JSON, Answer, Received, Step, Wait
-from tests.support.tape import chat, stored
+from tests.support.tape import stored
 from tests.support.upstream import Upstream
 
 DONE = b"data: [DONE]\n\n"
@@ -98,7 +99,7 @@ def torture(directory: Path, rounds: int, *, seed: int = 1) -> Outcome:
             )
             clients(child, str(number), rng.randrange(1, 12), outcome)
     for body in outcome.seen:
-        kept = stored(directory, chat(body))
+        kept = stored(directory, post(body))
         if kept is None or kept.body != whole(body):
             outcome.lost.append(body)
     with closing(sqlite3.connect(directory / "default.sqlite")) as connection:
@@ -125,7 +126,7 @@ def clients(child: Target, name: str, kill_after: int, outcome: Outcome, *, size
             body = json.dumps(asked).encode()
             try:
                 with RawClient(child.base_url) as raw:
-                    got = raw.request("POST", "/v1/chat/completions", body=body, leave_after=DONE)
+                    got = raw.request("POST", CHAT, body=body, leave_after=DONE)
             except (NoAnswerError, ConnectionError):
                 return
             if not got.clean and DONE not in got.body:

@@ -24,6 +24,7 @@ from replay_proxy.store import Store, Tape
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request
 from tests.support.corpus import Record, load
+from tests.support.requests import post
 
 
 @dataclass
@@ -181,7 +182,7 @@ def main() -> None:
         text = " ".join(rng.choices(vocabulary, k=max(12, arguments.prompt // 9)))
         content = {"model": "gpt-4o", "messages": [{"role": "user", "content": text}]}
         body = json.dumps(content).encode()
-        requests.append(Request("POST", "/v1/chat/completions", "", (), body, number + 1))
+        requests.append(post(body, arrived_us=number + 1))
     with tempfile.TemporaryDirectory() as directory:
         store = Store(Path(directory), writable=True)
         tape = store.cassette("near")

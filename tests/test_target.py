@@ -33,13 +33,13 @@ from replay_proxy.transports.upstream.chunk_transport import LARGE_BYTES, ChunkT
 from replay_proxy.wire import Headers, Request
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import NoAnswerError, RawAnswer, RawClient
+from tests.support.requests import CHAT, get
 from tests.support.script import JSON, Answer
 from tests.support.servers import Proxy
 from tests.support.tape import make, make_unsound, recorded
 from tests.support.upstream import Upstream as Server
 
 KEY = "a-key-of-the-real-api"
-CHAT = "/v1/chat/completions"
 OK = Answer(headers=JSON, steps=[b"{}"], framing="length")
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -192,7 +192,7 @@ def test_no_path_and_no_query_leaves_the_host_and_the_base_path(
         upstream = Upstream(
             base_url, clock=MonotonicClock(), transport=httpx.MockTransport(answer), api_key=KEY
         )
-        await upstream.handle(Request("GET", path, query, (), b""))
+        await upstream.handle(get(path, query=query))
 
     try:
         asyncio.run(main())
@@ -381,7 +381,7 @@ OTHERS = [
     ("GET", "/v1/organization/admin_api_keys"),
     ("GET", "/v1/organization/costs"),
     ("GET", "/v1/files/f/content"),
-    ("GET", "/v1/chat/completions"),
+    ("GET", CHAT),
     ("POST", "/v1/realtime/client_secrets"),
     ("POST", "/v1/chat%2fcompletions"),
     ("POST", "/v1//chat/completions"),

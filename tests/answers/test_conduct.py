@@ -22,6 +22,7 @@ from replay_proxy.wire import Provenance, Request, Response, Source
 from tests.support.nursery import Child, Nursery
 from tests.support.provenance import answered
 from tests.support.rawclient import RawClient
+from tests.support.requests import CHAT, post
 from tests.support.servers import clean_environment
 from tests.support.transports import SimpleTransport
 from tests.transports.faults.test_faults import Api
@@ -152,7 +153,7 @@ def test_what_arrived_asks_nothing_of_a_client(fault: str) -> None:
 
 def ask(journal: Journal, body: bytes, answer: Response, arrived_us: int) -> None:
     journaled = Journaled(Api(answer), journal, "tape")
-    asyncio.run(journaled.handle(Request("POST", "/v1/x", "", (), body, arrived_us)))
+    asyncio.run(journaled.handle(post(body, "/v1/x", arrived_us=arrived_us)))
 
 
 FAULTED = answered(
@@ -190,7 +191,7 @@ class Dropping(SimpleTransport):
 def test_a_connection_that_was_dropped_is_an_answer_by_a_fault() -> None:
     journal = Journal()
     journaled = Journaled(Dropping(), journal, "tape")
-    request = Request("POST", "/v1/x", "", (), b"{}", 5)
+    request = post(b"{}", "/v1/x", arrived_us=5)
     with pytest.raises(ConnectionDropped):
         asyncio.run(journaled.handle(request))
     asyncio.run(journaled.handle(replace(request, arrived_us=7)))
@@ -205,7 +206,7 @@ def test_equal_requests_that_run_side_by_side_are_all_kept() -> None:
     journal = Journal()
     journaled = Journaled(Api(FAULTED), journal, "tape")
     journal.entry("tape")
-    one, two = (Request("POST", "/v1/x", "", (), b"{}", at) for at in (1, 2))
+    one, two = (post(b"{}", "/v1/x", arrived_us=at) for at in (1, 2))
     # Both have arrived before either has met its fault.
     arrivals = [journal.arrival("tape", each) for each in (one, two)]
     assert arrivals == [None, None]
@@ -268,7 +269,7 @@ def test_a_client_that_does_not_wait_is_told_by_how_much(faulty: Child) -> None:
     patience = [(b"x-replay-fault", b"first=2 rate_limit(60)")]
     with RawClient(faulty.base_url) as client:
         for _ in range(3):
-            client.request("POST", "/v1/chat/completions", patience, b'{"model": "m"}')
+            client.request("POST", CHAT, patience, b'{"model": "m"}')
     limited = report(faulty)["faults"][0]
     took_s = time.monotonic() - started_s
     assert limited["too_early"] == 2

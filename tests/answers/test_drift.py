@@ -19,6 +19,7 @@ from tests.answers.test_transcript import JSON, OBJECTS, STREAM, chunk, stream_o
 from tests.near import request_of
 from tests.support.corpus import Record, load
 from tests.support.paths import ROOT
+from tests.support.requests import post
 
 ADDED, REMOVED, CHANGED, WORDING = Change.ADDED, Change.REMOVED, Change.CHANGED, Change.WORDING
 RECORDS = load(ROOT / "tests" / "data" / "corpus.jsonl")
@@ -26,7 +27,7 @@ ASKS_JSON = {"response_format": {"type": "json_object"}}
 
 
 def asking(body: Any = None) -> Request:
-    return Request("POST", "/v1/chat/completions", "", (), json.dumps(body or {}).encode())
+    return post(body or {})
 
 
 def whole(body: Any, status: int = 200, headers: Headers = JSON) -> Answer:
@@ -433,7 +434,7 @@ STREAMS = st.lists(OBJECTS, max_size=5).map(lambda values: stream_of(*values))
 @given(HEADERS, BODIES | STREAMS, BODIES | STREAMS, st.sampled_from([b"", b"[", b'{"text": 1}']))
 @example(JSON, b'{"a":' * 99 + b"1" + b"}" * 99, b'{"a":' * 99 + b"1" + b"}" * 99, b"{}")
 def test_no_bytes_are_an_error(headers: Headers, one: bytes, other: bytes, asked: bytes) -> None:
-    request = Request("POST", "/v1/x", "", (), asked)
+    request = post(asked, "/v1/x")
     drift(request, answer(200, headers, one), answer(200, headers, other))
 
 

@@ -7,7 +7,8 @@ from base64 import b64encode
 import pytest
 
 from replay_proxy.answers.leaks import Leak, leaks
-from replay_proxy.wire import Headers, Request
+from replay_proxy.wire import Headers
+from tests.support.requests import get, post
 
 RANDOM = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3"
 
@@ -20,7 +21,7 @@ def found(
     headers: Headers = (),
     answer: str = "",
 ) -> list[Leak]:
-    request = Request("POST", "/v1/x", query, request_headers, body.encode())
+    request = post(body.encode(), "/v1/x", request_headers, query=query)
     return list(leaks(request, headers, answer.encode()))
 
 
@@ -123,7 +124,7 @@ def test_it_is_found_behind_escapes_and_base64(body: str) -> None:
 
 def test_it_is_found_in_compressed_bodies_of_both_sides() -> None:
     body = gzip.compress(f'{{"a": "{KEY}"}}'.encode())
-    request = Request("POST", "/v1/x", "", (), body)
+    request = post(body, "/v1/x")
     assert [leak.where for leak in leaks(request, (), body)] == [
         "request body $.a",
         "answer body",
@@ -148,7 +149,7 @@ def test_it_is_found_when_it_came_over_several_events(event: str) -> None:
 
 def test_it_is_found_in_paths_and_percent_encoded_queries() -> None:
     assert [leak.where for leak in found(query=f"next=a%3D{KEY}")] == ["path"]
-    request = Request("GET", f"/v1/{KEY}/x", "", (), b"")
+    request = get(f"/v1/{KEY}/x")
     assert [leak.where for leak in leaks(request, (), b"")] == ["path"]
 
 

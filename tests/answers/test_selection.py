@@ -8,6 +8,7 @@ from replay_proxy.answers.selection import selected
 from replay_proxy.cassette import Interaction
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Headers, Request, header
+from tests.support.requests import get
 from tests.support.tape import recorded
 
 BODY = b"0123456789"
@@ -24,7 +25,7 @@ HEADERS: Headers = (
 
 def answer(status: int = 200, headers: Headers = HEADERS, body: bytes = BODY) -> Interaction:
     one = recorded("Q", *([body] if body else []), headers=headers, status=status)
-    return replace(one, request=Request("GET", "/v1/files/f/content", "", (), b""))
+    return replace(one, request=get("/v1/files/f/content"))
 
 
 def asked(*fields: tuple[bytes, bytes], method: str = "GET") -> Request:

@@ -11,7 +11,8 @@ from replay_proxy.cli.commands import app
 from replay_proxy.matching.miss import explain
 from replay_proxy.pytest_plugin.reports import unused_text
 from replay_proxy.redaction.display import json_printable, printable
-from tests.support.tape import chat, make, recorded
+from tests.support.requests import post
+from tests.support.tape import make, recorded
 
 UNSEEN = [
     chr(code)
@@ -75,7 +76,7 @@ def test_a_miss_says_nothing_that_is_not_seen() -> None:
     near = recorded("서울 one and the same long question", b"{}")
     body = json.loads(near.request.body)
     body["messages"][0]["content"] = f"서울 one and the same long question{hostile}"
-    asked = chat(json.dumps(body).encode())
+    asked = post(body)
     miss = explain(
         asked,
         fingerprint="v1:" + "0" * 64,

@@ -34,18 +34,17 @@ from tests.store.test_store import interaction
 from tests.support.nursery import Nursery
 from tests.support.paths import ROOT
 from tests.support.rawclient import RawClient
+from tests.support.requests import CHAT, EMBEDDINGS, as_json, chat, post
 
 #: A cassette whose index was made when each number of an array was a leaf (commit 1c6e5c4): six
 #: chats, nine requests for embeddings of 5 to 2,000 tokens, a chat with a vector of 120 numbers.
 FORMER = ROOT / "tests" / "data" / "former-features.sqlite"
-EMBEDDINGS = "/v1/embeddings"
 #: Of Python's calls, a bound for work on one request that is generous by a factor of three.
 MOST_CALLS = 40 * MOST_LEAVES
 
 
 def asked(body: Any, number: int = 0) -> Request:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Request("POST", EMBEDDINGS, "", (), content, number)
+    return post(body, EMBEDDINGS, arrived_us=number)
 
 
 def calls(work: Callable[[], object]) -> int:
@@ -225,8 +224,7 @@ def test_a_row_that_is_gone_but_indexed_is_no_near_recording(tmp_path: Path) -> 
 
 
 def record_chat(text: str, number: int) -> Interaction:
-    body = json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
-    request = Request("POST", "/v1/chat/completions", "", (), body, number)
+    request = chat(text, arrived_us=number)
     return replace(interaction(), fingerprint=fingerprint(request), request=request)
 
 
@@ -285,11 +283,11 @@ def test_others_are_answered_while_a_large_miss_is_explained(
     nursery: Nursery, tmp_path: Path
 ) -> None:
     store = Store(tmp_path, writable=True)
-    put(store, chat := record_chat("hello", 1))
+    put(store, known := record_chat("hello", 1))
     large = [{"role": "user", "content": [{"type": "text", "text": f"{n}"}]} for n in range(12_000)]
     for number in range(3):
-        body = json.dumps({"messages": large, "seed": number}).encode()
-        request = Request("POST", "/v1/chat/completions", "", (), body, 10 + number)
+        body = as_json({"messages": large, "seed": number})
+        request = post(body, arrived_us=10 + number)
         one = replace(interaction(), id=10 + number, fingerprint=fingerprint(request))
         put(store, replace(one, request=request))
     store.close()
@@ -300,8 +298,8 @@ def test_others_are_answered_while_a_large_miss_is_explained(
     def ask() -> None:
         with RawClient(proxy.base_url) as client:
             for seed in (7, 8):
-                body = json.dumps({"messages": large, "seed": seed}).encode()
-                answer = client.request("POST", "/v1/chat/completions", body=body)
+                body = as_json({"messages": large, "seed": seed})
+                answer = client.request("POST", CHAT, body=body)
                 assert answer.status == 404
                 nearest = json.loads(answer.body)["error"]["nearest"]
                 assert [each["path"] for each in nearest[0]["differences"]] == ["$.seed"]
@@ -312,9 +310,7 @@ def test_others_are_answered_while_a_large_miss_is_explained(
     answered = 0
     with RawClient(proxy.base_url) as client:
         while not over.is_set() and asking.is_alive():
-            assert (
-                client.request("POST", "/v1/chat/completions", body=chat.request.body).status == 200
-            )
+            assert client.request("POST", CHAT, body=known.request.body).status == 200
             answered += 1
     asking.join()
     assert over.is_set()

@@ -8,6 +8,7 @@ import random
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,16 @@ from replay_proxy.matching.fingerprint import canonical_body, fingerprint, forme
 from replay_proxy.redaction.storage import stored_request
 from replay_proxy.settings import Settings
 from replay_proxy.wire import SELECTING_FIELDS, Headers, Request
+from tests.support import requests
+from tests.support.requests import CHAT, JSON, get
 from tests.support.tape import make, recorded
 
-CHAT = "/v1/chat/completions"
-JSON: Headers = ((b"content-type", b"application/json"),)
+#: As real clients send it.
+post = partial(requests.post, headers=JSON)
 
 
-def post(body: bytes, headers: Headers = JSON, *, path: str = CHAT, query: str = "") -> Request:
-    return Request("POST", path, query, headers, body)
+def of_type(content_type: bytes) -> Headers:
+    return ((b"content-type", content_type),)
 
 
 def key(body: bytes | str) -> str:
@@ -54,11 +57,11 @@ FORM = (
 #: Cassettes in the wild are found by these: a changed line here is a new version of the key.
 KNOWN = [
     (
-        Request("GET", "/v1/models", "", (), b""),
+        get("/v1/models"),
         "v1:a531e9717c857f10809a0aea5cf0b8a2de1dc1cfafa692dcba8482618c479f50",
     ),
     (
-        Request("GET", "/v1/files", "order=desc&after=b&after=a", (), b""),
+        get("/v1/files", query="order=desc&after=b&after=a"),
         "v1:f1c6f5165e7e86b1f52e805401405ac0a5c7cd6ab5d9696b6b620d4663a4cf3e",
     ),
     (
@@ -74,19 +77,19 @@ KNOWN = [
         "v1:7292e524206ecb723570ac655e17efe790cf01820fe6bb29d1011d476108f5d8",
     ),
     (
-        post(FORM, ((b"content-type", b"multipart/form-data; boundary=XYZ"),), path="/v1/audio"),
+        post(FORM, "/v1/audio", headers=of_type(b"multipart/form-data; boundary=XYZ")),
         "v1:0b471e54a0a58d268f972d326d51e0f29c8de01dc21004496f69b08af177c820",
     ),
     (
-        Request("GET", "/v1/files/f/content", "", ((b"range", b"bytes=0-9"),), b""),
+        get("/v1/files/f/content", ((b"range", b"bytes=0-9"),)),
         "v1:13c358edf8e6401ed67891a7386520d750880c6e669c7c9467e467fe90c85d8d",
     ),
     (
-        post(b"\x00\xffraw", ((b"content-type", b"application/octet-stream"),), path="/v1/x%2Fy"),
+        post(b"\x00\xffraw", "/v1/x%2Fy", headers=of_type(b"application/octet-stream")),
         "v1:a2599dd78f216607ede97b33c1d5226ad7d6149d7046a7c7b27ef0aa89dcee0e",
     ),
     (
-        post(b'{"input": "\\ud800", "weight": NaN}', path="/openai/deployments/d/embeddings"),
+        post(b'{"input": "\\ud800", "weight": NaN}', "/openai/deployments/d/embeddings"),
         "v1:4f401747ec1ef3e2452e8afdfdedf8631ff9e18b9c0f9b6db1230b080d1f5c36",
     ),
 ]
@@ -219,15 +222,12 @@ def test_a_field_that_selects_counts_where_it_is_sent(method: str, name: bytes) 
 
 def test_a_field_that_selects_counts_as_it_is_stored() -> None:
     secret = (b"if-none-match", b'"sk-proj-' + b"a1B2c3D4e5" * 4 + b'"')
-    request = Request("GET", "/v1/models", "", (secret,), b"")
+    request = get("/v1/models", (secret,))
     assert fingerprint(stored_request(request)) == fingerprint(request)
 
 
 def test_which_field_selects_counts() -> None:
-    keys = {
-        fingerprint(Request("GET", "/v1/models", "", ((name, b'"a"'),), b""))
-        for name in SELECTING_FIELDS
-    }
+    keys = {fingerprint(get("/v1/models", ((name, b'"a"'),))) for name in SELECTING_FIELDS}
     assert len(keys) == len(SELECTING_FIELDS)
 
 
@@ -539,7 +539,7 @@ def test_a_value_with_one_thing_changed_has_another_key(pair: tuple[Any, Any]) -
     ],
 )
 def test_what_is_no_json_counts_byte_by_byte(body: bytes) -> None:
-    assert fingerprint(post(body)) == fingerprint(post(body, ()))
+    assert fingerprint(post(body)) == fingerprint(post(body, headers=()))
     for other in (body + b" ", b" " + body, body[:-1]):
         assert fingerprint(post(other)) != fingerprint(post(body))
 
@@ -583,7 +583,7 @@ formish = st.lists(
     st.text(st.characters(max_codepoint=255)),
 )
 def test_no_bytes_make_it_raise(body: bytes, content_type: bytes, target: str) -> None:
-    request = Request("POST", target, target, ((b"content-type", content_type),), body)
+    request = post(body, target, headers=of_type(content_type), query=target)
     assert fingerprint(request) == fingerprint(request)
 
 
@@ -627,7 +627,7 @@ def form(parts: list[Part], boundary: str = "X", *, quoted: bool = False) -> Req
     body += f"--{boundary}--\r\n".encode()
     shown = f'"{boundary}"' if quoted else boundary
     content_type = f"multipart/form-data; boundary={shown}".encode()
-    return post(body, ((b"content-type", content_type),), path="/v1/audio/transcriptions")
+    return post(body, "/v1/audio/transcriptions", headers=of_type(content_type))
 
 
 #: RFC 2046, section 5.1.1. A comma has a test of its own.
@@ -773,7 +773,7 @@ def unquoted(file_name: str, boundary: str) -> Request:
         f"filename*=utf-8''{file_name}\r\n\r\nRIFF\r\n"
         f"--{boundary}--\r\n"
     ).encode()
-    return post(body, ((b"content-type", f'multipart/form-data; boundary="{boundary}"'.encode()),))
+    return post(body, headers=of_type(f'multipart/form-data; boundary="{boundary}"'.encode()))
 
 
 def test_file_names_without_quotes_do_not_count() -> None:
@@ -819,17 +819,18 @@ WHOLE = form(PARTS).body
     ],
 )
 def test_a_malformed_form_counts_byte_by_byte(body: bytes, content_type: bytes) -> None:
-    headers = ((b"content-type", content_type),)
-    as_bytes = ((b"content-type", b"application/octet-stream"),)
-    assert fingerprint(post(body, headers)) == fingerprint(post(body, as_bytes))
-    assert fingerprint(post(body + b"\n", headers)) != fingerprint(post(body, headers))
+    def key_as(content_type: bytes, body: bytes) -> str:
+        return fingerprint(post(body, headers=of_type(content_type)))
+
+    assert key_as(content_type, body) == key_as(b"application/octet-stream", body)
+    assert key_as(content_type, body + b"\n") != key_as(content_type, body)
 
 
 @pytest.mark.parametrize(
     ("request_", "kind"),
     [
         (post(b'{"a":1}'), "json"),
-        (post(b"[1]", ()), "json"),
+        (post(b"[1]", headers=()), "json"),
         (form(PARTS), "multipart"),
         (post(b"a=1"), "raw"),
         (post(b"\x80"), "raw"),

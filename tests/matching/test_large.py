@@ -29,8 +29,9 @@ from replay_proxy.store.reading import large_rows
 from replay_proxy.store.sqlite import rows
 from replay_proxy.transports.faults import limits
 from replay_proxy.wire import Headers, Request, Response
+from tests.support.requests import CHAT, EMBEDDINGS, JSON, post
 from tests.support.script import Answer
-from tests.support.tape import EVENTS, JSON, make, recorded
+from tests.support.tape import EVENTS, make, recorded
 from tests.support.upstream import Upstream
 
 MIB = 1 << 20
@@ -286,7 +287,7 @@ async def ask(app: ReplayProxy, request: Request) -> tuple[int, dict[bytes, byte
     ("path", "body", "headers", "ignore"),
     [
         ("/v1/embeddings", NUMBERS, JSON, "$.user"),
-        ("/v1/chat/completions", MESSAGES, JSON, ""),
+        (CHAT, MESSAGES, JSON, ""),
         ("/v1/files", PARTS, FORM, ""),
         ("/v1/files", PARTS, FORM, "$.user"),
     ],
@@ -301,7 +302,7 @@ def test_what_a_large_request_is_known_by_is_computed_beside_the_event_loop(
     ignore: str,
 ) -> None:
     """When it misses, is recorded and hits."""
-    request = Request("POST", path, "", headers, body)
+    request = post(body, path, headers)
     known = fingerprint.fingerprint(replace(request))
     assert read_on_the_loop, "the test sees who reads"
     read_on_the_loop.clear()
@@ -331,7 +332,7 @@ def test_what_a_large_request_costs_is_estimated_beside_the_event_loop(
     read_on_the_loop: list[str],
 ) -> None:
     app = ReplayProxy(Settings(mode=Mode.DUMMY, tpm=1_000))
-    request = Request("POST", "/v1/chat/completions", "", JSON, LONG)
+    request = post(LONG, headers=JSON)
     refused, told, _ = asyncio.run(ask(app, request))
     assert (refused, told[b"x-replay-fault"]) == (429, b"request_too_large")
     assert not read_on_the_loop
@@ -341,7 +342,7 @@ def test_a_large_request_is_known_without_another_process_where_there_is_none(
     read_on_the_loop: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a container that may not start one, or where it ends before its answer."""
-    request = Request("POST", "/v1/embeddings", "", JSON, NUMBERS)
+    request = post(NUMBERS, EMBEDDINGS, JSON)
     known = fingerprint.fingerprint(replace(request))
     for broken in ("/nowhere", "false"):
         monkeypatch.setattr("sys.executable", broken)
@@ -351,9 +352,7 @@ def test_a_large_request_is_known_without_another_process_where_there_is_none(
 
 
 def test_a_large_request_leaves_no_process_and_is_read_in_another_one() -> None:
-    request = Request(
-        "POST", "/v1/embeddings", "", JSON, b" [" + b"1," * side_process.SIDE_PROCESS_BYTES + b"1]"
-    )
+    request = post(b" [" + b"1," * side_process.SIDE_PROCESS_BYTES + b"1]", EMBEDDINGS, JSON)
 
     async def scenario() -> int:
         it = side_process.SideProcess()

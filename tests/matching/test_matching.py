@@ -26,14 +26,13 @@ from replay_proxy.wire import Request
 from tests.store.test_store import interaction, record
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawAnswer, RawClient
+from tests.support.requests import CHAT, post
 from tests.support.script import JSON, Answer, Received
 from tests.support.upstream import Upstream
 
-CHAT = "/v1/chat/completions"
-
 
 def asked(body: object, *headers: tuple[bytes, bytes]) -> Request:
-    return Request("POST", CHAT, "", headers, json.dumps(body).encode())
+    return post(body, headers=headers)
 
 
 def test_without_settings_the_key_is_the_fingerprint() -> None:
@@ -121,17 +120,14 @@ def test_a_header_that_is_never_stored_cannot_be_matched(name: str) -> None:
     "body", [b"", b"no JSON", b"[" * 500 + b"]" * 500, b'"text"', b"7", b'"{"']
 )
 def test_a_body_that_has_no_such_path_keeps_its_key(body: bytes) -> None:
-    request = Request("POST", "/v1/files", "", (), body)
+    request = post(body, "/v1/files")
     assert Rule(["$.user"]).key(request) == fingerprint(request)
 
 
 def test_a_body_too_deep_for_a_path_to_descend_is_no_error() -> None:
-    request = Request("POST", CHAT, "", (), b'{"a":' * 200 + b"1" + b"}" * 200)
+    request = post(b'{"a":' * 200 + b"1" + b"}" * 200)
     assert Rule(["$..user"]).key(request) == fingerprint(request)
-    deep, other = (
-        Request("POST", CHAT, "", (), b'{"user":%d,"a":' % user + request.body + b"}")
-        for user in (1, 2)
-    )
+    deep, other = (post(b'{"user":%d,"a":' % user + request.body + b"}") for user in (1, 2))
     rule = Rule(["$..id", "$.user"])
     assert rule.key(deep) == rule.key(other)
 

@@ -25,13 +25,9 @@ from replay_proxy.wire import Request
 from tests.near import fill, judge, request_of
 from tests.support.corpus import load
 from tests.support.paths import ROOT
+from tests.support.requests import chat, get, post
 
 DATA = ROOT / "tests" / "data" / "corpus.jsonl"
-
-
-def chat(content: str, **more: object) -> Request:
-    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": content}], **more}
-    return Request("POST", "/v1/chat/completions", "", (), json.dumps(body).encode())
 
 
 def missed(asked: Request, *recorded: Request, **more: Any) -> CassetteMiss:
@@ -57,7 +53,7 @@ def test_each_reason_has_its_code_and_words() -> None:
     assert missed(asked).code == "empty_cassette"
     assert missed(asked, chat("hello you"), answers=2).code == "used_up"
     assert missed(asked, chat("hello you")).code == "no_match"
-    alien = Request("GET", "/v1/files", "a=1", (), b"")
+    alien = get("/v1/files", query="a=1")
     assert missed(asked, alien).code == "nothing_similar"
     assert "not even the only one in cassette 'c' is the same" in missed(asked, chat("x")).message
     assert "none of the 2 recordings" in missed(asked, chat("x"), chat("y")).message
@@ -147,10 +143,9 @@ def test_of_a_long_text_the_part_that_differs_is_shown() -> None:
 
 
 def test_a_miss_stays_small_whatever_is_asked() -> None:
-    many = {f"field_{number}": "x" * 1000 for number in range(500)}
-    miss = missed(
-        chat("a", **many), chat("b", **dict.fromkeys(many, "x" * 999 + "y")), chat("c"), chat("d")
-    )
+    many: dict[str, Any] = {f"field_{number}": "x" * 1000 for number in range(500)}
+    other: dict[str, Any] = dict.fromkeys(many, "x" * 999 + "y")
+    miss = missed(chat("a", **many), chat("b", **other), chat("c"), chat("d"))
     assert len(miss.message) < 10_000
     assert nearest(miss)[0]["more_differences"] > 400
     assert nearest(miss)[0]["match_ignore"] is None
@@ -190,7 +185,7 @@ def test_of_long_texts_that_have_nothing_in_common_the_beginnings_are_shown() ->
 def test_what_cannot_be_ignored_into_a_hit_is_not_suggested() -> None:
     longer = {"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}
     shorter = {"messages": longer["messages"][:1]}
-    asked, recorded = (chat("a", **more) for more in (shorter, longer))
+    asked, recorded = post(shorter), post(longer)
     (near,) = nearest(missed(asked, recorded))
     assert [each["path"] for each in near["differences"]] == [
         "$.messages[1].role",
@@ -245,7 +240,7 @@ def test_a_suggestion_can_be_pasted_whatever_the_names(
 
 def test_the_last_message_is_found_in_every_kind_of_request() -> None:
     def last(body: object) -> object:
-        request = Request("POST", "/v1/x", "", (), json.dumps(body).encode())
+        request = post(body, "/v1/x")
         asked: Any = missed(request).details["asked"]
         return asked["last_message"]
 
@@ -305,7 +300,7 @@ json_values = st.recursive(
 @given(json_values, json_values, st.binary())
 def test_any_two_requests_can_be_compared_and_indexed(one: Any, other: Any, raw: bytes) -> None:
     bodies = [json.dumps(one).encode(), json.dumps(other).encode(), raw]
-    requests = [Request("POST", "/v1/x", "", (), body) for body in bodies]
+    requests = [post(body, "/v1/x") for body in bodies]
     for request in requests:
         assert Comparison(request).similarity(request) == 1
         assert Comparison(request).differences(request) == []

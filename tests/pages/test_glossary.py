@@ -20,6 +20,7 @@ from replay_proxy.transports.journal import Journal
 from replay_proxy.wire import Request
 from tests import glossary
 from tests.glossary import PACKAGE, PAGE, classes
+from tests.support.requests import EMBEDDINGS, post
 
 TAPE_TOOLS = PAGE.with_name("tape-tools.md")
 #: Keys that are names: of a model, of a cassette, and of sources of answers.
@@ -55,9 +56,7 @@ def keys(value: Any) -> Iterator[str]:
 
 
 def question(text: str) -> Request:
-    return Request(
-        "POST", "/v1/embeddings", "", (), b'{"model": "m", "input": "%b"}' % text.encode()
-    )
+    return post(b'{"model": "m", "input": "%b"}' % text.encode(), EMBEDDINGS)
 
 
 def misses() -> Journal:

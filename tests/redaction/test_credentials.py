@@ -34,13 +34,13 @@ from tests.support import credentials
 from tests.support.corpus import load
 from tests.support.paths import ROOT
 from tests.support.rawclient import RawAnswer, RawClient
+from tests.support.requests import CHAT, get, post
 from tests.support.script import JSON, Answer, Received
 from tests.support.servers import Proxy, clean_environment
 from tests.support.tape import make, recorded
 from tests.support.upstream import Upstream
 
 CORPUS = ROOT / "tests" / "data" / "corpus.jsonl"
-CHAT = "/v1/chat/completions"
 QUERIES = [
     "&".join(f"{name}={value}" for name, value in credentials.QUERY_FIELDS[start : start + 15])
     for start in range(0, len(credentials.QUERY_FIELDS), 15)
@@ -247,7 +247,7 @@ def test_no_credential_of_a_kept_header_of_a_request_is_stored() -> None:
         (b"openai-beta", b"assistants=v2"),
         (b"content-type", b"multipart/form-data; boundary=a1B2c3D4e5a1B2c3D4e5"),
     )
-    kept = stored_request(Request("POST", CHAT, "", sent, b"{}")).headers
+    kept = stored_request(post(b"{}", headers=sent)).headers
     assert kept[1:] == sent[1:]
     assert kept[0] == (b"user-agent", b"app/1 (api_key=[redacted]) [redacted]")
 
@@ -264,7 +264,7 @@ def test_a_credential_of_a_known_form_is_neither_stored_nor_shown_under_any_name
     for text in ("The word {}.", '{{"a": "{}"}}', "<a>{}</a>", "x={}&y=1", "/v1/files/{}"):
         assert secret not in redacted(text.format(secret))
     body = json.dumps({"a": [f"see {secret}, please"]}).encode()
-    kept = Request("POST", CHAT, "", (), body)
+    kept = post(body)
     assert [leak.where for leak in leaks(kept, (), b"{}")][:1] == ["request body $.a[0]"]
 
 
@@ -298,8 +298,7 @@ def test_the_log_shows_no_credential_that_an_error_quotes(
 @pytest.mark.parametrize("name", [name for name, _ in credentials.QUERY_FIELDS])
 def test_another_credential_in_a_query_is_the_same_request(name: str) -> None:
     one, two = (
-        Request("GET", "/v1/files", f"a=1&{name}=secret-{each}12345&z=2", (), b"")
-        for each in ("one", "two")
+        get("/v1/files", query=f"a=1&{name}=secret-{each}12345&z=2") for each in ("one", "two")
     )
     assert fingerprint(one) == fingerprint(two)
     assert without_credentials(one.query) == f"a=1&{name}=&z=2"
@@ -309,8 +308,7 @@ def test_another_credential_in_a_query_is_the_same_request(name: str) -> None:
 def test_what_may_be_a_credential_is_not_stored_and_still_counts(name: str) -> None:
     """The name does not tell whether it is one, and a request is never taken for another one."""
     one, two = (
-        Request("GET", "/v1/files", f"a=1&{name}=pLaNtEd{each}ZqXw81vK&z=2", (), b"")
-        for each in (100, 101)
+        get("/v1/files", query=f"a=1&{name}=pLaNtEd{each}ZqXw81vK&z=2") for each in (100, 101)
     )
     assert fingerprint(one) != fingerprint(two)
     for each in (one, two):
@@ -360,7 +358,7 @@ def test_what_may_be_a_credential_is_not_stored_and_still_counts(name: str) -> N
 )
 def test_places_in_a_list_and_what_only_sounds_like_a_credential_count(one: str, two: str) -> None:
     assert without_credentials(one) == one
-    keys = {fingerprint(Request("GET", "/v1/x", query, (), b"")) for query in (one, two)}
+    keys = {fingerprint(get("/v1/x", query=query)) for query in (one, two)}
     assert len(keys) == 2
 
 
@@ -368,7 +366,7 @@ def test_places_in_a_list_and_what_only_sounds_like_a_credential_count(one: str,
 def test_a_query_without_credentials_has_none_left_and_keeps_its_fingerprint(query: str) -> None:
     once = without_credentials(query)
     assert without_credentials(once) == once
-    requests = [Request("GET", "/v1/x", each, (), b"") for each in (query, once)]
+    requests = [get("/v1/x", query=each) for each in (query, once)]
     assert len(set(map(fingerprint, requests))) == 1
 
 
@@ -467,8 +465,8 @@ def test_recordings_of_an_earlier_version_still_answer_and_are_sound(tmp_path: P
     form = f"--X\r\n{part}two\r\n--X\r\n{part}one\r\n--X--\r\n".encode()
     multipart = ((b"content-type", b"multipart/form-data; boundary=X"),)
     requests = [
-        Request("POST", "/v1/images/edits", "", multipart, form, 1),
-        Request("GET", "/v1/files", "subscription-key=abc", (), b"", 2),
+        post(form, "/v1/images/edits", multipart, arrived_us=1),
+        get("/v1/files", query="subscription-key=abc", arrived_us=2),
     ]
     made = []
     for number, request in enumerate(requests):
@@ -493,7 +491,7 @@ def test_recordings_of_an_earlier_version_still_answer_and_are_sound(tmp_path: P
 
 
 def asked(query: str) -> Request:
-    return Request("GET", "/v1/files", query, (), b"")
+    return get("/v1/files", query=query)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from replay_proxy.redaction.answer_headers import stored_response_headers
 from replay_proxy.redaction.display import redacted
 from replay_proxy.redaction.storage import stored_request
 from replay_proxy.wire import Headers, Request, end_to_end
+from tests.support.requests import post
 
 SECRET = b"sk-proj-Zq81-never-stored"
 #: What a client of OpenAI, Azure or a compatible host may put its credentials into.
@@ -64,7 +65,7 @@ KEPT_OF_ANSWERS = [
 
 
 def request(headers: Headers) -> Request:
-    return Request("POST", "/v1/responses", "a=1", headers, b'{"model":"m"}', 1)
+    return post(b'{"model":"m"}', "/v1/responses", headers, query="a=1", arrived_us=1)
 
 
 def mixed_case(name: bytes, upper: list[bool]) -> bytes:

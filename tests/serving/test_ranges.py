@@ -8,7 +8,8 @@ import pytest
 from replay_proxy.cassette import Interaction, interaction_id
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.timeline import Timeline
-from replay_proxy.wire import Headers, Request
+from replay_proxy.wire import Headers
+from tests.support import requests
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawAnswer, RawClient
 from tests.support.script import Answer, Received
@@ -112,7 +113,7 @@ def test_rules_and_ranges_go_together(nursery: Nursery, tmp_path: Path) -> None:
 
 def former(status: int, headers: Headers, body: bytes) -> Interaction:
     """A recording of an earlier version, which kept none of these fields."""
-    request = Request("GET", FILE, "", (), b"", ARRIVALS.next_us())
+    request = requests.get(FILE, arrived_us=ARRIVALS.next_us())
     ends = (len(body),) if body else ()
     timeline = Timeline(1, (2,) * len(ends), ends, 3)
     number = interaction_id(request.arrived_us, 7)

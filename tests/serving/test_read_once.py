@@ -21,7 +21,8 @@ from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.request_json import SMALL_BYTES
 from replay_proxy.settings import Settings
 from replay_proxy.wire import Request, Response
-from tests.support.tape import JSON, chat, make, recorded
+from tests.support.requests import EMBEDDINGS, JSON, post
+from tests.support.tape import make, recorded
 
 #: How many recordings the cassette has.
 RECORDINGS = 2
@@ -74,7 +75,7 @@ class Readings:
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> Readings:
     # Whatever the proxy imports late is here before the functions are replaced.
-    asyncio.run(answer(Settings(mode="dummy"), Request("POST", "/v1/embeddings", "", (), b"{}")))
+    asyncio.run(answer(Settings(mode="dummy"), post(b"{}", EMBEDDINGS)))
     return Readings(monkeypatch)
 
 
@@ -106,7 +107,7 @@ def test_a_hit_parses_its_body_once_and_hashes_it_once(
     store: Path, readings: Readings, settings: dict[str, Any]
 ) -> None:
     body = question(SKY)
-    answered = asyncio.run(answer(Settings(store=store, **settings), chat(body, JSON)))
+    answered = asyncio.run(answer(Settings(store=store, **settings), post(body, headers=JSON)))
     assert isinstance(answered, Response)
     assert answered.provenance.source == "cassette"  # type: ignore[union-attr]
     assert readings.parsed[body] == 1
@@ -118,7 +119,7 @@ def test_a_hit_under_a_rule_parses_its_body_once_and_hashes_it_once(
 ) -> None:
     body = question(SKY) + b" "  # The recordings are read too, and each has another body.
     settings = Settings(store=store, match_ignore=IGNORE)
-    answered = asyncio.run(answer(settings, chat(body, JSON)))
+    answered = asyncio.run(answer(settings, post(body, headers=JSON)))
     assert isinstance(answered, Response)
     assert answered.provenance.source == "cassette"  # type: ignore[union-attr]
     assert readings.parsed[body] == 1
@@ -138,7 +139,7 @@ def test_a_miss_parses_its_body_once_whatever_it_explains(
     store: Path, readings: Readings, settings: dict[str, Any], hashes: int, near: int
 ) -> None:
     body = question("Why is the sky so very black?") if near else b'{"a":[1,{"b":"x"}],"c":2}'
-    asked = chat(body, JSON) if near else Request("PUT", "/v1/files", "a=b", (), body, 1)
+    asked = post(body, headers=JSON) if near else Request("PUT", "/v1/files", "a=b", (), body, 1)
     missed = asyncio.run(answer(Settings(store=store, **settings), asked))
     assert isinstance(missed, CassetteMiss)
     nearest = missed.as_json()["nearest"]
@@ -153,7 +154,9 @@ def test_a_miss_parses_a_large_body_once_for_each_of_its_parts(
     store: Path, readings: Readings
 ) -> None:
     body = question("Entirely other " * SMALL_BYTES)
-    assert isinstance(asyncio.run(answer(Settings(store=store), chat(body, JSON))), CassetteMiss)
+    assert isinstance(
+        asyncio.run(answer(Settings(store=store), post(body, headers=JSON))), CassetteMiss
+    )
     # The key, the search, the comparison, the summary, and two proposals.
     assert readings.parsed[body] <= 4 + RECORDINGS
 
@@ -172,7 +175,7 @@ def test_a_fault_parses_its_body_once_and_hashes_it_once(
     store: Path, readings: Readings, settings: dict[str, Any], headers: Any
 ) -> None:
     body = question(SKY)
-    answered = asyncio.run(answer(Settings(store=store, **settings), chat(body, headers)))
+    answered = asyncio.run(answer(Settings(store=store, **settings), post(body, headers=headers)))
     assert isinstance(answered, Response)
     assert answered.status == 429
     assert readings.parsed[body] == 1
@@ -184,7 +187,7 @@ def test_the_dummy_parses_its_body_once_and_validates_it_once(
     store: Path, readings: Readings, settings: dict[str, Any]
 ) -> None:
     body = question("Entirely other")
-    answered = asyncio.run(answer(Settings(store=store, **settings), chat(body, JSON)))
+    answered = asyncio.run(answer(Settings(store=store, **settings), post(body, headers=JSON)))
     assert isinstance(answered, Response)
     assert answered.provenance.source == "dummy"  # type: ignore[union-attr]
     assert readings.parsed[body] == 1

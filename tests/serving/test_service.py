@@ -14,12 +14,12 @@ import pytest
 
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import NoAnswerError, RawAnswer, RawClient
+from tests.support.requests import CHAT, post
 from tests.support.script import JSON, Answer, Cut, Gate, Hangup, Raw, Received, Step, Wait
-from tests.support.tape import chat, stored
+from tests.support.tape import stored
 from tests.support.upstream import Upstream
 
 DONE = b"data: [DONE]\n\n"
-CHAT = "/v1/chat/completions"
 #: A busy machine may be late; never early.
 LATE_S = 0.5
 
@@ -66,7 +66,7 @@ def recorded(
 def test_recorded_time_passes_again_at_any_speed(nursery: Nursery, store: Path) -> None:
     slow = Answer(steps=[Wait(0.3), b"data: 1\n\n", Wait(0.1), b"data: 2\n\n", Wait(0.2), DONE])
     recorded(nursery, store, slow)
-    kept = stored(store, chat(b"{}"))
+    kept = stored(store, post(b"{}"))
     assert kept is not None
     assert min(kept.timeline.offsets_us) >= 290_000
     for speed, factor in (("1", 1.0), ("2", 0.5), ("0.5", 2.0), ("0", 0.0)):
@@ -86,7 +86,7 @@ def test_the_wait_for_an_answer_that_does_not_stream_is_replayed(
     recorded(nursery, store, late)
     proxy = nursery.start(MODE="replay", STORE=str(store), REPLAY_SPEED="1")
     (offset,) = ask(proxy).offsets
-    kept = stored(store, chat(b"{}"))
+    kept = stored(store, post(b"{}"))
     assert kept is not None
     planned = kept.timeline.offsets_us[0] / 1e6
     assert planned > 0.39
@@ -196,7 +196,7 @@ def test_an_unreachable_upstream_is_a_502_and_not_stored(nursery: Nursery, store
     proxy.kill()
     assert (seen.status, error_of(seen)["code"]) == (502, "upstream_unreachable")
     assert "http://127.0.0.1:9" in str(error_of(seen)["message"])
-    assert stored(store, chat(b"{}")) is None
+    assert stored(store, post(b"{}")) is None
 
 
 def test_a_silent_upstream_is_a_504_and_not_stored(nursery: Nursery, store: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_silent_upstream_is_a_504_and_not_stored(nursery: Nursery, store: Path
     silent = Answer(head=False, steps=[Gate(never)])
     seen = recorded(nursery, store, silent, UPSTREAM_TIMEOUT_S="0.2")
     assert (seen.status, error_of(seen)["code"]) == (504, "upstream_timeout")
-    assert stored(store, chat(b"{}")) is None
+    assert stored(store, post(b"{}")) is None
 
 
 @pytest.mark.parametrize("end", [Cut(), Hangup()], ids=["reset", "closed"])
@@ -223,7 +223,7 @@ def test_a_body_shorter_than_its_length_never_ends_cleanly(nursery: Nursery, sto
         pass
     else:
         assert seen.status == 502 or not seen.clean
-    assert stored(store, chat(b"{}")) is None
+    assert stored(store, post(b"{}")) is None
 
 
 def test_errors_of_the_api_pass_through_with_their_headers(nursery: Nursery, store: Path) -> None:

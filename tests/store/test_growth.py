@@ -32,6 +32,7 @@ from replay_proxy.transports.faults import transport as faulty
 from replay_proxy.transports.journal import OTHERS
 from replay_proxy.wire import Request
 from tests.support.paths import ROOT
+from tests.support.requests import chat
 from tests.support.tape import make
 from tests.support.tape import recorded as recording
 
@@ -53,11 +54,6 @@ def size_of(root: object) -> int:
         total += sys.getsizeof(one)
         left += gc.get_referents(one)
     return total
-
-
-def chat(text: str, *headers: tuple[bytes, bytes]) -> Request:
-    body = b'{"model":"m","messages":[{"role":"user","content":"%s"}]}' % text.encode()
-    return Request("POST", "/v1/chat/completions", "", headers, body)
 
 
 async def ask(assembly: Assembly, request: Request, cassette: str | None = None) -> None:
@@ -86,11 +82,11 @@ NAMED: dict[str, Callable[[Assembly, int], Awaitable[None]]] = {
     "names that are none": lambda a, n: ask(a, chat(f"{n}"), f"../{n}" + "x" * 1000),
     "cassettes that are there": lambda a, n: ask(a, chat(f"{n}"), f"there-{n % 60}"),
     "requests": lambda a, n: ask(a, chat(f"{n} " + "word " * 100)),
-    "keys": lambda a, n: ask(a, chat("x", (b"authorization", b"Bearer %d" % n))),
+    "keys": lambda a, n: ask(a, chat("x", ((b"authorization", b"Bearer %d" % n),))),
     "faults": lambda a, n: ask(
-        a, chat(f"{n}", (b"x-replay-fault", b"nth=%d rate_limit" % (n + 1)))
+        a, chat(f"{n}", ((b"x-replay-fault", b"nth=%d rate_limit" % (n + 1)),))
     ),
-    "requests of a fault": lambda a, n: ask(a, chat(f"{n}", (b"x-replay-fault", b"rate_limit"))),
+    "requests of a fault": lambda a, n: ask(a, chat(f"{n}", ((b"x-replay-fault", b"rate_limit"),))),
     "interactions": lambda a, n: ask(a, chat(f"q{n % 150}")),
 }
 
@@ -246,7 +242,7 @@ def test_a_large_report_is_made_in_turns_with_other_requests(tmp_path: Path) -> 
         for number in range(0, size, 2):
             await ask(app.assembly, chat(f"q{number}"))
         for number in range(1_100):
-            await ask(app.assembly, chat(f"miss {number}", (b"x-replay-fault", b"")))
+            await ask(app.assembly, chat(f"miss {number}", ((b"x-replay-fault", b""),)))
         over = asyncio.Event()
         ticking = asyncio.create_task(turns(over))
         sys.setprofile(profile)

@@ -17,8 +17,9 @@ from replay_proxy.timeline import Timeline
 from tests.support.child_code import COARSE_CLOCK, SAME_PROCESS_NUMBER, child_environment
 from tests.support.nursery import Nursery
 from tests.support.rawclient import RawClient
+from tests.support.requests import CHAT, post
 from tests.support.script import JSON, Answer, Received
-from tests.support.tape import chat, make, recorded, stored
+from tests.support.tape import make, recorded, stored
 from tests.support.upstream import Upstream
 
 DONE = b"data: [DONE]\n\n"
@@ -48,7 +49,7 @@ def test_two_containers_that_are_both_process_1_lose_no_answer(tmp_path: Path) -
         def ask(name: int) -> None:
             with RawClient(containers[name % 2].base_url) as client:
                 for body in bodies[name]:
-                    answer = client.request("POST", "/v1/chat/completions", body=body)
+                    answer = client.request("POST", CHAT, body=body)
                     assert answer.status == 200, answer.body
                     told[body] = answer.header(b"x-replay-interaction")
 
@@ -73,7 +74,7 @@ def test_two_containers_that_are_both_process_1_lose_no_answer(tmp_path: Path) -
             assert kept == body
             assert header == str(number).encode(), "the head comes after the commit, and is right"
     for body in (bodies[0][0], bodies[7][99]):
-        found = stored(store, chat(body))
+        found = stored(store, post(body))
         assert found is not None
         assert found.request.body == body
 

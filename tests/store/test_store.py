@@ -28,8 +28,8 @@ from replay_proxy.store.reading.positions import SharedPositions
 from replay_proxy.store.reading.readers import Readers
 from replay_proxy.store.sqlite import statements
 from replay_proxy.timeline import Arrivals, Timeline
-from replay_proxy.wire import Request
 from tests.support.paths import ROOT
+from tests.support.requests import post
 
 ARRIVALS = Arrivals()
 HEADERS = ((b"content-type", b"text/event-stream"), (b"x-twice", b"1"), (b"x-twice", b"2"))
@@ -39,9 +39,7 @@ def interaction(
     text: bytes = b"hello", *, user: str = "u", arrived_us: int | None = None
 ) -> Interaction:
     arrived_us = arrived_us or ARRIVALS.next_us()
-    request = Request(
-        "POST", "/v1/chat/completions", "a=1", (), b'{"user":"%s"}' % user.encode(), arrived_us
-    )
+    request = post(b'{"user":"%s"}' % user.encode(), query="a=1", arrived_us=arrived_us)
     ends = tuple(range(1, len(text) + 1))
     return Interaction(
         id=interaction_id(arrived_us, 7),
@@ -506,6 +504,7 @@ import asyncio, sys
 from pathlib import Path
 from tests.store.test_store import interaction
 from replay_proxy.store import Store
+from tests.support.requests import post
 store = Store(Path(sys.argv[1]), writable=True)
 tape = store.cassette("default")
 for line in sys.stdin:

@@ -16,8 +16,9 @@ from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
+from tests.support.requests import CHAT, post
 from tests.support.script import JSON, Answer, Received
-from tests.support.tape import all_stored, chat, recorded
+from tests.support.tape import all_stored, recorded
 from tests.support.upstream import Upstream
 
 SAME = json.dumps({"model": "m", "messages": []}).encode()
@@ -38,12 +39,12 @@ class Api(Upstream):
 def ask(proxy: Child, times: int, body: bytes = SAME) -> None:
     with RawClient(proxy.base_url) as client:
         for _ in range(times):
-            answer = client.request("POST", "/v1/chat/completions", body=body)
+            answer = client.request("POST", CHAT, body=body)
             assert answer.status == 200, answer.body
 
 
 def replayed(store: Path, times: int, body: bytes = SAME) -> list[int]:
-    return [int(each.body) for each in all_stored(store, chat(body), limit=times)]
+    return [int(each.body) for each in all_stored(store, post(body), limit=times)]
 
 
 def takes(store: Path) -> int:
@@ -199,9 +200,7 @@ def test_a_further_answer_does_not_hide_the_ones_before_it_in_an_older_take(
 
     def asked(proxy: Child, times: int) -> list[tuple[bytes, bytes | None]]:
         with RawClient(proxy.base_url) as client:
-            got = [
-                client.request("POST", "/v1/chat/completions", body=body(n)) for n in range(times)
-            ]
+            got = [client.request("POST", CHAT, body=body(n)) for n in range(times)]
         return [(each.body, each.header(b"x-replay-source")) for each in got]
 
     with Api() as api:

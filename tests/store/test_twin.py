@@ -22,11 +22,11 @@ from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Headers, Request
 from tests.corpus import DATA
 from tests.support.corpus import load
+from tests.support.requests import EMBEDDINGS, JSON, post
 from tests.twins import survive
 
 TAKE = Take(7, "run", 1_763_000_000_000_000)
 EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
-JSON = ((b"content-type", b"application/json"),)
 
 
 def recorded(
@@ -36,7 +36,7 @@ def recorded(
     headers: Headers = EVENTS,
     status: int = 200,
 ) -> Interaction:
-    request = request or Request("POST", "/v1/chat/completions", "", JSON, b'{"model":"m"}', 12)
+    request = request or post(b'{"model":"m"}', headers=JSON, arrived_us=12)
     ends = [len(b"".join(chunks[: number + 1])) for number in range(len(chunks))]
     return Interaction(
         id=interaction_id(request.arrived_us, 3),
@@ -103,7 +103,7 @@ def test_any_bytes_in_any_chunks_survive_and_give_the_same_lines_again(
 ) -> None:
     if status in (204, 304):
         chunks = []
-    request = Request("POST", path, query, request_headers, body, 12)
+    request = post(body, path, request_headers, query=query, arrived_us=12)
     one = recorded(chunks, request=request, headers=headers, status=status)
     text = text_of(one)
     assert back(text) == [one]
@@ -120,7 +120,7 @@ def test_each_event_of_a_stream_is_a_line_with_its_offset() -> None:
 
 
 def test_each_line_of_pretty_json_and_each_member_of_compact_json_is_a_line() -> None:
-    request = Request("POST", "/v1/embeddings", "", JSON, b'{"model":"m","input":"a, b"}', 12)
+    request = post(b'{"model":"m","input":"a, b"}', EMBEDDINGS, JSON, arrived_us=12)
     text = text_of(recorded([b'{\n  "id": 1\n}\n'], request=request, headers=JSON))
     assert [line["request"] for line in values(text) if "request" in line] == [
         '{"model":"m",',
@@ -146,7 +146,7 @@ def test_what_is_no_text_is_base64_and_only_that() -> None:
 
 
 def test_a_line_is_text_that_a_person_can_read() -> None:
-    request = Request("POST", "/v1/x", "", JSON, '{"q":"한국의 수도는?"}'.encode(), 12)
+    request = post('{"q":"한국의 수도는?"}'.encode(), "/v1/x", JSON, arrived_us=12)
     assert (
         '{"request":"{\\"q\\":\\"한국의 수도는?\\"}"}'
         in text_of(recorded([b""], request=request)).decode()

@@ -13,16 +13,10 @@ from replay_proxy.store.sqlite import rows
 from replay_proxy.store.transaction import transaction
 from replay_proxy.timeline import Arrivals, Timeline
 from replay_proxy.wire import Headers, Request
+from tests.support.requests import JSON, chat
 
 ARRIVALS = Arrivals()
-CHAT = "/v1/chat/completions"
-JSON = ((b"content-type", b"application/json"),)
 EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
-
-
-def chat(body: bytes, headers: Headers = ()) -> Request:
-    """A chat request with this body."""
-    return Request("POST", CHAT, "", headers, body)
 
 
 def recorded(
@@ -34,8 +28,7 @@ def recorded(
 ) -> Interaction:
     """A chat request and its answer, whose chunks are 10 ms apart."""
     arrived_us = arrived_us or ARRIVALS.next_us()
-    body = b'{"model":"m","messages":[{"role":"user","content":"%s"}]}' % question.encode()
-    request = Request("POST", CHAT, "", JSON, body, arrived_us)
+    request = chat(question, JSON, arrived_us=arrived_us)
     ends = [len(b"".join(chunks[: number + 1])) for number in range(len(chunks))]
     offsets_us = tuple(10_000 * (number + 1) for number in range(len(chunks)))
     return Interaction(

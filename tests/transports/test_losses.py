@@ -22,12 +22,12 @@ from replay_proxy.transports.recorder.recorder import Recorder
 from replay_proxy.wire import Request, Response
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
+from tests.support.requests import CHAT, post
 from tests.support.script import EVENT_STREAM, JSON, Answer, Cut, Gate, Received
 from tests.support.servers import Proxy
 from tests.support.transports import SimpleTransport
 from tests.support.upstream import Upstream
 
-CHAT = "/v1/chat/completions"
 DONE = b"data: [DONE]\n\n"
 
 
@@ -109,11 +109,11 @@ class Recording:
         self.arrived_us = 0
 
     def _key(self, request: Request) -> str:
-        return self.rule.key(Request("POST", request.path, "", (), request.body))
+        return self.rule.key(post(request.body, request.path))
 
     async def ask(self, answer: str, body: bytes = b"{}", path: str = CHAT) -> None:
         self.arrived_us += 1
-        request = Request("POST", path, answer, (), body, self.arrived_us)
+        request = post(body, path, query=answer, arrived_us=self.arrived_us)
         try:
             response = await self.transport.handle(request)
             assert not isinstance(response.body, bytes)

@@ -28,8 +28,9 @@ from replay_proxy.transports.upstream import Upstream
 from replay_proxy.wire import Headers, Request, Response
 from tests.support.nursery import Nursery
 from tests.support.rawclient import RawClient
+from tests.support.requests import get, post
 from tests.support.script import Answer, Gate
-from tests.support.tape import chat, stored
+from tests.support.tape import stored
 from tests.support.transports import SimpleTransport
 from tests.support.upstream import Upstream as ScriptedUpstream
 
@@ -95,7 +96,7 @@ def recorder(
 
 
 def asked(size: int = 0) -> Request:
-    return Request("POST", "/v1/x", "", (), bytes(size), 1)
+    return post(bytes(size), "/v1/x", arrived_us=1)
 
 
 async def read(it: Recorder, request: Request, *, chunks: int | None = None) -> Response:
@@ -422,7 +423,7 @@ def test_a_recording_client_that_never_reads_costs_bounded_memory_and_is_dropped
         assert child.peak_rss - levels[0] < 100 * MIB, "the queue grows with what is not read"
         assert levels[-1] - levels[1] < 20 * MIB, "what a client left unread is kept"
         child.kill()
-    assert stored(tmp_path, chat(body)) is None
+    assert stored(tmp_path, post(body)) is None
 
 
 @pytest.mark.parametrize("length", [True, False], ids=["of known length", "chunked"])
@@ -453,7 +454,7 @@ def test_a_large_answer_is_in_memory_twice_at_the_most_while_it_is_recorded(
         grown = child.peak_rss - before
         child.stop()
     assert body == b"".join(pieces)
-    recorded = stored(tmp_path, Request("GET", "/v1/files/1/content", "", (), b""))
+    recorded = stored(tmp_path, get("/v1/files/1/content"))
     assert recorded is not None
     assert recorded.body == body
     assert grown < 2.6 * size, f"{grown / size:.1f} times its size"

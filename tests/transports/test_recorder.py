@@ -8,6 +8,7 @@ from replay_proxy.store.sqlite.soundness import check_interaction
 from replay_proxy.timeline import MonotonicClock
 from replay_proxy.transports.recorder.recorder import Recorder
 from replay_proxy.wire import ChunkRest, Request, Response
+from tests.support.requests import post
 from tests.support.transports import SimpleTransport
 
 DONE = b"data: [DONE]\n\n"
@@ -62,7 +63,7 @@ def recorded(*chunks: bytes) -> CountingCassette:
             drain_s=1.0,
             keep_errors=False,
         )
-        answer = await recorder.handle(Request("POST", "/v1/x", "", (), b"{}", 1))
+        answer = await recorder.handle(post(b"{}", "/v1/x", arrived_us=1))
         assert not isinstance(answer.body, bytes)
         assert [chunk async for chunk in answer.body] == list(chunks)
         await recorder.aclose(1.0)

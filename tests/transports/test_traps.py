@@ -14,14 +14,14 @@ import pytest
 
 from replay_proxy.cassette import Interaction
 from tests.support.rawclient import NoAnswerError, RawClient, Throttle
+from tests.support.requests import CHAT, post
 from tests.support.script import Answer, Cut, Gate, Hangup, Received, Step, Wait
 from tests.support.servers import Proxy
-from tests.support.tape import all_stored, chat, stored
+from tests.support.tape import all_stored, stored
 from tests.support.upstream import Upstream
 
 DONE = b"data: [DONE]\n\n"
 DRAIN_S = 0.4
-PATH = "/v1/chat/completions"
 
 
 def event(text: str) -> bytes:
@@ -78,9 +78,9 @@ def leaving_at_done_keeps_the_answer(it: Scene) -> None:
         sent = b"".join(step for step in steps if isinstance(step, bytes))
         body = it.ask(Answer(steps=steps), f"done {number}")
         with RawClient(it.proxy.base_url) as client:
-            seen = client.request("POST", PATH, body=body, leave_after=DONE)
+            seen = client.request("POST", CHAT, body=body, leave_after=DONE)
         assert seen.body == sent
-        kept = stored(it.store, chat(body))
+        kept = stored(it.store, post(body))
         assert kept is not None, "a client that has seen [DONE] can rely on it"
         assert kept.body == sent
         assert [chunk for _, chunk in kept.timeline.chunks(kept.body)] == steps[:3]
@@ -90,9 +90,9 @@ def an_early_abort_that_drains_in_time_is_kept_whole(it: Scene) -> None:
     steps: list[Step] = [event("a"), Wait(DRAIN_S / 4), event("b"), DONE]
     body = it.ask(Answer(steps=steps), "early, in time")
     with RawClient(it.proxy.base_url) as client:
-        client.request("POST", PATH, body=body, leave_after=b'"a"')
+        client.request("POST", CHAT, body=body, leave_after=b'"a"')
     assert it.upstream.requests[-1].finished.wait(5)
-    kept = eventually(lambda: stored(it.store, chat(body)))
+    kept = eventually(lambda: stored(it.store, post(body)))
     assert kept is not None, "the end came within DRAIN_S"
     assert kept.body == event("a") + event("b") + DONE
 
@@ -101,10 +101,10 @@ def an_early_abort_that_does_not_drain_keeps_nothing(it: Scene) -> None:
     never = threading.Event()
     body = it.ask(Answer(steps=[event("a"), Gate(never), event("b"), DONE]), "early, too late")
     with RawClient(it.proxy.base_url) as client:
-        client.request("POST", PATH, body=body, leave_after=b'"a"')
+        client.request("POST", CHAT, body=body, leave_after=b'"a"')
     assert it.upstream.requests[-1].client_left.wait(5), "upstream is let go after DRAIN_S"
     leaving_at_done_keeps_the_answer(it)  # What was written before this is committed now.
-    assert stored(it.store, chat(body)) is None, "half an answer was stored"
+    assert stored(it.store, post(body)) is None, "half an answer was stored"
 
 
 def a_slow_client_does_not_stretch_recorded_time(it: Scene) -> None:
@@ -113,9 +113,9 @@ def a_slow_client_does_not_stretch_recorded_time(it: Scene) -> None:
     body = it.ask(Answer(steps=[chunk] * 120 + [DONE]), "slow client")
     throttle = Throttle(262_144, 0.02)
     with RawClient(it.proxy.base_url, throttle=throttle, receive_buffer=262_144) as client:
-        seen = client.request("POST", PATH, body=body)
+        seen = client.request("POST", CHAT, body=body)
     assert seen.body == chunk * 120 + DONE
-    kept = stored(it.store, chat(body))
+    kept = stored(it.store, post(body))
     assert kept is not None
     assert kept.timeline.offsets_us[-1] < seen.offsets[-1] * 1e6 / 2, "the client's pace was stored"
 
@@ -125,12 +125,12 @@ def a_cut_upstream_cuts_the_client_and_stores_nothing(it: Scene) -> None:
         body = it.ask(Answer(steps=[event("a"), Wait(0.02), end]), f"cut: {name}")
         with RawClient(it.proxy.base_url) as client:
             try:
-                seen = client.request("POST", PATH, body=body)
+                seen = client.request("POST", CHAT, body=body)
             except NoAnswerError:
                 pass
             else:
                 assert not seen.clean, "a clean end hides the loss"
-        assert stored(it.store, chat(body)) is None, "half an answer was stored"
+        assert stored(it.store, post(body)) is None, "half an answer was stored"
 
 
 def answers_replay_in_the_order_of_arrival(it: Scene) -> None:
@@ -146,7 +146,7 @@ def answers_replay_in_the_order_of_arrival(it: Scene) -> None:
     usual, it.upstream.script = it.upstream.script, answer
     with RawClient(it.proxy.base_url) as one, RawClient(it.proxy.base_url) as two:
         ends = [
-            threading.Thread(target=client.request, args=("POST", PATH), kwargs={"body": body})
+            threading.Thread(target=client.request, args=("POST", CHAT), kwargs={"body": body})
             for client in (one, two)
         ]
         ends[0].start()
@@ -158,16 +158,16 @@ def answers_replay_in_the_order_of_arrival(it: Scene) -> None:
         first.set()
         ends[0].join()
     it.upstream.script = usual
-    kept = [answer.body for answer in all_stored(it.store, chat(body), limit=2)]
+    kept = [answer.body for answer in all_stored(it.store, post(body), limit=2)]
     assert kept == [b"data: first\n\n" + DONE, b"data: second\n\n" + DONE]
 
 
 def what_is_seen_is_stored_when_the_process_is_killed(it: Scene) -> None:
     body = it.ask(Answer(steps=[event("a"), DONE]), "killed")
     with RawClient(it.proxy.base_url) as client:
-        seen = client.request("POST", PATH, body=body, leave_after=DONE)
+        seen = client.request("POST", CHAT, body=body, leave_after=DONE)
     it.proxy.kill()
-    kept = stored(it.store, chat(body))
+    kept = stored(it.store, post(body))
     assert kept is not None, "a client saw [DONE] of an answer that is lost"
     assert kept.body == seen.body
 
@@ -226,8 +226,8 @@ def test_a_body_that_only_looks_like_a_stream_is_stored_whole_or_not_at_all(righ
     )
     body = right.ask(log, "a download")
     with RawClient(right.proxy.base_url) as client:
-        assert not client.request("POST", PATH, body=body).clean
-    assert stored(right.store, chat(body)) is None
+        assert not client.request("POST", CHAT, body=body).clean
+    assert stored(right.store, post(body)) is None
 
 
 def test_text_that_talks_of_the_end_is_not_the_end(right: Scene) -> None:
@@ -235,16 +235,16 @@ def test_text_that_talks_of_the_end_is_not_the_end(right: Scene) -> None:
         spoken = b'data: {"text": "it ends with data: [DONE]' + b"." * padding + b'"}\n\n'
         body = right.ask(Answer(steps=[spoken, spoken, Hangup()]), f"spoken {padding}")
         with RawClient(right.proxy.base_url) as client:
-            assert not client.request("POST", PATH, body=body).clean
-        assert stored(right.store, chat(body)) is None, padding
+            assert not client.request("POST", CHAT, body=body).clean
+        assert stored(right.store, post(body)) is None, padding
 
 
 def test_what_follows_the_end_is_stored_once(right: Scene) -> None:
     steps: list[Step] = [DONE, *[b": bye %d\n\n" % number for number in range(50)]]
     body = right.ask(Answer(steps=steps), "much after the end")
     with RawClient(right.proxy.base_url) as client:
-        seen = client.request("POST", PATH, body=body)
+        seen = client.request("POST", CHAT, body=body)
     assert seen.chunks == steps
-    kept = stored(right.store, chat(body))
+    kept = stored(right.store, post(body))
     assert kept is not None
     assert [chunk for _, chunk in kept.timeline.chunks(kept.body)] == steps

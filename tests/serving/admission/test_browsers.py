@@ -20,11 +20,11 @@ from replay_proxy.serving.process import _allow
 from replay_proxy.settings import Settings, load
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import NoAnswerError, Pairs, RawAnswer, RawClient
+from tests.support.requests import CHAT, post
 from tests.support.script import JSON, Answer
-from tests.support.tape import chat, stored
+from tests.support.tape import stored
 from tests.support.upstream import Upstream
 
-CHAT = "/v1/chat/completions"
 EVIL = b"https://evil.example"
 MINE = b"http://localhost:3000"
 TEXT = (b"content-type", b"text/plain;charset=UTF-8")
@@ -389,11 +389,11 @@ def test_a_preflight_is_the_proxys_own_affair_and_never_recorded(
         varies = [value for name, value in each.headers if name == b"vary"]
         assert b"Origin" in varies
         assert each.header(b"access-control-expose-headers") == b"*"
-    kept = stored(tmp_path, chat(b"{}"))
+    kept = stored(tmp_path, post(b"{}"))
     assert kept is not None
     assert set(of_the_api) <= set(kept.headers), "what the API said is stored as it was"
     assert not [pair for pair in kept.headers if pair[1] == MINE]
-    options = chat(b"")
+    options = post(b"")
     assert stored(tmp_path, type(options)("OPTIONS", CHAT, "", (), b"")) is None
 
 

@@ -17,8 +17,8 @@ from replay_proxy.errors import NotImplementedByDummy
 from replay_proxy.transports.dummy import ENDPOINTS, Dummy
 from replay_proxy.transports.dummy.rendering import frames
 from replay_proxy.wire import Request, Response, Source, Transport, header
+from tests.support.requests import CHAT, chat
 
-CHAT = "/v1/chat/completions"
 TEXTS = [
     "",
     "안녕하세요",
@@ -30,19 +30,7 @@ TEXTS = [
     "data: [DONE]\n\n",
     '","content":"" }]}',
 ]
-LONG_STREAM = Request(
-    "POST",
-    CHAT,
-    "",
-    (),
-    orjson.dumps(
-        {
-            "model": "m",
-            "messages": [{"role": "user", "content": "x" * 20_000}],
-            "stream": True,
-        }
-    ),
-)
+LONG_STREAM = chat("x" * 20_000, stream=True)
 #: Any text that can be encoded as UTF-8.
 texts = st.text(st.characters(codec="utf-8"))
 
@@ -52,7 +40,7 @@ def ask(method: str, path: str, body: bytes = b"") -> Response:
     return asyncio.run(dummy.handle(Request(method, path, "", (), body)))
 
 
-def chat(prompt: object = "hi", path: str = CHAT, **fields: Any) -> Response:
+def answer_to(prompt: object = "hi", path: str = CHAT, **fields: Any) -> Response:
     fields = {
         "model": "gpt-4o",
         "messages": [{"role": "user", "content": prompt}],
@@ -99,7 +87,7 @@ def text_of(response: Response, index: int = 0) -> str:
 def test_the_answer_quotes_the_first_message() -> None:
     messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}]
 
-    answer = completion(chat(messages=messages))
+    answer = completion(answer_to(messages=messages))
 
     assert answer.choices[0].message.content == "be brief의 응답 내용"
 
@@ -116,18 +104,18 @@ def test_the_answer_quotes_the_first_message() -> None:
     ],
 )
 def test_parts_are_joined_and_missing_content_is_empty(content: object, quoted: str) -> None:
-    assert completion(chat(content)).choices[0].message.content == f"{quoted}의 응답 내용"
+    assert completion(answer_to(content)).choices[0].message.content == f"{quoted}의 응답 내용"
 
 
 def test_a_message_without_content_is_answered() -> None:
-    answer = completion(chat(messages=[{"role": "assistant"}]))
+    answer = completion(answer_to(messages=[{"role": "assistant"}]))
 
     assert answer.choices[0].message.content == "의 응답 내용"
 
 
 def test_a_whole_answer_has_exactly_the_fields_of_the_api() -> None:
     before = int(time.time())
-    response = chat("hi", model="gpt-4.1")
+    response = answer_to("hi", model="gpt-4.1")
     after = int(time.time())
 
     assert response.status == 200
@@ -155,21 +143,21 @@ def test_a_whole_answer_has_exactly_the_fields_of_the_api() -> None:
 
 
 def test_the_same_request_gets_the_same_id_and_another_one_another() -> None:
-    assert completion(chat()).id == completion(chat()).id
-    assert completion(chat()).id != completion(chat(user="another")).id
+    assert completion(answer_to()).id == completion(answer_to()).id
+    assert completion(answer_to()).id != completion(answer_to(user="another")).id
 
 
 def test_usage_counts_the_characters_of_every_message_and_choice() -> None:
     messages = [{"role": "system", "content": "가나"}, {"role": "user", "content": "👋"}]
 
-    usage = completion(chat(messages=messages, n=3)).usage
+    usage = completion(answer_to(messages=messages, n=3)).usage
 
     assert usage is not None
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (3, 27, 30)
 
 
 def test_n_choices_are_answered() -> None:
-    answer = completion(chat("hi", n=2))
+    answer = completion(answer_to("hi", n=2))
 
     assert [choice.index for choice in answer.choices] == [0, 1]
     assert {choice.message.content for choice in answer.choices} == {"hi의 응답 내용"}
@@ -184,8 +172,8 @@ def test_an_answer_is_cut_after_so_many_characters(
     field: str, limit: int, text: str, reason: str
 ) -> None:
     options: dict[str, Any] = {field: limit}
-    whole = completion(chat("hi", **options))
-    streamed = chat("hi", stream=True, **options)
+    whole = completion(answer_to("hi", **options))
+    streamed = answer_to("hi", stream=True, **options)
 
     assert whole.choices[0].message.content == text
     assert whole.choices[0].finish_reason == reason
@@ -208,21 +196,21 @@ def test_an_answer_is_cut_after_so_many_characters(
     ],
 )
 def test_an_answer_is_cut_before_a_stop_sequence(stop: object, text: str) -> None:
-    whole = completion(chat("hi", stop=stop))
+    whole = completion(answer_to("hi", stop=stop))
 
     assert whole.choices[0].message.content == text
     assert whole.choices[0].finish_reason == "stop"
-    assert text_of(chat("hi", stop=stop, stream=True)) == text
+    assert text_of(answer_to("hi", stop=stop, stream=True)) == text
 
 
 def test_a_limit_within_the_text_before_the_stop_sequence_wins() -> None:
-    choice = completion(chat("hello", stop="응답", max_tokens=2)).choices[0]
+    choice = completion(answer_to("hello", stop="응답", max_tokens=2)).choices[0]
 
     assert (choice.message.content, choice.finish_reason) == ("he", "length")
 
 
 def test_a_stream_is_declared_as_events_that_nobody_caches() -> None:
-    response = chat(stream=True)
+    response = answer_to(stream=True)
 
     assert response.status == 200
     assert header(response.headers, b"content-type") == b"text/event-stream; charset=utf-8"
@@ -230,7 +218,7 @@ def test_a_stream_is_declared_as_events_that_nobody_caches() -> None:
 
 
 def test_a_stream_has_exactly_the_events_of_the_api() -> None:
-    first, *characters, last = raw_events(chat("hi", model="gpt-4.1", stream=True))
+    first, *characters, last = raw_events(answer_to("hi", model="gpt-4.1", stream=True))
 
     common = {"id": first["id"], "created": first["created"]}
     common |= {"object": "chat.completion.chunk", "model": "gpt-4.1"}
@@ -246,20 +234,20 @@ def test_a_stream_has_exactly_the_events_of_the_api() -> None:
 
 
 def test_a_stream_ends_with_done() -> None:
-    assert chunks_of(chat(stream=True))[-1].endswith(b'"}]}\n\ndata: [DONE]\n\n')
+    assert chunks_of(answer_to(stream=True))[-1].endswith(b'"}]}\n\ndata: [DONE]\n\n')
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_stream_says_what_the_whole_answer_says(text: str) -> None:
-    whole = completion(chat(text)).choices[0].message.content
+    whole = completion(answer_to(text)).choices[0].message.content
 
     assert whole == f"{text}의 응답 내용"
-    assert text_of(chat(text, stream=True)) == whole
+    assert text_of(answer_to(text, stream=True)) == whole
 
 
 @given(texts)
 def test_any_text_is_streamed_one_character_an_event(text: str) -> None:
-    _, *characters, _ = events(chat(text, stream=True))
+    _, *characters, _ = events(answer_to(text, stream=True))
 
     assert [event.choices[0].delta.content for event in characters] == [*f"{text}의 응답 내용"]
 
@@ -267,7 +255,7 @@ def test_any_text_is_streamed_one_character_an_event(text: str) -> None:
 @given(texts)
 @example("\x85\u2028\u2029")
 def test_an_event_is_one_line_to_every_client(text: str) -> None:
-    body = b"".join(chunks_of(chat(text, stream=True))).decode()
+    body = b"".join(chunks_of(answer_to(text, stream=True))).decode()
 
     # str.splitlines recognises eleven line ends; SSE has three of them.
     lines = [line for line in body.splitlines() if line]
@@ -280,8 +268,8 @@ def test_a_stream_agrees_with_the_whole_answer_under_any_option(
     text: str, n: int, stop: list[str], limit: int
 ) -> None:
     options: dict[str, Any] = {"n": n, "stop": stop, "max_tokens": limit}
-    whole = completion(chat(text, **options))
-    streamed = chat(text, stream=True, stream_options={"include_usage": True}, **options)
+    whole = completion(answer_to(text, **options))
+    streamed = answer_to(text, stream=True, stream_options={"include_usage": True}, **options)
 
     for choice in whole.choices:
         assert text_of(streamed, choice.index) == choice.message.content
@@ -290,7 +278,7 @@ def test_a_stream_agrees_with_the_whole_answer_under_any_option(
 
 
 def test_a_stream_tells_usage_last_when_asked() -> None:
-    streamed = raw_events(chat("hi", stream=True, stream_options={"include_usage": True}))
+    streamed = raw_events(answer_to("hi", stream=True, stream_options={"include_usage": True}))
 
     assert [event["usage"] for event in streamed[:-1]] == [None] * 11
     assert streamed[-1]["choices"] == []
@@ -303,11 +291,11 @@ def test_a_stream_tells_usage_last_when_asked() -> None:
 
 @pytest.mark.parametrize("options", [None, {}, {"include_usage": False}])
 def test_a_stream_says_nothing_of_usage_unasked(options: object) -> None:
-    assert all("usage" not in e for e in raw_events(chat(stream=True, stream_options=options)))
+    assert all("usage" not in e for e in raw_events(answer_to(stream=True, stream_options=options)))
 
 
 def test_a_stream_of_two_choices_interleaves_them() -> None:
-    streamed = chat("hi", stream=True, n=2)
+    streamed = answer_to("hi", stream=True, n=2)
 
     assert [event.choices[0].index for event in events(streamed)] == [0, 1] * 11
     assert text_of(streamed, 0) == text_of(streamed, 1) == "hi의 응답 내용"
@@ -315,25 +303,25 @@ def test_a_stream_of_two_choices_interleaves_them() -> None:
 
 
 def test_every_event_of_a_stream_has_the_same_id_and_time() -> None:
-    assert len({(event.id, event.created) for event in events(chat(stream=True, n=2))}) == 1
+    assert len({(event.id, event.created) for event in events(answer_to(stream=True, n=2))}) == 1
 
 
 @pytest.mark.parametrize("name", ['ends in a "', '"delta":{"content":""}\n\ndata: x'])
 def test_a_model_name_cannot_break_an_event(name: str) -> None:
-    assert {event.model for event in events(chat(stream=True, model=name))} == {name}
-    assert text_of(chat("hi", stream=True, model=name)) == "hi의 응답 내용"
+    assert {event.model for event in events(answer_to(stream=True, model=name))} == {name}
+    assert text_of(answer_to("hi", stream=True, model=name)) == "hi의 응답 내용"
 
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_long_stream_comes_in_chunks_of_whole_events(n: int) -> None:
     text = "가나다 abc\n" * 1000
 
-    chunks = chunks_of(chat(text, stream=True, n=n))
+    chunks = chunks_of(answer_to(text, stream=True, n=n))
 
     assert len(chunks) > 8 * n
     assert all(chunk.startswith(b"data: ") and chunk.endswith(b"\n\n") for chunk in chunks)
     assert max(map(len, chunks)) < 400_000
-    assert text_of(chat(text, stream=True, n=n), n - 1) == f"{text}의 응답 내용"
+    assert text_of(answer_to(text, stream=True, n=n), n - 1) == f"{text}의 응답 내용"
 
 
 def test_a_long_stream_gives_others_their_turn() -> None:
@@ -377,7 +365,7 @@ def test_a_stream_serialises_a_repeated_character_once() -> None:
 def test_five_megabytes_are_quoted_whole() -> None:
     prompt = '가나다 "abc"\n' * 350_000
 
-    answer = completion(chat(prompt))
+    answer = completion(answer_to(prompt))
 
     assert answer.choices[0].message.content == f"{prompt}의 응답 내용"
 
@@ -386,7 +374,7 @@ def test_five_megabytes_are_quoted_whole() -> None:
     "path", ["/openai/v1/chat/completions", "/openai/deployments/my%20gpt/chat/completions"]
 )
 def test_azure_paths_are_answered(path: str) -> None:
-    answer = completion(chat("hi", path=path))
+    answer = completion(answer_to("hi", path=path))
 
     assert answer.model == "gpt-4o"
     assert answer.choices[0].message.content == "hi의 응답 내용"
@@ -435,7 +423,7 @@ def test_a_model_of_any_name_is_there(path: str, name: str) -> None:
         ("POST", "/x/v1/chat/completions"),
         ("POST", "/chat/completions"),
         ("POST", "/openai/deployments//chat/completions"),
-        ("GET", "/v1/chat/completions"),
+        ("GET", CHAT),
         ("POST", "/v1/models"),
         ("DELETE", "/v1/models/gpt-4o"),
         ("GET", "/v1/models/"),
@@ -478,14 +466,14 @@ def test_azures_dated_api_has_nothing_else_without_a_deployment(path: str) -> No
 
 def test_every_answer_has_a_request_id_and_a_processing_time() -> None:
     answers = [
-        chat(),
-        chat(stream=True),
-        chat("other"),
+        answer_to(),
+        answer_to(stream=True),
+        answer_to("other"),
         ask("GET", "/v1/models"),
         ask("POST", "/v1/embeddings", b'{"model":"m","input":"hi"}'),
     ]
     ids = [header(answer.headers, b"x-request-id") for answer in answers]
     assert len(set(ids)) == len(ids)
     assert all(each is not None and each.startswith(b"req_") for each in ids)
-    assert header(chat().headers, b"x-request-id") == ids[0], "the same request, the same id"
+    assert header(answer_to().headers, b"x-request-id") == ids[0], "the same request, the same id"
     assert {header(answer.headers, b"openai-processing-ms") for answer in answers} == {b"0"}

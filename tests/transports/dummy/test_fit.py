@@ -25,12 +25,13 @@ from replay_proxy.transports.dummy.timing.distributions import parse
 from replay_proxy.transports.dummy.timing.fit import ANY, VALUES, Fit, fit_to
 from replay_proxy.transports.dummy.timing.latencies import from_cassette, from_file
 from replay_proxy.transports.dummy.timing.observations import Observation, observation_of
-from replay_proxy.wire import Headers, Request
+from replay_proxy.wire import Headers
 from tests.support.clock import FakeClock
 from tests.support.rawclient import RawAnswer, RawClient
+from tests.support.requests import CHAT, JSON, chat_body, post
 from tests.support.script import Answer, Received, Wait
 from tests.support.servers import Proxy
-from tests.support.tape import ARRIVALS, EVENTS, JSON, make
+from tests.support.tape import ARRIVALS, EVENTS, make
 from tests.support.upstream import Upstream
 
 ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
@@ -43,19 +44,18 @@ def token(text: str = "t") -> bytes:
 
 
 def asked(prompt: str, model: str = "m", **more: Any) -> bytes:
-    messages = [{"role": "user", "content": prompt}]
-    return json.dumps({"model": model, "messages": messages, "stream": True} | more).encode()
+    return chat_body(prompt, model=model, stream=True, **more)
 
 
 def stream(
     *timed: tuple[float, bytes],
     body: bytes = b'{"model":"m"}',
     headers: Headers = EVENTS,
-    path: str = "/v1/chat/completions",
+    path: str = CHAT,
 ) -> Interaction:
     """A recorded stream of chunks, each with its offset in ms."""
     arrived_us = ARRIVALS.next_us()
-    request = Request("POST", path, "", JSON, body, arrived_us)
+    request = post(body, path, JSON, arrived_us=arrived_us)
     offsets_us = tuple(round(at_ms * 1000) for at_ms, _ in timed)
     ends = tuple(accumulate(len(chunk) for _, chunk in timed))
     return Interaction(
@@ -324,7 +324,7 @@ def test_a_dummy_run_has_the_quantiles_of_the_cassette(tmp_path: Path) -> None:
         async def one(prompt_bytes: int, number: int) -> None:
             begun_s = clock.now_s()
             body = asked(f"{number:05}" + "x" * (prompt_bytes - len(asked("12345"))))
-            response = await transport.handle(Request("POST", "/v1/chat/completions", "", (), body))
+            response = await transport.handle(post(body))
             assert not isinstance(response.body, bytes)
             times_s = []
             async for chunk in response.body:
@@ -356,7 +356,7 @@ def test_what_is_set_goes_before_what_is_fitted(tmp_path: Path) -> None:
             clock = FakeClock()
             driver = asyncio.create_task(clock.drive())
             transport = Assembly(settings(tmp_path, **more), clock=clock).transport(None)
-            request = Request("POST", "/v1/chat/completions", "", (), body)
+            request = post(body)
             response = await transport.handle(request)
             assert not isinstance(response.body, bytes)
             times = [round(1000 * (clock.now_s() - 1000), 3) async for _ in response.body]
@@ -392,9 +392,7 @@ def test_a_cassette_recorded_from_a_timed_upstream_is_fitted_and_reproduced(tmp_
     def run(base_url: str, count: int) -> tuple[list[float], list[float]]:
         def one(number: int) -> RawAnswer:
             with RawClient(base_url) as client:
-                return client.request(
-                    "POST", "/v1/chat/completions", JSON, asked(f"question {number}")
-                )
+                return client.request("POST", CHAT, JSON, asked(f"question {number}"))
 
         with ThreadPoolExecutor(16) as pool:
             answers = list(pool.map(one, range(count)))

@@ -18,11 +18,11 @@ from replay_proxy.transports.dummy.schemas import (
     CreateModerationRequest,
     CreateResponse,
 )
-from replay_proxy.wire import Request
+from tests.support.requests import CHAT, post
 
 MESSAGES = [{"role": "user", "content": "call f and g"}]
 ENDPOINTS: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
-    "/v1/chat/completions": (CreateChatCompletionRequest, {"messages": MESSAGES}),
+    CHAT: (CreateChatCompletionRequest, {"messages": MESSAGES}),
     "/v1/responses": (CreateResponse, {"input": MESSAGES}),
     "/v1/completions": (CreateCompletionRequest, {"prompt": "a"}),
     "/v1/embeddings": (CreateEmbeddingRequest, {"input": "a", "dimensions": 3}),
@@ -86,7 +86,7 @@ def answered(path: str, body: bytes | object, content: Content | None = None) ->
 
     async def ask() -> bytes | None:
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-        request = Request("POST", path, "", (), sent)
+        request = post(sent, path)
         try:
             answer = (await Dummy(content).handle(request)).body
         except InvalidRequest:
@@ -113,7 +113,7 @@ def test_any_fields_are_answered_or_refused(path: str, data: st.DataObject) -> N
     assert answer is None or answer.startswith((b"{", b"data: {", b"event: response.created"))
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses"])
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_any_tools_and_messages_are_answered_or_refused(path: str, data: st.DataObject) -> None:
@@ -161,7 +161,7 @@ def test_any_tools_and_messages_are_answered_or_refused(path: str, data: st.Data
     ids=str,
 )
 def test_what_has_the_wrong_type_far_inside_is_answered(fields: dict[str, Any]) -> None:
-    path = "/v1/responses" if "messages" not in fields else "/v1/chat/completions"
+    path = "/v1/responses" if "messages" not in fields else CHAT
     valid = ENDPOINTS[path][1]
     tools = [{"type": "function", "name": "f", "function": {"name": "f"}}]
 

@@ -10,10 +10,11 @@ from replay_proxy.errors import InvalidRequest
 from replay_proxy.transports.dummy import Content, Dummy
 from replay_proxy.transports.dummy.timing.distributions import parse
 from replay_proxy.wire import Request
+from tests.support.requests import CHAT, post
 
 UNITS = ["char", "token", "word", "3", "100"]
 LIMITS = {
-    "/v1/chat/completions": "max_tokens",
+    CHAT: "max_tokens",
     "/v1/completions": "max_tokens",
     "/v1/responses": "max_output_tokens",
 }
@@ -27,7 +28,7 @@ def asked(path: str, fields: dict[str, Any], prompt: str = "hi") -> Request:
         fields["messages"] = [{"role": "user", "content": prompt}]
     else:
         fields["input" if path.endswith("responses") else "prompt"] = prompt
-    return Request("POST", path, "", (), json.dumps(fields).encode())
+    return post(fields, path)
 
 
 def whole(request: Request, content: Content | None = None) -> tuple[str, int, str]:
@@ -67,7 +68,7 @@ def test_a_text_has_at_least_min_tokens(path: str, unit: str) -> None:
 
 def test_a_stream_has_as_many_tokens() -> None:
     fields = {"limit": 300, "ignore_eos": True, "min_tokens": 300, "stream": True}
-    answer = asyncio.run(Dummy().handle(asked("/v1/chat/completions", fields)))
+    answer = asyncio.run(Dummy().handle(asked(CHAT, fields)))
     assert isinstance(answer.body, bytes)
     lines = [line[6:] for line in answer.body.splitlines() if line.startswith(b"data: {")]
     choices = [json.loads(line)["choices"][0] for line in lines]
@@ -80,12 +81,12 @@ def test_any_text_can_be_that_long(text: str) -> None:
     for unit in UNITS:
         content = Content(source="fixed", fixed_text=text, unit=unit)
         fields = {"limit": 1000, "ignore_eos": True}
-        assert whole(asked("/v1/chat/completions", fields), content)[1] == 1000
+        assert whole(asked(CHAT, fields), content)[1] == 1000
 
 
 def test_the_request_counts_more_than_the_settings() -> None:
     content = Content(tokens=parse("50"))
-    path = "/v1/chat/completions"
+    path = CHAT
     assert whole(asked(path, {"min_tokens": 80}), content)[1] == 80
     assert whole(asked(path, {"min_tokens": 20}), content)[1] == 50
     assert whole(asked(path, {"ignore_eos": True, "limit": 70}), content)[1] == 70
@@ -93,7 +94,7 @@ def test_the_request_counts_more_than_the_settings() -> None:
 
 
 def test_a_stop_sequence_is_looked_for_after_min_tokens() -> None:
-    path = "/v1/chat/completions"
+    path = CHAT
     assert whole(asked(path, {"stop": "응답"}))[0] == "hi의 "
     text, tokens, reason = whole(asked(path, {"stop": "응답", "min_tokens": 5}))
     assert (text, tokens, reason) == ("hi의 응답 내용", 9, "stop")
@@ -102,7 +103,7 @@ def test_a_stop_sequence_is_looked_for_after_min_tokens() -> None:
 
 
 def test_reasoning_leaves_the_text_its_length() -> None:
-    path = "/v1/chat/completions"
+    path = CHAT
     fields = {"limit": 500, "ignore_eos": True, "model": "o3"}
     text, tokens, _ = whole(asked(path, fields))
     assert (len(text), tokens) == (500, 500)
@@ -111,7 +112,7 @@ def test_reasoning_leaves_the_text_its_length() -> None:
 def test_json_ends_where_it_ends() -> None:
     form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"const": "x"}}}
     fields = {"response_format": form, "ignore_eos": True, "min_tokens": 50, "limit": 90}
-    assert whole(asked("/v1/chat/completions", fields)) == ('"x"', 3, "stop")
+    assert whole(asked(CHAT, fields)) == ('"x"', 3, "stop")
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,6 @@ def test_json_ends_where_it_ends() -> None:
 )
 def test_bounds_that_cannot_hold_are_refused(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        whole(asked("/v1/chat/completions", fields))
+        whole(asked(CHAT, fields))
     assert refused.value.status == 400
     assert refused.value.param in (param, "body")

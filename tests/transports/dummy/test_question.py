@@ -11,7 +11,8 @@ from replay_proxy.errors import ReplayProxyError
 from replay_proxy.transports.dummy import Content, Dummy, Tempo, work_budget
 from replay_proxy.transports.dummy.timing.fit import fit_to
 from replay_proxy.transports.dummy.timing.observations import Observation
-from replay_proxy.wire import Request, Response
+from replay_proxy.wire import Response
+from tests.support.requests import CHAT, post
 
 HELLO = {"messages": [{"role": "user", "content": "hello, call f"}]}
 TOOL = {"type": "function", "function": {"name": "f"}}
@@ -36,12 +37,12 @@ def ask(
     fields: dict[str, Any] | bytes,
     content: Content | None = None,
     tempo: Tempo | None = None,
-    path: str = "/v1/chat/completions",
+    path: str = CHAT,
 ) -> bytes:
     async def answer() -> Response:
         dummy = Dummy(content, tempo)
         try:
-            return await dummy.handle(Request("POST", path, "", (), body))
+            return await dummy.handle(post(body, path))
         finally:
             await dummy.aclose()
 
@@ -79,7 +80,7 @@ def test_what_is_no_json_is_read_once(readings: list[bytes]) -> None:
     assert readings == [b"{"]
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/openai/deployments/m/chat/completions"])
+@pytest.mark.parametrize("path", [CHAT, "/openai/deployments/m/chat/completions"])
 def test_a_stream_says_what_the_whole_answer_says(path: str) -> None:
     whole = json.loads(ask({**HELLO, "model": ""} if "openai" in path else HELLO, LOREM, path=path))
     stream = {**HELLO, "stream": True, "stream_options": {"include_usage": True}}

@@ -2,24 +2,21 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
 
 from replay_proxy.transports.dummy import Dummy
 from replay_proxy.transports.dummy.recent import BYTES, ENTRIES, Recent
-from replay_proxy.wire import Request, Response
+from replay_proxy.wire import Response
+from tests.support.requests import chat, post
 
 MODULE = "replay_proxy.transports.dummy.recent.time.time"
 
 
-def chat(text: str = "Hi", *, stream: str = "false", path: str = "/v1/chat/completions") -> Request:
-    body = f'{{"model":"m","stream":{stream},"messages":[{{"role":"user","content":"{text}"}}]}}'
-    return Request("POST", path, "", (), body.encode())
-
-
-@pytest.mark.parametrize("stream", ["false", "true"])
-def test_an_answer_given_again_is_the_one_that_would_be_made(stream: str) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_given_again_is_the_one_that_would_be_made(stream: bool) -> None:
     dummy, fresh = Dummy(), Dummy()
     request = chat(stream=stream)
     with patch("time.time", return_value=1000.5):
@@ -42,12 +39,12 @@ def test_the_next_second_makes_it_anew() -> None:
 
 def test_requests_that_differ_in_anything_have_answers_of_their_own() -> None:
     recent = Recent()
-    one = Request("POST", "/v1/a", "x=1", (), b"{}")
+    one = post(b"{}", "/v1/a", query="x=1")
     others = [
-        Request("GET", "/v1/a", "x=1", (), b"{}"),
-        Request("POST", "/v1/b", "x=1", (), b"{}"),
-        Request("POST", "/v1/a", "x=2", (), b"{}"),
-        Request("POST", "/v1/a", "x=1", (), b"{ }"),
+        replace(one, method="GET"),
+        replace(one, path="/v1/b"),
+        replace(one, query="x=2"),
+        replace(one, body=b"{ }"),
     ]
     with patch(MODULE, return_value=5.0):
         assert recent.get(one) is None

@@ -1,7 +1,6 @@
 """When the dummy's answers are due: tokens, whole answers, load, repeatability."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,16 +13,16 @@ from replay_proxy.transports.dummy import Content, Dummy, Tempo
 from replay_proxy.transports.dummy.timing.distributions import parse
 from replay_proxy.wire import Headers, Request, header
 from tests.support.clock import FakeClock
+from tests.support.requests import chat, get
 
 T = TypeVar("T")
 
 
-def chat(
+def asked(
     prompt: str = "abcde", *, stream: bool = True, headers: Headers = (), **more: Any
 ) -> Request:
-    messages = [{"role": "user", "content": prompt}]
-    body = {"model": "m", "messages": messages, "stream": stream, **more}
-    return Request("POST", "/v1/chat/completions", "", headers, json.dumps(body).encode())
+    """A stream of as many tokens as the prompt has characters."""
+    return chat(prompt, headers, stream=stream, **more)
 
 
 @dataclass
@@ -75,7 +74,7 @@ def test_the_processing_time_is_that_to_the_head(stream: bool) -> None:
     async def scenario(clock: FakeClock) -> tuple[bytes | None, float]:
         begun_s = clock.now_s()
         dummy = Dummy(tempo=Tempo.of(Settings(dummy_ttft_ms="120", dummy_itl_ms="10")), clock=clock)
-        response = await dummy.handle(chat(stream=stream))
+        response = await dummy.handle(asked(stream=stream))
         return header(response.headers, b"openai-processing-ms"), clock.now_s() - begun_s
 
     told, took_s = played(scenario)
@@ -101,7 +100,7 @@ def tempo(ttft_ms: str = "", itl_ms: str = "", **more: Any) -> Tempo:
 
 
 def test_the_first_token_is_due_at_the_ttft_and_each_further_one_an_itl_later() -> None:
-    (received,) = answers(tempo("300", "50"), chat())
+    (received,) = answers(tempo("300", "50"), asked())
     assert received.head_ms == pytest.approx(300)
     assert received.times_ms == [300 + 50 * number for number in range(12)]
     deltas = [chunk.count(b'"content":"') for _, chunk in received.chunks]
@@ -111,25 +110,25 @@ def test_the_first_token_is_due_at_the_ttft_and_each_further_one_an_itl_later() 
 
 def test_a_timed_stream_has_the_bytes_of_an_instant_one() -> None:
     content = Content(seed=1)
-    (timed,) = answers(tempo("300", "50"), chat(), content=content)
-    (at_once,) = answers(Tempo(), chat(), content=content)
+    (timed,) = answers(tempo("300", "50"), asked(), content=content)
+    (at_once,) = answers(Tempo(), asked(), content=content)
     assert timed.body == at_once.body
     assert len(at_once.chunks) == 1
     assert at_once.head_ms == 0
 
 
 def test_a_whole_answer_comes_when_its_last_token_is_due() -> None:
-    (received,) = answers(tempo("300", "50"), chat(stream=False))
+    (received,) = answers(tempo("300", "50"), asked(stream=False))
     assert received.times_ms == [300 + 50 * 11]
 
 
 def test_tokens_that_are_due_together_are_one_chunk() -> None:
-    (received,) = answers(tempo("300", "0"), chat())
+    (received,) = answers(tempo("300", "0"), asked())
     assert received.times_ms == [300]
 
 
 def test_a_long_answer_without_gaps_leaves_others_their_turn() -> None:
-    (received,) = answers(tempo("300"), chat("x" * 5000))
+    (received,) = answers(tempo("300"), asked("x" * 5000))
     assert len(received.chunks) > 15
     assert set(received.times_ms) == {300}
 
@@ -137,7 +136,7 @@ def test_a_long_answer_without_gaps_leaves_others_their_turn() -> None:
 def test_what_is_late_is_caught_up_with() -> None:
     async def scenario(clock: FakeClock) -> list[float]:
         begun_s = clock.now_s()
-        response = await Dummy(None, tempo("100", "50"), clock=clock).handle(chat())
+        response = await Dummy(None, tempo("100", "50"), clock=clock).handle(asked())
         assert not isinstance(response.body, bytes)
         times_ms = []
         async for _ in response.body:
@@ -151,19 +150,19 @@ def test_what_is_late_is_caught_up_with() -> None:
 
 
 def test_a_prompt_adds_to_the_ttft_by_its_length() -> None:
-    (received,) = answers(tempo("300", prefill_ms=40.0), chat("x" * 500))
+    (received,) = answers(tempo("300", prefill_ms=40.0), asked("x" * 500))
     assert received.head_ms == pytest.approx(320)
 
 
 def test_what_no_model_works_on_comes_at_once() -> None:
-    (received,) = answers(tempo("300", "50"), Request("GET", "/v1/models", "", (), b""))
+    (received,) = answers(tempo("300", "50"), get("/v1/models"))
     assert received.head_ms == 0
 
 
 def test_a_refusal_comes_at_once() -> None:
     async def scenario(clock: FakeClock) -> float:
         with pytest.raises(InvalidRequest):
-            await Dummy(None, tempo("300", "50"), clock=clock).handle(chat(messages=3))
+            await Dummy(None, tempo("300", "50"), clock=clock).handle(asked(messages=3))
         return clock.now_s()
 
     assert played(scenario) == 1000
@@ -176,10 +175,10 @@ def test_a_request_can_ask_for_its_own_tempo() -> None:
     ttft, itl = (b"x-replay-ttft-ms", b"70"), (b"x-replay-itl-ms", b"uniform(5,5)")
     one, other, both, none = answers(
         tempo("300", "50"),
-        chat(headers=(ttft,)),
-        chat(headers=(itl,)),
-        chat(headers=(ttft, itl)),
-        chat(),
+        asked(headers=(ttft,)),
+        asked(headers=(itl,)),
+        asked(headers=(ttft, itl)),
+        asked(),
     )
     assert one.times_ms[:2] == [70, 120]
     assert other.times_ms[:2] == [300, 305]
@@ -188,13 +187,13 @@ def test_a_request_can_ask_for_its_own_tempo() -> None:
 
 
 def test_a_request_can_ask_an_instant_dummy_for_a_tempo() -> None:
-    (received,) = answers(Tempo(), chat(headers=((b"x-replay-itl-ms", b"50"),)))
+    (received,) = answers(Tempo(), asked(headers=((b"x-replay-itl-ms", b"50"),)))
     assert received.times_ms == [50 * number for number in range(12)]
 
 
 def test_a_header_that_is_no_tempo_is_refused_by_its_name() -> None:
     with pytest.raises(InvalidRequest, match="header x-replay-ttft-ms is not valid: 'soon' is no"):
-        answers(tempo("300"), chat(headers=((b"x-replay-ttft-ms", b"soon"),)))
+        answers(tempo("300"), asked(headers=((b"x-replay-ttft-ms", b"soon"),)))
 
 
 # --- load ---------------------------------------------------------------------------------------
@@ -209,17 +208,17 @@ def gaps_ms(received: Received) -> Sequence[float]:
 
 @pytest.mark.parametrize(("streams", "factor"), [(1, 1.0), (4, 1.0), (5, 1.25), (6, 1.5), (8, 2.0)])
 def test_gaps_grow_from_half_of_the_capacity_on(streams: int, factor: float) -> None:
-    for received in answers(tempo("300", "50"), *[chat()] * streams, capacity=8):
+    for received in answers(tempo("300", "50"), *[asked()] * streams, capacity=8):
         assert gaps_ms(received) == [50 * factor] * 11
 
 
 def test_who_comes_beyond_the_capacity_waits_for_a_place_in_turn() -> None:
-    received = answers(tempo("300", "0"), *[chat()] * 5, capacity=2)
+    received = answers(tempo("300", "0"), *[asked()] * 5, capacity=2)
     assert [each.head_ms for each in received] == pytest.approx([300, 300, 600, 600, 900])
 
 
 def test_whole_answers_are_load_too() -> None:
-    received = answers(tempo("300", "0"), *[chat(stream=False)] * 3, capacity=1)
+    received = answers(tempo("300", "0"), *[asked(stream=False)] * 3, capacity=1)
     assert [each.head_ms for each in received] == pytest.approx([300, 600, 900])
 
 
@@ -227,15 +226,15 @@ def test_whole_answers_are_load_too() -> None:
 def test_who_leaves_gives_the_place_back(moment: str) -> None:
     async def scenario(clock: FakeClock) -> float:
         dummy = Dummy(None, tempo("300", "50"), capacity=1, clock=clock)
-        first = asyncio.create_task(receive(dummy, chat(), clock))
+        first = asyncio.create_task(receive(dummy, asked(), clock))
         if moment == "queued":
-            leaving = asyncio.create_task(receive(dummy, chat(), clock))
+            leaving = asyncio.create_task(receive(dummy, asked(), clock))
             await clock.sleep_until(1000.1)
             leaving.cancel()
             await first
         elif moment == "before a chunk":
             await first
-            response = await dummy.handle(chat())
+            response = await dummy.handle(asked())
             assert not isinstance(response.body, bytes)
             await response.body.aclose()
             await response.body.aclose()  # A second time changes nothing.
@@ -243,7 +242,7 @@ def test_who_leaves_gives_the_place_back(moment: str) -> None:
             await clock.sleep_until(1000.1 if moment == "before the head" else 1000.32)
             first.cancel()
         begun_s = clock.now_s()
-        await receive(dummy, chat(), clock)
+        await receive(dummy, asked(), clock)
         return clock.now_s() - begun_s
 
     assert played(scenario) == pytest.approx(0.3 + 11 * 0.1)  # of one place: at its capacity
@@ -259,13 +258,13 @@ def test_with_a_seed_a_run_can_be_repeated() -> None:
         options = {"content": Content(seed=seed)}
         return [each.times_ms for each in answers(tempo(*RANDOM), *requests, **options)]
 
-    asked = [chat("abcde"), chat("b"), chat("abcde")]
-    one, other, again = run(7, *asked)
-    assert run(7, *asked) == [one, other, again]
-    assert run(7, *reversed(asked)) == [one, other, again]  # the N-th of its kind, in any order
+    requests = [asked("abcde"), asked("b"), asked("abcde")]
+    one, other, again = run(7, *requests)
+    assert run(7, *requests) == [one, other, again]
+    assert run(7, *reversed(requests)) == [one, other, again]  # the N-th of its kind, in any order
     assert one != again
-    assert run(8, *asked)[0] != one
-    assert run(None, *asked) != run(None, *asked)
+    assert run(8, *requests)[0] != one
+    assert run(None, *requests) != run(None, *requests)
 
 
 def test_what_is_counted_for_a_seed_stays_bounded() -> None:

@@ -31,9 +31,9 @@ from replay_proxy.transports.dummy.work_budget import (
     WorkBudget,
 )
 from replay_proxy.transports.faults import Faulty, Script
-from replay_proxy.wire import Request, Response
+from replay_proxy.wire import Response
+from tests.support.requests import CHAT, post
 
-CHAT = "/v1/chat/completions"
 Fields = dict[str, Any]
 
 
@@ -227,7 +227,7 @@ def budgets(monkeypatch: pytest.MonkeyPatch) -> list[WorkBudget]:
 
 async def ask(asked: tuple[str, Fields], dummy: Dummy | None = None) -> Response:
     path, fields = asked
-    request = Request("POST", path, "", (), json.dumps(fields).encode())
+    request = post(fields, path)
     return await (dummy or Dummy()).handle(request)
 
 
@@ -459,9 +459,8 @@ def test_a_million_wrong_pairs_are_one_fault() -> None:
 
 def test_a_script_in_a_header_has_a_length() -> None:
     faulty = Faulty(Dummy(), Script(()), seed=0, clock=MonotonicClock())
-    body = json.dumps(chat()[1]).encode()
     for script in ("a " * 5000, '"' + "(" * 5000, "stall(" + " " * 5000 + '"'):
-        request = Request("POST", CHAT, "", ((b"x-replay-fault", script.encode()),), body)
+        request = post(chat()[1], headers=((b"x-replay-fault", script.encode()),))
         with pytest.raises(ReplayProxyError, match="at most 2000 are read") as refused:
             asyncio.run(faulty.handle(request))
         assert refused.value.status == 400
@@ -471,8 +470,8 @@ def test_a_script_in_a_header_has_a_length() -> None:
 def test_a_fault_that_cuts_an_answer_small_gives_others_their_turn(fault: str) -> None:
     async def turns() -> tuple[int, int]:
         faulty = Faulty(Dummy(), Script(()), seed=0, clock=MonotonicClock())
-        body = json.dumps(chat("한" * 2000, stream=True)[1]).encode()
-        request = Request("POST", CHAT, "", ((b"x-replay-fault", fault.encode()),), body)
+        asked = chat("한" * 2000, stream=True)[1]
+        request = post(asked, headers=((b"x-replay-fault", fault.encode()),))
         response = await faulty.handle(request)
         assert not isinstance(response.body, bytes)
         chunks = 0
@@ -521,5 +520,5 @@ def test_the_limits_are_those_of_the_page() -> None:
 
 def test_a_bound_that_is_no_number_says_nothing() -> None:
     body = json.dumps(fitting({"type": "number", "minimum": 7})[1]).replace("7", "1e999")
-    request = Request("POST", CHAT, "", (), body.encode())
+    request = post(body.encode())
     assert asyncio.run(Dummy().handle(request)).status == 200

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator, Coroutine
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from replay_proxy.wire import Headers, Request, Response, Source, header
 from tests.fault_table import PAGE
 from tests.support.clock import InstantClock
 from tests.support.provenance import answered, fault_of
-from tests.support.tape import CHAT, chat
+from tests.support.requests import CHAT, post
 from tests.support.transports import SimpleTransport
 
 EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
@@ -66,7 +65,7 @@ class Api(SimpleTransport):
 
 def request(body: bytes = b'{"model": "gpt-4o"}', **given: Any) -> Request:
     headers: Headers = tuple((k.encode(), v.encode()) for k, v in given.pop("headers", {}).items())
-    return replace(chat(body, headers), path=given.pop("path", CHAT))
+    return post(body, given.pop("path", CHAT), headers)
 
 
 def hits(script: str, requests: list[Request], *, seed: int = 0) -> list[str]:

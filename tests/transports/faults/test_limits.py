@@ -16,13 +16,13 @@ from tests.support.clock import InstantClock
 from tests.support.nursery import Nursery
 from tests.support.provenance import UPSTREAM, answered, fault_of
 from tests.support.rawclient import RawClient
-from tests.support.tape import chat
+from tests.support.requests import post
 from tests.transports.faults.test_faults import Api
 
 
 def request(key: str = "one", **body: Any) -> Request:
     headers = ((b"authorization", f"Bearer sk-{key}".encode()),)
-    return chat(json.dumps(body).encode(), headers)
+    return post(body, headers=headers)
 
 
 class Account:
@@ -94,7 +94,7 @@ def test_the_wait_is_what_openai_has_said_of_the_same_numbers(
 def test_each_key_has_a_rate_of_its_own() -> None:
     account = Account(rpm=1)
     assert [account.ask(key).status for key in ("one", "two", "one", "two")] == [200, 200, 429, 429]
-    azure = Request("POST", "/openai/x", "", ((b"api-key", b"one"),), b"", 1)
+    azure = post(b"", "/openai/x", ((b"api-key", b"one"),), arrived_us=1)
     assert asyncio.run(account.limits.admit(azure))[0] is None
     assert asyncio.run(account.limits.admit(azure))[0] is not None
     account.limits.rewind()

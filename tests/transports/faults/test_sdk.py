@@ -21,16 +21,16 @@ from tests.demo import CASSETTE
 from tests.support.clients import PARIS
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import NoAnswerError, RawAnswer, RawClient
+from tests.support.requests import CHAT, post
 from tests.support.script import Answer, Received, Step, Wait
 from tests.support.servers import Proxy
-from tests.support.tape import chat, stored
+from tests.support.tape import stored
 from tests.support.upstream import Upstream
 
 SAID = "한국의 수도는?"
 BODY = json.dumps(
     {"model": "m", "stream": True, "messages": [{"role": "user", "content": SAID}]}
 ).encode()
-CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +307,7 @@ def test_faults_never_reach_the_upstream_or_the_cassette(nursery: Nursery, tmp_p
     assert (refused.status, refused.header(b"x-replay-source")) == (500, b"fault")
     assert answer.body == b"data: 1\n\n"
     assert whole.clean
-    kept = stored(Path(store), chat(b"{}"))
+    kept = stored(Path(store), post(b"{}"))
     assert kept is not None
     assert kept.body == b"data: 1\n\ndata: 2\n\ndata: [DONE]\n\n"
     assert b"x-replay-fault" not in dict(kept.headers)
