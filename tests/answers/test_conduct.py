@@ -298,7 +298,7 @@ def test_a_run_tells_the_verdict_on_its_client_in_each_form(tmp_path: Any) -> No
             *("--", "bash", "-c", f"{asked}; {asked}"),
         ],
         cwd=tmp_path,
-        env=clean_environment() | {"FAULTS": "first=1 rate_limit(60)"},
+        env=clean_environment() | {"REPLAY_PROXY_FAULTS": "first=1 rate_limit(60)"},
         capture_output=True,
         text=True,
         check=False,
