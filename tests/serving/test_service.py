@@ -113,7 +113,7 @@ def test_an_http_chunk_that_comes_in_pieces_is_one_chunk_when_replayed(
     pieces: list[Step] = [Raw(b"9\r\ndata"), Wait(0.05), Raw(b": 1"), Wait(0.05), Raw(b"\n\n\r\n")]
     seen = recorded(nursery, store, Answer(steps=[*pieces, DONE]))
     assert seen.body == b"data: 1\n\n" + DONE
-    kept = stored(store, chat(b"{}"))
+    kept = stored(store, post(b"{}"))
     assert kept is not None
     assert kept.timeline.ends == (9, 9 + len(DONE))
     assert kept.timeline.offsets_us[0] > 95_000, "a chunk is timed by its last byte"
