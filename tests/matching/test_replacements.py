@@ -1,7 +1,6 @@
 """``MATCH_REPLACE``: a date, an id or a path inside a text counts as any other."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,8 @@ from replay_proxy.matching.replacements import (
 )
 from replay_proxy.matching.rules import Rule
 from replay_proxy.settings import Settings
-from replay_proxy.wire import Request
-from tests.support.tape import chat as chat_of
+from tests.support.requests import chat
 from tests.support.tape import make, recorded
-
-
-def chat(content: str, **more: object) -> Request:
-    messages = [{"role": "user", "content": content}]
-    return chat_of(json.dumps({"model": "m", "messages": messages} | more).encode())
-
 
 #: Texts, and what is left of each by the replacement of that name.
 TEXTS = [
