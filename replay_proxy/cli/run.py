@@ -65,11 +65,8 @@ class CommandRun:
             return _failed(message, exit_code(Outcome((), code, {})) or NO_PROXY)
         shown = _without_keys(self.command, environment)
         for name, cassette in report["cassettes"].items():
-            recorded = cassette["recorded"]
-            cassette["recorded"] = self._stored(name, recorded)
-            cassette["missing"] = missing = len(recorded) - len(cassette["recorded"])
-            cassette["recorded_total"] -= missing
-            cassette["lost"] += missing + cassette["in_progress"]
+            cassette["lost"] += cassette["in_progress"]
+            self._look_up(name, cassette)
         return self._publish(
             Outcome(
                 shown,
@@ -82,18 +79,22 @@ class CommandRun:
             )
         )
 
-    def _stored(self, name: str, recorded: list[str]) -> list[str]:
-        """Those of the recorded answers that are in the cassette now."""
-        if not recorded or name.startswith("("):  # The sum over further cassettes has no file.
-            return recorded
-        from replay_proxy.store.archive import Archive  # Most runs record nothing.
+    def _look_up(self, name: str, cassette: Any) -> None:
+        """Add to a cassette's report what is in its file at the end."""
+        if not cassette["recorded"] or name.startswith("("):  # Further cassettes have no file.
+            return
+        from replay_proxy.cli.stored import stored  # Most runs record nothing.
 
-        try:
-            store = _guest_settings(self.options).settings.store
-            with Archive(store / f"{name}.sqlite") as archive:
-                return [number for number in recorded if archive.holds(int(number))]
-        except ReplayProxyError:
-            return []
+        store = _guest_settings(self.options).settings.store
+        there = stored(store / f"{name}.sqlite", cassette["recorded"])
+        missing = len(cassette["recorded"]) - len(there.interactions)
+        cassette |= {
+            "recorded": there.interactions,
+            "recorded_total": cassette["recorded_total"] - missing,
+            "missing": missing,
+            "lost": cassette["lost"] + missing,
+            "fewer": there.fewer,
+        }
 
     def _report_of(self, server: Server) -> Any:
         """The proxy's report after the last recording; None if the proxy has ended."""

@@ -147,7 +147,7 @@ class ItemRun:
         if self._report is None:
             return
         cassette = self.cassette.cassette
-        tally.count(self._report)
+        tally.count(cassette, self._report)
         tally.counts["idle"] += self._is_idle() and self.passed
         if self.shared:
             tally.share(cassette, self._report)

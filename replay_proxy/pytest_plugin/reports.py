@@ -98,6 +98,7 @@ def report_sum(first: Report | None, then: Report) -> Report:
         "more_misses": more_misses,
         "losses": list(losses.values()),
         "lost": len(losses) + more_losses,
+        "recorded": list(dict.fromkeys(first["recorded"] + then["recorded"])),
         "recorded_total": first["recorded_total"] + then["recorded_total"],
         "repeated_total": first["repeated_total"] + then["repeated_total"],
         "used": list(dict.fromkeys(first["used"] + then["used"])),

@@ -86,6 +86,7 @@ class SessionRun:
         try:
             if self.run is not None:  # The session was interrupted.
                 self.run.environment.undo()
+                self.tally.count(self.run.cassette.cassette, self.run.cassette.report())
             else:
                 for cassette, report in self.proxies.leftovers().items():
                     self.tally.add_outside(cassette, report)
@@ -99,7 +100,7 @@ class SessionRun:
     def judge(self, session: pytest.Session) -> None:
         """Fail the session for unused recordings of shared cassettes and for other failures."""
         config, options = session.config, self.proxies.options
-        self.tally.notes += self.tally.late_texts()
+        self.tally.notes += self.tally.late_texts() + self.tally.fewer_texts(options.store)
         if options.unused != "ignore":
             arguments = [config.invocation_params.dir / argument for argument in config.args]
             whole = all(path.is_dir() for path in arguments) and not config.getoption("lf", False)

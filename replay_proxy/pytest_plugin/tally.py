@@ -45,6 +45,8 @@ class Tally:
         self.spelt: dict[str, str] = {}
         #: The tests with a shared cassette that passed.
         self.passed: list[str] = []
+        #: The recorded interactions of each cassette.
+        self.recorded: dict[str, list[str]] = {}
         #: Why the session fails apart from its tests, and notes that fail nothing.
         self.failures: list[str] = []
         #: Requests by the address of a test that had ended, by that test's cassette.
@@ -63,8 +65,10 @@ class Tally:
             )
         self.named.setdefault(cassette, []).append(nodeid)
 
-    def count(self, report: Report) -> None:
+    def count(self, cassette: str, report: Report) -> None:
         """Add the report on any cassette to the counts."""
+        if report["recorded"]:
+            self.recorded.setdefault(cassette, []).extend(report["recorded"])
         self.counts["hits"] += report["answers"].get("cassette", 0)
         self.counts["misses"] += sum(miss["times"] for miss in report["misses"])
         self.counts["misses"] += report.get("more_misses", 0)
@@ -81,7 +85,7 @@ class Tally:
     def add_outside(self, cassette: str, report: Report) -> None:
         """Add requests sent while no test had the cassette: only the session can fail for them."""
         if any(report["answers"].values()) or report["lost"]:
-            self.count(report)
+            self.count(cassette, report)
             self.share(cassette, report)
             where = f"Outside of the tests that use cassette '{cassette}'"
             if cassette == _DEFAULT and cassette not in self.named:
@@ -104,6 +108,8 @@ class Tally:
         self.notes += [text for text in payload["notes"] if text not in self.notes]
         for cassette, report in payload["shared"].items():
             self.share(cassette, report)
+        for cassette, recorded in payload["recorded"].items():
+            self.recorded.setdefault(cassette, []).extend(recorded)
 
     def unused(self, *, whole: bool, store: Path) -> Iterator[str]:
         """A text per shared cassette with unused recordings.
@@ -144,6 +150,19 @@ class Tally:
                 if number
             ]
         )
+
+    def fewer_texts(self, store: Path) -> list[str]:
+        """A text per cassette whose new take has fewer answers to a request than the one before."""
+        if not self.recorded:
+            return []
+        from replay_proxy.cli.stored import stored
+        from replay_proxy.cli.verdict.outcome import fewer_text
+
+        found = [
+            (cassette, stored(store / f"{cassette}.sqlite", recorded).fewer)
+            for cassette, recorded in sorted(self.recorded.items())
+        ]
+        return [fewer_text(cassette, fewer) for cassette, fewer in found if fewer]
 
     def summary(self) -> str:
         """One line, or nothing when no test has used the proxy."""

@@ -110,8 +110,12 @@ def test_what_is_recorded_and_stored_passes(tmp_path: Path, upstream: Upstream) 
 
 def test_what_was_recorded_into_many_cassettes_is_not_looked_for_in_one(tmp_path: Path) -> None:
     it = CommandRun(["x"], {"STORE": str(tmp_path)})
-    assert it._stored(OTHERS, ["1"]) == ["1"]
-    assert it._stored("default", ["1"]) == []
+    told = {"recorded": ["1"], "recorded_total": 1, "lost": 0}
+    others, own = dict(told), dict(told)
+    it._look_up(OTHERS, others)
+    it._look_up("default", own)
+    assert others == told
+    assert (own["recorded"], own["recorded_total"], own["lost"], own["missing"]) == ([], 0, 1, 1)
 
 
 #: Asks until it is answered with success, at most twice, and passes in any case.
@@ -166,3 +170,14 @@ def test_an_upstream_out_of_reach_is_a_loss_which_can_be_allowed(
     assert (told["lost"], told["losses"][0]["times"]) == (1, 2)
     (case,) = ET.parse(tmp_path / "j.xml").iter("skipped" if allowed else "failure")  # noqa: S314 - our own
     assert case.get("type") == "upstream_unreachable"
+
+
+def test_a_take_with_fewer_answers_than_the_one_before_is_told(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    for asked, fewer in ((3, []), (1, [(1, 3)]), (2, [])):
+        code, said, told = run(tmp_path, upstream, "import os, urllib.request\n" + GET * asked)
+        assert code == 0, said
+        assert [(each["answers"], each["before"]) for each in told["fewer"]] == fewer
+        line = "GET /v1/models: 1 of 3 answers; the older take stays hidden\nIf the recording was"
+        assert (line in said) == bool(fewer)

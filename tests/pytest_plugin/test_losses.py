@@ -116,3 +116,24 @@ def test_a_loss_warns_or_does_nothing_on_request(
     warned = reaction == "warn"
     assert [f"LossWarning: {text}" in output for text in LOST.values()] == [warned] * len(LOST)
     assert "recorded, 4 lost, 0 dummy" in summary
+
+
+POLLS = """
+import os, urllib.request
+
+def test_polls(replay_proxy):
+    for _ in range(int(os.environ["POLLS"])):
+        urllib.request.urlopen(os.environ["OPENAI_BASE_URL"] + "/whole").read()
+"""
+
+
+def test_a_take_with_fewer_answers_than_the_one_before_is_noted(
+    suite: Project, losing: Upstream
+) -> None:
+    suite.write("test_it.py", POLLS)
+    for polls, options in (("3", []), ("1", ["-n", "1"])):
+        arguments = ("test_it.py", "--replay-mode=record", *options)
+        done = suite.run(*arguments, UPSTREAM_BASE_URL=losing.base_url, POLLS=polls)
+        assert done.code == 0, done.output
+        told = "GET /v1/whole: 1 of 3 answers; the older take stays hidden" in done.output
+        assert told == (polls == "1")

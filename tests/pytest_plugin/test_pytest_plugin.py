@@ -228,6 +228,7 @@ def test_unused_is_what_no_report_has_used() -> None:
             "expired": [],
             "losses": [],
             "lost": 0,
+            "recorded": [],
             "recorded_total": 0,
             "repeated_total": 0,
             "more_misses": 0,

@@ -172,7 +172,7 @@ def test_a_merged_report_keeps_a_bounded_number_of_misses_and_counts_the_others(
 ) -> None:
     monkeypatch.setattr(reports, "KEPT_MISSES", 5)
     empty: Any = {"answers": {}, "used": [], "unused": [], "expired": [], "saved": {}}
-    empty |= {"losses": [], "lost": 0, "recorded_total": 0, "repeated_total": 0}
+    empty |= {"losses": [], "lost": 0, "recorded": [], "recorded_total": 0, "repeated_total": 0}
     merged: Any = None
     for number in range(9):
         misses = [{"fingerprint": number, "times": 2}]

@@ -19,6 +19,7 @@ from replay_proxy.cli.verdict.outcome import (
     CassetteReport,
     Outcome,
     ReportedInteraction,
+    fewer_text,
     sources_text,
     uncounted_losses,
 )
@@ -118,6 +119,8 @@ def text(outcome: Outcome) -> str:
         shown = SHOWN if outcome.fail_unused else SHOWN_IF_ALLOWED
         total = cassette["unused_total"]
         blocks += _listed(f"Unused on cassette '{name}'", unused, total, shown=shown)
+        if fewer := cassette.get("fewer"):
+            blocks.append(fewer_text(name, fewer))
         blocks += _repeated(name, cassette)
         if met := cassette["faults"]:
             lines = [f"Faults on cassette '{name}':", *(f"  {words(conduct)}" for conduct in met)]

@@ -1,0 +1,50 @@
+"""What a cassette holds of what was recorded, once its proxy has ended."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from replay_proxy.errors import ReplayProxyError
+from replay_proxy.matching.miss import summary
+from replay_proxy.store.archive import Archive
+
+
+class Stored(NamedTuple):
+    """The recorded interactions that are there, and requests that have ``fewer`` answers now.
+
+    Replay uses the newest take of a request, also if an older one has more answers to it: perhaps
+    the recording was interrupted.
+    """
+
+    interactions: list[str]
+    fewer: list[dict[str, Any]]
+
+
+def stored(cassette: Path, recorded: Sequence[str]) -> Stored:
+    """What there is of the recorded interactions; nothing if the cassette cannot be read."""
+    if not recorded:
+        return Stored([], [])
+    try:
+        with Archive(cassette) as archive:
+            there = [number for number in recorded if archive.holds(int(number))]
+            counts = _fewer(archive, there) if len(archive.takes()) > 1 else {}
+            fewer = [
+                {"interaction": str(number), **summary(archive.request(number).request)}
+                | {"answers": now, "before": before}
+                for number, (now, before) in counts.items()
+            ]
+            return Stored(there, fewer)
+    except ReplayProxyError:
+        return Stored([], [])
+
+
+def _fewer(archive: Archive, recorded: Sequence[str]) -> dict[int, tuple[int, int]]:
+    """The numbers of answers now and before, by the last recorded interaction of each request."""
+    new = set(map(int, recorded))
+    found = {}
+    for takes in archive.answers().by_take.values():
+        if len(takes) > 1:
+            before, now = (takes[take] for take in sorted(takes)[-2:])
+            if len(now) < len(before) and not new.isdisjoint(now):
+                found[now[-1]] = len(now), len(before)
+    return found
