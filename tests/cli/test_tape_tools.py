@@ -464,17 +464,17 @@ def test_import_says_that_files_of_one_name_share_a_cassette(tool: Tool, cassett
         Path(name).mkdir()
         Path(name, "chat.jsonl").write_text(reel(number))
     said = tool("import", "a", "b")
-    assert "b/chat.jsonl joins other recordings in the cassette chat" in said
-    assert "a/chat.jsonl joins" not in said
+    assert "b/chat.jsonl shares the cassette chat with other recordings" in said
+    assert "a/chat.jsonl shares" not in said
     document = tool("import", "c/chat.jsonl", "--json")
     assert document["files"][0]["joined"] is True
-    assert "joins" in tool("import", "c")
-    assert "joins" not in tool("import", "a", "b", "c", "--cassette", "all")
+    assert "shares" in tool("import", "c")
+    assert "shares" not in tool("import", "a", "b", "c", "--cassette", "all")
     assert (
         tool("import", "a/chat.jsonl", "--cassette", "one", "--json")["files"][0]["joined"] is False
     )
     tool("export", "one", "-o", "one.jsonl")
-    assert "joins" not in tool("import", "one.jsonl")
+    assert "shares" not in tool("import", "one.jsonl")
 
 
 def test_import_reads_a_file_of_lines_that_is_larger_than_the_memory_line_by_line(

@@ -99,8 +99,9 @@ def _text(document: dict[str, Any], *, is_named: bool) -> Iterator[str]:
             yield f"{entry['file']}, {lost['where']}: not carried over, since {lost['reason']}"
         if entry["joined"] and not is_named:
             yield (
-                f"{entry['file']} joins other recordings in the cassette {entry['cassette']}, and "
-                "hides their answers to the requests that it has too. --cassette keeps them apart."
+                f"{entry['file']} shares the cassette {entry['cassette']} with other recordings: "
+                "to a request that both have, the answers imported last are replayed. "
+                "--cassette keeps files apart."
             )
     for each in document["unreadable"]:
         yield f"Not imported: {each['reason']}"
