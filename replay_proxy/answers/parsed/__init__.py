@@ -83,6 +83,9 @@ def parsed(text: bytes | str) -> Any:
             value = json.loads(text)
         except (ValueError, RecursionError):
             return None
+    brackets = ("{", "[") if isinstance(text, str) else (b"{", b"[")
+    if sum(map(text.count, brackets)) <= DEPTH:  # type: ignore[arg-type]
+        return value
     level = [value]
     for _ in range(DEPTH):
         level = [below for above in level for below in _below(above)]

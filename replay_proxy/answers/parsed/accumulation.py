@@ -1,34 +1,18 @@
 """The sum of a stream's events: the object that the same answer is without ``stream``.
 
-Pure. Texts that came in deltas are joined; of everything else the last value counts. Sources: the
-streaming events of OpenAI's chat, completions, responses, assistants and audio APIs, and what
-compatible hosts were recorded to send.
+Pure, and linear in the stream (``joining``). Texts that came in deltas are joined; of everything
+else the last value counts. Sources: the streaming events of OpenAI's chat, completions, responses,
+assistants and audio APIs, and what compatible hosts were recorded to send.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
+from replay_proxy.answers.parsed.joining import JoinedList, JoinedObject, add, plain
+
 #: Events: the name or type, and the JSON object, of each.
 Events = list[tuple[str, dict[str, Any]]]
 
-#: The members of a delta whose texts are joined; a repeated role, id or name is not.
-_CONTINUED = frozenset(
-    {
-        "arguments",
-        "code",
-        "content",
-        "data",
-        "input",
-        "reasoning",
-        "reasoning_content",
-        "refusal",
-        "summary",
-        "text",
-        "thinking",
-        "transcript",
-        "value",
-    }
-)
 #: Where a delta of ``/v1/responses`` belongs in its item: the list, the type of the part in it,
 #: and the part's member. Without a list, the member is the item's own.
 _DELTAS = {
@@ -68,44 +52,10 @@ def accumulated(steps: Iterable[tuple[str, Any]]) -> dict[str, Any] | None:
     return total
 
 
-def joined(before: Any, delta: Any, name: str = "") -> Any:
-    """A value with a delta added: lists by their elements' ``index``, texts joined by ``name``.
-
-    Neither of the two is changed.
-    """
-    if before is None or delta is None:
-        return before if delta is None else delta
-    if isinstance(before, dict) and isinstance(delta, dict):
-        return before | {key: joined(before.get(key), part, key) for key, part in delta.items()}
-    if isinstance(before, list):
-        return _joined_lists(before, delta if isinstance(delta, list) else [delta])
-    if isinstance(before, str) and isinstance(delta, str):
-        return before + delta if name in _CONTINUED else delta or before
-    return delta
-
-
-def _joined_lists(before: list[Any], delta: list[Any]) -> list[Any]:
-    total = list(before)
-    places = {
-        item["index"]: place
-        for place, item in enumerate(total)
-        if isinstance(item, dict) and isinstance(item.get("index"), int)
-    }
-    for item in delta:
-        index = item.get("index") if isinstance(item, dict) else None
-        if isinstance(index, int) and index in places:
-            total[places[index]] = joined(total[places[index]], item)
-        else:
-            total.append(item)
-            if isinstance(index, int):
-                places[index] = len(total) - 1
-    return total
-
-
 def _choices(events: Events) -> dict[str, Any]:
     """Chat completions and legacy completions."""
     total: dict[str, Any] = {}
-    choices: dict[int, dict[str, Any]] = {}
+    choices: dict[int, JoinedObject] = {}
     for _, value in events:
         # Azure begins with an empty id, model and object.
         total |= {key: member for key, member in value.items() if member or key not in total}
@@ -114,50 +64,53 @@ def _choices(events: Events) -> dict[str, Any]:
             if isinstance(delta, dict):
                 index = delta.get("index")
                 place = index if isinstance(index, int) else 0
-                choices[place] = _choice(choices.get(place, {}), delta)
-    return total | {"choices": [choices[place] for place in sorted(choices)]}
+                _add_choice(choices.setdefault(place, JoinedObject({})), delta)
+    return total | {"choices": [plain(choices[place]) for place in sorted(choices)]}
 
 
-def _choice(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    choice = dict(before)
+def _add_choice(choice: JoinedObject, now: dict[str, Any]) -> None:
     for key, delta in now.items():
         # Some hosts repeat the whole message in every chunk: the last one counts.
-        start = None if key == "message" and delta is not None else before.get(key)
-        choice[key] = joined(start, delta, key)
-    return choice
+        if key == "message" and delta is not None:
+            choice.members[key] = delta
+        else:
+            choice.add(key, delta)
 
 
 def _response(events: Events) -> dict[str, Any]:
     """``/v1/responses``: the object of the last event, or as much of it as there is."""
     response: dict[str, Any] = {}
-    items: dict[int, dict[str, Any]] = {}
+    items: dict[int, JoinedObject] = {}
     for kind, value in events:
         if isinstance(value.get("response"), dict):
             response = value["response"]
         place = _place(value.get("output_index"))
         if isinstance(value.get("item"), dict):
-            items[place] = value["item"]
+            items[place] = JoinedObject(value["item"])
         elif kind in _DELTAS and isinstance(value.get("delta"), str):
-            items[place] = _extended(items.get(place, {}), kind, value)
+            _extend(items.setdefault(place, JoinedObject({})), kind, value)
     output = response.get("output")
     if isinstance(output, list) and output:
         return dict(response)
-    return response | {"output": [items[place] for place in sorted(items)]}
+    return response | {"output": [plain(items[place]) for place in sorted(items)]}
 
 
-def _extended(item: dict[str, Any], kind: str, value: dict[str, Any]) -> dict[str, Any]:
-    """An item of a response's output with one more delta."""
+def _extend(item: JoinedObject, kind: str, value: dict[str, Any]) -> None:
+    """Add one more delta to an item of a response's output."""
     into, type_, name = _DELTAS[kind]
     if not into:
-        return item | {name: joined(item.get(name), value["delta"], name)}
-    parts = item.get(into)
-    parts = list(parts) if isinstance(parts, list) else []
+        item.add(name, value["delta"])
+        return
+    parts = item.members.get(into)
+    if not isinstance(parts, JoinedList):
+        parts = item.members[into] = JoinedList(parts if isinstance(parts, list) else [])
     place = _place(value.get("content_index", value.get("summary_index")))
-    while len(parts) <= place:
-        parts.append({"type": type_})
-    part = parts[place] if isinstance(parts[place], dict) else {}
-    parts[place] = part | {name: joined(part.get(name), value["delta"], name)}
-    return item | {into: parts}
+    while len(parts.elements) <= place:
+        parts.elements.append({"type": type_})
+    part = parts.elements[place]
+    if not isinstance(part, JoinedObject):
+        part = parts.elements[place] = JoinedObject(part if isinstance(part, dict) else {})
+    part.add(name, value["delta"])
 
 
 def _place(index: Any) -> int:
@@ -166,15 +119,17 @@ def _place(index: Any) -> int:
 
 def _objects(events: Events) -> dict[str, Any]:
     """Assistants: the last state of every message, run and step that a stream is about."""
-    objects: dict[str, dict[str, Any]] = {}
+    objects: dict[str, Any] = {}
     for _, value in events:
         identity = value.get("id")
         if not isinstance(identity, str):
             continue
         delta = value.get("delta")
-        before = objects.get(identity, {})
-        objects[identity] = joined(before, delta) if isinstance(delta, dict) else value
-    return {"object": "list", "data": list(objects.values())}
+        if isinstance(delta, dict):
+            objects[identity] = add(objects.get(identity, {}), delta)
+        else:
+            objects[identity] = value
+    return {"object": "list", "data": [plain(each) for each in objects.values()]}
 
 
 def _anything(events: Events) -> dict[str, Any]:
