@@ -32,8 +32,9 @@ class Front:
     def __init__(self) -> None:
         self._listener: _socket.socket | None = None
         self._base_url = ""
-        self._environment = pytest.MonkeyPatch()
-        self._asks_api = False
+        #: Of each variable that is set now: its former value, and the one that it was given.
+        self._set: dict[str, tuple[str | None, str]] = {}
+        self._own_key = False
         #: Whether clients that were made at import may have the address.
         self.announced = False
 
@@ -53,11 +54,24 @@ class Front:
 
         assert self.listener is not None
         for name, value in client_environment(self._base_url, asks_api=asks_api).items():
-            self._environment.setenv(name, value)
+            former = self._set[name][0] if name in self._set else os.environ.get(name)
+            self._set[name] = former, value
+            os.environ[name] = value
 
     def withdraw(self) -> None:
-        """Give the variables their former values."""
-        self._environment.undo()
+        """Give the variables their former values, whatever a test has made of them."""
+        for name, (former, _) in self._set.items():
+            if former is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = former
+        self._set.clear()
+
+    def withdraw_after_import(self) -> None:
+        """Give the variables their former values, but for those that a module has set."""
+        for name in [name for name, (_, ours) in self._set.items() if os.environ.get(name) != ours]:
+            del self._set[name]
+        self.withdraw()
 
     def close(self) -> None:
         """Withdraw the address and give it up."""
@@ -77,7 +91,9 @@ class Front:
             chosen = options(config)  # type: ignore[arg-type]
         except pytest.UsageError:
             return  # It is raised again when pytest is configured.
-        self._asks_api = "record" in (chosen.mode, chosen.on_miss) and _key_is_clients(chosen)
+        files = [Path(".env"), *config.rootpath.glob("conftest.py")]
+        files += config.rootpath.glob("*/conftest.py")
+        self._own_key = _asks_api(chosen) or any(map(_names_key, files))
         if config.sets_an_option() or any(chosen.store.glob("*.sqlite")):
             self._announce_for_import()
 
@@ -93,7 +109,7 @@ class Front:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Let the workers of xdist start with the environment as it was."""
         if session.config.pluginmanager.hasplugin("dsession"):
-            self.withdraw()
+            self.withdraw_after_import()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Generator[None, object, object]:
@@ -101,11 +117,26 @@ class Front:
         try:
             return (yield)
         finally:
-            self.withdraw()
+            self.withdraw_after_import()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Let a module that looks at the key see its developer's: it may decide what is skipped."""
+        if not (self._set and isinstance(collector, pytest.Module) and _names_key(collector.path)):
+            return (yield)
+        self.withdraw_after_import()
+        self.announce(asks_api=True)
+        try:
+            return (yield)
+        finally:
+            self.withdraw_after_import()
+            self.announce(asks_api=self._own_key)
 
     def _announce_for_import(self) -> None:
         self.announced = True
-        self.announce(asks_api=self._asks_api)
+        self.announce(asks_api=self._own_key)
 
 
 class _Early:
@@ -132,11 +163,24 @@ class _Early:
         return typed or written or any(map(os.environ.get, VARIABLES.values()))
 
 
-def _key_is_clients(chosen: Options) -> bool:
+def _names_key(file: Path) -> bool:
+    """Whether a file sets a client's key, or decides by it."""
+    try:
+        return b"OPENAI_API_KEY" in file.read_bytes()
+    except OSError:
+        return False
+
+
+def _asks_api(chosen: Options) -> bool:
     """Whether the client's own key may reach the real API."""
     from replay_proxy.settings.loading import load_as_guest
 
-    decided = chosen.decided("record" if chosen.mode == "record" else "replay")
+    mode = chosen.mode
+    if mode == "once":
+        mode = "replay" if chosen.recorded() else "record"
+    if "record" not in (mode, chosen.on_miss):
+        return False
+    decided = chosen.decided(mode)
     try:
         settings = load_as_guest(options=decided, configured=chosen.settings).settings
     except ReplayProxyError:

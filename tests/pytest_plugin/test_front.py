@@ -201,3 +201,65 @@ def test_a_project_that_does_not_use_the_plugin_is_left_alone(tmp_path: Path) ->
     assert done.code == 0, done.output
     project.write("conftest.py", UNUSED)
     assert project.run("--replay-mode=replay").code == 1
+
+
+KEYS = """
+import os
+
+os.environ.setdefault("OPENAI_API_KEY", "sk-of-the-suite")
+os.environ["OPENAI_API_BASE"] = "http://mine"
+"""
+LOOKS = """
+import os, pytest
+from .conftest import os
+
+LIVE = pytest.mark.skipif("AZURE_OPENAI_API_KEY" not in os.environ, reason="no key")
+
+@LIVE
+def test_live():
+    raise AssertionError
+
+def test_own():
+    assert os.environ["OPENAI_API_KEY"] == "sk-of-the-suite"
+    assert os.environ["OPENAI_API_BASE"] == "http://mine"
+    assert "OPENAI_BASE_URL" not in os.environ
+
+def test_with_a_cassette(replay_proxy):
+    assert os.environ["OPENAI_API_KEY"] == "sk-of-the-suite"
+    assert os.environ["OPENAI_API_BASE"] == replay_proxy.base_url
+    os.environ["OPENAI_API_BASE"] = "http://changed"
+
+def test_restored():
+    assert os.environ["OPENAI_API_BASE"] == "http://mine"
+"""
+
+
+def test_what_a_module_makes_of_the_variables_stays(project: Project) -> None:
+    project.cassettes.mkdir()
+    project.write("conftest.py", KEYS)
+    project.write("test_it.py", LOOKS)
+    done = project.run("--replay-mode=replay", "--replay-idle=ignore")
+    assert done.code == 0, done.output
+    assert "3 passed, 1 skipped" in done.output
+
+
+LOOKS_ITSELF = """
+import os, pytest
+
+LIVE = pytest.mark.skipif("OPENAI_API_KEY" not in os.environ, reason="no key")
+
+@LIVE
+def test_live(): raise AssertionError
+
+def test_it(replay_proxy): pass
+"""
+
+
+def test_a_module_that_looks_at_the_key_sees_its_own(project: Project) -> None:
+    project.cassettes.mkdir()
+    project.write("conftest.py", "")
+    project.write("test_a.py", "import openai; openai.OpenAI()\ndef test_it(replay_proxy): pass\n")
+    project.write("test_it.py", LOOKS_ITSELF)
+    project.write("test_z.py", "import openai; openai.OpenAI()\ndef test_it(replay_proxy): pass\n")
+    done = project.run("--replay-idle=ignore")
+    assert "3 passed, 1 skipped" in done.output
