@@ -1,4 +1,4 @@
-"""ASGI apps that only send bytes made at their start: the cost of uvicorn itself.
+"""ASGI apps that only send prepared bytes: the cost of uvicorn itself.
 
     uvicorn benchmarks.bare_asgi:in_chunks --port 8001
 
@@ -20,7 +20,7 @@ STREAM = chunks(0)
 
 
 def bare(stream: Sequence[bytes]) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """An app whose streams are sent in these pieces."""
+    """An app that sends its streams in these pieces."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

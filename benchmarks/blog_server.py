@@ -1,4 +1,4 @@
-"""The dummy server of the blog post: the other side of ``benchmarks.streams``.
+"""The dummy server of the blog post, which ``benchmarks.streams`` compares with the dummy.
 
     uvicorn benchmarks.blog_server:app --port 8001
 
@@ -52,7 +52,7 @@ class Chunk(BaseModel):
 
 
 def chunks(request: ChatRequest) -> Iterator[str]:
-    """The answer, one character a chunk."""
+    """The answer, one character per chunk."""
     answer_id, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
 
     def event(choice: Choice) -> str:

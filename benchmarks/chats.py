@@ -20,15 +20,15 @@ from replay_proxy.store.sqlite.tables import SCHEMA
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request
 
-#: A question: the body, a text in its answer, and the least number of times that it is there.
+#: A question: the body, a text in its answer, and how often that text occurs there at least.
 Questions = list[tuple[str, str, int]]
 
 CACHE = Path(__file__).parents[1] / ".cache" / "cassettes"
 EVENTS = 100
 #: Characters of text per event.
 EVENT_SIZE = 7
-#: The prompt for the dummy. The request's number, as long as ``UNIQUE``, follows it; the dummy and
-#: the blog's server then answer with 100 characters, one per event.
+#: The prompt for the dummy. The request's number, as long as ``UNIQUE``, follows it, so the dummy
+#: and the blog's server answer with 100 characters, one per event.
 DUMMY_PROMPT = "ping-4711 tell me of the sea ".ljust(EVENTS - len("########의 응답 내용"), "y")
 
 
@@ -37,7 +37,7 @@ def question(number: int) -> str:
 
 
 def questions(size: int, *, stream: bool) -> Questions:
-    """At most 2,000 of a cassette's, at random."""
+    """Up to 2,000 random questions of a cassette."""
     numbers = random.Random(size).sample(range(size // 2), min(size // 2, 2_000))
     return [(body(question(number), stream=stream), key(number), 1) for number in numbers]
 
@@ -52,7 +52,7 @@ def key(number: int) -> str:
 
 
 def text(number: int, *, stream: bool, events: int = EVENTS) -> str:
-    """What the answer says; plain ones are shorter."""
+    """The text of an answer; that of a plain answer is shorter."""
     if not stream:
         return key(number) + " recorded reply text" * 5
     return key(number) + "".join(f" tok{event % 1000:03d}" for event in range(1, events))
@@ -66,7 +66,7 @@ def plain(number: int) -> bytes:
 
 
 def chunks(number: int, events: int = EVENTS) -> list[bytes]:
-    """A stream's events: the text, the reason why it ends, and the mark of the end."""
+    """The events of a stream: the text, the finish reason, and ``[DONE]``."""
     said = text(number, stream=True, events=events)
     pieces = [said[at : at + EVENT_SIZE] for at in range(0, len(said), EVENT_SIZE)]
     choices = [
@@ -79,9 +79,9 @@ def chunks(number: int, events: int = EVENTS) -> list[bytes]:
 
 
 def cached(size: int) -> Path:
-    """A store whose cassette ``default`` has so many interactions, half of them streams.
+    """A store whose cassette ``default`` has this many interactions, half of them streams.
 
-    It is made once, and again when this page or the tables change; ``make clean`` removes it.
+    It is created once, and again when this file or the tables change; ``make clean`` removes it.
     """
     made_by = sha256(Path(__file__).read_bytes() + "".join(SCHEMA).encode()).hexdigest()[:12]
     place = CACHE / f"{size}-{made_by}"
@@ -94,7 +94,7 @@ def cached(size: int) -> Path:
 
 
 def build(directory: Path, interactions: Iterable[Interaction]) -> None:
-    """A new store with a cassette ``default`` of these."""
+    """A new store with these interactions in the cassette ``default``."""
     directory.mkdir(parents=True)
     store = Store(directory, writable=True)
 
@@ -108,7 +108,7 @@ def build(directory: Path, interactions: Iterable[Interaction]) -> None:
 
 
 def interaction(number: int, asked: str, answered: list[bytes], *, stream: bool) -> Interaction:
-    """One whose answer came at once, in these chunks; numbers are those of arrival."""
+    """An interaction whose answer came at once, in these chunks. ``number`` orders arrivals."""
     arrived_us = 1_700_000_000_000_000 + number
     request = Request("POST", "/v1/chat/completions", "", (), asked.encode(), arrived_us)
     media_type = b"text/event-stream; charset=utf-8" if stream else b"application/json"

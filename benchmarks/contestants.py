@@ -1,6 +1,6 @@
 """The servers that benchmarks compare: how each is started, queried, timed and stopped.
 
-Not in here: which of them are compared, and what for.
+Not in here: which of them are compared.
 """
 
 import dataclasses
@@ -23,12 +23,12 @@ AIMOCK = ROOT / ".cache" / "aimock"
 AIMOCK_VERSION = "@copilotkit/aimock@1.43"
 START_S = 60.0
 STOP_S = 10.0
-#: How long a load may exceed its time, for the answers that have begun.
+#: Maximum time by which a load may exceed its duration, to finish the answers that have begun.
 LATE_S = 60.0
 
 
 def free_port() -> int:
-    """One below those that systems give to clients: theirs could take it before it is used."""
+    """A free port below those for clients: a client could take one of these before it is used."""
     while True:
         port = random.randrange(20_000, 32_000)
         try:
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 
 class Contestant:
-    """A process that serves on ``port``; ``PORT`` in its command stands for that."""
+    """A process that serves on ``port``, which replaces ``PORT`` in its command."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Contestant:
         )
 
     def wait(self) -> None:
-        """Until it listens. Raises ``RuntimeError`` if it ends before, or takes too long."""
+        """Wait until it listens. Raises ``RuntimeError`` if it ends before, or takes too long."""
         deadline_s = time.monotonic() + START_S
         while True:
             try:
@@ -73,14 +73,14 @@ class Contestant:
                 return
 
     def processor_s(self) -> float:
-        """What the process alone has used, in nanoseconds' steps; needs Linux.
+        """Processor time of the process without its children, in steps of nanoseconds; Linux only.
 
-        The clock of another process, as clock_getcpuclockid(3) makes it.
+        It is read from the clock of another process, as of clock_getcpuclockid(3).
         """
         return time.clock_gettime(~self._process.pid << 3 | 2)
 
     def waited_s(self) -> float:
-        """How long its main thread was ready to run and had no core; needs Linux."""
+        """How long its main thread has waited for a core; Linux only."""
         return int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[1]) / 1e9
 
     def memory_mb(self, field: str = "VmRSS") -> float:
@@ -88,7 +88,7 @@ class Contestant:
         return memory_mb(self._process.pid, field)
 
     def load(self, job: Job) -> tuple[float | None, float]:
-        """Processor ms an answer (none where the system does not tell), and answers a second.
+        """Processor ms per answer (None if the system does not report it), and answers per second.
 
         Raises ``RuntimeError`` at the first wrong answer.
         """
@@ -110,7 +110,7 @@ class Contestant:
         return (1000 * (after_s - before_s) / count if used else None), count / took_s
 
     def stop(self) -> None:
-        """End it, by force if it does not go."""
+        """End the process, by force if necessary."""
         self._process.terminate()
         try:
             self._process.wait(STOP_S)
@@ -120,14 +120,14 @@ class Contestant:
 
 
 def processor_s(root: int) -> float | None:
-    """What a process and its children have used, ended ones included; ``None`` without /proc."""
+    """Processor time of a process and its children, ended ones included; None without /proc."""
     if not Path(f"/proc/{root}/stat").exists():
         return None
     used, parents = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
-        except OSError:  # It has ended meanwhile.
+        except OSError:  # The process has ended meanwhile.
             continue
         number = int(path.parent.name)
         parents[number] = int(fields[1])
@@ -139,14 +139,14 @@ def processor_s(root: int) -> float | None:
 
 
 def memory_mb(pid: int, field: str = "VmRSS") -> float:
-    """What the kernel counts; ``VmHWM`` is the most that it has been. Needs /proc."""
+    """Memory as the kernel counts it; ``VmHWM`` is its peak. Needs /proc."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if field in line) / 1024
 
 
 def uvicorn(name: str, app: str, **settings: str) -> Contestant:
     command = [sys.executable, "-m", "uvicorn", app, "--port", "PORT", "--no-access-log"]
-    # An upstream that has no turn for 5 s would close connections in the moment of their next use.
+    # With uvicorn's 5 s, an idle upstream would close connections just before their next use.
     quiet = ("--log-level", "warning", "--timeout-keep-alive", "600")
     return Contestant(name, [*command, *quiet], settings)
 
@@ -162,7 +162,7 @@ def aimock(name: str, fixtures: Path, *options: str) -> Contestant:
 
 
 def has_aimock() -> bool:
-    """Whether aimock can run; it is installed where npm is present, and can reach its registry."""
+    """Whether aimock can run. It is installed if npm is present and reaches its registry."""
     if not shutil.which("npm"):
         return False
     if not (AIMOCK / "node_modules" / ".bin" / "llmock").exists():
@@ -178,7 +178,7 @@ def has_aimock() -> bool:
 
 
 def write_fixtures(path: Path, answers: Mapping[str, str]) -> Path:
-    """aimock's file of prompts and what is answered."""
+    """Write aimock's file of prompts and their answers."""
     fixtures = [
         {"match": {"userMessage": prompt}, "response": {"content": text}}
         for prompt, text in answers.items()
@@ -188,17 +188,17 @@ def write_fixtures(path: Path, answers: Mapping[str, str]) -> Path:
 
 
 def first_text(contestant: Contestant, body: str) -> str:
-    """What it says to one request, put together from its events. Raises if it is no answer."""
+    """The text of the answer to one request, joined from its events. Raises if it is not whole."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{contestant.port}/v1/chat/completions",
         body.encode(),
         {"content-type": "application/json", "authorization": "Bearer x"},
     )
     with urllib.request.urlopen(request, timeout=START_S) as answer:
-        found = answer.read().decode()
+        content = answer.read().decode()
     if '"stream":true' not in body:
-        return str(json.loads(found)["choices"][0]["message"]["content"])
-    *events, last = [line[6:] for line in found.splitlines() if line.startswith("data: ")]
+        return str(json.loads(content)["choices"][0]["message"]["content"])
+    *events, last = [line[6:] for line in content.splitlines() if line.startswith("data: ")]
     if last != "[DONE]":
         raise RuntimeError(f"{contestant.name}'s stream ends with {last!r}")
     deltas = [json.loads(event)["choices"][0]["delta"] for event in events]

@@ -5,11 +5,11 @@
 
 The dimensions: interactions of a cassette (10 to 100,000), chunks of an answer (1 to 5,000), bytes
 of a prompt (100 to 5,000,000), and open streams (1 to 2,000). Each value has a server of its own,
-one process. All servers of a table run side by side; each is checked, warmed, and loaded in turns
-with the others, and every answer is checked. Figures are medians of the rounds, with the ratio to
-the first row in brackets. Processor time is the server's, from the kernel. "Each further" is the
-cost above the first row's, divided by the difference of the values; a difference of less than a
-tenth is noise, and left out. Memory is that after the load, and the largest at any time.
+one process. All servers of a table run side by side; each is checked, warmed up, and loaded in
+turns with the others, and every answer is checked. Figures are medians of the rounds, with the
+ratio to the first row in brackets. Processor time is the server's, from the kernel. "Each further"
+is the additional cost over the first row, divided by the difference of the values; a difference of
+less than a tenth is noise, and left out. Memory is given after the load and at its peak.
 
 The cassettes of different sizes are kept in ``.cache``; the first run takes half a minute longer.
 Needs Linux, whose kernel reports memory and time.
@@ -30,19 +30,19 @@ from benchmarks import chats
 from benchmarks.contestants import Contestant, proxy, uvicorn
 from benchmarks.load import UNIQUE
 from benchmarks.open_streams import table_of_streams
-from benchmarks.turns import CHECKED, CONNECTIONS, Entry, Found, check, measure
+from benchmarks.turns import CHECKED, CONNECTIONS, Entry, Figures, check, measure
 
 SIZES = (10, 100, 1_000, 10_000, 100_000)
 CHUNKS = (1, 10, 100, 1_000, 5_000)
 PROMPTS = (100, 1_000, 10_000, 100_000, 1_000_000, 5_000_000)
-#: Prompts of 5 MB are under way on all connections at once.
+#: Connections for prompts, of which 5 MB are in progress on each at once.
 PROMPT_CONNECTIONS = 4
 WARM_S = 0.3
 SENTENCE = "Tell me of the sea, and of the ships that sail on it. "
 
 
 class Growth:
-    """The first three tables: answers that are loaded as fast as they come."""
+    """The first three tables: requests as fast as the answers come."""
 
     def __init__(self, directory: Path, rounds: int, seconds: float) -> None:
         self._directory = directory
@@ -62,9 +62,9 @@ class Growth:
                 for _ in range(self._rounds):
                     for entry, times in zip(entries, start_s, strict=True):
                         times.append(started_in_s(entry))
-            found = self._measured(entries)
+            results = self._measured(entries)
             more = [[cell] for cell in ratios(list(map(statistics.median, start_s)), 2)]
-            rows("replay, streamed" if stream else "replay, plain", SIZES, found, more=more)
+            rows("replay, streamed" if stream else "replay, plain", SIZES, results, more=more)
 
     def answer(self) -> None:
         header("chunks", further="chunk, µs")
@@ -98,7 +98,7 @@ class Growth:
         made_up = []
         for size in PROMPTS:
             prompt = unique_of_length(size)
-            # The answer has the same length whatever is asked; it would quote the prompt.
+            # Otherwise the answer would quote the prompt, and grow with it.
             says = prompt.replace(UNIQUE.decode(), CHECKED)[:50]
             asked = chats.body(prompt, stream=False, max_completion_tokens=len(says))
             start = partial(proxy, f"dummy {size}", MODE="dummy")
@@ -127,7 +127,7 @@ class Growth:
         store = self._directory / f"chunks-{count}"
         answered = [*made, last + reason + done]
         chats.build(store, [chats.interaction(0, asked, answered, stream=True)])
-        # All events are there, and each ends together with an HTTP chunk.
+        # All events are there, and each ends with an HTTP chunk.
         texts = (f"chatcmpl-{count:032x}", "\n\n\r\n")
         says = chats.text(count, stream=True, events=count)
         return self._replay(store, [(asked, text, count) for text in texts], says)
@@ -138,12 +138,12 @@ class Growth:
         settings = {"MODE": "record", "STORE": store, "UPSTREAM_BASE_URL": url}
         return Entry(partial(proxy, "record", **settings), asked, says)
 
-    def _measured(self, entries: Sequence[Entry], connections: int = CONNECTIONS) -> list[Found]:
+    def _measured(self, entries: Sequence[Entry], connections: int = CONNECTIONS) -> list[Figures]:
         return measure(entries, self._rounds, self._seconds, connections=connections, warm_s=WARM_S)
 
 
 def started(stack: ExitStack, start: Callable[[], Contestant]) -> Contestant:
-    """A server that runs until the stack ends."""
+    """A server that runs until the stack is closed."""
     server = start()
     stack.callback(server.stop)
     server.wait()
@@ -159,7 +159,7 @@ def unique_of_length(size: int) -> str:
 
 
 def started_in_s(entry: Entry) -> float:
-    """From the start of the process to its first answer."""
+    """Seconds from the start of the process to its first answer."""
     began_s = time.perf_counter()
     server = entry.start()
     try:
@@ -171,9 +171,9 @@ def started_in_s(entry: Entry) -> float:
 
 
 def ratios(values: Sequence[float], digits: int) -> list[str]:
-    """Each with its ratio to the first."""
-    told = [(value, value / values[0]) for value in values]
-    return [f"{value:,.{digits}f} ({ratio:.{2 if ratio > 0.1 else 4}f})" for value, ratio in told]
+    """The values as text, each with its ratio to the first."""
+    pairs = [(value, value / values[0]) for value in values]
+    return [f"{value:,.{digits}f} ({ratio:.{2 if ratio > 0.1 else 4}f})" for value, ratio in pairs]
 
 
 def header(dimension: str, *, further: str | None, more: Sequence[str] = ()) -> None:
@@ -186,13 +186,13 @@ def header(dimension: str, *, further: str | None, more: Sequence[str] = ()) -> 
 def rows(
     work: str,
     values: Sequence[int],
-    found: Sequence[Found],
+    results: Sequence[Figures],
     *,
     further: float | None = None,
     more: Sequence[Sequence[str]] = (),
 ) -> None:
-    """The rows of one work; ``further`` times ms is the unit that the header has for it."""
-    costs = [each.processor_ms or 0.0 for each in found]
+    """Print the rows of a workload. ``further`` converts ms to the unit of "each further"."""
+    costs = [each.processor_ms or 0.0 for each in results]
     columns = [[f"{value:,}" for value in values], ratios(costs, 3)]
     if further:
         steps = zip(values[1:], costs[1:], strict=True)
@@ -200,9 +200,9 @@ def rows(
         columns.append(
             ["", *(f"{further * c / v:,.2f}" if c > costs[0] / 10 else "" for c, v in more_cost)]
         )
-    columns.append(ratios([each.rate for each in found], 0))
-    columns.append(ratios([each.memory_mb or 0.0 for each in found], 0))
-    columns.append(ratios([each.peak_mb or 0.0 for each in found], 0))
+    columns.append(ratios([each.rate for each in results], 0))
+    columns.append(ratios([each.memory_mb or 0.0 for each in results], 0))
+    columns.append(ratios([each.peak_mb or 0.0 for each in results], 0))
     for number, cells in enumerate(zip(*columns, strict=True)):
         row = [work, *cells, *(more[number] if more else ())]
         print(f"| {' | '.join(row)} |", flush=True)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.load < job.json
 
-It is a process of its own, so that it shares no interpreter with the server that it measures. The
-job is a ``Job``; it prints the number of answers and the seconds. The first wrong answer ends it.
+It is a process of its own, so that it shares no interpreter with the server that it measures. Its
+input is a ``Job``, its output the number of answers and the seconds. A wrong answer ends it.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from typing import cast
 
 import uvloop
 
-#: Placeholder in a body for a number that no other request has.
+#: Placeholder in a body for the request's number, which no other request has.
 UNIQUE = b"########"
 END = b"\r\n0\r\n\r\n"
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What is asked of whom, for how long.
+    """A port to send questions to, and for how long.
 
-    ``questions`` are bodies, each with a text that its answer must have, and how often at least.
+    ``questions`` are bodies, each with a text and how often its answer must have it at least.
     ``first`` is the number of the first request, for ``UNIQUE``.
     """
 
@@ -39,7 +39,7 @@ class Job:
 
 
 class Asker(asyncio.Protocol):
-    """One connection; asks as long as ``load`` has time."""
+    """One connection, which sends questions until the time of ``load`` is over."""
 
     def __init__(self, load: "Load") -> None:
         self._load = load
@@ -109,7 +109,7 @@ class Load:
         return time.perf_counter() < self._deadline_s
 
     async def run(self) -> float:
-        """The seconds until the last answer; at least one comes on each connection."""
+        """Run the load. Returns the seconds until the last answer, at least one per connection."""
         loop = asyncio.get_running_loop()
         began_s = time.perf_counter()
         self._deadline_s = began_s + self.job.seconds

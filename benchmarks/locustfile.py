@@ -15,7 +15,7 @@ QUERY = f"?query={quote(QUESTION)}"
 
 
 class Asker(HttpUser):
-    """Asks, reads the answer, and asks again after a second."""
+    """Sends a question, reads the answer, and sends the next after a second."""
 
     wait_time = constant(1)
 
@@ -25,13 +25,13 @@ class Asker(HttpUser):
 
     @task
     def streaming_chat(self) -> None:
-        """The row ``/streaming/chat`` ends with the stream; by itself it would end at the head."""
+        """Report ``/streaming/chat`` when the stream ends; Locust alone would at the head."""
         begun = time.perf_counter()
         name, first_ms, failed, length = "/streaming/chat", None, False, 0
         with self.client.get(
             f"/streaming/chat{QUERY}", stream=True, catch_response=True, name=name
         ) as answer:
-            # Without a connection there is nothing to read, and Locust knows why.
+            # Without a connection there is nothing to read, and Locust reports the error.
             for line in answer.iter_lines() if answer.raw else ():
                 length += len(line)
                 failed = failed or line == b"event: error"

@@ -3,10 +3,10 @@
     python -m benchmarks.matching
 
 A cassette of made-up chat requests (``benchmarks.prompts``) is replayed by one uvicorn process.
-A recorded request with one changed field has to get a miss that names the original first, or a
-recording that is exactly as near, and the changed path. The hit of the unchanged request is timed
-beside it, one after the other on one connection. Then the same cassette is replayed with
-MATCH_IGNORE. With ``--store DIR`` the cassette is kept, and used again.
+A recorded request with one changed field has to get a miss that names the original, or a recording
+that is exactly as near, first, and the changed path. After each miss, the hit of the unchanged
+request is timed on the same connection. Then the same cassette is replayed with MATCH_IGNORE. With
+``--store DIR`` the cassette is kept, and used again.
 """
 
 import argparse
@@ -36,7 +36,7 @@ RULES = ("", "$.user", "$.user,$.messages[*].name,$.tools[*].function.strict")
 
 
 def build(directory: Path, size: int, name: str = "default") -> None:
-    """A cassette of the first ``size`` requests; each answer tells its number."""
+    """A cassette of the first ``size`` requests, each answered with its number."""
     store = Store(directory, writable=True)
 
     async def fill() -> None:
@@ -64,7 +64,7 @@ def interaction(number: int) -> Interaction:
 
 
 class Connection:
-    """One connection that asks and times."""
+    """One connection that sends requests and times the answers."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
@@ -72,7 +72,7 @@ class Connection:
         self._file = self._socket.makefile("rb")
 
     def ask(self, request: Request, *, method: str = "POST") -> tuple[float, int, Any]:
-        """How long it took in ms, the status, and the answer's JSON."""
+        """The time in ms, the status, and the JSON of an answer."""
         head = f"{method} {request.path} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
         head += f"content-type: application/json\r\ncontent-length: {len(request.body)}\r\n\r\n"
         began = time.perf_counter()
@@ -99,7 +99,7 @@ class Connection:
 
 
 def misses(store: Path, size: int, sample: int) -> None:
-    """Ask each kind of request with each field changed, and print what came of it."""
+    """Send each kind of request with each field changed, and print the results."""
     rng = random.Random(1)
     server = Server(store)
     connection = Connection(server.port)
@@ -167,9 +167,9 @@ def _spread(values: list[float]) -> str:
 
 
 def ignoring(store: Path, size: int, sample: int) -> None:
-    """What the first request under a rule costs, for which an index is made, and later ones.
+    """Print the cost of the first request under a rule, which builds an index, and of later ones.
 
-    Meanwhile others ask for ``/healthz`` and for a hit on a small cassette, every 10 ms.
+    Meanwhile ``/healthz`` and a hit on a small cassette are requested every 10 ms.
     """
     if not (store / "small.sqlite").exists():
         build(store, 10, "small")
@@ -212,7 +212,7 @@ def ignoring(store: Path, size: int, sample: int) -> None:
 
 
 def _hits(connection: Connection, size: int, sample: int, kind: str) -> float:
-    """The median in ms of hits by requests of this kind."""
+    """The median time in ms of hits with requests of this kind."""
     rng = random.Random(2)
     among = [n for n in range(size) if prompts.kind(n) == kind]
     took = []

@@ -1,6 +1,6 @@
-"""The cost of open streams: 1 to 2,000 of the dummy at once, 50 ms between their chunks.
+"""The cost of open streams: 1 to 2,000 of the dummy at once, with 50 ms between their chunks.
 
-A table of ``benchmarks.growth``. A stream is opened and timed as in ``benchmarks.streams``. If the
+A table of ``benchmarks.growth``. Streams are opened and timed as in ``benchmarks.streams``. If the
 server had to wait for a core, other work on the machine has made it late.
 """
 
@@ -29,8 +29,8 @@ TITLES = (
 
 
 @dataclass
-class _Found:
-    """One server's figures, round by round; ``memory_mb`` is the most of all rounds."""
+class _Figures:
+    """The figures of a server, per round; ``memory_mb`` is the peak over all rounds."""
 
     median_ms: list[float] = field(default_factory=list)
     worst_ms: list[float] = field(default_factory=list)
@@ -41,8 +41,8 @@ class _Found:
 
 
 def table_of_streams(rounds: int) -> None:
-    """Measure and print. Fails if a stream has not all of its chunks."""
-    found = [_Found() for _ in OPEN]
+    """Measure, and print the table. Fails if a stream lacks a chunk."""
+    results = [_Figures() for _ in OPEN]
     with ExitStack() as stack:
         servers = []
         for _ in OPEN:
@@ -52,11 +52,11 @@ def table_of_streams(rounds: int) -> None:
             server.wait()
             uvloop.run(streams(server.port, 1, 0.0))  # The first request of a process is slow.
         for _ in range(rounds):
-            for server, count, figures in zip(servers, OPEN, found, strict=True):
+            for server, count, figures in zip(servers, OPEN, results, strict=True):
                 _measure(server, count, figures)
     print(f"| {' | '.join(TITLES)} |\n|{'---|' * len(TITLES)}")
-    first = found[0]
-    for count, each in zip(OPEN, found, strict=True):
+    first = results[0]
+    for count, each in zip(OPEN, results, strict=True):
         used_ms = 1000 * statistics.median(each.used_s) / count
         ratio = used_ms / (1000 * statistics.median(first.used_s) / OPEN[0])
         more_kb = 1024 * (each.memory_mb - first.memory_mb) / (count - OPEN[0] or 1)
@@ -74,7 +74,7 @@ def table_of_streams(rounds: int) -> None:
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def _measure(server: Contestant, count: int, figures: _Found) -> None:
+def _measure(server: Contestant, count: int, figures: _Figures) -> None:
     before_s, waited_before_s = server.processor_s(), server.waited_s()
     opened = uvloop.run(streams(server.port, count, RAMP_S))
     used_s, waited_s = server.processor_s() - before_s, server.waited_s() - waited_before_s

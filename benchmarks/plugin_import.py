@@ -2,9 +2,9 @@
 
     python -m benchmarks.plugin_import            # 40 pairs
 
-Each pair runs a suite of one empty test twice in processes of their own, with the plugin and with
-``-p no:replay_proxy``, in turns; it prints the median of the differences. Other plugins are
-blocked: their imports would hide those of this one.
+Each pair runs a suite of one empty test in two processes, with the plugin and with
+``-p no:replay_proxy``. The median of the differences is printed. Other plugins are blocked, since
+their imports would hide those of this one.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def start_ms(directory: Path, blocked: Collection[str]) -> tuple[float, float]:
 
 
 def processor_s() -> float:
-    """What the processes that have ended used of a processor."""
+    """Processor time of the child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

@@ -1,4 +1,4 @@
-"""The recorded requests of ``benchmarks.matching``: made up, and the same in every run.
+"""The made-up requests of ``benchmarks.matching``, the same in every run.
 
 Most bodies have 1 to 4 kB; every 250th has 200 kB, of one of four kinds: a document of its own, a
 document that forty requests ask about, a conversation that grows, and many tools. ``changed``
@@ -20,7 +20,7 @@ FIELDS = ("word", "temperature", "tool", "question")
 
 _LONG_BYTES = 200_000
 _WORDS = [f"{random.Random(n).choice('bdfgklmnprst')}{n:x}ing" for n in range(20_000)]
-#: As in real texts, the n-th word is n times as rare as the first.
+#: Weights of words: as in real texts, the n-th word is n times as rare as the first.
 _WEIGHTS = list(accumulate(1 / (n + 1) for n in range(len(_WORDS))))
 
 
@@ -33,7 +33,7 @@ def kind(number: int) -> str:
 
 
 def request(number: int, body: dict[str, Any] | None = None) -> Request:
-    """The ``number``-th recorded request, or another body in its place."""
+    """The recorded request of this number, or the same with another body."""
     encoded = json.dumps(recorded(number) if body is None else body).encode()
     arrived_us = 1_700_000_000_000_000 + number
     headers = ((b"content-type", b"application/json"),)
@@ -41,7 +41,7 @@ def request(number: int, body: dict[str, Any] | None = None) -> Request:
 
 
 def recorded(number: int) -> dict[str, Any]:
-    """The body of the ``number``-th recorded request."""
+    """The body of the recorded request of this number."""
     rng = random.Random(number)
     make = {
         "short": _short,

@@ -1,12 +1,12 @@
-"""The cost of an answer: the proxy's modes beside the blog's server, bare uvicorn and aimock.
+"""The cost of an answer: the proxy's modes next to the blog's server, bare uvicorn and aimock.
 
     python -m benchmarks.ratios            # less than 3 minutes
     python -m benchmarks.ratios --large    # also replay from 100,000 interactions
 
-All servers of a task run side by side, one process each. Each first has to give the right answer,
-and is warmed; then they are loaded in turns, and medians are printed. It compares the server's
-processor time per answer: a client in Python is slower than the servers, so that requests per
-second say as much about the client. Without /proc it shows only requests per second. aimock is
+All servers of a workload run side by side, one process each. Each first has to give the right
+answer, and is warmed up; then they are loaded in turns, and medians are printed. The figure to
+compare is the server's processor time per answer: a client in Python is slower than the servers, so
+requests per second say as much about the client. Without /proc only these are shown. aimock is
 included if npm is present. ``benchmarks.streams`` measures whether slow streams are on time.
 """
 
@@ -30,12 +30,12 @@ from benchmarks.contestants import (
     write_fixtures,
 )
 from benchmarks.load import UNIQUE
-from benchmarks.turns import CHECKED, Entry, Found, measure
+from benchmarks.turns import CHECKED, Entry, Figures, measure
 
 
 @dataclass
 class Bench:
-    """What all works need: a place for files, whether aimock is there, and sizes of cassettes."""
+    """What all workloads need: a directory, whether aimock is there, and sizes of cassettes."""
 
     directory: Path
     aimock: bool
@@ -109,7 +109,7 @@ class Bench:
 
 
 def bare_entries(*, stream: bool, alone: str | None = None) -> list[Entry]:
-    """Bare uvicorn; of its streams both kinds, or one alone."""
+    """The entries for bare uvicorn, with both kinds of its streams or only one."""
     names = {"in_chunks": "bare ASGI, event by event", "whole": "bare ASGI, in one send"}
     if not stream:
         names = {"whole": "bare ASGI"}
@@ -127,17 +127,17 @@ def bare_entries(*, stream: bool, alone: str | None = None) -> list[Entry]:
 
 
 def number_of(asked: chats.Questions) -> int:
-    """Which one the first is."""
+    """The number of the first question."""
     return int(asked[0][1].removeprefix("K"))
 
 
-def print_rows(work: str, found: list[Found]) -> None:
-    for each in found:
+def print_rows(work: str, results: list[Figures]) -> None:
+    for each in results:
         cells = ["", ""]
-        if each.processor_ms is not None and found[0].processor_ms:
-            ratio = each.processor_ms / found[0].processor_ms
+        if each.processor_ms is not None and results[0].processor_ms:
+            ratio = each.processor_ms / results[0].processor_ms
             cells = [f"{each.processor_ms:.3f}", f"{ratio:.2f}"]
-        row = [work, each.name, *cells, f"{each.rate:,.0f}", f"{each.rate / found[0].rate:.2f}"]
+        row = [work, each.name, *cells, f"{each.rate:,.0f}", f"{each.rate / results[0].rate:.2f}"]
         print(f"| {' | '.join(row)} |", flush=True)
 
 

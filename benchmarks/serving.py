@@ -10,7 +10,7 @@ from benchmarks.contestants import memory_mb
 
 
 class Server:
-    """Serves from the moment it is made; ``settings`` are environment variables."""
+    """Serves as soon as it is constructed; ``settings`` are environment variables."""
 
     def __init__(self, store: Path, **settings: str) -> None:
         self.process = subprocess.Popen(
@@ -33,7 +33,7 @@ class Server:
             if "running on" in line:
                 self.port = int(line.split("http://127.0.0.1:")[1].split(" ")[0])
                 break
-        # Misses are logged, and a full pipe would hold the server up.
+        # Misses are logged, and a full pipe would block the server.
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
 
     def memory_mb(self, field: str = "VmRSS") -> float:
@@ -41,6 +41,6 @@ class Server:
         return memory_mb(self.process.pid, field)
 
     def stop(self) -> None:
-        """End it and wait."""
+        """End the process, and wait for that."""
         self.process.terminate()
         self.process.wait()

@@ -3,10 +3,10 @@
     python -m benchmarks.streams                 # 200 and 1,000 streams of 50 chunks 50 ms apart
     python -m benchmarks.streams --ramp 0        # all requests at the same moment
 
-One worker each, warm. A stream's plan begins when its request is sent, on an open connection, and
-ends with its last chunk 2.5 s later. It prints how late the ends and the chunks came, and the
-server's memory. The requests are sent over ``--ramp`` seconds: all streams are open together, and
-their time is measured rather than the time to read a thousand requests.
+Each server has one worker, warmed up. A stream's plan begins when its request is sent, on an open
+connection, and ends with its last chunk 2.5 s later. How late the ends and the chunks came is
+printed, and the server's memory. The requests are sent over ``--ramp`` seconds: all streams are
+open together, and their time is measured rather than the time to read a thousand requests.
 """
 
 import argparse
@@ -44,7 +44,7 @@ SERVERS = {
 
 
 class Stream(asyncio.Protocol):
-    """One connection: when its request was sent, each chunk's arrival, and the end."""
+    """One connection: the times of its request, of each chunk, and of the end."""
 
     def __init__(self) -> None:
         self.ended = asyncio.get_running_loop().create_future()
@@ -90,7 +90,7 @@ async def streams(port: int, count: int, ramp_s: float) -> list[Stream]:
 
 
 def late_ms(found: Sequence[Stream]) -> tuple[list[float], list[float]]:
-    """How late the ends, and all chunks, came behind their plan."""
+    """How late the ends, and all chunks, were."""
     ends = [1000 * (stream.end_s - PLAN_S) for stream in found]
     chunks = [
         1000 * at_s - number * GAP_MS

@@ -3,8 +3,8 @@
     python -m benchmarks.tools           # 100,000 interactions
 
 Every command is a process of its own, and its start counts. The fastest of three runs counts;
-commands that change a cassette run once. It also shows processor time, which other work on the
-machine does not change. The cassette is that of ``benchmarks.growth``.
+commands that change a cassette run once. Processor time is shown too, since other work on the
+machine does not change it. The cassette is that of ``benchmarks.growth``.
 """
 
 import argparse
@@ -27,7 +27,7 @@ COPIES = 4
 
 
 def reports(directory: Path, unused: int) -> None:
-    """A report that has used all of ``a`` but so many."""
+    """A report that uses all interactions of ``a`` except ``unused`` ones."""
     with Archive(directory / "a.sqlite") as archive:
         ids = sorted(archive.answers().ids())
     report = {"cassettes": {name: {"used": ids[unused:]} for name in "ab"}}
@@ -35,7 +35,7 @@ def reports(directory: Path, unused: int) -> None:
 
 
 def small(directory: Path) -> None:
-    """A cassette of one interaction that ``a`` has too."""
+    """A cassette with one of the interactions of ``a``."""
     with Archive(directory / "a.sqlite") as archive:
         take_id, one = next(archive.interactions())
         with transaction(directory / "small.sqlite") as change:
@@ -45,7 +45,7 @@ def small(directory: Path) -> None:
 
 
 def seconds(directory: Path, command: str, rounds: int) -> tuple[float, float]:
-    """The fastest of some runs: by the clock, and of the processor."""
+    """The fastest of some runs: wall time and processor time."""
     taken = []
     for number in range(rounds):
         if rounds == COPIES and number:
@@ -65,7 +65,7 @@ def seconds(directory: Path, command: str, rounds: int) -> tuple[float, float]:
 
 
 def processor() -> float:
-    """Seconds of the processor that ended children have used."""
+    """Processor time of the child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

@@ -1,6 +1,6 @@
-"""Servers side by side: all started, each checked and warmed, then loaded in turns.
+"""Servers side by side: all started, each checked and warmed up, then loaded in turns.
 
-Not in here: which servers, and what their figures are compared for.
+Not in here: which servers are compared.
 """
 
 import statistics
@@ -16,13 +16,13 @@ from benchmarks.load import UNIQUE, Job
 CONNECTIONS = 32
 #: Warm-up of a server: Node compiles code that has run for a while.
 WARM_S = 1.0
-#: Replaces ``UNIQUE`` in the request that checks a server; no load counts as far.
+#: Replaces ``UNIQUE`` in the request that checks a server; no load reaches this number.
 CHECKED = "99999999"
 
 
 @dataclass
 class Entry:
-    """A server, what it is asked, and what the first question is answered."""
+    """A server, its questions, and the text of the answer to the first one."""
 
     start: Callable[[], Contestant]
     questions: Questions
@@ -30,10 +30,10 @@ class Entry:
 
 
 @dataclass
-class Found:
-    """A server's figures: processor ms per answer and answers a second of each round, and memory.
+class Figures:
+    """A server's processor ms per answer and answers per second in each round, and its memory.
 
-    None where the system does not tell.
+    A figure that the system does not report is None.
     """
 
     name: str
@@ -43,14 +43,14 @@ class Found:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Answers per second, the median of the rounds."""
         return statistics.median(rate for _, rate in self.loads)
 
     @property
     def processor_ms(self) -> float | None:
-        """The server's, for an answer."""
-        told = [ms for ms, _ in self.loads if ms is not None]
-        return statistics.median(told) if told else None
+        """Processor time of the server per answer, the median of the rounds."""
+        known = [ms for ms, _ in self.loads if ms is not None]
+        return statistics.median(known) if known else None
 
 
 def measure(
@@ -60,8 +60,8 @@ def measure(
     *,
     connections: int = CONNECTIONS,
     warm_s: float = WARM_S,
-) -> list[Found]:
-    """The figures of each. Raises ``RuntimeError`` at the first wrong answer."""
+) -> list[Figures]:
+    """The figures of each entry. Raises ``RuntimeError`` at the first wrong answer."""
     with ExitStack() as stack:
         servers = []
         for entry in entries:
@@ -71,18 +71,18 @@ def measure(
             server.wait()
             check(server, entry)
             server.load(_job(server, entry.questions, warm_s, connections, 0))
-        found = [Found(server.name) for server in servers]
+        results = [Figures(server.name) for server in servers]
         for number in range(1, rounds + 1):
-            for server, entry, figures in zip(servers, entries, found, strict=True):
-                # Numbers of requests do not meet those of another round.
+            for server, entry, figures in zip(servers, entries, results, strict=True):
+                # No two rounds use the same numbers for ``UNIQUE``.
                 first = number * 1_000_000
                 job = _job(server, entry.questions, seconds, connections, first)
                 figures.loads.append(server.load(job))
         if Path("/proc/self/status").exists():
-            for server, figures in zip(servers, found, strict=True):
+            for server, figures in zip(servers, results, strict=True):
                 figures.memory_mb = server.memory_mb()
                 figures.peak_mb = server.memory_mb("VmHWM")
-    return found
+    return results
 
 
 def check(server: Contestant, entry: Entry) -> None:

@@ -1,10 +1,10 @@
-"""The cost of an answer in this checkout, beside another checkout of this project.
+"""The cost of an answer in this checkout, next to another checkout of this project.
 
     python -m benchmarks.versions ../other    # a checkout with a .venv of its own
 
-Both serve the same requests from copies of one cassette, one process each, and are loaded in
-turns. It compares the server's processor time per answer; the ratio is this checkout's divided by
-the other's, as a median of the rounds.
+Both serve the same requests from copies of one cassette, one process each, and are loaded in turns.
+The server's processor time per answer is compared; the ratio is this checkout's divided by the
+other's, as a median of the rounds.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SIZE = 1_000
 
 
 def of_checkout(root: Path, name: str, **settings: str) -> Contestant:
-    """The proxy as a checkout has it."""
+    """The proxy of a checkout."""
     program = str(root / ".venv" / "bin" / "uvicorn")
     command = [
         program,
@@ -41,7 +41,7 @@ def of_checkout(root: Path, name: str, **settings: str) -> Contestant:
 def works(
     upstream: Contestant, place: Path
 ) -> dict[str, tuple[dict[str, str], tuple[chats.Questions, str]]]:
-    """Each work: the settings of the server, and what it is asked."""
+    """The workloads: the settings of the server, and its questions."""
     url = f"http://127.0.0.1:{upstream.port}/v1"
     found: dict[str, tuple[dict[str, str], tuple[chats.Questions, str]]] = {}
     for stream in (False, True):

@@ -165,7 +165,7 @@ class InvalidCassetteName(RequestError):
     code = "invalid_cassette_name"
 
     def __init__(self, name: str, cause: ValueError) -> None:
-        super().__init__(f"'{name}' names no cassette: {cause}.")
+        super().__init__(f"'{name}' is not the name of a cassette: {cause}.")
 
 
 class InvalidFault(RequestError):

@@ -102,9 +102,9 @@ def run(
     from replay_proxy.cli.run import CommandRun
 
     settings = {"MODE": mode, "ON_MISS": on_miss, "CASSETTE": cassette, "STORE": store}
-    given = {name: str(value) for name, value in settings.items() if value is not None}
-    it = CommandRun(command, given, fail_unused, _max_age_s(max_age), report, junit)
-    raise typer.Exit(replace(it, fail_idle=fail_idle, allow_losses=allow_losses)())
+    overrides = {name: str(value) for name, value in settings.items() if value is not None}
+    command_run = CommandRun(command, overrides, fail_unused, _max_age_s(max_age), report, junit)
+    raise typer.Exit(replace(command_run, fail_idle=fail_idle, allow_losses=allow_losses)())
 
 
 _look, _keep, _git = "Look at cassettes", "Keep cassettes in order", "git"

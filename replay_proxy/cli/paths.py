@@ -13,13 +13,13 @@ from replay_proxy.settings import Settings, cassette_name
 from replay_proxy.settings.loading import load_as_guest
 from replay_proxy.store.files.drafts import draft
 
-#: Directories whose links lead to what a process has open, such as /dev/stdout.
+#: Directories whose links lead to files that a process has open, such as /dev/stdout.
 _DEVICES = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 
 
 def store_directory(store: Path | None) -> Path:
     """The directory of the cassettes. Raises ``ConfigurationError`` if it does not exist."""
-    directory = store or stated("STORE").store
+    directory = store or tool_settings("STORE").store
     if not directory.is_dir():
         raise ConfigurationError(
             f"STORE={directory} is not a directory. Name that of the cassettes with --store."
@@ -27,16 +27,16 @@ def store_directory(store: Path | None) -> Path:
     return directory
 
 
-def stated(*names: str) -> Settings:
+def tool_settings(*names: str) -> Settings:
     """These settings, the only ones that a tape tool reads. Raises ``ConfigurationError``."""
-    found = load_as_guest(names)
-    for note in found.notes:
-        _tell(note)
-    return found.settings
+    guest = load_as_guest(names)
+    for note in guest.notes:
+        _print_once(note)
+    return guest.settings
 
 
 @cache  # A command may name several cassettes.
-def _tell(note: str) -> None:
+def _print_once(note: str) -> None:
     sys.stderr.write(f"replay-proxy: {printable(note)}\n")
 
 
@@ -47,7 +47,7 @@ def cassette_path(cassette: str, store: Path | None) -> Path:
     """
     if cassette.endswith(".sqlite"):
         return Path(cassette)
-    return named_path(cassette, store or stated("STORE").store)
+    return named_path(cassette, store or tool_settings("STORE").store)
 
 
 def named_path(cassette: str, store: Path) -> Path:
@@ -55,7 +55,7 @@ def named_path(cassette: str, store: Path) -> Path:
     try:
         return store / f"{cassette_name(cassette)}.sqlite"
     except ValueError as error:
-        raise ConfigurationError(f"'{cassette}' names no cassette: {error}.") from None
+        raise ConfigurationError(f"'{cassette}' is not the name of a cassette: {error}.") from None
 
 
 def existing_path(cassette: str, store: Path | None) -> Path:
@@ -72,8 +72,9 @@ def existing_path(cassette: str, store: Path | None) -> Path:
 def replacement(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which replaces ``path`` when all of it is written.
 
-    Something else than a plain file, such as ``/dev/stdout``, is written to directly. Raises
-    ``ConfigurationError`` if it cannot be written, or is a symbolic link outside of ``_DEVICES``.
+    If ``path`` is not a plain file, but ``/dev/stdout`` for example, it is written to directly.
+    Raises ``ConfigurationError`` if it cannot be written, or is a symbolic link outside of
+    ``_DEVICES``.
     """
     if path.is_symlink() and path.parent not in _DEVICES:
         raise ConfigurationError(

@@ -14,7 +14,7 @@ import typer
 
 from replay_proxy.errors import StoreError
 
-#: Exit code of a tool that has found what it looks for.
+#: Exit code of a tool that has found what it searches for.
 FOUND = 1
 #: Exit code of an error.
 FAILED = 2
@@ -28,8 +28,8 @@ def as_process(tool: Callable[..., None]) -> Callable[..., None]:
     """The tool as the command line runs it.
 
     A signal ends it after it has undone what it began, a closed pipe ends it as SIGPIPE would, and
-    an ``OSError`` becomes a ``StoreError``. Garbage is collected rarely: with large tables that
-    would take longer than all else.
+    an ``OSError`` becomes a ``StoreError``. Garbage is collected rarely: with large tables, that
+    takes longer than the work.
     """
 
     @wraps(tool)
@@ -54,7 +54,7 @@ def as_process(tool: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def _orderly_end() -> Iterator[None]:
-    """Within it the first SIGTERM or SIGHUP raises ``SystemExit``; further ones are ignored."""
+    """Inside, the first SIGTERM or SIGHUP raises ``SystemExit``; further ones are ignored."""
 
     def end(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_IGN)

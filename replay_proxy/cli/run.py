@@ -18,7 +18,7 @@ from replay_proxy.serving.child.server import Server, client_environment
 from replay_proxy.settings import Settings
 from replay_proxy.settings.loading import GuestSettings, load_as_guest
 
-#: The exit code if there is no proxy, or no verdict.
+#: The exit code if the proxy does not start, or there is no verdict.
 NO_PROXY = 2
 
 _KEYS = (
@@ -46,14 +46,14 @@ class CommandRun:
         """Run the command, print the verdict, and return the exit code."""
         with Signals() as signals:
             try:
-                given = _guest_settings(self.options)
-                for note in given.notes:
+                guest = _guest_settings(self.options)
+                for note in guest.notes:
                     _say(f"replay-proxy: {printable(redacted(note))}\n")
-                server = Server(given.texts).start()
+                server = Server(guest.texts).start()
             except ReplayProxyError as error:
                 return _failed(printable(redacted(error.message)), NO_PROXY)
             try:
-                environment = command_environment(server.base_url(), given.settings)
+                environment = command_environment(server.base_url(), guest.settings)
                 code = signals.run(self.command, environment)
                 report = self._report_of(server)
             except CannotRun as error:
@@ -122,7 +122,7 @@ class CommandRun:
 
 
 def command_environment(base_url: str, settings: Settings) -> dict[str, str]:
-    """The environment of the command: this one, and variables that lead clients to the proxy."""
+    """The environment of the command: this one, with variables that lead clients to the proxy."""
     asks_api = settings.may_reach_upstream and settings.upstream_api_key is None
     return os.environ | client_environment(base_url, asks_api=asks_api)
 
@@ -133,7 +133,7 @@ def _guest_settings(options: Mapping[str, str]) -> GuestSettings:
 
 
 def _without_contradiction(options: Mapping[str, str]) -> dict[str, str]:
-    """The options as settings. With a ``--mode`` that knows no miss, ON_MISS is not inherited."""
+    """The options as settings. With a ``--mode`` without misses, ON_MISS is not inherited."""
     if "ON_MISS" not in options and options.get("MODE", "replay") != "replay":
         return {**options, "ON_MISS": ""}
     return dict(options)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from replay_proxy.redaction.display import json_printable, printable
 
-#: Columns of a file or a pipe: more than any row has.
+#: Width of the output to a file or a pipe: more than any row has.
 UNFOLDED = 10_000
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ def print_result(
         # Half of a surrogate pair, and control characters, are printed as escapes.
         sys.stdout.write(json_printable(text) + "\n")
         return
-    # Lines to a file or a pipe are not folded.
+    # In a file or a pipe, lines are not folded.
     console = _Console(highlight=False, width=None if sys.stdout.isatty() else UNFOLDED)
     for part in parts:
         if isinstance(part, str):
@@ -41,15 +41,15 @@ class _Console(Console):
     """The console of a tool. rich's own ends the process on a closed pipe."""
 
     def on_broken_pipe(self) -> None:
-        """Leave the end to ``process``."""
+        """Leave the error to ``process``, which ends the tool."""
         raise  # The error that is being handled.
 
 
 class Rows(Table):
     """A table without frames, which is readable in a log too.
 
-    On a narrow terminal, cells of the columns in ``cut`` end in ``…``, so that a row stays a line,
-    and those of ``folded`` continue in the next line. All other columns have the width they need.
+    On a narrow terminal, cells of the columns in ``cut`` end in ``…``, so that a row stays one
+    line, and those of ``folded`` continue in the next line. Other columns are as wide as needed.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class Rows(Table):
         self.add_row(*texts)
 
 
-def progress(items: Iterable[T], total: int | None, doing: str) -> Iterable[T]:
+def progress(items: Iterable[T], total: int | None, label: str) -> Iterable[T]:
     """The items, with a progress bar on a terminal's standard error."""
     return track(
         items,
-        description=escape(printable(doing)),
+        description=escape(printable(label)),
         total=total,
         console=Console(stderr=True),
         transient=True,

@@ -144,7 +144,7 @@ def test_a_cassette_is_named_or_a_path(tool: Tool, cassettes: Path, tmp_path: Pa
         ReplayProxyError, match=r"Cassette cassettes/elsewhere\.sqlite does not exist"
     ):
         tool("ls", "elsewhere")
-    with pytest.raises(ConfigurationError, match="names no cassette"):
+    with pytest.raises(ConfigurationError, match="is not the name of a cassette"):
         tool("ls", "../elsewhere")
 
 
@@ -161,7 +161,7 @@ def test_tools_read_the_store_and_no_other_setting(
     assert tool("ls", "--json")["cassettes"][0]["cassette"] == "a"
     assert "0 findings" in tool("verify", "a")
     monkeypatch.setenv("STORE", "postgres://db/shop")
-    assert paths.stated("STORE").store == Path("cassettes")
+    assert paths.tool_settings("STORE").store == Path("cassettes")
     assert "STORE=postgres://db/shop is not valid" in capsys.readouterr().err
     with pytest.raises(ConfigurationError, match="STORE=cassettes is not a directory"):
         tool("ls")
@@ -551,7 +551,7 @@ def test_rename_and_rm_move_and_delete_whole_cassettes(tool: Tool, cassettes: Pa
     make(cassettes / "b.sqlite", [recorded("2", b"b")])
     with pytest.raises(ReplayProxyError, match="already"):
         tool("rename", "a", "b")
-    with pytest.raises(ConfigurationError, match="names no cassette"):
+    with pytest.raises(ConfigurationError, match="is not the name of a cassette"):
         tool("rename", "a", "elsewhere/c.sqlite")
     assert tool("rename", "a", "c") == "Renamed 'a' to 'c'\n"
     assert not path.exists()

@@ -102,7 +102,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_a_name_in_any_script_is_shown_as_it_was_sent(name: str, script_proxy: Child) -> None:
-    shown = f"'{name}' names no cassette: a cassette's name is made of letters, digits"
+    shown = f"'{name}' is not the name of a cassette: a cassette's name is made of letters, digits"
     for path, header in (
         (f"/cassettes/{quote(name)}{CHAT}", None),
         (f"/cassettes/{quote(name).lower()}{CHAT}", None),
@@ -128,7 +128,9 @@ def test_a_name_in_any_script_is_shown_as_it_was_sent(name: str, script_proxy: C
 def test_a_name_that_is_no_text_is_shown_as_it_was_sent_and_harmless(
     path: str, header: bytes | None, shown: str, script_proxy: Child
 ) -> None:
-    assert message(script_proxy, path, header).startswith(f"'{shown}' names no cassette")
+    assert message(script_proxy, path, header).startswith(
+        f"'{shown}' is not the name of a cassette"
+    )
 
 
 def message(proxy: Child, path: str, cassette: bytes | None) -> str:

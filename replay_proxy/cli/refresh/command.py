@@ -31,7 +31,7 @@ from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
 
-#: The settings that count, besides the store.
+#: The settings that the command reads, besides the store.
 SETTINGS = ("UPSTREAM_BASE_URL", "UPSTREAM_API_KEY", "UPSTREAM_TIMEOUT_S", "DRAIN_S")
 #: Interactions that the text shows; the JSON has all of them.
 SHOWN = 50
@@ -62,7 +62,7 @@ def refresh(
     Example: `replay-proxy refresh demo`
     """
     path = paths.existing_path(cassette, store)
-    settings = paths.stated(*SETTINGS)
+    settings = paths.tool_settings(*SETTINGS)
     if settings.upstream_api_key is not None:
         api_key = settings.upstream_api_key.get_secret_value()
     elif api_key:
@@ -75,14 +75,14 @@ def refresh(
     sequences, not_sent = _selection(path, everything=everything)
     results, kept = asyncio.run(_send_again(path, settings, api_key, sequences, record=record))
     results += not_sent
-    counts = Counter(each.outcome for each in results)
+    counts = Counter(result.outcome for result in results)
     document = {
         "version": 1,
         "cassette": path.stem,
         "upstream": settings.upstream_base_url,
         "recorded": kept,
         "outcomes": {name: counts[name] for name in RefreshResult.OUTCOMES},
-        "interactions": [each.document() for each in results],
+        "interactions": [result.document() for result in results],
     }
     terminal.print_result(document, list(_text(path.stem, results)), as_json=as_json)
     raise typer.Exit(FOUND if counts["drifted"] or counts["failed"] else 0)
@@ -91,8 +91,8 @@ def refresh(
 def _selection(path: Path, *, everything: bool) -> tuple[list[list[int]], list[RefreshResult]]:
     """The interactions to send, per request, and the results for those that are not questions.
 
-    Raises ``CassetteDamaged`` if any of them could lead elsewhere than to the upstream: nothing is
-    sent of such a cassette.
+    Raises ``CassetteDamaged`` if any of them could lead elsewhere than to the upstream: then
+    nothing is sent.
     """
     sequences: list[list[int]] = []
     not_sent: list[RefreshResult] = []
@@ -108,7 +108,7 @@ def _selection(path: Path, *, everything: bool) -> tuple[list[list[int]], list[R
                 interaction = archive.interaction(number)
                 assert interaction is not None
                 not_sent.append(RefreshResult(number, summary(interaction.request), sent=False))
-    return sequences, sorted(not_sent, key=lambda each: each.interaction)
+    return sequences, sorted(not_sent, key=lambda result: result.interaction)
 
 
 async def _send_again(
@@ -141,7 +141,7 @@ async def _send_again(
 
 
 def _interactions(path: Path, numbers: Sequence[int]) -> Iterator[Interaction]:
-    """Interactions by their ids. The cassette is not kept open: that would hold up recorders."""
+    """Interactions by their ids. The cassette is not kept open: that would block recorders."""
     for number in numbers:
         with Archive(path) as archive:
             interaction = archive.interaction(number)
@@ -151,11 +151,11 @@ def _interactions(path: Path, numbers: Sequence[int]) -> Iterator[Interaction]:
 def _keep(
     new: Path, path: Path, sequences: Sequence[Sequence[int]], results: Sequence[RefreshResult]
 ) -> int:
-    """Store the new answers as a take of their own, all at once; returns how many.
+    """Store the new answers as a take of their own, all at once. Returns how many.
 
-    Of a repeated request all answers are stored or none: replay uses those of one take.
+    All answers to a repeated request are stored, or none: replay uses those of one take.
     """
-    ids = {each.interaction: each.new_id for each in results if each.new_id is not None}
+    ids = {result.interaction: result.new_id for result in results if result.new_id is not None}
     whole = [
         ids[number]
         for sequence in sequences

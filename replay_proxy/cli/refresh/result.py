@@ -10,8 +10,8 @@ from replay_proxy.answers.drift import Change, Finding
 class RefreshResult:
     """The result of one interaction.
 
-    ``interaction`` is the id of the recorded one, ``new_id`` that of the new one if it is stored,
-    and ``request`` the summary of the request. A request that is not a question is not ``sent``.
+    ``interaction`` is the id of the recorded interaction, ``new_id`` that of the new one if it is
+    stored, and ``request`` the summary of the request. Only questions are ``sent``.
     """
 
     OUTCOMES: ClassVar = ("same", "wording", "added", "drifted", "failed", "not_sent")
@@ -25,7 +25,7 @@ class RefreshResult:
 
     @property
     def outcome(self) -> str:
-        """The gravest of ``OUTCOMES`` that applies."""
+        """The most serious of ``OUTCOMES`` that applies."""
         changes = {finding.change for finding in self.findings}
         if not self.sent:
             return "not_sent"
@@ -38,7 +38,7 @@ class RefreshResult:
         return "wording" if changes else "same"
 
     def document(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The result for JSON."""
         return {
             "interaction": str(self.interaction),
             **self.request,

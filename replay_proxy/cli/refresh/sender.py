@@ -27,11 +27,11 @@ from replay_proxy.timeline import Arrivals, MonotonicClock, own_offset_us
 from replay_proxy.transports.recorder.recorder import Recorder
 from replay_proxy.wire import Request, Response, header
 
-#: Requests that are sent at the same time.
+#: Maximum number of requests in progress.
 AT_ONCE = 4
-#: Retries after no answer or a transient one, and the first wait, which doubles each time.
+#: Retries after a missing or transient answer, and the first wait, which doubles each time.
 RETRIES, WAIT_S = 3, 1.0
-#: The longest wait that ``retry-after`` can ask for.
+#: Maximum wait that ``retry-after`` can ask for.
 MOST_WAIT_S = 60.0
 
 
@@ -88,7 +88,7 @@ class Sender:
         await self._upstream.aclose()
 
     async def _again(self, interaction: Interaction) -> RefreshResult:
-        """Send a request, and again after a failure that may pass."""
+        """Send a request, and repeat it after a failure that may be transient."""
         wait_s = WAIT_S
         for _ in range(RETRIES):
             result, retry_after_s = await self._once(interaction)
@@ -145,9 +145,9 @@ class Sender:
         return RefreshResult(interaction.id, request, findings, new_id=new_id), 0.0
 
     def _request(self, recorded: Request) -> Request:
-        """The request to send. The upstream replaces the key of a header that has one.
+        """The request to send. The upstream replaces the value of a header that holds a key.
 
-        It has only headers that a recording keeps: a foreign cassette may have others.
+        It has only the headers that a recording keeps; a foreign cassette may have others.
         """
         request = stored_request(recorded)
         if self._api_key and recorded.path.startswith("/openai/deployments/"):
