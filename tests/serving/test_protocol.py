@@ -1,7 +1,6 @@
 """What a client's connection may cost: heads, trailers, old clients, stalls. On real sockets."""
 
 import contextlib
-import json
 import socket
 import threading
 import time
@@ -12,13 +11,13 @@ import pytest
 
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
-from tests.support.requests import CHAT, post
+from tests.support.requests import CHAT, chat_body, head, post
 from tests.support.script import Answer, Cut, Gate, Raw, Received
 from tests.support.servers import Proxy
 from tests.support.tape import EVENTS, make, recorded, stored
 from tests.support.upstream import Upstream
 
-BODY = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "q"}]})
+BODY = chat_body("q", stream=True)
 EVENT, DONE = b'data: {"a": 1}\n\n', b"data: [DONE]\n\n"
 
 
@@ -53,13 +52,6 @@ def connected(child: Child, receive_buffer: int | None = None) -> socket.socket:
     return sock
 
 
-def head(target: str = CHAT, *lines: str, length: int | None = None, version: str = "1.1") -> bytes:
-    given = [f"POST {target} HTTP/{version}", "host: 127.0.0.1", *lines]
-    if length is not None:
-        given.append(f"content-length: {length}")
-    return "\r\n".join(given).encode() + b"\r\n\r\n"
-
-
 def everything(sock: socket.socket) -> bytes:
     """What comes until the server closes, or resets, the connection."""
     got = b""
@@ -81,12 +73,12 @@ def test_trailers_are_not_headers(
     packets: int, nursery: Nursery, upstream: Upstream, tmp_path: Path
 ) -> None:
     child = recording(nursery, upstream, tmp_path)
-    chunk = b"%x\r\n%b\r\n" % (len(BODY), BODY.encode())
+    chunk = b"%x\r\n%b\r\n" % (len(BODY), BODY)
     trailers = (
         b"0\r\nx-replay-cassette: other\r\nauthorization: Bearer evil\r\nuser-agent: evil\r\n"
         b"cookie: evil\r\nhost: evil\r\norigin: http://evil\r\nx-replay-fault: cut\r\n\r\n"
     )
-    start = head(CHAT, "transfer-encoding: chunked", "trailer: cookie", "connection: close")
+    start = head("transfer-encoding: chunked", "trailer: cookie", "connection: close")
     with connected(child) as sock, RawClient(child.base_url) as client:
         if packets == 1:
             sock.sendall(start + chunk + trailers)
@@ -96,9 +88,9 @@ def test_trailers_are_not_headers(
             sock.sendall(trailers if packets == 2 else chunk + trailers)
         assert DONE in everything(sock)
     sent = upstream.requests[0]
-    assert sent.body == BODY.encode()
+    assert sent.body == BODY
     assert not [pair for pair in sent.headers if b"evil" in pair[1]]
-    kept = stored(tmp_path, post(BODY.encode()))
+    kept = stored(tmp_path, post(BODY))
     assert kept is not None
     assert not [pair for pair in kept.request.headers if b"evil" in pair[1]]
     assert {path.name.partition(".")[0] for path in tmp_path.iterdir()} == {"default"}
@@ -116,7 +108,7 @@ def flood(sock: socket.socket, data: bytes) -> None:
 def test_an_endless_trailer_is_cut(nursery: Nursery) -> None:
     child = nursery.start(MODE="dummy")
     with connected(child) as sock:
-        sock.sendall(head(CHAT, "transfer-encoding: chunked") + b"0\r\n")
+        sock.sendall(head("transfer-encoding: chunked") + b"0\r\n")
         flood(sock, b"x-y: %b\r\n" % (b"y" * 1_000))
     child.kill()
 
@@ -139,11 +131,11 @@ def test_trailers_of_an_answer_are_neither_passed_on_nor_stored(
     with Upstream(lambda _: Answer(head=False, framing="eof", steps=[Raw(answer)])) as upstream:
         child = recording(nursery, upstream, tmp_path)
         with RawClient(child.base_url) as client:
-            seen = client.request("POST", CHAT, body=BODY.encode())
+            seen = client.request("POST", CHAT, body=BODY)
     assert seen.body == DONE
     assert seen.clean
     assert seen.header(b"x-evil") is None
-    kept = stored(tmp_path, post(BODY.encode()))
+    kept = stored(tmp_path, post(BODY))
     assert kept is not None
     assert b"x-evil" not in dict(kept.headers)
     child.kill()
@@ -171,12 +163,12 @@ def test_a_client_of_http_1_0_gets_a_body_that_it_can_read(
 ) -> None:
     (tmp_path / "replay").mkdir()
     for mode, child in modes(nursery, upstream, tmp_path).items():
-        body = BODY.encode()
+        body = BODY
         if "replay" in mode:
-            body = b'{"model":"m","messages":[{"role":"user","content":"q"}]}'
+            body = chat_body("q")
         for line in ("accept: */*", "connection: keep-alive"):
             with connected(child) as sock:
-                sock.sendall(head(CHAT, line, length=len(body), version="1.0") + body)
+                sock.sendall(head(line, f"content-length: {len(body)}", version="1.0") + body)
                 told, _, got = everything(sock).partition(b"\r\n\r\n")
             assert b" 200 " in told.splitlines()[0], (mode, told, got)
             assert b"transfer-encoding" not in told.lower(), mode
@@ -189,7 +181,7 @@ def test_a_client_of_http_1_0_sees_that_an_answer_was_cut(nursery: Nursery, tmp_
     with Upstream(lambda _: Answer(steps=[EVENT, Cut()])) as upstream:
         child = recording(nursery, upstream, tmp_path)
         with connected(child) as sock:
-            sock.sendall(head(CHAT, length=len(BODY), version="1.0") + BODY.encode())
+            sock.sendall(head(f"content-length: {len(BODY)}", version="1.0") + BODY)
             reads = iter(lambda: sock.recv(1 << 16), b"")
             with pytest.raises(ConnectionResetError):  # Closing alone would look like the end.
                 list(reads)
@@ -219,11 +211,11 @@ def nothing(sock: socket.socket) -> None:
 
 
 def half_a_body(sock: socket.socket) -> None:
-    sock.sendall(head(CHAT, length=100) + b"{")
+    sock.sendall(head("content-length: 100") + b"{")
 
 
 def half_a_chunk(sock: socket.socket) -> None:
-    sock.sendall(head(CHAT, "transfer-encoding: chunked") + b"5\r\nab")
+    sock.sendall(head("transfer-encoding: chunked") + b"5\r\nab")
 
 
 def half_a_head_after_an_answer(sock: socket.socket) -> None:
@@ -238,7 +230,7 @@ def slow_head(sock: socket.socket) -> None:
 
 
 def slow_body(sock: socket.socket) -> None:
-    sock.sendall(head(CHAT, length=1_000_000))
+    sock.sendall(head("content-length: 1000000"))
     drip(sock, b"y")
 
 
@@ -273,9 +265,9 @@ def test_a_client_that_does_not_send_its_request_is_dropped(
 
 def test_a_client_that_is_slow_but_sends_is_served(nursery: Nursery) -> None:
     child = nursery.start(MODE="dummy", STALL_S="3")
-    body = BODY.encode() + b" " * 3_000
+    body = BODY + b" " * 3_000
     with connected(child) as sock:
-        sock.sendall(head(CHAT, length=len(body)))
+        sock.sendall(head(f"content-length: {len(body)}"))
         for start in range(0, len(body), 100):
             time.sleep(0.11)
             sock.sendall(body[start : start + 100])
@@ -288,13 +280,13 @@ def test_a_client_that_takes_nothing_of_its_answer_is_dropped(
 ) -> None:
     make(tmp_path / "default.sqlite", [recorded("q", bytes(40 << 20))])
     child = nursery.start(STORE=str(tmp_path), STALL_S="0.5")
-    body = b'{"model":"m","messages":[{"role":"user","content":"q"}]}'
+    body = chat_body("q")
     with connected(child) as first:
         first.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         everything(first)
     before = child.sockets
     with connected(child, receive_buffer=4096) as sock:
-        sock.sendall(head(CHAT, length=len(body)) + body)
+        sock.sendall(head(f"content-length: {len(body)}") + body)
         assert sock.recv(1) == b"H"
         eventually(lambda: child.sockets <= before)
     child.kill()
@@ -304,9 +296,9 @@ def test_a_slow_reader_gets_all_of_its_answer(nursery: Nursery, tmp_path: Path) 
     answer = bytes(range(256)) * 40_000
     make(tmp_path / "default.sqlite", [recorded("q", answer)])
     child = nursery.start(STORE=str(tmp_path), STALL_S="3")
-    body = b'{"model":"m","messages":[{"role":"user","content":"q"}]}'
+    body = chat_body("q")
     with connected(child, receive_buffer=1 << 16) as sock:
-        sock.sendall(head(CHAT, length=len(body), version="1.0") + body)
+        sock.sendall(head(f"content-length: {len(body)}", version="1.0") + body)
         got = bytearray()
         while data := sock.recv(1 << 17):
             got += data
@@ -328,21 +320,21 @@ def eventually(look: Callable[[], object]) -> None:
 
 def never_reads(child: Child) -> socket.socket:
     sock = connected(child, receive_buffer=4096)
-    sock.sendall(head(CHAT, length=len(BODY)) + BODY.encode())
+    sock.sendall(head(f"content-length: {len(BODY)}") + BODY)
     assert sock.recv(1) == b"H"
     return sock
 
 
 def reads_one_event(child: Child) -> socket.socket:
     sock = connected(child)
-    sock.sendall(head(CHAT, length=len(BODY)) + BODY.encode())
+    sock.sendall(head(f"content-length: {len(BODY)}") + BODY)
     assert sock.recv(1) == b"H"
     return sock
 
 
 def waits(child: Child) -> socket.socket:
     sock = connected(child)
-    sock.sendall(head(CHAT, length=len(BODY)) + BODY.encode())
+    sock.sendall(head(f"content-length: {len(BODY)}") + BODY)
     return sock
 
 
@@ -416,9 +408,10 @@ def test_what_a_stop_cuts_is_no_error_of_the_proxy(tmp_path: Path) -> None:
         env = {"MODE": "record", "UPSTREAM_BASE_URL": upstream.base_url, "DRAIN_S": "0.2"}
         with Proxy(tmp_path, **env) as proxy, contextlib.ExitStack() as clients:
             socks = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(3)]
-            for sock, version in zip(socks, ("1.1", "1.0", "1.1"), strict=True):
+            kinds = [("1.1", 2), ("1.0", 2), ("1.1", 50)]
+            for sock, (version, length) in zip(socks, kinds, strict=True):
                 clients.enter_context(sock)
-                sock.sendall(head(length=2 if sock is not socks[2] else 50, version=version))
+                sock.sendall(head(f"content-length: {length}", version=version))
                 sock.sendall(b"{}")
             for sock in socks[:2]:
                 assert b"data: " in sock.recv(1 << 16) + sock.recv(1 << 16)
@@ -433,9 +426,9 @@ def test_a_paced_replay_of_an_hour_does_not_keep_a_proxy_from_stopping(
 ) -> None:
     make(tmp_path / "default.sqlite", [recorded("q", EVENT, EVENT, DONE, headers=EVENTS)])
     child = nursery.start(STORE=str(tmp_path), REPLAY_SPEED="0.00001", DRAIN_S="0.2")
-    body = b'{"model":"m","messages":[{"role":"user","content":"q"}]}'
+    body = chat_body("q")
     with connected(child) as sock, RawClient(child.base_url) as other:
-        sock.sendall(head(CHAT, length=len(body)) + body)
+        sock.sendall(head(f"content-length: {len(body)}") + body)
         other.request("GET", "/healthz")
         child.signal(15)
         assert child.wait(), "it does not end"
@@ -459,14 +452,14 @@ def test_what_reaches_its_end_while_the_proxy_stops_is_kept(
     with Upstream(lambda _: Answer(steps=[EVENT, Gate(gate), DONE])) as upstream:
         child = recording(nursery, upstream, tmp_path, DRAIN_S="30")
         with RawClient(child.base_url) as client:
-            incoming = client.send("POST", CHAT, body=BODY.encode())
+            incoming = client.send("POST", CHAT, body=BODY)
             assert next(incoming) == EVENT
             child.signal(15)
             refused(child)
             gate.set()
             assert incoming.read().body == EVENT + DONE
         assert child.wait(), "it does not end"
-    kept = stored(tmp_path, post(BODY.encode()))
+    kept = stored(tmp_path, post(BODY))
     assert kept is not None
     assert kept.body == EVENT + DONE
     assert [path.name for path in tmp_path.iterdir()] == ["default.sqlite"]
@@ -491,9 +484,9 @@ def test_what_does_not_reach_its_end_is_not_kept(nursery: Nursery, tmp_path: Pat
     with Upstream(lambda _: answer) as upstream:
         child = recording(nursery, upstream, tmp_path, DRAIN_S="0.2")
         with RawClient(child.base_url) as client:
-            incoming = client.send("POST", CHAT, body=BODY.encode())
+            incoming = client.send("POST", CHAT, body=BODY)
             assert next(incoming) == EVENT
             child.signal(15)
             assert not incoming.read().clean
         assert child.wait(), "it does not end"
-    assert stored(tmp_path, post(BODY.encode())) is None
+    assert stored(tmp_path, post(BODY)) is None

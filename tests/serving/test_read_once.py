@@ -21,7 +21,7 @@ from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.request_json import SMALL_BYTES
 from replay_proxy.settings import Settings
 from replay_proxy.wire import Request, Response
-from tests.support.requests import EMBEDDINGS, JSON, post
+from tests.support.requests import EMBEDDINGS, JSON, chat_body, post
 from tests.support.tape import make, recorded
 
 #: How many recordings the cassette has.
@@ -33,7 +33,7 @@ FAULTY = (*JSON, (b"x-replay-fault", b"model=m share=1 rate_limit"))
 
 def question(text: str) -> bytes:
     """A body that ``recorded(text)`` has too, but without the ``user``."""
-    return b'{"model":"m","messages":[{"role":"user","content":"%s"}],"user":"u"}' % text.encode()
+    return chat_body(text, user="u")
 
 
 class Readings:

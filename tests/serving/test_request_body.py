@@ -17,6 +17,7 @@ from replay_proxy.serving.request_body import (
 )
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
+from tests.support.requests import head
 from tests.support.script import JSON, Answer
 from tests.support.upstream import Upstream
 
@@ -28,10 +29,6 @@ TOO_LARGE = 640 * 1024 * 1024 + 1
 def child() -> Iterator[Child]:
     with Nursery() as nursery:
         yield nursery.start(MODE="dummy")
-
-
-def head(*lines: str) -> bytes:
-    return "\r\n".join([f"POST {PATH} HTTP/1.1", "host: 127.0.0.1", *lines]).encode() + b"\r\n\r\n"
 
 
 def told(answer: bytes) -> tuple[int, dict[str, Any]]:

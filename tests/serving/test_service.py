@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import NoAnswerError, RawAnswer, RawClient
-from tests.support.requests import CHAT, post
+from tests.support.requests import CHAT, chat_body, head, post
 from tests.support.script import JSON, Answer, Cut, Gate, Hangup, Raw, Received, Step, Wait
 from tests.support.tape import stored
 from tests.support.upstream import Upstream
@@ -155,9 +155,7 @@ def test_on_miss_dummy_answers_synthetically_and_says_so(nursery: Nursery, store
     recorded(nursery, store, Answer(headers=JSON, steps=[b"recorded"]), b'{"known": 1}')
     proxy = nursery.start(MODE="replay", STORE=str(store), ON_MISS="dummy")
     known = ask(proxy, b'{"known": 1}')
-    made_up = ask(
-        proxy, '{"model": "m", "messages": [{"role": "user", "content": "안녕"}]}'.encode()
-    )
+    made_up = ask(proxy, chat_body("안녕"))
     unknown = ask(proxy, path="/v1/images/generations")
     proxy.kill()
     assert (known.body, known.header(b"x-replay-source")) == (b"recorded", b"cassette")
@@ -433,9 +431,7 @@ def test_a_client_that_leaves_while_it_uploads_harms_nobody(nursery: Nursery, st
     with Upstream(lambda _: Answer(headers=JSON, steps=[b"1"])) as upstream:
         proxy = nursery.start(MODE="record", STORE=str(store), UPSTREAM_BASE_URL=upstream.base_url)
         with RawClient(proxy.base_url, timeout_s=0.2) as client, pytest.raises(NoAnswerError):
-            client.send_raw(
-                b"POST /v1/files HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 9\r\n\r\nhalf"
-            )
+            client.send_raw(head("content-length: 9", target="/v1/files") + b"half")
         assert ask(proxy).status == 200
         assert len(upstream.requests) == 1, "half a request is no request"
         proxy.kill()

@@ -10,11 +10,11 @@ import pytest
 
 from tests.support.nursery import Nursery
 from tests.support.rawclient import RawClient
+from tests.support.requests import CHAT, chat_body, head
 from tests.support.script import Answer, Received
 from tests.support.servers import Proxy
 from tests.support.upstream import Upstream
 
-PATH = "/v1/chat/completions"
 #: As the JDK's HttpClient sends it with each request.
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
 OFFERS = [
@@ -31,19 +31,14 @@ def nursery() -> Iterator[Nursery]:
         yield it
 
 
-def asked(question: str) -> bytes:
-    return json.dumps({"model": "m", "messages": [{"role": "user", "content": question}]}).encode()
-
-
 def says(request: Received) -> Answer:
     return Answer(steps=[b'{"saw":%d}' % len(request.body)], framing="length")
 
 
-def post(body: bytes, lines: Sequence[str], *, chunked: bool = False) -> tuple[bytes, bytes]:
+def post_parts(body: bytes, lines: Sequence[str], *, chunked: bool = False) -> tuple[bytes, bytes]:
     length = "transfer-encoding: chunked" if chunked else f"content-length: {len(body)}"
-    head = "\r\n".join([f"POST {PATH} HTTP/1.1", "host: 127.0.0.1", *lines, length])
     framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
-    return head.encode() + b"\r\n\r\n", framed
+    return head(*lines, length), framed
 
 
 def exchange(port: int, *pieces: bytes) -> tuple[int, bytes]:
@@ -62,11 +57,11 @@ def exchange(port: int, *pieces: bytes) -> tuple[int, bytes]:
 def test_a_request_that_offers_an_upgrade_is_recorded_and_replayed_with_its_body(
     offer: Sequence[str], chunked: bool, nursery: Nursery, tmp_path: Path
 ) -> None:
-    body = asked("capital of France?")
+    body = chat_body("capital of France?")
     with Upstream(says) as upstream:
         settings = {"MODE": "record", "STORE": str(tmp_path)}
         child = nursery.start(**settings, UPSTREAM_BASE_URL=upstream.base_url)
-        answer = exchange(child.port, b"".join(post(body, offer, chunked=chunked)))
+        answer = exchange(child.port, b"".join(post_parts(body, offer, chunked=chunked)))
         child.stop()
         assert answer == (200, b'{"saw":%d}' % len(body))
         (received,) = upstream.requests
@@ -75,15 +70,15 @@ def test_a_request_that_offers_an_upgrade_is_recorded_and_replayed_with_its_body
     child = nursery.start(MODE="replay", STORE=str(tmp_path))
     for question, status in (("capital of France?", 200), ("capital of Japan?", 404)):
         for lines in (offer, ()):
-            pieces = post(asked(question), lines, chunked=chunked)
+            pieces = post_parts(chat_body(question), lines, chunked=chunked)
             assert exchange(child.port, b"".join(pieces))[0] == status, (question, lines)
     child.stop()
 
 
 def test_a_body_that_comes_after_the_head_of_an_offer_is_read(nursery: Nursery) -> None:
     child = nursery.start(MODE="dummy")
-    head, body = post(asked("hello"), H2C)
-    status, answer = exchange(child.port, head[:40], head[40:], body[:10], body[10:])
+    start, body = post_parts(chat_body("hello"), H2C)
+    status, answer = exchange(child.port, start[:40], start[40:], body[:10], body[10:])
     assert (status, "hello의 응답 내용".encode() in answer) == (200, True)
     child.stop()
 
@@ -93,7 +88,7 @@ def test_a_connection_with_offers_serves_one_request_after_another(nursery: Nurs
     headers = [(b"connection", b"Upgrade, HTTP2-Settings"), (b"upgrade", b"h2c")]
     with RawClient(child.base_url) as client:
         for question in ("one", "two", "three"):
-            answer = client.request("POST", PATH, headers=headers, body=asked(question))
+            answer = client.request("POST", CHAT, headers=headers, body=chat_body(question))
             assert f"{question}의 응답 내용".encode() in answer.body
     child.stop()
 
@@ -110,8 +105,8 @@ def test_a_tunnel_is_refused_and_not_read_again_without_end(nursery: Nursery) ->
 def test_a_server_that_loses_the_body_is_named_with_its_remedy(tmp_path: Path) -> None:
     with Proxy(tmp_path, "--lifespan", "off", MODE="dummy") as proxy:
         port = int(proxy.base_url.rpartition(":")[2].partition("/")[0])
-        head, body = post(asked("hello"), (*H2C[1:], "connection: Upgrade, close"))
-        status, answer = exchange(port, head + body)
+        start, body = post_parts(chat_body("hello"), (*H2C[1:], "connection: Upgrade, close"))
+        status, answer = exchange(port, start + body)
     error = json.loads(answer)["error"]
     assert (status, error["code"]) == (501, "upgrade_not_supported")
     assert "--http h11" in error["message"]

@@ -22,7 +22,7 @@ from replay_proxy.transports.recorder.recorder import Recorder
 from replay_proxy.wire import Request, Response
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
-from tests.support.requests import CHAT, post
+from tests.support.requests import CHAT, head, post
 from tests.support.script import EVENT_STREAM, JSON, Answer, Cut, Gate, Received
 from tests.support.servers import Proxy
 from tests.support.transports import SimpleTransport
@@ -270,8 +270,7 @@ def test_the_report_and_the_log_name_each_loss_and_recorded_counts_rows(tmp_path
         with RawClient(proxy.base_url) as client:
             next(client.send("POST", CHAT, body=b"hangs"))
         with socket.create_connection(("127.0.0.1", proxy.port)) as client_before_the_head:
-            head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\n"
-            client_before_the_head.sendall(head.encode() + b"late")
+            client_before_the_head.sendall(head("content-length: 4") + b"late")
             upstream.wait_for(6)
         report = told(proxy)
         log = proxy.stop()

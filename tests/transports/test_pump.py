@@ -28,7 +28,7 @@ from replay_proxy.transports.upstream import Upstream
 from replay_proxy.wire import Headers, Request, Response
 from tests.support.nursery import Nursery
 from tests.support.rawclient import RawClient
-from tests.support.requests import get, post
+from tests.support.requests import get, head, post
 from tests.support.script import Answer, Gate
 from tests.support.tape import stored
 from tests.support.transports import SimpleTransport
@@ -398,10 +398,6 @@ def test_a_recording_client_that_never_reads_costs_bounded_memory_and_is_dropped
 ) -> None:
     never = threading.Event()
     body = b'{"model": "m", "messages": []}'
-    head = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n"
-        b"content-length: %d\r\n\r\n" % len(body)
-    )
     answer = Answer(steps=[b"data: " + bytes(MIB) + b"\n\n"] * 150 + [Gate(never)])
     with ScriptedUpstream(lambda _: answer) as upstream, Nursery() as nursery:
         child = nursery.start(
@@ -416,7 +412,7 @@ def test_a_recording_client_that_never_reads_costs_bounded_memory_and_is_dropped
             with socket.socket() as sock:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 sock.connect(("127.0.0.1", child.port))
-                sock.sendall(head + body)
+                sock.sendall(head(f"content-length: {len(body)}") + body)
                 request = upstream.wait_for(number)[-1]
                 assert request.client_left.wait(30.0), "it waits for ever for a client that stalls"
             levels.append(child.rss)
