@@ -2,6 +2,8 @@
 
 A loss is a request whose last identical answer was not kept: replay will miss it, or repeat an
 older answer. Which answer is the last is known to the report's journal, not here.
+
+Remedies name settings by names that count everywhere, also under ``run`` and pytest.
 """
 
 from typing import Any, NamedTuple
@@ -42,7 +44,7 @@ class Loss(NamedTuple):
 CUT_OFF = Loss(
     "proxy_stopped",
     "the proxy stopped before the answer had reached its end",
-    "Give answers more time (DRAIN_S), and record again.",
+    "Give answers more time (REPLAY_PROXY_DRAIN_S), and record again.",
 )
 BROKEN = Loss("proxy_failed", "the proxy failed while recording; its log says why", "Record again.")
 
@@ -50,7 +52,7 @@ BROKEN = Loss("proxy_failed", "the proxy failed while recording; its log says wh
 def loss_of_kind(code: str, cause: str) -> Loss:
     """A loss that ``RECORD_ERRORS=all`` would keep."""
     first = "Check the API key" if code == CREDENTIAL else "Ask again later"
-    return Loss(code, cause, f"{first}; to keep the answer, set RECORD_ERRORS=all.")
+    return Loss(code, cause, f"{first}; to keep the answer, set REPLAY_PROXY_RECORD_ERRORS=all.")
 
 
 def loss_of_status(status: int, *, keep_errors: bool) -> Loss | None:
@@ -83,7 +85,7 @@ def loss_of_departure(drain_s: float) -> Loss:
     return Loss(
         "client_left",
         f"its client left, and the answer did not reach its end within {drain_s:g} s",
-        "Let clients read to the end, or give answers more time (DRAIN_S).",
+        "Let clients read to the end, or give answers more time (REPLAY_PROXY_DRAIN_S).",
     )
 
 

@@ -207,7 +207,9 @@ async def _send(response: Response, send: Send, *, http_version: str = "1.1") ->
     except ReplayProxyError as error:
         if ends_by_closing or (isinstance(error, ConnectionDropped) and error.reset):
             reset_when_closed(connection)  # Closing alone would look like a complete answer.
-        logger.warning("An answer broke off, and so does its client's connection: %s", str(error))
+        if not error.is_loss:  # It is in the log already.
+            cause = str(error)
+            logger.warning("An answer broke off, and so does its client's connection: %s", cause)
         return
     finally:
         await body.aclose()

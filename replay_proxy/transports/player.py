@@ -39,7 +39,7 @@ CHUNKS_PER_TURN = 64
 #: The most answers that are tried for a request for a range, or with a condition.
 TRIED = 1_000
 #: The most interactions whose repeats are counted; a forgotten one is counted from 1 again.
-POLLED = 1_000
+POLLED = 200
 
 
 class RedirectRefused(StoreError):

@@ -74,7 +74,8 @@ def test_an_answer_that_is_dropped_when_the_proxy_stops_fails_the_run(
     assert "2 answers: 2 from the API, 1 recorded;" in said
     assert (
         "Loss on cassette 'default':\nNot recorded: POST /v1/chat/completions: its client left, "
-        "and the answer did not reach its end within 0.1 s. Let clients read to the end"
+        "and the answer did not reach its end within 0.1 s. Let clients read to the end, or give "
+        "answers more time (REPLAY_PROXY_DRAIN_S)."
     ) in said
     assert "failed: 1 loss, although the command passed" in said
     failures = ET.parse(tmp_path / "j.xml").iter("failure")  # noqa: S314 - our own

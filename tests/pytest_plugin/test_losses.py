@@ -84,7 +84,7 @@ def run(suite: Project, losing: Upstream, *options: str) -> tuple[dict[str, str]
     """The outcome of each test, the output, and the last line."""
     suite.write("test_it.py", TESTS)
     arguments = ("test_it.py", "--replay-mode=record", *options)
-    done = suite.run(*arguments, UPSTREAM_BASE_URL=losing.base_url, DRAIN_S="0.1")
+    done = suite.run(*arguments, UPSTREAM_BASE_URL=losing.base_url, REPLAY_PROXY_DRAIN_S="0.1")
     assert done.code == (1 if "FAILED" in done.output else 0)
     return done.outcomes, done.output, done.summary
 

@@ -283,6 +283,7 @@ def test_the_report_and_the_log_name_each_loss_and_recorded_counts_rows(tmp_path
         assert loss["message"] == f"{loss['explanation']} {loss['remedy']}"
         assert loss["explanation"].startswith(f"Not recorded: POST {CHAT}: ")
         assert log.splitlines().count(loss["message"]) == codes.count(loss["code"])
+    assert "broke off, and so does" not in log, "one line per loss"
 
 
 def test_a_bad_and_a_good_key_are_kept_in_order_on_request(

@@ -131,7 +131,7 @@ def uncounted_losses(cassette: CassetteReport) -> list[str]:
         (
             in_progress,
             "had not reached their end when the proxy stopped. Let clients read to the end, or "
-            "give answers more time (DRAIN_S), and record again.",
+            "give answers more time (REPLAY_PROXY_DRAIN_S), and record again.",
         ),
     )
     return [f"Not recorded: {many(number, 'answer')} {what}" for number, what in kinds if number]

@@ -94,8 +94,9 @@ class Pump:
         except asyncio.CancelledError:
             # Not raised again: the task would hold it, and with it all that was read.
             left = losses.loss_of_departure(self._recorder.drain_s)
-            self._outcome.lose(left if self._left else losses.CUT_OFF)
-            self._end(UpstreamCut("The recording was ended before the answer was whole."))
+            cut = UpstreamCut("The recording was ended before the answer was whole.")
+            cut.is_loss = self._outcome.lose(left if self._left else losses.CUT_OFF)
+            self._end(cut)
         except RequestError as error:
             self._outcome.drop()  # The report has it among the misses.
             self._end(error.with_traceback(None))
