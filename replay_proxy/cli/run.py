@@ -14,6 +14,7 @@ from replay_proxy.cli.verdict import Outcome, document, exit_code, junit, text
 from replay_proxy.errors import ReplayProxyError
 from replay_proxy.redaction.credentials import is_secret
 from replay_proxy.redaction.display import REDACTED, printable, redacted
+from replay_proxy.serving.child.run_file import RunFile
 from replay_proxy.serving.child.server import Server, client_environment
 from replay_proxy.settings import Settings
 from replay_proxy.settings.loading import GuestSettings, load_as_guest
@@ -44,7 +45,7 @@ class CommandRun:
 
     def __call__(self) -> int:
         """Run the command, print the verdict, and return the exit code."""
-        with Signals() as signals:
+        with RunFile(fail_idle=self.fail_idle) as file, Signals() as signals:
             try:
                 guest = _guest_settings(self.options)
                 for note in guest.notes:
@@ -54,12 +55,14 @@ class CommandRun:
                 return _failed(printable(redacted(error.message)), NO_PROXY)
             try:
                 environment = command_environment(server.base_url(), guest.settings)
+                environment |= file.environment
                 code = signals.run(self.command, environment)
                 report = self._report_of(server)
             except CannotRun as error:
                 return _failed(error.message, error.exit_code)
             finally:
                 server.stop()
+            of_pytest = file.requests()
         if report is None:
             message = f"The proxy ended before it gave its report. It wrote:\n{server.log}"
             return _failed(message, exit_code(Outcome((), code, {})) or NO_PROXY)
@@ -76,6 +79,7 @@ class CommandRun:
                 redacted(server.log),
                 fail_idle=self.fail_idle,
                 allow_losses=self.allow_losses,
+                requests_of_pytest=of_pytest,
             )
         )
 

@@ -29,6 +29,7 @@ from replay_proxy.pytest_plugin.tally import (
     NoRequestWarning,
     UnusedRecordingWarning,
 )
+from replay_proxy.serving.child.run_file import tell_run
 
 __all__ = [
     "CassetteFixture",
@@ -204,6 +205,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
             session.config.workeroutput["replay_proxy"] = state.tally.payload()
         else:
             state.judge(session)
+            tell_run(state.tally.requests())
 
 
 @pytest.hookimpl(optionalhook=True)

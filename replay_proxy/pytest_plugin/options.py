@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from replay_proxy.serving.child.run_file import idle_within_run
+
 OPTIONS = {
     "mode": "replay (default), record or dummy; or VCR's none, once, new_episodes or all",
     "on-miss": "what happens to a request that is not recorded: fail (default), dummy or record",
@@ -87,7 +89,7 @@ def options(config: pytest.Config) -> Options:
         mode=mode,
         on_miss=on_miss or "".join(allowed[:1]),
         unused=_option(config, "unused", REACTIONS)[0] or "ignore",
-        idle=_option(config, "idle", REACTIONS)[0] or "warn",
+        idle=_option(config, "idle", REACTIONS)[0] or idle_within_run() or "warn",
         losses=_option(config, "losses", REACTIONS)[0] or "fail",
         max_age_s=_max_age_s(_option(config, "max-age")[0]),
         store=base / (store or "cassettes"),

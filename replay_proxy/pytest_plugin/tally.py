@@ -132,6 +132,10 @@ class Tally:
                     "not all tests that may use them ran and passed."
                 )
 
+    def requests(self) -> int:
+        """The number of requests that reached a proxy."""
+        return sum(self.counts[key] for key in ("hits", "misses", "recorded", "lost", "dummy"))
+
     def late_texts(self) -> list[str]:
         """A line per test that sent requests when it had ended, or may have."""
         from replay_proxy.answers.plural import many

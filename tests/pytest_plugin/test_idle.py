@@ -1,8 +1,11 @@
 """A test with a cassette in which no request reached the proxy."""
 
 import re
+import subprocess
+import sys
 
-from tests.support.sample_project import Project
+from tests.support.sample_project import PLUGINS, Project
+from tests.support.servers import clean_environment
 
 TESTS = """
 import os
@@ -88,3 +91,25 @@ def test_a_test_without_a_request_fails_on_request(project: Project) -> None:
         shown = done.shown("ERROR at teardown of test_with_a_client_of_its_own")
         assert f"\n{CAUSE}" in shown
         assert "pytest_plugin/" not in done.output, "no traceback through the plugin"
+
+
+def test_within_a_run_pytest_judges_its_requests_and_what_is_idle(project: Project) -> None:
+    pytest = [sys.executable, "-m", "pytest", *PLUGINS, "-q", "-rA", "test_it.py"]
+    command = [sys.executable, "-m", "replay_proxy.cli", "run", "--fail-idle", "--", *pytest]
+    project.write("test_it.py", TESTS)
+    environment = clean_environment() | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    for tests, code in (("that_asks", 0), ("that_asks or shared", 1), ("without", 1)):
+        done = subprocess.run(
+            [*command, "-k", tests],
+            cwd=project.path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == code, done
+        asks = "that_asks" in tests
+        assert ("The pytest plugin counts 2 requests of its tests" in done.stderr) == asks
+        assert ("failed: no request" in done.stderr) == (not asks)
+        assert ("ERROR test_it.py::test_on_a_shared" in done.stdout) == ("shared" in tests)

@@ -95,6 +95,9 @@ def text(outcome: Outcome) -> str:
     blocks = [f"replay-proxy: {_summary(outcome)}"]
     if outcome.idle:
         blocks.append(_IDLE)
+    if outcome.requests_of_pytest:
+        asked = many(outcome.requests_of_pytest, "request")
+        blocks.append(f"The pytest plugin counts {asked} of its tests, which pytest judges.")
     for name, cassette in outcome.cassettes.items():
         for miss in cassette["misses"][:SHOWN]:
             times = f" ({miss['times']} times)" if miss["times"] > 1 else ""
