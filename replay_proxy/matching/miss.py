@@ -50,9 +50,9 @@ _WHY = {
 }
 #: The remedies of ``used_up``, without repeats and after them.
 _USED_UP = (
-    "Ask less often, record again with as many calls, or set REPEATS=last or cycle.",
+    "Ask less often, record again with as many calls, or set REPLAY_PROXY_REPEATS=last or cycle.",
     "If the client waits for an end that was not recorded, record again up to that end; "
-    "REPEATS=cycle repeats without a limit.",
+    "REPLAY_PROXY_REPEATS=cycle repeats without a limit.",
 )
 _RECORD = (
     "Record it with MODE=record and your key, or set ON_MISS=record to keep what is missing; "
@@ -192,9 +192,9 @@ def _cause(
         if near["more_differences"]:
             lines.append(f"    and {near['more_differences']} more differences")
         if near["match_replace"]:
-            lines.append(f"    to match it: MATCH_REPLACE='{near['match_replace']}'")
+            lines.append(f"    to match it: REPLAY_PROXY_MATCH_REPLACE='{near['match_replace']}'")
         if near["match_ignore"]:
-            lines.append(f"    to ignore this: MATCH_IGNORE={near['match_ignore']}")
+            lines.append(f"    to ignore this: REPLAY_PROXY_MATCH_IGNORE={near['match_ignore']}")
     return "\n".join(lines)
 
 

@@ -260,6 +260,16 @@ def test_names_with_the_prefix_reach_the_proxy(source: str, tmp_path: Path) -> N
     assert "FAULTS. For the proxy" in done.stderr
 
 
+def test_the_setting_that_a_miss_proposes_counts_in_the_next_run() -> None:
+    asked_by_somebody = HIT.replace('{"model"', '{"user": "me", "model"')
+    missed = run("--", "bash", "-c", asked_by_somebody, **DEMO)
+    advice = re.search(r"^    to (?:ignore this|match it): (\w+)='?(.*?)'?$", missed.stderr, re.M)
+    assert advice
+    done = run("--", "bash", "-c", asked_by_somebody, **DEMO, **{advice[1]: advice[2]})
+    assert done.returncode == 0, done.stderr
+    assert '"content": "Paris."' in done.stdout
+
+
 def test_an_option_wins_over_a_name_with_the_prefix(tmp_path: Path) -> None:
     env = {"REPLAY_PROXY_MODE": "record", "REPLAY_PROXY_STORE": str(tmp_path / "none")}
     options = ("--mode", "replay", "--store", DEMO["STORE"], "--cassette", "demo")

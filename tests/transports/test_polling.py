@@ -66,7 +66,8 @@ def test_a_poll_whose_end_was_not_recorded_is_a_miss_after_100_repeats(tmp_path:
     assert miss["message"] == (
         f"No recording answers GET {BATCH}: cassette 'default' has given all its recorded answers "
         "(2), the last one 100 times more [used_up].\n  If the client waits for an end that was "
-        "not recorded, record again up to that end; REPEATS=cycle repeats without a limit."
+        "not recorded, record again up to that end; "
+        "REPLAY_PROXY_REPEATS=cycle repeats without a limit."
     )
 
 

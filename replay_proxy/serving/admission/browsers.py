@@ -146,7 +146,7 @@ def _not_listed(origin: bytes) -> OriginNotAllowed:
     if origin == b"null":
         remedy = "An origin of null cannot be listed: serve the page from http://localhost:PORT."
     else:
-        remedy = f"If the page is yours, set CORS_ORIGINS={shown}."
+        remedy = f"If the page is yours, set REPLAY_PROXY_CORS_ORIGINS={shown}."
     return OriginNotAllowed(
         f"A web page of the origin {shown!r} has sent this request, and CORS_ORIGINS does not list "
         "that origin. Any page could otherwise spend the proxy's API key and change its cassettes. "

@@ -76,7 +76,8 @@ class Hosts:
             raise HostNotAllowed(
                 f"The request's Host, {shown!r}, is not a name of this proxy. A web page could "
                 "have let it point here (DNS rebinding). Use 127.0.0.1 or localhost in the "
-                f"client's base_url, or set ALLOWED_HOSTS={name[:_SHOWN]} if it is meant."
+                "client's base_url, or set "
+                f"REPLAY_PROXY_ALLOWED_HOSTS={name[:_SHOWN]} if it is meant."
             )
         if len(self._kept) >= _KEPT:
             self._kept.clear()
