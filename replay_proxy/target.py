@@ -104,6 +104,11 @@ def as_paths(headers: Headers, base_url: str) -> Headers:
 
     An address that the proxy does not serve stays as it is.
     """
+    for name, _ in headers:
+        if name in ADDRESS_FIELDS:
+            break
+    else:
+        return headers  # As for almost every answer.
     return tuple(
         (name, _path(value.decode("latin-1"), base_url).encode("latin-1"))
         if name in ADDRESS_FIELDS

@@ -723,6 +723,11 @@ def test_any_other_address_stays_as_it_is(address: str) -> None:
     assert as_urls(headers, "http://127.0.0.1:7777", API) == headers
 
 
+def test_headers_without_an_address_are_the_same_object() -> None:
+    headers = ((b"link", b"https://api.openai.com/v1/files"),)
+    assert as_paths(headers, API) is headers
+
+
 def test_a_path_of_the_proxy_is_an_address_for_its_client() -> None:
     headers = ((b"location", b"/v1/f"), (b"link", b"/v1/g"))
     for base_url in (API, AZURE, OPENROUTER, "http://127.0.0.1:9"):
