@@ -1,10 +1,11 @@
 """Real traffic through the proxy and back: ``python -m tests.corpus``.
 
-Three legs, each with its own proxy process:
+Four legs, the last with the process of the third:
 record      every request through ``MODE=record``, to a scripted upstream that gives its answer
 replay      the same requests in the same order through ``MODE=replay``, without the upstream
 reworded    the same requests as another client spells them, and in another order; only identical
             requests keep theirs. Only this leg shows a key that merges or splits too much.
+again       each different request once more, past its end: its last recorded answer
 
 In each leg status, end-to-end headers (order and repeats), bytes and chunk boundaries must be
 those of the recording. All source cassettes share one cassette, so identical requests from
@@ -93,6 +94,7 @@ class Run:
             with Proxy(cwd, MODE="replay", **env) as proxy:
                 others = [reworded(r) for r in interleaved(self.records, self.seed)]
                 spelled = self.replay("reworded", proxy.origin, others)
+                again = self.replay("again", proxy.origin, self._last_stored())
             held = {path.name: path.read_bytes() for path in store.rglob("*") if path.is_file()}
             held["the log"] = log + proxy.stderr.encode()
         record.differences += [
@@ -101,7 +103,7 @@ class Run:
             for secret in SECRETS
             if secret in data
         ]
-        return [record, replay, spelled]
+        return [record, replay, spelled, again]
 
     def direct(self) -> list[Leg]:
         """Send the requests to the upstream itself, which checks the instruments."""
@@ -161,6 +163,11 @@ class Run:
         if (source := answer.header(b"x-replay-source")) != leg.source:
             found.append(f"source: {source!r}")
         return found
+
+    def _last_stored(self) -> list[Record]:
+        """The last stored interaction of each different request."""
+        stored = [record for record in self.records if self._is_stored(record)]
+        return list({identity(record): record for record in stored}.values())
 
     def _answer(self, record: Record) -> Answer:
         framing = "chunked" if record.framing == "none" else record.framing

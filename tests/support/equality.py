@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.support.corpus import Record
+from tests.support.corpus import Record, without
 
 _BOUNDARY = re.compile(rb'boundary="?([^";]+)')
 
@@ -40,8 +40,11 @@ def identity(record: Record) -> tuple[str, ...]:
 def reworded(record: Record) -> Record:
     """The same request as another client would send it.
 
-    Other key order, white space and escapes in JSON; another multipart boundary.
+    Another user agent; other key order, white space and escapes in JSON; another multipart
+    boundary.
     """
+    headers = without(record.request_headers, {b"user-agent"})
+    record = replace(record, request_headers=(*headers, (b"user-agent", b"another-client/2.0")))
     value = _json(record)
     if value is not None:
         body = json.dumps(_turned(value), indent=1).encode()
