@@ -19,6 +19,9 @@ DATA_PATHS = ("/v1/", "/openai/")
 #: Fields of an answer that hold the address of something at the server: a redirect, a new object,
 #: an operation to ask about.
 ADDRESS_FIELDS = frozenset({b"location", b"content-location", b"operation-location"})
+#: Stands in a stored address for the origin of the API, whichever that is. It is never looked up in
+#: the DNS (RFC 6761, section 6.4).
+UPSTREAM_ORIGIN = "http://upstream.invalid"
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
 #: CONNECT opens a tunnel; the answer to TRACE repeats the request, and with it the key.
@@ -93,16 +96,17 @@ def leads_away(status: int, headers: Iterable[tuple[bytes, bytes]]) -> str | Non
     """
     if 300 <= status < 400:
         for name, value in headers:
-            location = value.decode("latin-1")
+            location = _at_upstream(value.decode("latin-1"))
             if name.lower() == b"location" and not _ON_SAME_SERVER.fullmatch(location):
                 return location
     return None
 
 
-def as_paths(headers: Headers, base_url: str) -> Headers:
+def as_stored(headers: Headers, base_url: str) -> Headers:
     """The headers with addresses and paths at the server of ``base_url`` as paths of the proxy.
 
-    An address that the proxy does not serve stays as it is.
+    A path that stood in an address gets ``UPSTREAM_ORIGIN`` before it, so that it becomes an
+    address again. An address that the proxy does not serve stays as it is.
     """
     for name, _ in headers:
         if name in ADDRESS_FIELDS:
@@ -110,32 +114,44 @@ def as_paths(headers: Headers, base_url: str) -> Headers:
     else:
         return headers  # As for almost every answer.
     return tuple(
-        (name, _path(value.decode("latin-1"), base_url).encode("latin-1"))
+        (name, _stored(value.decode("latin-1"), base_url).encode("latin-1"))
         if name in ADDRESS_FIELDS
         else (name, value)
         for name, value in headers
     )
 
 
-def as_urls(headers: Headers, proxy_url: str, base_url: str) -> Headers:
-    """The headers with the proxy's paths as addresses that begin with ``proxy_url``.
+def as_sent(headers: Headers, origin: str, prefix: str, base_url: str) -> Headers:
+    """The headers with stored addresses at ``origin``, and paths below ``prefix``.
 
-    Some clients cannot follow a path. An address at the server of ``base_url``, which earlier
-    versions stored, counts as such a path. The stored value moves to the name with the prefix
-    ``x-replay-``.
+    An address at the server of ``base_url``, which earlier versions stored, counts as a stored one.
+    A value that changes moves to the name with the prefix ``x-replay-``.
     """
     result: list[tuple[bytes, bytes]] = []
     for name, value in headers:
-        path = ""
-        if name in ADDRESS_FIELDS:
-            path = value.decode("latin-1")
-            path = path if path.startswith(DATA_PATHS) else _path(path, base_url)
-        if path.startswith(DATA_PATHS):
-            result.append((name, f"{proxy_url}{path}".encode("latin-1")))
-            result.append((b"x-replay-" + name, value))
-        else:
+        stored = value.decode("latin-1") if name in ADDRESS_FIELDS else ""
+        if not _at_upstream(stored).startswith(DATA_PATHS):
+            stored = _stored(stored, base_url)
+        path = _at_upstream(stored)
+        if not path.startswith(DATA_PATHS):
             result.append((name, value))
+            continue
+        sent = f"{origin if path != stored else ''}{prefix}{path}".encode("latin-1")
+        result.append((name, sent))
+        if sent != value:
+            result.append((b"x-replay-" + name, value))
     return tuple(result)
+
+
+def _stored(address: str, base_url: str) -> str:
+    path = _path(address, base_url)
+    return path if path == address or address.startswith("/") else UPSTREAM_ORIGIN + path
+
+
+def _at_upstream(address: str) -> str:
+    """The path of a stored address; any other one as it is."""
+    path = address.removeprefix(UPSTREAM_ORIGIN)
+    return path if path.startswith(DATA_PATHS) else address
 
 
 def _path(address: str, base_url: str) -> str:

@@ -26,7 +26,7 @@ from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
 from replay_proxy.store.twin import head, interaction_lines, read, take_line
-from replay_proxy.target import as_paths, as_urls, flaw, leads_away
+from replay_proxy.target import UPSTREAM_ORIGIN, as_sent, as_stored, flaw, leads_away
 from replay_proxy.timeline import MonotonicClock
 from replay_proxy.transports.upstream import Upstream
 from replay_proxy.transports.upstream.chunk_transport import LARGE_BYTES, ChunkTransport
@@ -664,7 +664,7 @@ def test_a_redirect_on_the_same_server_is_replayed(nursery: Nursery, tmp_path: P
     with RawClient(proxy.base_url) as client:
         seen = client.request("POST", good.request.path, JSON, good.request.body)
     proxy.kill()
-    assert (seen.status, seen.header(b"location")) == (307, f"{proxy.base_url}/elsewhere".encode())
+    assert (seen.status, seen.header(b"location")) == (307, b"/v1/elsewhere")
 
 
 # --- addresses at the upstream ------------------------------------------------------------------
@@ -694,7 +694,8 @@ def test_an_address_at_the_upstream_is_a_path_of_the_proxy(
 ) -> None:
     for name in (b"location", b"content-location", b"operation-location"):
         headers = ((b"link", address.encode()), (name, address.encode()))
-        assert as_paths(headers, base_url) == (headers[0], (name, path.encode()))
+        stored = path if address.startswith("/") else UPSTREAM_ORIGIN + path
+        assert as_stored(headers, base_url) == (headers[0], (name, stored.encode()))
 
 
 @pytest.mark.parametrize(
@@ -719,31 +720,49 @@ def test_an_address_at_the_upstream_is_a_path_of_the_proxy(
 )
 def test_any_other_address_stays_as_it_is(address: str) -> None:
     headers = ((b"location", address.encode()),)
-    assert as_paths(headers, API) == headers
-    assert as_urls(headers, "http://127.0.0.1:7777", API) == headers
+    assert as_stored(headers, API) == headers
+    assert as_sent(headers, "http://127.0.0.1:7777", "", API) == headers
 
 
 def test_headers_without_an_address_are_the_same_object() -> None:
     headers = ((b"link", b"https://api.openai.com/v1/files"),)
-    assert as_paths(headers, API) is headers
+    assert as_stored(headers, API) is headers
 
 
-def test_a_path_of_the_proxy_is_an_address_for_its_client() -> None:
-    headers = ((b"location", b"/v1/f"), (b"link", b"/v1/g"))
+def test_a_stored_address_is_one_of_the_proxy_for_its_client() -> None:
+    headers = ((b"location", f"{UPSTREAM_ORIGIN}/v1/f".encode()), (b"link", b"/v1/g"))
     for base_url in (API, AZURE, OPENROUTER, "http://127.0.0.1:9"):
-        assert as_urls(headers, "http://localhost:1/cassettes/a", base_url) == (
+        assert as_sent(headers, "http://localhost:1", "/cassettes/a", base_url) == (
             (b"location", b"http://localhost:1/cassettes/a/v1/f"),
-            (b"x-replay-location", b"/v1/f"),
+            (b"x-replay-location", headers[0][1]),
             (b"link", b"/v1/g"),
+        )
+
+
+def test_a_path_stays_a_path_and_keeps_the_cassette() -> None:
+    headers = ((b"location", b"/v1/f"),)
+    for base_url in (API, AZURE, OPENROUTER):
+        assert as_sent(headers, "http://localhost:1", "", base_url) == headers
+        assert as_sent(headers, "http://localhost:1", "/cassettes/a", base_url) == (
+            (b"location", b"/cassettes/a/v1/f"),
+            (b"x-replay-location", b"/v1/f"),
         )
 
 
 def test_an_address_that_an_earlier_version_stored_is_one_for_the_client() -> None:
     headers = ((b"location", b"https://api.openai.com/v1/f"),)
-    assert as_urls(headers, "http://localhost:1", API) == (
+    assert as_sent(headers, "http://localhost:1", "", API) == (
         (b"location", b"http://localhost:1/v1/f"),
         (b"x-replay-location", b"https://api.openai.com/v1/f"),
     )
+
+
+def test_a_stored_address_leads_to_no_other_server() -> None:
+    stored = f"{UPSTREAM_ORIGIN}/v1/f".encode()
+    assert leads_away(307, ((b"location", stored),)) is None
+    for other in (b"@evil.test/v1/f", b".evil.test/v1/f", b"//evil.test/v1/", b":80/v1/f"):
+        location = UPSTREAM_ORIGIN.encode() + other
+        assert leads_away(307, ((b"location", location),)) == location.decode()
 
 
 # --- the transport ------------------------------------------------------------------------------

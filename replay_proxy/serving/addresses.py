@@ -3,7 +3,7 @@
 from urllib.parse import quote, unquote_to_bytes
 
 from replay_proxy.serving.connection import Scope
-from replay_proxy.target import as_urls
+from replay_proxy.target import as_sent
 from replay_proxy.wire import Headers, Request, header
 
 #: The prefix of paths that name their cassette.
@@ -47,4 +47,4 @@ def led_back(headers: Headers, upstream_url: str, scope: Scope) -> Headers:
     prefix = raw.removesuffix(split_cassette(raw)[1])
     host = header(tuple(scope["headers"]), b"host")
     origin = f"{scope['scheme']}://{host.decode('latin-1')}" if host else ""
-    return as_urls(headers, origin + prefix, upstream_url)
+    return as_sent(headers, origin, prefix, upstream_url)

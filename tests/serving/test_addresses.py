@@ -61,13 +61,16 @@ def test_an_operation_is_asked_about_through_the_proxy(
     # Another port, and no UPSTREAM_BASE_URL.
     proxy = nursery.start(STORE=str(tmp_path))
     started, done = follow(proxy, prefix, *headers)
-    assert started.header(b"x-replay-operation-location") == OPERATION.encode()
+    stored = f"http://upstream.invalid{OPERATION}"
+    assert started.header(b"x-replay-operation-location") == stored.encode()
     assert done.header(b"x-replay-source") == b"cassette"
     proxy.kill()
 
 
 def test_the_name_that_the_client_used_is_the_one_it_gets(nursery: Nursery, tmp_path: Path) -> None:
-    one = recorded("Q", b"{}", status=201, headers=((b"location", b"/v1/files/f"),))
+    one = recorded(
+        "Q", b"{}", status=201, headers=((b"location", b"http://upstream.invalid/v1/files/f"),)
+    )
     make(tmp_path / "default.sqlite", [one])
     proxy = nursery.start(STORE=str(tmp_path), ALLOWED_HOSTS="proxy.test")
     for host in (b"localhost:1234", b"proxy.test"):

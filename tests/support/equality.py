@@ -43,7 +43,7 @@ def reworded(record: Record) -> Record:
     Another user agent; other key order, white space and escapes in JSON; another multipart
     boundary.
     """
-    headers = without(record.request_headers, {b"user-agent"})
+    headers = without(record.request_headers, frozenset({b"user-agent"}))
     record = replace(record, request_headers=(*headers, (b"user-agent", b"another-client/2.0")))
     value = _json(record)
     if value is not None:

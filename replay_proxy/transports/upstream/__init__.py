@@ -26,7 +26,7 @@ from replay_proxy.errors import (
 )
 from replay_proxy.settings import Settings
 from replay_proxy.settings.values import http_url
-from replay_proxy.target import as_paths, flaw
+from replay_proxy.target import as_stored, flaw
 from replay_proxy.timeline import Clock
 from replay_proxy.transports.upstream.chunk_transport import ChunkTransport
 from replay_proxy.wire import Request, Response, end_to_end
@@ -127,7 +127,7 @@ class Upstream:
         )
         if answer.status_code in BODILESS:
             headers = tuple(pair for pair in headers if pair[0] != b"content-length")
-        headers = as_paths(headers, self._base_url)
+        headers = as_stored(headers, self._base_url)
         return Response(answer.status_code, headers, _Body(self, answer), sent_s)
 
     async def aclose(self, drain_s: float | None = None) -> None:
