@@ -1,10 +1,13 @@
-"""Phrases that more than one command prints: a request, a time. Pure.
+"""What more than one command prints: a request, a time, the version of the documents. Pure.
 
 Only the standard library is imported: the pytest plugin uses this too.
 """
 
 from datetime import UTC, datetime
 from typing import Any
+
+#: Version of the JSON documents: it changes when a key changes its meaning or is removed.
+VERSION = 2
 
 
 def request_line(request: Any) -> str:

@@ -74,7 +74,7 @@ class Refreshing:
         self.answers["Q"] = Answer(headers=JSON, steps=[now], framing="length")
         (found,) = self("--json", code=code)["interactions"]
         return [
-            (each["change"], each["path"], each["recorded"], each["now"])
+            (each["change"], each["place"], each["recorded_value"], each["new_value"])
             for each in found["findings"]
             if each["change"] != "wording"
         ]
@@ -108,7 +108,7 @@ def test_other_wording_is_no_drift(refreshing: Refreshing) -> None:
 def test_other_wording_cut_into_other_chunks_is_no_drift(refreshing: Refreshing) -> None:
     make(refreshing.path, [recorded("Q", *events("Pa", "ris"), headers=EVENTS)])
     refreshing.answers["Q"] = Answer(headers=EVENT_STREAM, steps=events("It", " is ", "Paris"))
-    assert refreshing("--json")["outcomes"]["wording"] == 1
+    assert refreshing("--json")["outcomes"]["wording_total"] == 1
 
 
 def test_a_field_that_was_dropped_is_drift_and_says_where(refreshing: Refreshing) -> None:
@@ -137,7 +137,7 @@ def test_an_answer_that_was_cut_is_drift(refreshing: Refreshing, steps: list[Any
     make(refreshing.path, [recorded("Q", *events("Hi"), headers=EVENTS)])
     refreshing.answers["Q"] = Answer(headers=EVENT_STREAM, steps=steps)
     (found,) = refreshing("--json", "--record", code=1)["interactions"]
-    assert ("changed", "end") in [(each["change"], each["path"]) for each in found["findings"]]
+    assert ("changed", "end") in [(each["change"], each["place"]) for each in found["findings"]]
 
 
 def test_it_sends_what_was_recorded_with_the_key_and_stores_neither(
@@ -165,7 +165,7 @@ def answers(refreshing: Refreshing, question: str, limit: int = 2) -> list[bytes
 def test_record_keeps_the_new_answers_as_a_newer_take(refreshing: Refreshing) -> None:
     make(refreshing.path, [recorded("Q", chat("1")), recorded("R", chat("2"))])
     refreshing.answers |= {"Q": plain(chat("3")), "R": plain(chat("4"))}
-    assert refreshing("--record", "--json")["recorded"] == 2
+    assert refreshing("--record", "--json")["recorded_total"] == 2
     assert answers(refreshing, "Q", 1) == [chat("3")]
     assert answers(refreshing, "R", 1) == [chat("4")]
     with Archive(refreshing.path) as archive:
@@ -183,7 +183,7 @@ def test_of_a_repeated_request_all_answers_are_kept_or_none(refreshing: Refreshi
         "wording",
         "wording",
     ]
-    assert found["recorded"] == 1
+    assert found["recorded_total"] == 1
     assert answers(refreshing, "Q") == [chat("old Q"), chat("old Q")]
     assert answers(refreshing, "R", 1) == [chat("new R")]
     with Archive(refreshing.path) as archive:
@@ -196,7 +196,7 @@ def test_a_stream_that_breaks_off_behind_its_last_event_is_whole(refreshing: Ref
     late = Answer(headers=EVENT_STREAM, steps=[whole, Wait(0.05), Cut()])
     refreshing.answers["Q"] = [late, Answer(headers=EVENT_STREAM, steps=[whole])]
     found = refreshing("--record", "--json")
-    assert (found["outcomes"]["wording"], found["recorded"]) == (2, 2)
+    assert (found["outcomes"]["wording_total"], found["recorded_total"]) == (2, 2)
     assert answers(refreshing, "Q") == [whole, whole]
 
 
@@ -251,14 +251,14 @@ def test_the_api_says_how_long_to_wait(
         status=429, headers=[*JSON, (b"retry-after", b"7")], steps=[b"{}"], framing="length"
     )
     refreshing.answers["Q"] = [busy, plain(chat())]
-    assert refreshing("--json")["outcomes"]["same"] == 1
+    assert refreshing("--json")["outcomes"]["same_total"] == 1
     assert 7 in waits_s
 
 
 def test_only_what_replay_uses_is_asked(refreshing: Refreshing) -> None:
     make(refreshing.path, [recorded("Q", chat("old"))], [recorded("Q", chat("new"))])
     refreshing.answers["Q"] = plain(chat("new"))
-    assert refreshing("--json")["outcomes"]["same"] == 1
+    assert refreshing("--json")["outcomes"]["same_total"] == 1
     assert len(refreshing.upstream.requests) == 1
 
 
@@ -266,7 +266,7 @@ def test_a_transient_answer_is_asked_for_again(refreshing: Refreshing) -> None:
     make(refreshing.path, [recorded("Q", chat())])
     busy = Answer(status=429, headers=JSON, steps=[b"{}"], framing="length")
     refreshing.answers["Q"] = [busy, busy, plain(chat())]
-    assert refreshing("--json")["outcomes"]["same"] == 1
+    assert refreshing("--json")["outcomes"]["same_total"] == 1
     refreshing.answers["Q"] = busy
     (found,) = refreshing("--json", code=1)["interactions"]
     assert (found["outcome"], found["error"]) == ("failed", "The upstream answers 429.")
@@ -277,7 +277,9 @@ def test_another_status_is_drift_unless_it_is_about_the_key(refreshing: Refreshi
     gone = Answer(status=404, headers=JSON, steps=[b'{"error":{}}'], framing="length")
     refreshing.answers["Q"] = gone
     (found,) = refreshing("--json", code=1)["interactions"]
-    assert [each["path"] for each in found["findings"] if each["change"] == "changed"] == ["status"]
+    assert [each["place"] for each in found["findings"] if each["change"] == "changed"] == [
+        "status"
+    ]
     refreshing.answers["Q"] = Answer(status=401, headers=JSON, steps=[b"{}"], framing="length")
     with pytest.raises(ConfigurationError, match="does not accept the key"):
         refreshing()

@@ -75,13 +75,16 @@ def test_ls_lists_cassettes_and_says_which_cannot_be_read(tool: Tool, cassettes:
     (cassettes / "broken.sqlite").write_bytes(b"x" * 1000)
     found = tool("ls", "--json")
     good, bad = found["cassettes"]
-    assert {name: good[name] for name in ("cassette", "interactions", "requests", "takes")} == {
+    assert {
+        name: good[name]
+        for name in ("cassette", "interactions_total", "requests_total", "takes_total")
+    } == {
         "cassette": "a",
-        "interactions": 3,
-        "requests": 2,
-        "takes": 2,
+        "interactions_total": 3,
+        "requests_total": 2,
+        "takes_total": 2,
     }
-    assert good["superseded"] == 1
+    assert good["superseded_total"] == 1
     assert "file is not a database" in bad["error"]
     assert "broken" in tool("ls")
 
@@ -90,10 +93,10 @@ def test_ls_lists_interactions_a_page_at_a_time(tool: Tool, cassettes: Path) -> 
     old, new = recorded("Hi?", b"a"), recorded("Hi?", b"b", b"c", headers=EVENTS)
     make(cassettes / "a.sqlite", [old], [new])
     found = tool("ls", "a", "--json")
-    assert found["total"] == 2
+    assert found["interactions_total"] == 2
     assert [each["superseded"] for each in found["interactions"]] == [True, False]
     last = found["interactions"][1]
-    assert (last["number"], last["interaction"], last["chunks"]) == (2, str(new.id), 2)
+    assert (last["number"], last["interaction"], last["chunks_total"]) == (2, str(new.id), 2)
     assert (last["last_message"], last["model"], last["status"]) == ("Hi?", "m", 200)
     assert [
         each["number"] for each in tool("ls", "a", "--json", "--offset", 1)["interactions"]
@@ -105,10 +108,10 @@ def test_ls_lists_interactions_a_page_at_a_time(tool: Tool, cassettes: Path) -> 
 def test_ls_names_the_takes_that_diff_can_show(tool: Tool, cassettes: Path) -> None:
     make(cassettes / "a.sqlite", [recorded("1", b"a"), recorded("2", b"b")], [recorded("1", b"c")])
     old, new = tool("ls", "a", "--json")["takes"]
-    assert (old["interactions"], new["interactions"]) == (2, 1)
+    assert (old["interactions_total"], new["interactions_total"]) == (2, 1)
     assert f"take {new['take']}, {new['recorded_at']}: 1 interaction\n" in tool("ls", "a")
     counts = tool("diff", "a", "--take", new["take"], "--json", code=1)["counts"]
-    assert (counts["same"], counts["answers_changed"]) == (1, 1)
+    assert (counts["same_total"], counts["answers_changed_total"]) == (1, 1)
     make(cassettes / "b.sqlite", [recorded("1", b"a")])
     assert "take" not in tool("ls", "b")
 
@@ -138,8 +141,8 @@ def test_a_pipe_gets_whole_rows(tool: Tool, cassettes: Path) -> None:
 
 def test_a_cassette_is_named_or_a_path(tool: Tool, cassettes: Path, tmp_path: Path) -> None:
     path = make(tmp_path / "elsewhere.sqlite", [recorded("1", b"a")])
-    assert tool("ls", path, "--json")["total"] == 1
-    assert tool("ls", "elsewhere", "--store", tmp_path, "--json")["total"] == 1
+    assert tool("ls", path, "--json")["interactions_total"] == 1
+    assert tool("ls", "elsewhere", "--store", tmp_path, "--json")["interactions_total"] == 1
     with pytest.raises(
         ReplayProxyError, match=r"Cassette cassettes/elsewhere\.sqlite does not exist"
     ):
@@ -209,9 +212,12 @@ def test_prune_deletes_superseded_takes_and_with_a_report_what_is_unused(
     path = make(cassettes / "a.sqlite", [old, idle], [new])
     (tmp_path / "r.json").write_text(json.dumps({"cassettes": {"a": {"used": [str(new.id)]}}}))
     would = tool("prune", "a", "--report", "r.json", "--dry-run", "--json")
-    assert (would["superseded"], would["unused"]) == ([str(old.id)], [str(idle.id)])
+    assert (would["superseded_interactions"], would["unused_interactions"]) == (
+        [str(old.id)],
+        [str(idle.id)],
+    )
     assert len(ids(path)) == 3
-    assert tool("prune", "a", "--json")["superseded"] == [str(old.id)]
+    assert tool("prune", "a", "--json")["superseded_interactions"] == [str(old.id)]
     assert ids(path) == [idle.id, new.id]
     assert "1 unused" in tool("prune", "a", "--report", "r.json")
     assert ids(path) == [new.id]
@@ -239,21 +245,21 @@ def test_export_and_import_give_the_same_text_and_the_same_replay(
     assert tool("export", "a", "-o", "b.jsonl") == ""
     assert (tmp_path / "b.jsonl").read_text() == text
     assert tool("import", "b.jsonl", "--json") == {
-        "version": 1,
-        "interactions": 2,
-        "not_carried": 0,
+        "version": 2,
+        "interactions_total": 2,
+        "not_carried_total": 0,
         "files": [
             {
                 "file": "b.jsonl",
                 "format": "twin",
                 "cassette": "b",
-                "interactions": 2,
+                "interactions_total": 2,
                 "joined": False,
                 "not_carried": [],
             }
         ],
         "unreadable": [],
-        "other_files": 0,
+        "other_files_total": 0,
     }
     assert tool("export", "b") == text
     assert stored(cassettes, one.request, cassette="b") == one
@@ -335,7 +341,7 @@ def test_import_takes_what_other_tools_recorded_and_lists_what_it_leaves(
     for name in ("test_it[a].yaml", "other.yml"):
         (tmp_path / name).write_text(VCR)
     found = tool("import", "test_it[a].yaml", "other.yml", "--json")
-    assert (found["interactions"], found["not_carried"]) == (2, 2)
+    assert (found["interactions_total"], found["not_carried_total"]) == (2, 2)
     assert [(each["cassette"], each["format"]) for each in found["files"]] == [
         ("test_it_a_", "vcrpy"),
         ("other", "vcrpy"),
@@ -368,7 +374,7 @@ def test_import_keeps_nothing_of_a_file_that_cannot_be_read(
         tool("import", "missing.yaml")
     with pytest.raises(ImportRefused, match=r"a\.sqlite is a cassette already.*merge"):
         tool("import", "cassettes/a.sqlite", "--cassette", "b")
-    assert tool("import", "d.yaml", "--json", code=1)["not_carried"] == 2
+    assert tool("import", "d.yaml", "--json", code=1)["not_carried_total"] == 2
     assert [each.name for each in cassettes.iterdir()] == ["a.sqlite"]
 
 
@@ -404,7 +410,7 @@ def test_import_names_a_file_that_cannot_be_read_and_goes_on(tool: Tool, cassett
     Path("two.jsonl").write_text(reel(2))
     files = ["one.jsonl", "none.txt", "missing.har", "broken.yaml", "two.jsonl"]
     document = tool("import", *files, "--json", code=2)
-    assert (document["interactions"], document["not_carried"]) == (2, 1)
+    assert (document["interactions_total"], document["not_carried_total"]) == (2, 1)
     assert [each["file"] for each in document["files"]] == ["one.jsonl", "two.jsonl"]
     assert [each["file"] for each in document["unreadable"]] == files[1:4]
     for each, said in zip(
@@ -438,7 +444,7 @@ def test_import_reads_the_recordings_below_a_directory(tool: Tool, cassettes: Pa
         ("a/recorded_1/recording.har", "recorded_1"),
         ("a/two.JSON", "two"),
     ]
-    assert (document["unreadable"], document["other_files"]) == ([], 1)
+    assert (document["unreadable"], document["other_files_total"]) == ([], 1)
     assert "3 files; 0 not carried over; 1 other file not read" in tool("import", "a")
     Path("a/settings.json").write_text("{}")
     document = tool("import", "a", "--json", code=2)
@@ -489,7 +495,7 @@ def test_import_reads_a_file_of_lines_that_is_larger_than_the_memory_line_by_lin
     Path("reel.jsonl").write_text("".join(map(line, range(4))) + "{\n")
     monkeypatch.setattr(documents, "MAX_BYTES", 2 * len(line(0)))
     document = tool("import", "reel.jsonl", "--json")
-    assert (document["interactions"], document["not_carried"]) == (4, 1)
+    assert (document["interactions_total"], document["not_carried_total"]) == (4, 1)
     (lost,) = document["files"][0]["not_carried"]
     assert lost["where"] == "line 5"
     assert lost["reason"].endswith("line 1 column 2 (char 1)")
@@ -507,8 +513,8 @@ def test_merge_puts_all_takes_into_one_and_the_newest_replays(tool: Tool, casset
     make(cassettes / "b.sqlite", [other], [new])
     found = tool("merge", "all", "a", "b", "--json")
     assert found["merged"] == [
-        {"cassette": "a", "interactions": 1},
-        {"cassette": "b", "interactions": 2},
+        {"cassette": "a", "interactions_total": 1},
+        {"cassette": "b", "interactions_total": 2},
     ]
     assert ids(cassettes / "all.sqlite") == [old.id, other.id, new.id]
     assert stored(cassettes, old.request, cassette="all") == new
@@ -698,26 +704,29 @@ def test_diff_shows_what_the_newest_take_has_changed(tool: Tool, cassettes: Path
     make(cassettes / "a.sqlite", old, new)
     found = tool("diff", "a", "--json", code=1)
     assert found["counts"] == {
-        "same": 2,
-        "answers_changed": 1,
-        "requests_changed": 1,
-        "added": 1,
-        "removed": 0,
+        "same_total": 2,
+        "answers_changed_total": 1,
+        "requests_changed_total": 1,
+        "added_total": 1,
+        "removed_total": 0,
     }
     (answer,) = found["answers_changed"]
     assert (answer["answers_before"], answer["answers_after"]) == (
         [str(old[1].id)],
         [str(new[0].id)],
     )
-    assert {"change": "removed", "path": "$.a", "before": "string", "after": "absent"} in answer[
-        "findings"
-    ]
+    assert {
+        "change": "removed",
+        "place": "$.a",
+        "value_before": "string",
+        "value_after": "absent",
+    } in answer["findings"]
     (pair,) = found["requests_changed"]
-    assert (pair["before"]["interaction"], pair["after"]["interaction"]) == (
+    assert (pair["request_before"]["interaction"], pair["request_after"]["interaction"]) == (
         str(old[2].id),
         str(new[1].id),
     )
-    assert [each["path"] for each in pair["differences"]] == ["$.messages[0].content"]
+    assert [each["place"] for each in pair["differences"]] == ["$.messages[0].content"]
     shown = tool("diff", "a", code=1)
     for words in ("answer changed: POST", "removed $.a", 'before: "What is it?"', "1 added"):
         assert words in shown
@@ -731,10 +740,10 @@ def test_diff_shows_what_the_newest_take_has_changed(tool: Tool, cassettes: Path
 def test_diff_compares_two_cassettes_by_what_replay_gets(tool: Tool, cassettes: Path) -> None:
     make(cassettes / "a.sqlite", [recorded("1", b"x")], [recorded("1", b"a"), recorded("2", b"b")])
     make(cassettes / "b.sqlite", [recorded("2", b"b"), recorded("1", b"a")])
-    assert tool("diff", "a", "b", "--json")["counts"]["same"] == 2
+    assert tool("diff", "a", "b", "--json")["counts"]["same_total"] == 2
     make(cassettes / "c.sqlite", [recorded("1", b"a"), recorded("1", b"c")])
     found = tool("diff", "a", "c", "--json", code=1)
-    assert (found["counts"]["answers_changed"], found["counts"]["removed"]) == (1, 1)
+    assert (found["counts"]["answers_changed_total"], found["counts"]["removed_total"]) == (1, 1)
     assert "1 answer before, 2 after" in tool("diff", "a", "c", code=1)
     assert found["removed"][0]["last_message"] == "2"
     with pytest.raises(ConfigurationError, match="--take applies to one"):

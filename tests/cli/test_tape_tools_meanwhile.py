@@ -69,7 +69,7 @@ def test_every_tool_finds_one_state_and_disturbs_no_recorder(
         try:
             assert client.begun.wait(30)
             listed = run("ls", "a", "--limit", 10**6)
-            assert len(listed["interactions"]) == listed["total"]
+            assert len(listed["interactions"]) == listed["interactions_total"]
             assert run("ls")["cassettes"][0]["error"] is None
             assert run("verify", "a")["cassettes"][0]["findings"] == []
             run("diff", "a", code=1)

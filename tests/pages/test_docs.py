@@ -221,7 +221,7 @@ def test_every_field_of_a_document_is_described_and_is_of_its_type(
     described = documented(name)
     seen: dict[str, set[type]] = {}
     for document in documents[name]:
-        assert document.pop("version") == 1
+        assert document.pop("version") == 2
         for path, kind in leaves(document):
             seen.setdefault(path, set()).add(kind)
     assert seen.keys() == described.keys()

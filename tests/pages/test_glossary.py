@@ -34,6 +34,15 @@ CLASSES = Counter(
 )
 #: Names that say nothing.
 VAGUE = re.compile(r"(Manager|Handler|Helper|Service|Utils?)$")
+#: The kinds of JSON values, as the page of the tape tools names them.
+KINDS = {
+    dict: "an object",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "number",
+    float: "number",
+}
 ONE_SENTENCE = re.compile(r"\S.*\S")
 
 
@@ -78,18 +87,42 @@ def misses() -> Journal:
     return journal
 
 
-def documented_keys() -> set[str]:
-    """The keys of the tape tools' documents, which tests/pages/test_docs.py holds to the page."""
+def documented() -> list[dict[str, set[str]]]:
+    """The documents of the tape tools: each key with its kinds, as tests/pages/test_docs.py holds
+    them to the page.
+    """
     tables = re.findall(r"^\| field \|.*?\n\n", TAPE_TOOLS.read_text("utf-8"), re.M | re.S)
-    fields = [
-        field
-        for table in tables
-        for line in table.splitlines()[2:]
-        if line
-        for field in re.findall(r"`(.*?)`", line.split("|")[1])
-    ]
-    assert len(fields) > 100
-    return {part for field in fields for part in field.replace("[]", "").split(".")}
+    documents = []
+    for table in tables:
+        kinds: dict[str, set[str]] = {}
+        for line in table.splitlines()[2:]:
+            _, fields, kind, *_ = line.split("|") if line else ("", "", "")
+            for field in re.findall(r"`(.*?)`", fields):
+                *outer, last = field.split(".")
+                for name in outer:
+                    kinds.setdefault(name.rstrip("[]"), set()).add(_kind(name, "an object"))
+                kinds.setdefault(last.rstrip("[]"), set()).add(_kind(last, kind.strip()))
+        documents.append(kinds)
+    assert len(documents) > 10
+    return documents
+
+
+def _kind(field: str, kind: str) -> str:
+    """The kind of a field on the page: a list, or else this one, which may also be null."""
+    kind = "a list" if field.endswith("[]") else kind.removesuffix(" or null")
+    return "an object" if kind == "null" else kind
+
+
+def kinds_in(value: Any, found: dict[str, set[str]] | None = None) -> dict[str, set[str]]:
+    """Each key of a JSON value, with the kinds of its values."""
+    found = {} if found is None else found
+    for each in value if isinstance(value, list) else []:
+        kinds_in(each, found)
+    for key, each in value.items() if isinstance(value, dict) else []:
+        if each is not None:
+            found.setdefault(key, set()).add(KINDS[type(each)])
+        kinds_in(each, found)
+    return found
 
 
 def all_keys() -> set[str]:
@@ -99,7 +132,7 @@ def all_keys() -> set[str]:
     found = {"error", "rewound", *keys(verdict.document(outcome))}
     for kind in (CassetteReport, ReportedInteraction, Saved, Conduct):
         found |= kind.__annotations__.keys()
-    return (found | documented_keys()) - NAMES
+    return (found | {key for each in documented() for key in each}) - NAMES
 
 
 def test_every_key_of_a_document_is_in_the_glossary_once() -> None:
@@ -108,6 +141,16 @@ def test_every_key_of_a_document_is_in_the_glossary_once() -> None:
     assert [key for key, count in counts.items() if count > 1] == []
     assert sorted(counts) == sorted(all_keys())
     assert all(ONE_SENTENCE.fullmatch(cells[1]) for cells in rows("Keys of JSON documents"))
+
+
+def test_a_key_has_one_kind_in_a_document_and_lists_are_never_numbers_elsewhere() -> None:
+    everywhere: dict[str, set[str]] = {}
+    for document in documented():
+        assert {key: kinds for key, kinds in document.items() if len(kinds) > 1} == {}
+        for key, kinds in document.items():
+            everywhere.setdefault(key, set()).update(kinds)
+    both = {"a list", "number"}
+    assert [key for key, kinds in everywhere.items() if both <= kinds] == []
 
 
 def test_a_word_has_one_row_and_its_classes_exist() -> None:

@@ -77,11 +77,11 @@ def refresh(
     results += not_sent
     counts = Counter(result.outcome for result in results)
     document = {
-        "version": 1,
+        "version": wording.VERSION,
         "cassette": path.stem,
         "upstream": settings.upstream_base_url,
-        "recorded": kept,
-        "outcomes": {name: counts[name] for name in RefreshResult.OUTCOMES},
+        "recorded_total": kept,
+        "outcomes": {f"{name}_total": counts[name] for name in RefreshResult.OUTCOMES},
         "interactions": [result.document() for result in results],
     }
     terminal.print_result(document, list(_text(path.stem, results)), as_json=as_json)

@@ -47,9 +47,9 @@ class RefreshResult:
             "findings": [
                 {
                     "change": finding.change.value,
-                    "path": finding.path,
-                    "recorded": finding.recorded,
-                    "now": finding.now,
+                    "place": finding.path,
+                    "recorded_value": finding.recorded,
+                    "new_value": finding.now,
                 }
                 for finding in self.findings
             ],

@@ -58,14 +58,14 @@ def diff(
             after = new_archive.answers().current()
         old, new = DiffSide(old_archive, before), DiffSide(new_archive, after)
         document = {
-            "version": 1,
-            "before": path.stem,
-            "after": other_path.stem,
+            "version": wording.VERSION,
+            "cassette_before": path.stem,
+            "cassette_after": other_path.stem,
             **_comparison(old, new),
         }
     counts = document["counts"]
     terminal.print_result(document, list(_text(document)), as_json=as_json)
-    raise typer.Exit(FOUND if any(counts[name] for name in counts if name != "same") else 0)
+    raise typer.Exit(FOUND if any(counts[name] for name in counts if name != "same_total") else 0)
 
 
 def _by_arrival(state: State, keys: Iterable[str]) -> list[str]:
@@ -103,15 +103,15 @@ def _comparison(old: DiffSide, new: DiffSide) -> dict[str, Any]:
     # A take leaves old requests in the file: one that it did not send may be the changed one.
     kept = [key for key in old.state if old.state[key] == new.state.get(key)] if same_file else []
     pairs = asyncio.run(_pairs(old, new, {*gone, *kept}, added[:DESCRIBED]))
-    paired = {each["before"]["fingerprint"] for each in pairs}
-    paired |= {each["after"]["fingerprint"] for each in pairs}
+    paired = {each["request_before"]["fingerprint"] for each in pairs}
+    paired |= {each["request_after"]["fingerprint"] for each in pairs}
     return {
         "counts": {
-            "same": same,
-            "answers_changed": len(changed),
-            "requests_changed": len(pairs),
-            "added": len(added) - len(pairs),
-            "removed": len([key for key in gone if key not in paired]),
+            "same_total": same,
+            "answers_changed_total": len(changed),
+            "requests_changed_total": len(pairs),
+            "added_total": len(added) - len(pairs),
+            "removed_total": len([key for key in gone if key not in paired]),
         },
         "answers_changed": [_changed_answer(old, new, key) for key in changed[:DESCRIBED]],
         "requests_changed": pairs,
@@ -137,9 +137,9 @@ def _changed_answer(old: DiffSide, new: DiffSide, key: str) -> dict[str, Any]:
         findings = [
             {
                 "change": each.change.value,
-                "path": each.path,
-                "before": each.recorded,
-                "after": each.now,
+                "place": each.path,
+                "value_before": each.recorded,
+                "value_after": each.now,
             }
             for each in drift(one.request, was, now)
         ]
@@ -173,13 +173,13 @@ async def _pairs(
                 candidates.remove(was)
                 pairs.append(
                     {
-                        "before": _request(old, was),
-                        "after": _request(new, key),
+                        "request_before": _request(old, was),
+                        "request_after": _request(new, key),
                         "differences": [
                             {
-                                "path": each.path,
-                                "before": described(each).get("recorded"),
-                                "after": described(each).get("asked"),
+                                "place": each.path,
+                                "value_before": described(each).get("recorded"),
+                                "value_after": described(each).get("asked"),
                             }
                             for each in asked.differences(recorded)[:DIFFERENCES]
                         ],
@@ -204,26 +204,26 @@ def _text(document: dict[str, Any]) -> Iterator[RenderableType]:
     for each in document["answers_changed"]:
         yield f"answer changed: {_request_line(each)}"
         for finding in each["findings"]:
-            yield f"  {finding['change']} {finding['path']}"
-            yield f"    before: {finding['before']}"
-            yield f"    after:  {finding['after']}"
+            yield f"  {finding['change']} {finding['place']}"
+            yield f"    before: {finding['value_before']}"
+            yield f"    after:  {finding['value_after']}"
         if len(each["answers_before"]) != len(each["answers_after"]):
             were = many(len(each["answers_before"]), "answer")
             yield f"  {were} before, {len(each['answers_after']):,} after"
     for pair in document["requests_changed"]:
-        yield f"request changed: {_request_line(pair['after'])}"
+        yield f"request changed: {_request_line(pair['request_after'])}"
         for each in pair["differences"]:
-            yield f"  {each['path']}"
-            yield f"    before: {each['before'] or '(absent)'}"
-            yield f"    after:  {each['after'] or '(absent)'}"
+            yield f"  {each['place']}"
+            yield f"    before: {each['value_before'] or '(absent)'}"
+            yield f"    after:  {each['value_after'] or '(absent)'}"
     for kind in ("added", "removed"):
         for each in document[kind]:
             yield f"request {kind}: {_request_line(each)}"
     counts = document["counts"]
     yield (
-        f"{counts['same']:,} the same, {counts['answers_changed']:,} with other answers, "
-        f"{counts['requests_changed']:,} changed, {counts['added']:,} added, "
-        f"{counts['removed']:,} removed"
+        f"{counts['same_total']:,} the same, {counts['answers_changed_total']:,} with other "
+        f"answers, {counts['requests_changed_total']:,} changed, {counts['added_total']:,} added, "
+        f"{counts['removed_total']:,} removed"
     )
 
 

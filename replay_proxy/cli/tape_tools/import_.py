@@ -13,7 +13,7 @@ import typer
 
 from replay_proxy.answers.plural import many
 from replay_proxy.cassette import Interaction, Take
-from replay_proxy.cli import options, paths, terminal
+from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.cli.process import FAILED, FOUND
 from replay_proxy.cli.tape_tools.recordings import below, name_of, opened
 from replay_proxy.errors import ImportRefused, ReplayProxyError
@@ -65,18 +65,18 @@ def import_(
                 raise
             unreadable.append({"file": str(file), "reason": str(error)})
     document = {
-        "version": 1,
-        "interactions": sum(entry["interactions"] for entry in imported),
-        "not_carried": sum(len(entry["not_carried"]) for entry in imported),
+        "version": wording.VERSION,
+        "interactions_total": sum(entry["interactions_total"] for entry in imported),
+        "not_carried_total": sum(len(entry["not_carried"]) for entry in imported),
         "files": imported,
         "unreadable": unreadable,
-        "other_files": others,
+        "other_files_total": others,
     }
     lines = list(_text(document, is_named=cassette is not None))
     terminal.print_result(document, lines, as_json=as_json)
     if unreadable:
         raise typer.Exit(FAILED)
-    raise typer.Exit(0 if document["interactions"] else FOUND)
+    raise typer.Exit(0 if document["interactions_total"] else FOUND)
 
 
 def _found(files: Iterable[Path]) -> tuple[list[Path], int]:
@@ -106,14 +106,14 @@ def _text(document: dict[str, Any], *, is_named: bool) -> Iterator[str]:
     for each in document["unreadable"]:
         yield f"Not imported: {each['reason']}"
     parts = [
-        f"Imported {many(document['interactions'], 'interaction')} from "
+        f"Imported {many(document['interactions_total'], 'interaction')} from "
         f"{many(len(document['files']), 'file')}",
-        f"{document['not_carried']:,} not carried over",
+        f"{document['not_carried_total']:,} not carried over",
     ]
     if document["unreadable"]:
         parts.append(f"{many(len(document['unreadable']), 'file')} unreadable")
-    if document["other_files"]:
-        parts.append(f"{many(document['other_files'], 'other file')} not read")
+    if document["other_files_total"]:
+        parts.append(f"{many(document['other_files_total'], 'other file')} not read")
     yield "; ".join(parts)
 
 
@@ -149,7 +149,7 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
         "file": str(file),
         "format": format_name,
         "cassette": target.stem,
-        "interactions": count,
+        "interactions_total": count,
         "joined": bool(count and before.keys() - runs),
         "not_carried": [{"where": each.where, "reason": each.reason} for each in lost],
     }

@@ -14,6 +14,7 @@ from replay_proxy.settings.values import MOST
 from replay_proxy.store.archive import Archive
 
 _COUNTS = ("interactions", "requests", "takes", "superseded")
+_TOTALS = tuple(f"{name}_total" for name in _COUNTS)
 
 
 def ls(
@@ -32,7 +33,7 @@ def ls(
     if cassette is None:
         directory = paths.store_directory(store)
         found = [_cassette_entry(path) for path in sorted(directory.glob("*.sqlite"))]
-        document = {"version": 1, "store": str(directory), "cassettes": found}
+        document = {"version": wording.VERSION, "store": str(directory), "cassettes": found}
         terminal.print_result(document, _cassettes_text(found), as_json=as_json)
         return
     document = _interactions(paths.cassette_path(cassette, store), limit, offset)
@@ -42,7 +43,7 @@ def ls(
 def _cassette_entry(path: Path) -> dict[str, Any]:
     """One cassette of the list. Of one that cannot be read, only its size and the error."""
     described: dict[str, Any] = {"cassette": path.stem, "bytes": _size(path)}
-    nothing = dict.fromkeys((*_COUNTS, "first_recorded_at", "last_recorded_at"))
+    nothing = dict.fromkeys((*_TOTALS, "first_recorded_at", "last_recorded_at"))
     try:
         with Archive(path) as archive:
             answers = archive.answers()
@@ -51,10 +52,10 @@ def _cassette_entry(path: Path) -> dict[str, Any]:
         return described | nothing | {"error": error.message}
     ids = answers.ids()
     return described | {
-        "interactions": len(ids),
-        "requests": len(answers.by_take),
-        "takes": takes,
-        "superseded": len(answers.superseded()),
+        "interactions_total": len(ids),
+        "requests_total": len(answers.by_take),
+        "takes_total": takes,
+        "superseded_total": len(answers.superseded()),
         "first_recorded_at": wording.iso_time(min(ids) >> 11) if ids else None,
         "last_recorded_at": wording.iso_time(max(ids) >> 11) if ids else None,
         "error": None,
@@ -71,7 +72,7 @@ def _cassettes_text(found: list[dict[str, Any]]) -> list[terminal.Rows | str]:
         "cassette", *_COUNTS, "recorded", "size", numbers=(*_COUNTS, "size"), folded=["cassette"]
     )
     for each in found:
-        counts = ("" if each[name] is None else f"{each[name]:,}" for name in _COUNTS)
+        counts = ("" if each[name] is None else f"{each[name]:,}" for name in _TOTALS)
         recorded = wording.day(each["last_recorded_at"])
         table.add(each["cassette"], *counts, recorded, decimal(each["bytes"]))
     broken = [f"{each['cassette']}: {each['error']}" for each in found if each["error"]]
@@ -92,7 +93,7 @@ def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
                 **summary(found.request),
                 "status": found.status,
                 "streams": found.streams,
-                "chunks": len(found.timeline.ends),
+                "chunks_total": len(found.timeline.ends),
                 "total_us": found.timeline.total_us,
             }
             for number, (take_id, found) in enumerate(archive.page(limit, offset), start=offset + 1)
@@ -101,14 +102,14 @@ def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
             {
                 "take": str(take.id),
                 "recorded_at": wording.iso_time(take.started_us),
-                "interactions": answers.count_in(take.id),
+                "interactions_total": answers.count_in(take.id),
             }
             for take in archive.takes()
         ]
     return {
-        "version": 1,
+        "version": wording.VERSION,
         "cassette": path.stem,
-        "total": len(answers.ids()),
+        "interactions_total": len(answers.ids()),
         "takes": takes,
         "interactions": rows,
     }
@@ -126,7 +127,7 @@ def _interactions_text(document: dict[str, Any], offset: int) -> list[terminal.R
         cut=["request", "model", "last message"],
     )
     for each in document["interactions"]:
-        kind = [f"{each['chunks']:,} chunks"] if each["streams"] else []
+        kind = [f"{each['chunks_total']:,} chunks"] if each["streams"] else []
         table.add(
             str(each["number"]),
             wording.day(each["recorded_at"]),
@@ -136,9 +137,10 @@ def _interactions_text(document: dict[str, Any], offset: int) -> list[terminal.R
             ", ".join([str(each["status"]), *(["superseded"] if each["superseded"] else kind)]),
         )
     takes = [
-        f"take {take['take']}, {take['recorded_at']}: {many(take['interactions'], 'interaction')}"
+        f"take {take['take']}, {take['recorded_at']}: "
+        f"{many(take['interactions_total'], 'interaction')}"
         for take in document["takes"]
     ]
-    more = document["total"] - offset - len(document["interactions"])
+    more = document["interactions_total"] - offset - len(document["interactions"])
     rest = [f"{many(more, 'more interaction')}; see --offset and --limit"]
     return [table, *(rest if more > 0 else []), *(takes if len(takes) > 1 else [])]

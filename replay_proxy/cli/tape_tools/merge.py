@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from replay_proxy.answers.plural import many
-from replay_proxy.cli import options, paths, terminal
+from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import ConfigurationError
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
@@ -35,7 +35,7 @@ def merge(
         for number, source in enumerate(sources):
             with Archive(source) as archive:
                 total = archive.counts().interactions
-                merged.append({"cassette": source.stem, "interactions": total})
+                merged.append({"cassette": source.stem, "interactions_total": total})
                 if number < copied:
                     checked = terminal.progress(
                         archive.interactions(), total, f"Checking {source.stem}"
@@ -50,7 +50,7 @@ def merge(
                 ):
                     if not change.holds(id_, take_id, checksum):
                         change.add(*archive.in_take(id_))
-    document = {"version": 1, "cassette": target.stem, "merged": merged}
-    count = sum(each["interactions"] for each in merged)
+    document = {"version": wording.VERSION, "cassette": target.stem, "merged": merged}
+    count = sum(each["interactions_total"] for each in merged)
     summary = f"Put {many(count, 'interaction')} into '{target.stem}'"
     terminal.print_result(document, [summary], as_json=as_json)

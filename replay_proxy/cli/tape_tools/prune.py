@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from replay_proxy.answers.plural import many
-from replay_proxy.cli import options, paths, terminal
+from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.cli.tape_tools.unused import unused_interactions, used_interactions
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
@@ -42,11 +42,11 @@ def prune(
                 change.delete(number)
     after = path.stat().st_size
     document = {
-        "version": 1,
+        "version": wording.VERSION,
         "cassette": path.stem,
         "dry_run": dry_run,
-        "superseded": [str(number) for number in sorted(superseded)],
-        "unused": [str(number) for number in not_used],
+        "superseded_interactions": [str(number) for number in sorted(superseded)],
+        "unused_interactions": [str(number) for number in not_used],
         "bytes_before": before,
         "bytes_after": after,
     }

@@ -1,14 +1,15 @@
 """``replay-proxy rename`` and ``rm``: move a cassette; delete one, or interactions of it."""
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from replay_proxy.answers.plural import many
-from replay_proxy.cli import options, paths, terminal
+from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.errors import ConfigurationError, StoreError
 from replay_proxy.store.files.plain_files import at_rest
 from replay_proxy.store.transaction import transaction
@@ -34,7 +35,7 @@ def rename(
                 f"There is a cassette {new} already. Remove it first, or merge the two."
             ) from None
         old.unlink()
-    document = {"version": 1, "cassette": old.stem, "renamed": new.stem}
+    document = {"version": wording.VERSION, "cassette": old.stem, "renamed": new.stem}
     terminal.print_result(document, [f"Renamed '{old.stem}' to '{new.stem}'"], as_json=as_json)
 
 
@@ -66,7 +67,7 @@ def rm(
             path.unlink()
     deleted = [path.stem for path in files]
     names = ", ".join(f"'{name}'" for name in deleted)
-    document = {"version": 1, "deleted": deleted, "interactions": []}
+    document = _deleted(cassettes=deleted)
     terminal.print_result(document, [f"Deleted {names}"], as_json=as_json)
 
 
@@ -84,6 +85,14 @@ def _rm_interactions(
                     f"{path} has no interaction {number}; nothing is deleted. `replay-proxy ls "
                     f"{path.stem} --json` and `verify` show the ids."
                 )
-    document = {"version": 1, "deleted": [], "interactions": [str(number) for number in ids]}
+    document = _deleted(interactions=[str(number) for number in ids])
     summary = f"Deleted {many(len(ids), 'interaction')} of '{path.stem}'"
     terminal.print_result(document, [summary], as_json=as_json)
+
+
+def _deleted(cassettes: Sequence[str] = (), interactions: Sequence[str] = ()) -> dict[str, Any]:
+    return {
+        "version": wording.VERSION,
+        "deleted_cassettes": list(cassettes),
+        "deleted_interactions": list(interactions),
+    }

@@ -48,7 +48,7 @@ def show(
         take_id, recording = archive.in_take(number)
     reply = transcript(answer(recording.status, recording.headers, recording.body))
     document = {
-        "version": 1,
+        "version": wording.VERSION,
         "cassette": path.stem,
         "interaction": str(recording.id),
         "take": str(take_id),

@@ -43,7 +43,7 @@ def unused(
         numbers = unused_interactions(archive.answers(), used_interactions(report, path.stem))
         entries = [entry(archive, number) for number in numbers[:SHOWN]]
     document = {
-        "version": 1,
+        "version": wording.VERSION,
         "cassette": path.stem,
         "unused_total": len(numbers),
         "unused": entries,

@@ -13,7 +13,7 @@ import typer
 
 from replay_proxy.answers.leaks import leaks
 from replay_proxy.answers.plural import many
-from replay_proxy.cli import options, paths, terminal
+from replay_proxy.cli import options, paths, terminal, wording
 from replay_proxy.cli.process import FOUND
 from replay_proxy.errors import CassetteMissing, StoreError
 from replay_proxy.matching.fingerprint import fingerprint, former_fingerprint
@@ -78,11 +78,11 @@ def verify(
     results = [findings_of(path) for path in files]
     count = sum(len(each["findings"]) for each in results)
     document = {
-        "version": 1,
+        "version": wording.VERSION,
         "verdict": "failed" if count else "passed",
         "cassettes": results,
     }
-    total = sum(each["interactions"] for each in results)
+    total = sum(each["interactions_total"] for each in results)
     summary = (
         f"{many(count, 'finding')} in {many(total, 'interaction')} of "
         f"{many(len(files), 'cassette')}"
@@ -113,7 +113,7 @@ def findings_of(path: Path) -> dict[str, Any]:
                 findings.append(_finding("words", number, _NOT_THERE))
     except StoreError as error:
         findings.append(_finding("damaged", None, str(error)))
-    return {"cassette": path.stem, "interactions": interactions, "findings": findings}
+    return {"cassette": path.stem, "interactions_total": interactions, "findings": findings}
 
 
 def _words(archive: Archive, findings: list[dict[str, Any]]) -> dict[int, int] | None:

@@ -289,7 +289,7 @@ def test_a_cassette_is_fitted_and_written_and_used(tmp_path: Path) -> None:
     printed = CliRunner().invoke(app, [*command, "--json"])
     document = json.loads(printed.stdout)
     assert document == orjson.loads(written.read_bytes()) == from_cassette(path).to_json()
-    assert document["models"]["m"]["streams"] == 30
+    assert document["models"]["m"]["streams_total"] == 30
     assert from_file(written).to_json() == document
 
 

@@ -25,6 +25,8 @@ from replay_proxy.transports.dummy.timing.observations import Observation
 
 #: The name for the fit to all models together, used for models that were not recorded.
 ANY = "*"
+#: Version of the JSON document.
+VERSION = 2
 #: The most values of a distribution. A sample with more is reduced to its quantiles.
 VALUES = 200
 #: The fewest streams, and the fewest different lengths, for a slope.
@@ -79,10 +81,10 @@ class Fit:
     def to_json(self) -> dict[str, Any]:
         """The fit as a JSON-ready document."""
         return {
-            "version": 1,
+            "version": VERSION,
             "models": {
                 name: {
-                    "streams": fit.streams,
+                    "streams_total": fit.streams,
                     "ttft_ms": {
                         "base": round(fit.base_ms, 3),
                         "per_kb": round(fit.per_kb_ms, 3),
@@ -97,14 +99,15 @@ class Fit:
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
-        """The fit from the document of ``to_json``. Raises ``ValueError``."""
+        """The fit from the document of ``to_json``, or of version 1. Raises ``ValueError``."""
         try:
-            if document["version"] != 1 or ANY not in document["models"]:
+            version = document["version"]
+            if version not in (1, VERSION) or ANY not in document["models"]:
                 raise ValueError("it has another version")
             return cls(
                 {
                     name: ModelFit(
-                        int(each["streams"]),
+                        int(each["streams" if version == 1 else "streams_total"]),
                         _finite(each["ttft_ms"]["base"]),
                         _finite(each["ttft_ms"]["per_kb"]),
                         *(
