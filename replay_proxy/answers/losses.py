@@ -6,13 +6,17 @@ older answer. Which answer is the last is known to the report's journal, not her
 Remedies name settings by names that count everywhere, also under ``run`` and pytest.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from replay_proxy.answers.plural import many
 from replay_proxy.errors import ReplayProxyError, StoreError
 from replay_proxy.matching.miss import request_text, summary
 from replay_proxy.redaction.display import printable, redacted
 from replay_proxy.wire import Request
 
+#: The most requests with fewer answers that a text lists.
+FEWER_SHOWN = 20
 #: Codes of losses: the answer depends on who asks, or it holds only for a moment.
 CREDENTIAL, TRANSIENT = "credential", "transient"
 _CREDENTIAL_STATUSES = frozenset({401, 403})
@@ -92,3 +96,17 @@ def loss_of_departure(drain_s: float) -> Loss:
 def loss_of_size(reason: str) -> Loss:
     """Why an answer is not kept that there is no room for."""
     return Loss("too_large", reason, "Ask for less, or send fewer requests at once.")
+
+
+def fewer_text(cassette: str, fewer: Sequence[dict[str, Any]]) -> str:
+    """The requests with fewer answers, for a person."""
+    requests = many(len(fewer), "request")
+    lines = [f"Fewer answers on cassette '{cassette}' than in the take before, {requests}:"]
+    lines += [
+        f"  {request_text(one)}: {one['answers']} of {one['before']} answers; the older take stays "
+        "hidden"
+        for one in fewer[:FEWER_SHOWN]
+    ]
+    if (more := len(fewer) - FEWER_SHOWN) > 0:
+        lines.append(f"  … and {more:,} more")
+    return "\n".join([*lines, "If the recording was interrupted, record again."])

@@ -87,7 +87,7 @@ class CommandRun:
         """Add to a cassette's report what is in its file at the end."""
         if not cassette["recorded"] or name.startswith("("):  # Further cassettes have no file.
             return
-        from replay_proxy.cli.stored import stored  # Most runs record nothing.
+        from replay_proxy.store.stored import stored  # Most runs record nothing.
 
         store = _guest_settings(self.options).settings.store
         there = stored(store / f"{name}.sqlite", cassette["recorded"])

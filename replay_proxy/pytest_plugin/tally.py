@@ -159,11 +159,11 @@ class Tally:
         """A text per cassette whose new take has fewer answers to a request than the one before."""
         if not self.recorded:
             return []
-        from replay_proxy.cli.stored import stored
-        from replay_proxy.cli.verdict.outcome import fewer_text
+        from replay_proxy.answers.losses import fewer_text
+        from replay_proxy.store.stored import fewer_answers
 
         found = [
-            (cassette, stored(store / f"{cassette}.sqlite", recorded).fewer)
+            (cassette, fewer_answers(store / f"{cassette}.sqlite", map(int, recorded)))
             for cassette, recorded in sorted(self.recorded.items())
         ]
         return [fewer_text(cassette, fewer) for cassette, fewer in found if fewer]

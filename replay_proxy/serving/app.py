@@ -30,6 +30,7 @@ from replay_proxy.serving.connection import Receive, Scope, Send
 from replay_proxy.serving.data_plane import DataPlane, send_whole
 from replay_proxy.serving.errors import REFUSED, error_response
 from replay_proxy.serving.protocol import Clients, install
+from replay_proxy.serving.report import warn_of_fewer_answers
 from replay_proxy.serving.routes.control import control_plane
 from replay_proxy.serving.routes.documented_models import document
 from replay_proxy.serving.routes.probes import probes
@@ -84,6 +85,7 @@ class ReplayProxy(FastAPI):
         own_pages = settings.mode is Mode.DUMMY and not settings.origins
         self._browsers = Browsers(Hosts(settings.hosts), settings.origins, own_pages=own_pages)
         self._begun = False
+        self._store = settings.store
         self.clients = Clients(timeout_s=settings.stall_s, grace_s=settings.drain_s)
         super().__init__(
             title="replay-proxy",
@@ -158,6 +160,7 @@ class ReplayProxy(FastAPI):
         finally:
             gc.unfreeze()
             await self.assembly.aclose(drain_s=self.clients.left_s())
+            warn_of_fewer_answers(self.assembly.journal, self._store)
 
     async def _in_openai_shape(self, request: FastAPIRequest, error: Exception) -> FastAPIResponse:
         """A refusal of FastAPI or of the control plane, in OpenAI's error shape."""

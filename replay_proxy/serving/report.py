@@ -4,21 +4,27 @@ The pytest plugin and ``replay-proxy run`` judge by its JSON. Nothing is decided
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from replay_proxy.answers.conduct import conduct
+from replay_proxy.answers.losses import fewer_text
 from replay_proxy.cassette import Catalogue, RecordedRequest, interaction_id
 from replay_proxy.matching.miss import summary
 from replay_proxy.matching.rules import Rule
+from replay_proxy.store.stored import fewer_answers
 from replay_proxy.transports.faults import kind_of
-from replay_proxy.transports.journal import Entry
+from replay_proxy.transports.journal import Entry, Journal
 from replay_proxy.wire import Source
+
+logger = logging.getLogger("replay_proxy")
 
 #: The most interactions that each list of the report describes.
 SHOWN = 1_000
@@ -102,6 +108,16 @@ def _recording(entry: Entry) -> dict[str, Any]:
         "losses": [each.loss for each in list(entry.losses.values())[:SHOWN]],
         "lost": len(entry.losses) + entry.more_losses,
     }
+
+
+def warn_of_fewer_answers(journal: Journal, store: Path) -> None:
+    """Log which requests have fewer answers in what was recorded than in the take before.
+
+    For cassettes that are closed: the recording is over.
+    """
+    for name, entry in journal.entries.items():
+        if entry.recorded and (fewer := fewer_answers(store / f"{name}.sqlite", entry.recorded)):
+            logger.warning("%s", fewer_text(name, fewer))
 
 
 def _expired(entry: Entry, max_age_s: float) -> list[int]:

@@ -346,3 +346,18 @@ def test_an_error_inside_a_200_is_passed_on_and_kept_on_request_only(
             proxy.kill()
         assert report["recorded_total"] == len(INSIDE) - len(lost)
         assert [loss["code"] for loss in report["losses"]] == ["transient"] * len(lost)
+
+
+def test_a_server_says_at_its_end_which_requests_have_fewer_answers_than_before(
+    tmp_path: Path,
+) -> None:
+    settings = {"MODE": "record", "STORE": "store"}
+    with Upstream(lambda _: Answer(200, JSON, [b"{}"], "length")) as upstream:
+        for times in (3, 1):
+            proxy = Proxy(tmp_path, **settings, UPSTREAM_BASE_URL=upstream.base_url).start()
+            with RawClient(proxy.base_url) as client:
+                for _ in range(times):
+                    client.request("GET", "/v1/batches/batch_1")
+            log = proxy.stop()
+            told = "GET /v1/batches/batch_1: 1 of 3 answers; the older take stays hidden" in log
+            assert told == (times == 1)

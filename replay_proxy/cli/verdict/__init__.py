@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from replay_proxy.answers.conduct import words
+from replay_proxy.answers.losses import fewer_text
 from replay_proxy.answers.plural import many
 from replay_proxy.cli.verdict.junit import junit
 from replay_proxy.cli.verdict.outcome import (
     CassetteReport,
     Outcome,
     ReportedInteraction,
-    fewer_text,
     sources_text,
     uncounted_losses,
 )

@@ -6,7 +6,6 @@ from typing import Any, NotRequired, TypedDict
 
 from replay_proxy.answers.conduct import Conduct
 from replay_proxy.answers.plural import many
-from replay_proxy.cli.wording import request_line
 
 _SOURCES = {
     "cassette": "from the cassette",
@@ -15,8 +14,6 @@ _SOURCES = {
     "refused": "refused",
     "fault": "by faults",
 }
-#: The most requests with fewer answers that a text lists.
-FEWER_SHOWN = 20
 
 
 class ReportedInteraction(TypedDict):
@@ -136,17 +133,3 @@ def uncounted_losses(cassette: CassetteReport) -> list[str]:
         ),
     )
     return [f"Not recorded: {many(number, 'answer')} {what}" for number, what in kinds if number]
-
-
-def fewer_text(cassette: str, fewer: Sequence[dict[str, Any]]) -> str:
-    """The requests with fewer answers, for a person."""
-    requests = many(len(fewer), "request")
-    lines = [f"Fewer answers on cassette '{cassette}' than in the take before, {requests}:"]
-    lines += [
-        f"  {request_line(one)}: {one['answers']} of {one['before']} answers; the older take stays "
-        "hidden"
-        for one in fewer[:FEWER_SHOWN]
-    ]
-    if (more := len(fewer) - FEWER_SHOWN) > 0:
-        lines.append(f"  … and {more:,} more")
-    return "\n".join([*lines, "If the recording was interrupted, record again."])

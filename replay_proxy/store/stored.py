@@ -1,6 +1,7 @@
 """What a cassette holds of what was recorded, once its proxy has ended."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,20 +28,27 @@ def stored(cassette: Path, recorded: Sequence[str]) -> Stored:
     try:
         with Archive(cassette) as archive:
             there = [number for number in recorded if archive.holds(int(number))]
-            counts = _fewer(archive, there) if len(archive.takes()) > 1 else {}
-            fewer = [
+    except ReplayProxyError:
+        return Stored([], [])
+    return Stored(there, fewer_answers(cassette, map(int, there)))
+
+
+def fewer_answers(cassette: Path, recorded: Iterable[int]) -> list[dict[str, Any]]:
+    """The requests of these interactions that have fewer answers now than in the take before."""
+    try:
+        with Archive(cassette) as archive:
+            counts = _fewer(archive, set(recorded)) if len(archive.takes()) > 1 else {}
+            return [
                 {"interaction": str(number), **summary(archive.request(number).request)}
                 | {"answers": now, "before": before}
                 for number, (now, before) in counts.items()
             ]
-            return Stored(there, fewer)
     except ReplayProxyError:
-        return Stored([], [])
+        return []
 
 
-def _fewer(archive: Archive, recorded: Sequence[str]) -> dict[int, tuple[int, int]]:
+def _fewer(archive: Archive, new: AbstractSet[int]) -> dict[int, tuple[int, int]]:
     """The numbers of answers now and before, by the last recorded interaction of each request."""
-    new = set(map(int, recorded))
     found = {}
     for takes in archive.answers().by_take.values():
         if len(takes) > 1:

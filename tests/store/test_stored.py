@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from replay_proxy.cli.stored import Stored, stored
-from replay_proxy.cli.verdict.outcome import FEWER_SHOWN, fewer_text
+from replay_proxy.answers.losses import FEWER_SHOWN, fewer_text
+from replay_proxy.store.stored import Stored, stored
 from tests.support.tape import make, recorded
 
 
