@@ -7,6 +7,7 @@ Remedies name settings by names that count everywhere, also under ``run`` and py
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from replay_proxy.answers.plural import many
@@ -17,6 +18,8 @@ from replay_proxy.wire import Request
 
 #: The most requests with fewer answers that a text lists.
 FEWER_SHOWN = 20
+#: A larger body is not read for the description of its request, since that takes long.
+_READ_BYTES = 1 << 20
 #: Codes of losses: the answer depends on who asks, or it holds only for a moment.
 CREDENTIAL, TRANSIENT = "credential", "transient"
 _CREDENTIAL_STATUSES = frozenset({401, 403})
@@ -33,7 +36,8 @@ class Loss(NamedTuple):
 
     def described(self, request: Request) -> dict[str, Any]:
         """The loss of a request for JSON, with the keys of a miss."""
-        asked = summary(request)
+        is_large = len(request.body) > _READ_BYTES
+        asked = summary(replace(request, body=b"") if is_large else request)
         text = " ".join(request_text(asked).split())
         explanation = printable(f"Not recorded: {text}: {redacted(self.cause).rstrip('.')}.")
         return {

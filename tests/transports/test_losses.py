@@ -47,6 +47,23 @@ def test_a_status_says_whether_its_answer_is_kept(
     assert [loss and loss.code for loss in losses] == [stable, everything]
 
 
+def test_a_large_request_is_named_without_reading_it() -> None:
+    loss = loss_of_status(429, keep_errors=False)
+    assert loss is not None
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "%s"}]}'
+    small, large = (
+        Request("POST", CHAT, "", (), body % text) for text in (b"Hi", b"x" * (1 << 20))
+    )
+    assert loss.described(small)["asked"]["last_message"] == "Hi"
+    assert loss.described(large)["asked"] == {
+        "method": "POST",
+        "path": CHAT,
+        "model": None,
+        "last_message": None,
+    }
+    assert f"Not recorded: POST {CHAT}: 429" in loss.described(large)["message"]
+
+
 # --- which of several identical requests counts ---------------------------------------------------
 
 
