@@ -44,10 +44,14 @@ def create_app() -> ReplayProxy:
 
     Ends the process, with status 2 and the cause on standard error, when it cannot start.
     """
-    app = app_with(load)
+    return app_with(_loaded)
+
+
+def _loaded() -> Settings:
+    """The settings. Tells of misspelt ones first: one may be why the proxy cannot start."""
     for sentence in misspelt():
         print(f"replay-proxy: {sentence}", file=sys.stderr)  # noqa: T201
-    return app
+    return load()
 
 
 def app_with(settings: Callable[[], Settings]) -> ReplayProxy:

@@ -31,7 +31,11 @@ def start(cwd: Path, *command: str, **env: str) -> subprocess.CompletedProcess[s
 
 REFUSED = {
     "an unknown mode": ({"MODE": "replya"}, "MODE=replya"),
-    "an unknown name": ({"REPLAY_SPED": "1"}, "Did you mean REPLAY_SPEED?"),
+    "an unknown name": (
+        {"MODE": "dummy", "REPLAY_PROXY_REPEAT": "1"},
+        "REPLAY_PROXY_REPEAT is not a setting. Did you mean REPLAY_PROXY_REPEATS?",
+    ),
+    "a misspelt name that may be the cause": ({"CASETTE": "a"}, "Did you mean CASSETTE?"),
     "a contradiction": ({"MODE": "dummy", "ON_MISS": "record"}, "contradicts MODE=dummy"),
     "a value of the wrong type": ({"MODE": "dummy", "DRAIN_S": "soon"}, "DRAIN_S=soon"),
     "a store that does not exist": ({"STORE": "nowhere"}, "STORE=nowhere"),
