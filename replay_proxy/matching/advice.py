@@ -1,8 +1,8 @@
 """The narrowest rule that would make a near recording answer a missed request. Pure.
 
-A date, an id or a path inside a text is replaced (``MATCH_REPLACE``); a field that is no prompt is
-left out (``MATCH_IGNORE``). No rule is proposed that leaves a prompt out: another prompt would get
-the old answer. For another wording there is nothing to propose but to record again.
+A date, an id or a path inside a text is replaced (``MATCH_REPLACE``); a field that is not a prompt
+is left out (``MATCH_IGNORE``). No proposed rule leaves a prompt out: another prompt would get the
+old answer. For another wording, no rule is proposed: only recording again helps.
 """
 
 import re
@@ -18,22 +18,22 @@ from replay_proxy.matching.texts import common_ends
 from replay_proxy.redaction.display import json_printable, redacted
 from replay_proxy.wire import Request
 
-#: Differences of one recording that a rule may make equal.
+#: Maximum number of differences that a proposed rule makes equal.
 MOST_DIFFERENCES = 10
-#: Characters of a text that are searched for what differs, and those around it that are looked at.
+#: Maximum characters of the differing parts of two texts, and characters around them.
 _MOST_CHARS, _CONTEXT_CHARS = 100_000, 200
-#: Characters around a part that are searched for a secret that it is in, and those that are shown.
+#: Characters around a part that are searched for a credential, and maximum characters shown of it.
 _SECRET_CHARS, _SHOWN_CHARS = 10_000, 60
 #: Any number may be what a question is about, so ``number`` is not proposed.
 _PROPOSED = tuple(name for name in NAMED if name != "number")
-#: The members of a request that hold its prompt, whatever is in them but ids.
+#: The members of a request that hold its prompt; ids in them do not belong to it.
 _PROMPT = re.compile(
     r"\$\.(?:messages|input|instructions|prompt|suffix|system|contents|tools|functions|documents"
     r"|query|texts?)\b"
 )
 _ID = re.compile(r"[._](?:id|ID|Id)$|Id$")
 _NUMBERS = re.compile(r"\d+")
-#: What is counted: the word before a number that is no part of the question.
+#: Before a number that counts something, and is not part of the question: the word for it.
 _COUNTED = re.compile(
     r"(?i)\b(?:attempt|retry|try|run|iteration|step|turn|round|session|request|call|build|job"
     r"|pid|process|seq|sequence|counter|nonce|trace|\w*id)[ :=#-]{0,3}$"
@@ -69,20 +69,20 @@ def advice(
             return Advice()
     try:
         wider = rule.and_replacing(list(replaced)).and_ignoring(ignored)
-    except ConfigurationError:  # A name of control characters, which the paths cannot have.
+    except ConfigurationError:  # A name has a control character, which no path can have.
         return Advice()
-    # An element that only one of them has is not made equal by leaving it out.
+    # Leaving out an element that only one array has does not make them equal.
     if wider.key(recorded.request) != wider.key(asked):
         return Advice()
     return Advice(
-        # To be pasted: JSONPath knows the escapes of JSON.
+        # Can be pasted: JSONPath has the escapes of JSON.
         json_printable(",".join(wider.ignored)) if ignored else None,
         wider.replaced if replaced else None,
     )
 
 
 def span(difference: Difference) -> str | None:
-    """Where two texts differ in a date, an id or the like: how much of them, and these two."""
+    """How much of two texts differs, and the first parts that do; None if advice has no rule."""
     old, new = difference.recorded, difference.asked
     if not isinstance(old, str) or not isinstance(new, str):
         return None
@@ -100,12 +100,12 @@ def span(difference: Difference) -> str | None:
 
 
 def _may_be_shown(part: str, text: str) -> bool:
-    """Whether a part of a text is not in a secret."""
+    """Whether a part of a text is not in a credential."""
     return part in redacted(text)
 
 
 def _parts(name: str, text: str) -> list[str]:
-    """What a replacement replaces in a text."""
+    """The parts of a text that a replacement replaces."""
     return named_parts(name, text) if name in NAMED else _NUMBERS.findall(text)
 
 
@@ -130,7 +130,7 @@ def _replacements(old: Any, new: Any) -> list[str]:
     if not _are_equal(old, new, names):
         return _counters(old, new)
     for name in reversed(_PROPOSED):
-        fewer = [each for each in names if each != name]
+        fewer = [other for other in names if other != name]
         if _are_equal(old, new, fewer):
             names = fewer
     return names
@@ -151,7 +151,7 @@ def _are_equal(old: str, new: str, names: Sequence[str]) -> bool:
 
 
 def _counters(old: str, new: str) -> list[str]:
-    """Patterns for texts that differ in counters alone, such as ``attempt 3``; otherwise none."""
+    """Patterns for texts that differ only in counters, such as ``attempt 3``; otherwise none."""
     if _NUMBERS.sub("0", old) != _NUMBERS.sub("0", new):
         return []
     patterns: dict[str, None] = {}

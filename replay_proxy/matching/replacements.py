@@ -1,8 +1,8 @@
-"""``MATCH_REPLACE``: parts of texts that stand for the same in two requests, such as a date. Pure.
+"""``MATCH_REPLACE``: parts of texts, such as dates, that count as equal in two requests. Pure.
 
 A replacement puts a placeholder in their place, in the texts of both sides when they are compared;
 what is sent and stored stays as it is. Named replacements have patterns of ours, which take linear
-time; any other pattern is cut after ``PATTERN_S`` (docs/decisions/0016).
+time; any other pattern is stopped after ``PATTERN_S`` (docs/decisions/0018).
 """
 
 import re
@@ -32,8 +32,8 @@ _TIME = (
     r"(?:[0-2]?\d:[0-5]\d(?::[0-5]\d(?:[.,]\d{1,9})?)?(?: ?[AaPp]\.?[Mm]\b\.?)?"
     rf"{_ZONE}|(?:오전 ?|오후 ?)?[0-2]?\d시(?: ?[0-5]?\d분(?: ?[0-5]?\d초)?)?)"
 )
-#: The named replacements, from the narrowest on: in this order they are applied and proposed. The
-#: first and the last group are context that stays.
+#: The named replacements in the order in which they are applied and proposed, the narrowest first.
+#: The first and the last group are context that stays.
 NAMED = {
     "uuid": r"(\b)([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})(\b)",
     "datetime": rf"(\b)({_DATE}(?:T|,? (?:at )?){_TIME})()",
@@ -43,19 +43,19 @@ NAMED = {
     "path": r"(^|[^\w/:.~-])(~?(?:/[\w.@+~%=-]+){2,}/?|[A-Za-z]:\\[\w.@+~%=\\ -]*[\w\\])()",
     "port": r"(localhost:|\d\.\d{1,3}:|\]:|\b[Pp]ort |[A-Za-z0-9]:\b)(\d{4,5})(\b)",
     "epoch": r"(\b)(1\d{9}(?:\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?)(\b)",
-    # A word has no digit.
+    # With a digit: words have none.
     "hex": r"(\b)((?:0x)?[0-9A-Fa-f]{8,})(\b)",
     "number": r"(^|[^\w.])([-+]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?)(\b)",
 }
 _PATTERNS = {name: re.compile(pattern, re.ASCII) for name, pattern in NAMED.items()}
-#: Every named replacement but ``path`` has a digit, and no word of more characters before it.
+#: Maximum characters before the first digit of a match; only ``path`` needs no digit.
 _NEAR_CHARS = 40
 _DIGIT = re.compile(r"[0-9]")
 _NEAR_DIGITS = re.compile(r"[0-9][^0-9]{0,80}(?:[0-9]+[^0-9]{0,80})*")
 _NEAR_SLASHES = re.compile(r"[/\\][^/\\]{0,300}(?:[/\\]+[^/\\]{0,300})*")
 #: Seconds of processor time that a pattern may take on one text.
 PATTERN_S = 0.5
-#: A member whose text is the name of something, whatever numbers are in it.
+#: The member with the model's name, which stays as it is unless a path leads to it.
 _MODEL = "model"
 #: ``/pattern/NAME/``: a slash in the pattern is written ``\/``.
 _OWN = re.compile(r"/((?:[^/\\]|\\.)+)/([^/\\]*)/")
@@ -76,7 +76,7 @@ class PatternTooSlow(RequestError):
 class Replacement:
     """A replacement, and the texts in which it applies: all except the model's name, or ``paths``.
 
-    ``name`` is what it is called in a header, ``replaced`` puts the placeholder into a text.
+    ``name`` is its name in a header, ``replaced`` puts the placeholder into a text.
     """
 
     name: str
@@ -98,11 +98,11 @@ class Replacement:
         if type(value) is str:
             return self.replaced(value)
         if type(value) is dict:
-            members = [(key, each, self._in_texts(each)) for key, each in value.items()]
+            members = [(key, member, self._in_texts(member)) for key, member in value.items()]
             if any(before is not after for _, before, after in members):
                 return {key: after for key, _, after in members}
         elif type(value) is list:
-            elements = [self._in_texts(each) for each in value]
+            elements = [self._in_texts(element) for element in value]
             if any(map(_is_not, value, elements)):
                 return elements
         return value
@@ -115,7 +115,7 @@ def _is_not(one: Any, other: Any) -> bool:
 def parse_replacements(text: str) -> list[Replacement]:
     """The replacements of ``MATCH_REPLACE``, in the order in which they are applied.
 
-    Patterns come first, as they are given, then the names from the narrowest on. Raises
+    Patterns come first, in the given order, then the names, the narrowest first. Raises
     ``ConfigurationError``.
     """
     patterns: list[Replacement] = []
@@ -161,9 +161,9 @@ def _replaced(name: str, placeholder: str, text: str) -> str:
 
 
 def _matches(name: str, text: str) -> Iterator[re.Match[str]]:
-    """What a named replacement replaces: group 2 of each match."""
+    """The matches of a named replacement, of which it replaces group 2."""
     pattern, last = _PATTERNS[name], 0
-    # Searching a long prompt for a character takes a fiftieth of the time that the patterns take.
+    # Searching a long prompt for a character is fifty times as fast as searching for the patterns.
     for window in (_NEAR_SLASHES if name == "path" else _NEAR_DIGITS).finditer(text):
         start = max(last, window.start() - _NEAR_CHARS)
         for match in pattern.finditer(text, start, window.end()):
@@ -178,7 +178,7 @@ def named_parts(name: str, text: str) -> list[str]:
 
 
 def _own(pattern: str, name: str, paths: Sequence[str] | None) -> Replacement:
-    import regex  # type: ignore[import-untyped]  # Needed for patterns alone.
+    import regex  # type: ignore[import-untyped]  # Only needed for patterns.
 
     try:
         compiled = regex.compile(pattern)
@@ -189,8 +189,8 @@ def _own(pattern: str, name: str, paths: Sequence[str] | None) -> Replacement:
         ) from None
     if compiled.search("", timeout=PATTERN_S) is not None:
         raise ConfigurationError(
-            f"MATCH_REPLACE has the pattern /{pattern}/, which matches where there is nothing. Let "
-            "it match at least one character."
+            f"MATCH_REPLACE has the pattern /{pattern}/, which matches an empty text. Let it match "
+            "at least one character."
         )
     placeholder = _placeholder(name)
 
@@ -200,7 +200,7 @@ def _own(pattern: str, name: str, paths: Sequence[str] | None) -> Replacement:
         except TimeoutError:
             raise PatternTooSlow(
                 f"The pattern /{pattern}/ of MATCH_REPLACE takes more than {PATTERN_S:g} s on a "
-                f"text of {len(text):,} characters. Write it without repeats inside of repeats."
+                f"text of {len(text):,} characters. Write it without nested repeats."
             ) from None
         return changed if count else text
 
@@ -219,7 +219,7 @@ def _changers(paths: Sequence[str] | None) -> tuple[Callable[[Change, Any], Any]
 def _unreadable(rest: str) -> ConfigurationError:
     return ConfigurationError(
         f"MATCH_REPLACE cannot be read from {rest[:60]!r} on. Write names or /pattern/NAME/, "
-        "separated by ';', each with paths after '@' if it is for some texts alone, such as "
+        "separated by ';', each with paths after '@' if it is for some texts only, such as "
         r"date; uuid@$.messages[*].content; /run \d+/RUN/. Names are "
         f"{', '.join(NAMED)}."
     )
