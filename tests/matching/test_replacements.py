@@ -125,7 +125,7 @@ def test_the_answer_says_what_was_replaced(text: str, name: str) -> None:
         ("date@user", "cannot be read"),
         ("date@$..[", "not a JSONPath"),
         ("/a(/X/", "cannot be used: missing \\)"),
-        ("/a*/X/", "matches where there is nothing"),
+        ("/a*/X/", "matches an empty text"),
         ("/a/b", "cannot be read"),
         ("date;;uuid", "cannot be read"),
     ],
