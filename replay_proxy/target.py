@@ -1,4 +1,4 @@
-"""The rules for what a request may ask for and where an answer may send its client. Pure.
+"""Rules: what a request may ask for, and where an answer may send its client. Pure.
 
 A path is appended to the address of the upstream, and the request carries the upstream's key. These
 rules keep a path from changing the host, the base path or the number of requests, wherever it comes
@@ -16,11 +16,11 @@ from replay_proxy.wire import Headers
 #: Every path below these is recorded, replayed or synthesised.
 DATA_PATHS = ("/v1/", "/openai/")
 
-#: Fields of an answer that hold the address of something at the server: a redirect, a new object,
-#: an operation to ask about.
+#: Headers of an answer that hold an address at the server: of a redirect's target, of a new object,
+#: of an operation's status.
 ADDRESS_FIELDS = frozenset({b"location", b"content-location", b"operation-location"})
-#: Stands in a stored address for the origin of the API, whichever that is. It is never looked up in
-#: the DNS (RFC 6761, section 6.4).
+#: Stands for the API's origin in a stored address. No DNS server resolves it (RFC 6761, section
+#: 6.4).
 UPSTREAM_ORIGIN = "http://upstream.invalid"
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
@@ -103,10 +103,10 @@ def leads_away(status: int, headers: Iterable[tuple[bytes, bytes]]) -> str | Non
 
 
 def as_stored(headers: Headers, base_url: str) -> Headers:
-    """The headers with addresses and paths at the server of ``base_url`` as paths of the proxy.
+    """The headers as a cassette holds them, without the server and the base path of ``base_url``.
 
-    A path that stood in an address gets ``UPSTREAM_ORIGIN`` before it, so that it becomes an
-    address again. An address that the proxy does not serve stays as it is.
+    An address at this server becomes ``UPSTREAM_ORIGIN`` and a path of the proxy, and a path
+    becomes a path of the proxy. What the proxy does not serve stays as it is.
     """
     for name, _ in headers:
         if name in ADDRESS_FIELDS:
@@ -122,10 +122,10 @@ def as_stored(headers: Headers, base_url: str) -> Headers:
 
 
 def as_sent(headers: Headers, origin: str, prefix: str, base_url: str) -> Headers:
-    """The headers with stored addresses at ``origin``, and paths below ``prefix``.
+    """The headers as clients get them: stored addresses at ``origin``, all paths below ``prefix``.
 
     An address at the server of ``base_url``, which earlier versions stored, counts as a stored one.
-    A value that changes moves to the name with the prefix ``x-replay-``.
+    The former value of a header that changes is added under its name with ``x-replay-`` before it.
     """
     result: list[tuple[bytes, bytes]] = []
     for name, value in headers:
@@ -149,7 +149,7 @@ def _stored(address: str, base_url: str) -> str:
 
 
 def _at_upstream(address: str) -> str:
-    """The path of a stored address; any other one as it is."""
+    """The path of a stored address; any other address as it is."""
     path = address.removeprefix(UPSTREAM_ORIGIN)
     return path if path.startswith(DATA_PATHS) else address
 

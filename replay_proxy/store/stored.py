@@ -1,4 +1,4 @@
-"""What a cassette holds of what was recorded, once its proxy has ended."""
+"""Which answers of a recording are in the cassette, once its proxy has ended."""
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -11,10 +11,10 @@ from replay_proxy.store.archive import Archive
 
 
 class Stored(NamedTuple):
-    """The recorded interactions that are there, and requests that have ``fewer`` answers now.
+    """The recorded interactions that are stored, and requests with ``fewer`` answers than before.
 
-    Replay uses the newest take of a request, also if an older one has more answers to it: perhaps
-    the recording was interrupted.
+    Replay uses the newest take of a request even if an older one has more answers to it, for
+    example because the new recording was interrupted.
     """
 
     interactions: list[str]
@@ -22,19 +22,19 @@ class Stored(NamedTuple):
 
 
 def stored(cassette: Path, recorded: Sequence[str]) -> Stored:
-    """What there is of the recorded interactions; nothing if the cassette cannot be read."""
+    """Which of the recorded interactions are stored; none if the cassette cannot be read."""
     if not recorded:
         return Stored([], [])
     try:
         with Archive(cassette) as archive:
-            there = [number for number in recorded if archive.holds(int(number))]
+            held = [number for number in recorded if archive.holds(int(number))]
     except ReplayProxyError:
         return Stored([], [])
-    return Stored(there, fewer_answers(cassette, map(int, there)))
+    return Stored(held, fewer_answers(cassette, map(int, held)))
 
 
 def fewer_answers(cassette: Path, recorded: Iterable[int]) -> list[dict[str, Any]]:
-    """The requests of these interactions that have fewer answers now than in the take before."""
+    """The requests of these interactions that have fewer answers than in the take before."""
     try:
         with Archive(cassette) as archive:
             counts = _fewer(archive, set(recorded)) if len(archive.takes()) > 1 else {}
@@ -49,10 +49,10 @@ def fewer_answers(cassette: Path, recorded: Iterable[int]) -> list[dict[str, Any
 
 def _fewer(archive: Archive, new: AbstractSet[int]) -> dict[int, tuple[int, int]]:
     """The numbers of answers now and before, by the last recorded interaction of each request."""
-    found = {}
+    counts = {}
     for takes in archive.answers().by_take.values():
         if len(takes) > 1:
             before, now = (takes[take] for take in sorted(takes)[-2:])
             if len(now) < len(before) and not new.isdisjoint(now):
-                found[now[-1]] = len(now), len(before)
-    return found
+                counts[now[-1]] = len(now), len(before)
+    return counts

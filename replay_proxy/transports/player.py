@@ -36,9 +36,9 @@ from replay_proxy.wire import (
 LARGE_BYTES, PIECE_BYTES = 1 << 20, 1 << 18
 #: Chunks that an instant replay sends before other requests get a turn.
 CHUNKS_PER_TURN = 64
-#: The most answers that are tried for a request for a range, or with a condition.
+#: Maximum number of answers that are tried for a request for a range or with a condition.
 TRIED = 1_000
-#: The most interactions whose repeats are counted; a forgotten one is counted from 1 again.
+#: Maximum number of interactions whose repeats are counted; a dropped one begins at 1 again.
 POLLED = 200
 
 
@@ -52,7 +52,7 @@ class Player:
     """Answers with the recording, and asks ``otherwise`` when there is none.
 
     ``joined`` gives up chunk boundaries where all chunks are due at once. ``most_repeats`` bounds
-    how often an answer is repeated to a client that polls, which would otherwise do so for ever.
+    how often an answer is repeated to a client that polls, which could otherwise never end.
     """
 
     def __init__(

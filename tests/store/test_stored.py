@@ -1,4 +1,4 @@
-"""What a cassette holds of what was recorded, once its proxy has ended."""
+"""Which answers of a recording are in the cassette, once its proxy has ended."""
 
 from pathlib import Path
 
