@@ -538,7 +538,8 @@ def test_a_signal_reaches_what_the_command_has_started_and_leaves_it_time(tmp_pa
 def test_ctrl_c_leaves_nothing_running_and_the_verdict_is_told(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     # Such jobs of a shell ignore SIGINT, and what they start inherits that.
-    script = f"sleep 60 & {MISS}; touch {ready}; exec sleep 60"
+    # `touch` would be a process: bash survives a SIGINT that comes while it waits for one.
+    script = f"sleep 60 & {MISS}; : > {ready}; exec sleep 60"
     with running(*RUN, "--", "bash", "-c", script) as it:
         it.wait_until(ready.exists)
         it.wait_until(lambda: len(it.processes()) == 4)  # run, the proxy, and twice sleep
