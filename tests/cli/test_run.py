@@ -127,7 +127,7 @@ def test_a_miss_that_the_command_swallows_fails_and_explains_itself(tmp_path: Pa
         (
             {},
             "cassettes/%2e%2e%2fdemo/v1/models",
-            r"Miss on cassette 'demo':\n'\.\./demo' names no",
+            r"Miss on cassette 'demo':\n'\.\./demo' is not the name",
         ),
         ({}, "cassettes//v1/models", r"Miss on cassette 'demo':\n'' is not the name of a cassette"),
         ({"ON_MISS": "dummy"}, "v1/images/edits", r"Miss on cassette 'demo':\n.*dummy"),
