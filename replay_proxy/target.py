@@ -129,7 +129,10 @@ def as_sent(headers: Headers, origin: str, prefix: str, base_url: str) -> Header
     """
     result: list[tuple[bytes, bytes]] = []
     for name, value in headers:
-        stored = value.decode("latin-1") if name in ADDRESS_FIELDS else ""
+        if name not in ADDRESS_FIELDS:
+            result.append((name, value))
+            continue
+        stored = value.decode("latin-1")
         if not _at_upstream(stored).startswith(DATA_PATHS):
             stored = _stored(stored, base_url)
         path = _at_upstream(stored)
