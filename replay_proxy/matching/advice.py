@@ -26,17 +26,24 @@ _MOST_CHARS, _CONTEXT_CHARS = 100_000, 200
 _SECRET_CHARS, _SHOWN_CHARS = 10_000, 60
 #: Any number may be what a question is about, so ``number`` is not proposed.
 _PROPOSED = tuple(name for name in NAMED if name != "number")
-#: The members of a request that hold its prompt; ids in them do not belong to it.
+#: Members that hold a prompt, at any depth, or the name of a model: with another one, the answer is
+#: another. Ids in them do not belong to it.
 _PROMPT = re.compile(
-    r"\$\.(?:messages|input|instructions|prompt|suffix|system|contents|tools|functions|documents"
-    r"|query|texts?)\b"
+    r"(?i)[.'_](?:messages?|inputs?|instructions?|prompts?|suffix|system|contents?|tools?|functions?"
+    r"|documents?|quer(?:y|ies)|texts?|questions?|items|outputs?|arguments|description|model)(?![a-z_])"
 )
 _ID = re.compile(r"[._](?:id|ID|Id)$|Id$")
+#: Ids that stand for content: with another one, the question is another.
+_REFERENCE = re.compile(
+    r"(?i)(?:file|assistant|prompt|response|conversation|vector_?store|batch)(?:[._]?ids?)?(?:\[\d+\])?$"
+)
 _NUMBERS = re.compile(r"\d+")
-#: Before a number that counts something, and is not part of the question: the word for it.
+#: Before a number that counts something, and is not part of the question: the word for it. A verb
+#: or a thing with a number may be the question ("run 5 km", "step 3") unless a sign is between.
 _COUNTED = re.compile(
-    r"(?i)\b(?:attempt|retry|try|run|iteration|step|turn|round|session|request|call|build|job"
-    r"|pid|process|seq|sequence|counter|nonce|trace|\w*id)[ :=#-]{0,3}$"
+    r"(?i)\b(?:(?:attempt|retry|iteration|pid|seq|counter|nonce|\w{0,20}(?:_id|\bid))[ :=#-]{0,3}"
+    r"|(?:try|run|step|turn|round|session|request|call|build|job|process|sequence|trace"
+    r"|\w{1,20}id) ?[:=#]{1,2} ?)$"
 )
 _MOST_COUNTERS = 3
 
@@ -113,7 +120,7 @@ def _may_be_ignored(difference: Difference) -> bool:
     path = difference.path
     if not path.startswith("$") or redacted(path) != path:
         return False
-    if _PROMPT.match(path) and not _ID.search(path):
+    if _REFERENCE.search(path) or (_PROMPT.search(path) and not _ID.search(path)):
         return False
     sides = (difference.recorded, difference.asked)
     return not any(isinstance(side, str) and re.search(r"\s", side) for side in sides)

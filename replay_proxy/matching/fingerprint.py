@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from replay_proxy.matching.content_coding import content
-from replay_proxy.matching.request_json import NO_JSON, request_json
+from replay_proxy.matching.request_json import NO_JSON, is_nested_beyond, request_json
 from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.redaction.display import redacted
 from replay_proxy.wire import Request, header, selecting_fields
@@ -26,8 +26,9 @@ from replay_proxy.wire import Request, header, selecting_fields
 #: equal. It is searched for with every digit as a 0, which is 14 times as fast as a pattern.
 _LONG_NUMBER = b"0" * 19
 _DIGITS_AS_0 = bytes.maketrans(b"123456789", b"0" * 9)
-#: Nested brackets that the standard library can read at any depth of its caller's stack.
-_BRACKETS = 250
+#: Levels of nesting that the standard library can read at any depth of its caller's stack. For the
+#: plain fingerprint all brackets are counted, as they were when it was stored.
+_LEVELS = 250
 _BOUNDARY = re.compile(rb'boundary=(?:"([^"]+)"|([^\s;,]+))', re.IGNORECASE)
 #: Fields of a query whose values did not count in earlier versions.
 _FORMERLY_LEFT_OUT = re.compile(
@@ -152,7 +153,7 @@ def _canonical_rest(request: Request, without: Callable[[Any], Any]) -> bytes | 
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # Half a surrogate pair, a long integer, or deeper than orjson writes.
-        return None if _is_deep(content(request)) else _dumps(value)
+        return None if is_nested_beyond(_LEVELS, content(request)) else _dumps(value)
 
 
 def _loads(request: Request) -> Any:
@@ -163,7 +164,7 @@ def _loads(request: Request) -> Any:
     body = content(request)
     if not _has_long_number(body) and (value := request_json(request)) is not NO_JSON:
         return value
-    if _is_deep(body):  # See _canonical_json.
+    if is_nested_beyond(_LEVELS, body):  # See _canonical_json.
         raise ValueError("nested too deep")
     return json.loads(body)
 
@@ -179,7 +180,7 @@ def _has_long_number(body: bytes) -> bool:
 
 def _is_deep(body: bytes) -> bool:
     """Whether a body may be nested too deep for some JSON libraries."""
-    return body.count(b"[") + body.count(b"{") > _BRACKETS
+    return body.count(b"[") + body.count(b"{") > _LEVELS
 
 
 def _loads_exactly(body: bytes) -> Any:

@@ -41,9 +41,10 @@ NAMED = {
     "time": rf"(^|T|\b|[^0-9A-Za-z_])({_TIME})()",
     # At least two segments of Unix, or a drive of Windows; not the path of a URL.
     "path": r"(^|[^\w/:.~-])(~?(?:/[\w.@+~%=-]+){2,}/?|[A-Za-z]:\\[\w.@+~%=\\ -]*[\w\\])()",
-    "port": r"(localhost:|\d\.\d{1,3}:|\]:|\b[Pp]ort |[A-Za-z0-9]:\b)(\d{4,5})(\b)",
-    "epoch": r"(\b)(1\d{9}(?:\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?)(\b)",
-    # With a digit: words have none.
+    "port": r"(localhost:|\d\.\d{1,3}:|\]:|\b[Pp]ort |//[\w.-]{1,37}:)(\d{4,5})(\b)",
+    # From 2014 on.
+    "epoch": r"(\b)(1[4-9]\d{8}(?:\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?)(\b)",
+    # With a digit and a letter: words have no digits, numbers no letters.
     "hex": r"(\b)((?:0x)?[0-9A-Fa-f]{8,})(\b)",
     "number": r"(^|[^\w.])([-+]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?)(\b)",
 }
@@ -53,9 +54,11 @@ _NEAR_CHARS = 40
 _DIGIT = re.compile(r"[0-9]")
 _NEAR_DIGITS = re.compile(r"[0-9][^0-9]{0,80}(?:[0-9]+[^0-9]{0,80})*")
 _NEAR_SLASHES = re.compile(r"[/\\][^/\\]{0,300}(?:[/\\]+[^/\\]{0,300})*")
+#: Nested objects and arrays in which texts are replaced: one that is deeper is not canonical JSON.
+_LEVELS = 250
 #: Seconds of processor time that a pattern may take on one text.
 PATTERN_S = 0.5
-#: The member with the model's name, which stays as it is unless a path leads to it.
+#: A member with a model's name, which stays as it is unless a path leads to it.
 _MODEL = "model"
 #: ``/pattern/NAME/``: a slash in the pattern is written ``\/``.
 _OWN = re.compile(r"/((?:[^/\\]|\\.)+)/([^/\\]*)/")
@@ -74,7 +77,7 @@ class PatternTooSlow(RequestError):
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A replacement, and the texts in which it applies: all except the model's name, or ``paths``.
+    """A replacement, and the texts in which it applies: all except names of models, or ``paths``.
 
     ``name`` is its name in a header, ``replaced`` puts the placeholder into a text.
     """
@@ -87,22 +90,23 @@ class Replacement:
         """A JSON body with placeholders. The body itself stays as it is."""
         for change in self.changers:
             body = change(self._in_texts, body)
-        if not self.changers and isinstance(body, dict):
-            model = body.get(_MODEL)
-            changed = self._in_texts(body)
-            return changed if model is None or changed is body else changed | {_MODEL: model}
         return body if self.changers else self._in_texts(body)
 
-    def _in_texts(self, value: Any) -> Any:
+    def _in_texts(self, value: Any, level: int = 0) -> Any:
         """A value with placeholders in all its texts; the same object if it has none."""
+        if level > _LEVELS:
+            return value
         if type(value) is str:
             return self.replaced(value)
         if type(value) is dict:
-            members = [(key, member, self._in_texts(member)) for key, member in value.items()]
+            members = [
+                (key, member, member if key == _MODEL else self._in_texts(member, level + 1))
+                for key, member in value.items()
+            ]
             if any(before is not after for _, before, after in members):
                 return {key: after for key, _, after in members}
         elif type(value) is list:
-            elements = [self._in_texts(element) for element in value]
+            elements = [self._in_texts(element, level + 1) for element in value]
             if any(map(_is_not, value, elements)):
                 return elements
         return value
@@ -168,7 +172,7 @@ def _matches(name: str, text: str) -> Iterator[re.Match[str]]:
         start = max(last, window.start() - _NEAR_CHARS)
         for match in pattern.finditer(text, start, window.end()):
             last = match.end(2)
-            if name != "hex" or match[2].startswith("0x") or _DIGIT.search(match[2]):
+            if name != "hex" or (_DIGIT.search(match[2]) and not match[2].isdecimal()):
                 yield match
 
 
@@ -182,12 +186,14 @@ def _own(pattern: str, name: str, paths: Sequence[str] | None) -> Replacement:
 
     try:
         compiled = regex.compile(pattern)
-    except regex.error as error:
+        matches_nothing = compiled.search("", timeout=PATTERN_S) is not None
+    # Besides its own errors: flags that exclude each other, deep nesting, no end.
+    except (regex.error, ValueError, RecursionError, TimeoutError) as error:
         raise ConfigurationError(
             f"MATCH_REPLACE has the pattern /{pattern}/, which cannot be used: {error}. Write it "
             "as for Python's re."
         ) from None
-    if compiled.search("", timeout=PATTERN_S) is not None:
+    if matches_nothing:
         raise ConfigurationError(
             f"MATCH_REPLACE has the pattern /{pattern}/, which matches an empty text. Let it match "
             "at least one character."

@@ -1,5 +1,6 @@
 """A request's JSON and its model, each read once. Pure."""
 
+import re
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from replay_proxy.wire import Request
 SMALL_BYTES = 1 << 16
 #: Stands for the JSON of a body that orjson does not read.
 NO_JSON: Any = type("NoJson", (), {"__repr__": lambda _: "NO_JSON"})()
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
 #: Their keys in ``Request.memo``. A dict whose first keys are texts is rebuilt for any other key.
 _JSON, _MODEL = object(), object()
 
@@ -43,3 +45,15 @@ def model_of(request: Request) -> str | None:
 def _model_in(value: Any) -> str | None:
     model = value.get("model") if isinstance(value, dict) else None
     return model if isinstance(model, str) else None
+
+
+def is_nested_beyond(levels: int, body: bytes) -> bool:
+    """Whether objects and arrays of a JSON body are nested deeper than this."""
+    if body.count(b"[") + body.count(b"{") <= levels:
+        return False
+    level = 0
+    for bracket in _BRACKETS.finditer(body):
+        level += (bracket.lastindex == 1) - (bracket.lastindex == 2)
+        if level > levels:
+            return True
+    return False

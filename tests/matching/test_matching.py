@@ -26,7 +26,7 @@ from replay_proxy.wire import Request
 from tests.store.test_store import interaction, record
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawAnswer, RawClient
-from tests.support.requests import CHAT, post
+from tests.support.requests import CHAT, chat, post
 from tests.support.script import JSON, Answer, Received
 from tests.support.upstream import Upstream
 
@@ -122,6 +122,26 @@ def test_a_header_that_is_never_stored_cannot_be_matched(name: str) -> None:
 def test_a_body_that_has_no_such_path_keeps_its_key(body: bytes) -> None:
     request = post(body, "/v1/files")
     assert Rule(["$.user"]).key(request) == fingerprint(request)
+
+
+@pytest.mark.parametrize("odd", [" 1732700000123456789", "\ud83d"])
+def test_a_rule_counts_in_a_body_with_many_brackets_that_only_the_standard_library_reads(
+    odd: str,
+) -> None:
+    tools = [{"type": "function", "function": {"name": f"{{{number}"}} for number in range(300)]
+    for rule in (Rule(["$.user"]), Rule(replace="date@$.user")):
+        one, other = (chat(odd, tools=tools, user=f"2026-11-{day}") for day in (27, 28))
+        assert rule.key(one) == rule.key(other)
+        assert rule.key(one) != rule.key(chat(f"{odd}!", tools=tools, user="2026-11-27"))
+
+
+@pytest.mark.parametrize("depth", [200, 240, 260, 600, 1000, 3000])
+def test_a_deep_body_has_a_key_under_every_rule(depth: int) -> None:
+    for opened, closed in ((b"[", b"]"), (b'{"a":', b"}")):
+        body = b'{"day":"2026-11-%d","a":' + opened * depth + b"1" + closed * depth + b"}"
+        for rule in (Rule(["$.day"]), Rule(replace="date"), Rule(replace="date@$.day")):
+            keys = {rule.key(post(body % day)) for day in (27, 28)}
+            assert len(keys) == (1 if depth <= 240 else 2)
 
 
 def test_a_body_too_deep_for_a_path_to_descend_is_no_error() -> None:

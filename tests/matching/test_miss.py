@@ -90,7 +90,15 @@ def test_the_paths_that_differ_can_be_pasted() -> None:
         ("on 2026-11-27 in /tmp/a1/x", "on 2026-11-28 in /tmp/b22/x", "date; path", "2026-11-27"),
         ("attempt 3 of it", "attempt 12 of it", r"/attempt\ \d+/ATTEMPT/", ": 3, 12"),
         ("request_id=17, go", "request_id=18, go", "/request_id=\\d+/REQUEST_ID/", ": 17, 18"),
+        ("run #3 of it", "run #12 of it", r"/run\ \#\d+/RUN/", ": 3, 12"),
+        ("at http://db:5432/", "at http://db:5433/", "port", ": 5432, 5433"),
         ("Add 2 and 3.", "Add 2 and 4.", None, ""),
+        ("Add 12345678 and 1.", "Add 87654321 and 1.", None, ""),
+        ("Halve 1234567890.", "Halve 1098765432.", None, ""),
+        ("Halve x:1234.", "Halve x:4321.", None, ""),
+        ("How long to run 5 km?", "How long to run 10 km?", None, ""),
+        ("Who comes if I call 911?", "Who comes if I call 112?", None, ""),
+        ("Explain step 3.", "Explain step 4.", None, ""),
         ("Say yes on 2026-11-27.", "Say no on 2026-11-28.", None, ""),
     ],
 )
@@ -116,12 +124,30 @@ def test_the_narrowest_rule_for_a_part_of_a_text_is_proposed(
         ({"input": [1, 2, 3]}, {"input": [1, 2, 4]}),
         ({"tools": [{"function": {"description": "a"}}]}, {"tools": [{"function": {}}]}),
         ({"note": "some words"}, {"note": "other words"}),
+        ({"content": "Hello"}, {"content": "Goodbye"}),
+        ({"items": [{"content": "안녕"}]}, {"items": [{"content": "잘가"}]}),
+        (
+            {"thread": {"messages": [{"content": "a"}]}},
+            {"thread": {"messages": [{"content": "b"}]}},
+        ),
+        ({"tool_outputs": [{"output": "12"}]}, {"tool_outputs": [{"output": "13"}]}),
+        ({"session": {"instructions": "Kind"}}, {"session": {"instructions": "Rude"}}),
+        ({"model": "small"}, {"model": "large"}),
+        ({"prompt": {"id": "pmpt_a"}}, {"prompt": {"id": "pmpt_b"}}),
+        ({"file_ids": ["file-a"]}, {"file_ids": ["file-b"]}),
+        ({"previous_response_id": "resp_a"}, {"previous_response_id": "resp_b"}),
     ],
 )
 def test_a_rule_that_leaves_a_prompt_out_is_never_proposed(one: Any, other: Any) -> None:
     (near,) = nearest(missed(chat("a", **one), chat("a", **other)))
     assert near["match_ignore"] is None
     assert near["match_replace"] is None
+
+
+def test_a_proposed_pattern_has_no_part_of_a_key() -> None:
+    key = "sk-proj-" + "1234567890abcdef" * 3 + "id"
+    (near,) = nearest(missed(chat(f"{key} 1"), chat(f"{key} 2")))
+    assert "abcdef" not in json.dumps(near)
 
 
 def test_the_id_of_a_call_in_a_message_may_be_left_out() -> None:

@@ -21,7 +21,7 @@ from replay_proxy.matching.replacements import (
 )
 from replay_proxy.matching.rules import Rule
 from replay_proxy.settings import Settings
-from tests.support.requests import chat
+from tests.support.requests import chat, post
 from tests.support.tape import make, recorded
 
 #: Texts, and what is left of each by the replacement of that name.
@@ -44,10 +44,10 @@ TEXTS = [
     ("path", "see https://a.example/b/c?d=/e/f", "see https://a.example/b/c?d=<path>"),
     ("path", r"in C:\Users\me\x y\z.txt, D:", "in <path>, D:"),
     ("port", "http://localhost:54321/v1 port 8080", "http://localhost:<port>/v1 port <port>"),
-    ("port", "at 10:30:45", "at 10:30:45"),
+    ("port", "at 10:30:45, x:1234, //db:5432", "at 10:30:45, x:1234, //db:<port>"),
     ("epoch", "t=1732700000, 1732700000123, 17327000001", "t=<epoch>, <epoch>, 17327000001"),
     ("hex", "9f86d081884c7d65 0xabcdefab", "<hex> <hex>"),
-    ("hex", "a faced facade, effaced", "a faced facade, effaced"),
+    ("hex", "a faced facade, effaced 12345678", "a faced facade, effaced 12345678"),
     ("number", "2 and 3.5, -7 and 1,000; run42 v1", "<number> and <number>, <number> and "),
 ]
 
@@ -94,6 +94,8 @@ def test_the_model_keeps_its_date() -> None:
     one, other = chat("a", model="gpt-4o-2024-08-06"), chat("a", model="gpt-4o-2024-11-20")
     assert rule.key(one) != rule.key(other)
     assert Rule(replace="date@$.model").key(one) == Rule(replace="date@$.model").key(other)
+    inner = [{"session": {"model": f"gpt-realtime-{day}"}} for day in ("2025-08-28", "2025-12-15")]
+    assert rule.key(post(inner[0])) != rule.key(post(inner[1]))
 
 
 @pytest.mark.parametrize("path", ["$.metadata", "$.metadata.day", "$..day", "$.user,$.metadata.*"])
@@ -128,6 +130,8 @@ def test_the_answer_says_what_was_replaced(text: str, name: str) -> None:
         ("/a*/X/", "matches an empty text"),
         ("/a/b", "cannot be read"),
         ("date;;uuid", "cannot be read"),
+        ("/(?u)(?a)x/X/", "cannot be used: .* incompatible"),
+        pytest.param(f"/{'(' * 3000}a{')' * 3000}/X/", "cannot be used: maximum rec", id="deep"),
     ],
 )
 def test_a_replacement_that_cannot_be_read_is_refused_with_its_place(
