@@ -157,7 +157,7 @@ def _miss(connection: Connection, number: int, field: str, took: list[float]) ->
     original = prompts.request(number)
     itself = nearest[0]["interaction"] == str(interaction_id(original.arrived_us, 0))
     as_near = nearest[0]["similarity"] >= round(Comparison(asked).similarity(original), 4)
-    return (itself or as_near) and path in [each["path"] for each in nearest[0]["differences"]]
+    return (itself or as_near) and path in [each["place"] for each in nearest[0]["differences"]]
 
 
 def _spread(values: list[float]) -> str:

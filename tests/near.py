@@ -156,7 +156,7 @@ def judge(
             or similarity(first.request) == similarity(original)
         )
         outcome.first += right
-        named = right and path in [each["path"] for each in nearest[0]["differences"]]
+        named = right and path in [each["place"] for each in nearest[0]["differences"]]
         outcome.named += named
         if not named:
             outcome.wrong.append(f"{path} of {original.path}: {miss.message[:300]}")

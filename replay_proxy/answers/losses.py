@@ -45,7 +45,7 @@ class Loss(NamedTuple):
             "explanation": explanation,
             "remedy": self.remedy,
             "code": self.code,
-            "asked": asked,
+            "request": asked,
         }
 
 
@@ -107,8 +107,8 @@ def fewer_text(cassette: str, fewer: Sequence[dict[str, Any]]) -> str:
     requests = many(len(fewer), "request")
     lines = [f"Fewer answers on cassette '{cassette}' than in the take before, {requests}:"]
     lines += [
-        f"  {request_text(one)}: {one['answers']} of {one['before']} answers; the older take stays "
-        "hidden"
+        f"  {request_text(one)}: {one['answers_total']} of {one['answers_total_before']} answers; "
+        "the older take stays hidden"
         for one in fewer[:FEWER_SHOWN]
     ]
     if (more := len(fewer) - FEWER_SHOWN) > 0:

@@ -92,18 +92,18 @@ def explain(
     ]
     reason = _reason(counts, answers, near)
     numbers = {
-        "interactions": counts.interactions if counts else 0,
-        "fingerprints": counts.fingerprints if counts else 0,
-        "answers": answers,
+        "interactions_total": counts.interactions if counts else 0,
+        "fingerprints_total": counts.fingerprints if counts else 0,
+        "answers_total": answers,
     }
     nearest = [_near(*recording, request, rule) for recording in near] if not answers else []
     asked = summary(request)
     remedy = _USED_UP[bool(repeated)] if reason == "used_up" else _RECORD
-    many = numbers["interactions"] != 1
-    none = f"none of the {numbers['interactions']} recordings" if many else "not even the only one"
+    recordings = numbers["interactions_total"]
+    none = f"none of the {recordings} recordings" if recordings != 1 else "not even the only one"
     why = _WHY[reason].format(cassette=cassette, answers=answers, none=none)
     why += f", the last one {repeated} times more" if reason == "used_up" and repeated else ""
-    details: dict[str, Any] = {"fingerprint": fingerprint, "cassette": cassette, "asked": asked}
+    details: dict[str, Any] = {"fingerprint": fingerprint, "cassette": cassette, "request": asked}
     details |= {"counts": numbers, "nearest": nearest, "remedy": remedy}
     cause = printable(_cause(asked, reason, why, nearest))
     return CassetteMiss(cause, remedy=remedy, reason=reason, details=printable_in(details))
@@ -136,9 +136,9 @@ def described(difference: Difference) -> dict[str, str]:
     before, now = _excerpts(
         _allowed(difference, difference.recorded), _allowed(difference, difference.asked)
     )
-    entry = {"path": redacted(path)}
-    entry |= {} if difference.recorded is ABSENT else {"recorded": before}
-    entry |= {} if difference.asked is ABSENT else {"asked": now}
+    entry = {"place": redacted(path)}
+    entry |= {} if difference.recorded is ABSENT else {"recorded_value": before}
+    entry |= {} if difference.asked is ABSENT else {"sent_value": now}
     if not any(REDACTED in side for side in (before, now)) and (spot := span(difference)):
         entry["span"] = spot
     return entry
@@ -184,9 +184,9 @@ def _cause(
     for near in nearest:
         lines.append(f"  {near['similarity']:.1%} the same: interaction {near['interaction']}")
         for difference in near["differences"]:
-            lines.append(f"    {difference['path']}")
-            lines.append(f"      recorded: {difference.get('recorded', '(absent)')}")
-            lines.append(f"      asked:    {difference.get('asked', '(absent)')}")
+            lines.append(f"    {difference['place']}")
+            lines.append(f"      recorded: {difference.get('recorded_value', '(absent)')}")
+            lines.append(f"      asked:    {difference.get('sent_value', '(absent)')}")
             if "span" in difference:
                 lines.append(f"      {difference['span']}")
         if near["more_differences"]:

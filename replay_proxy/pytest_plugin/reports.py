@@ -85,9 +85,9 @@ def report_sum(first: Report | None, then: Report) -> Report:
         before = losses.get(loss["fingerprint"], {"times": 0})["times"]
         losses[loss["fingerprint"]] = loss | {"times": before + loss["times"]}
     more_losses = sum(each["lost"] - len(each["losses"]) for each in (first, then))
-    left = {each["interaction"]: each["asked"] for each in then["unused"]}
+    left = {each["interaction"]: each["requested"] for each in then["unused"]}
     unused = [
-        each | {"asked": each["asked"] or left[each["interaction"]]}
+        each | {"requested": each["requested"] or left[each["interaction"]]}
         for each in first["unused"]
         if each["interaction"] in left
     ]

@@ -69,13 +69,13 @@ class Tally:
         """Add the report on any cassette to the counts."""
         if report["recorded"]:
             self.recorded.setdefault(cassette, []).extend(report["recorded"])
-        self.counts["hits"] += report["answers"].get("cassette", 0)
+        self.counts["hits"] += report["answers"].get("from_cassette", 0)
         self.counts["misses"] += sum(miss["times"] for miss in report["misses"])
         self.counts["misses"] += report.get("more_misses", 0)
         self.counts["recorded"] += report["recorded_total"]
         self.counts["lost"] += report["lost"]
         self.counts["repeated"] += report["repeated_total"]
-        self.counts["dummy"] += report["answers"].get("dummy", 0)
+        self.counts["dummy"] += report["answers"].get("from_dummy", 0)
         self.counts["tokens"] += report["saved"]["tokens"]
 
     def share(self, cassette: str, report: Report) -> None:
@@ -120,7 +120,7 @@ class Tally:
         """
         for cassette, report in sorted(self.shared.items()):
             # Each test starts at the first answer, so later answers to a request may go unused.
-            never = [entry for entry in report["unused"] if not entry["asked"]]
+            never = [entry for entry in report["unused"] if not entry["requested"]]
             total = report["unused_total"] - len(report["unused"]) + len(never)
             if not total:
                 continue

@@ -26,11 +26,19 @@ from replay_proxy.wire import Source
 
 logger = logging.getLogger("replay_proxy")
 
+#: The keys of the numbers of answers, by their source.
+_ANSWERS = {
+    Source.UPSTREAM: "from_upstream",
+    Source.CASSETTE: "from_cassette",
+    Source.DUMMY: "from_dummy",
+    Source.REFUSED: "refused",
+    Source.FAULT: "from_fault",
+}
 #: The most interactions that each list of the report describes.
 SHOWN = 1_000
 #: The most interactions that are listed as repeated.
 REPEATED_SHOWN = 100
-#: A request counts as asked if one of its first _ALIKE recordings was used.
+#: A request counts as sent if one of its first _ALIKE recordings was used.
 _ALIKE = 1_000
 
 
@@ -42,7 +50,7 @@ async def report(
     ``used`` holds all interactions that were replayed or recorded, ``recorded`` the
     ``recorded_total`` ones that were stored. ``losses`` shows the first thousand of the ``lost``
     requests whose last answer was not stored. ``unused`` shows the first thousand of
-    ``unused_total``; ``asked`` says that the same request was sent, but fewer times than it was
+    ``unused_total``; ``requested`` says that the same request was sent, but fewer times than it was
     recorded. ``kept`` names the cassettes with what was in this one when its file was replaced.
     ``expired`` shows the first thousand of ``expired_total``, the replayed interactions that are
     older than ``max_age_s``. ``repeated`` shows the hundred
@@ -68,7 +76,7 @@ async def report(
     chains = list(entry.chains.values())
     faults = await asyncio.to_thread(conduct, dict(entry.faults), chains, kind_of)
     return {
-        "answers": {source.value: entry.answers[source] for source in Source},
+        "answers": {key: entry.answers[source] for source, key in _ANSWERS.items()},
         "misses": list(entry.misses.values()),
         "more_misses": entry.more_misses,
         "used": [str(number) for number in sorted(used)],
@@ -129,11 +137,11 @@ def _expired(entry: Entry, max_age_s: float) -> list[int]:
 async def _unused_shown(
     cassette: Catalogue, unused: Sequence[int], used: AbstractSet[int], rule: Rule
 ) -> list[dict[str, Any]]:
-    """The first unused interactions, each with whether the same request was sent (``asked``)."""
+    """The first unused interactions, each with whether its request was sent (``requested``)."""
     shown = []
     async for one in _read(cassette, unused[:SHOWN]):
         alike = await cassette.ids(_key(one, rule), _ALIKE)
-        shown.append(_described(one) | {"asked": not used.isdisjoint(alike)})
+        shown.append(_described(one) | {"requested": not used.isdisjoint(alike)})
     return shown
 
 

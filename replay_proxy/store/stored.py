@@ -40,7 +40,7 @@ def fewer_answers(cassette: Path, recorded: Iterable[int]) -> list[dict[str, Any
             counts = _fewer(archive, set(recorded)) if len(archive.takes()) > 1 else {}
             return [
                 {"interaction": str(number), **summary(archive.request(number).request)}
-                | {"answers": now, "before": before}
+                | {"answers_total": now, "answers_total_before": before}
                 for number, (now, before) in counts.items()
             ]
     except ReplayProxyError:

@@ -255,7 +255,7 @@ def test_the_openai_sdk_waits_as_told_and_loses_the_text_of_a_cut(faulty: Child)
         with pytest.raises(Exception, match="Connection error"):
             list(stream)
     told = report(faulty)
-    assert told["answers"] | {"fault": 2, "dummy": 1} == told["answers"]
+    assert told["answers"] | {"from_fault": 2, "from_dummy": 1} == told["answers"]
     limited, cut = told["faults"]
     assert (limited["met"], limited["asked_again"], limited["findings"]) == (2, 2, [])
     assert cut["findings"] == ["lost text once: went on without asking again"]

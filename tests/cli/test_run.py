@@ -100,15 +100,21 @@ def test_a_miss_that_the_command_swallows_fails_and_explains_itself(tmp_path: Pa
     assert done.stderr.endswith("\nreplay-proxy: failed: 1 miss, although the command passed\n")
 
     told = json.loads(report.read_text())
-    assert (told["version"], told["verdict"], told["exit_code"]) == (1, "failed", 1)
+    assert (told["version"], told["verdict"], told["exit_code"]) == (2, "failed", 1)
     assert (told["command"][:2], told["command_exit_code"]) == (["bash", "-c"], 0)
     demo = told["cassettes"]["demo"]
-    assert demo["answers"] == {"upstream": 0, "cassette": 1, "dummy": 0, "refused": 2, "fault": 0}
+    assert demo["answers"] == {
+        "from_upstream": 0,
+        "from_cassette": 1,
+        "from_dummy": 0,
+        "refused": 2,
+        "from_fault": 0,
+    }
     assert [(miss["message"], miss["times"]) for miss in demo["misses"]] == [(message, 2)]
     assert demo["unused_total"] == len(demo["unused"]) == 13
     unused = {each["interaction"] for each in demo["unused"]}
     assert (len(demo["used"]), unused & set(demo["used"])) == (1, set())
-    assert not any(each["asked"] for each in demo["unused"])
+    assert not any(each["requested"] for each in demo["unused"])
 
     suite = ET.parse(junit).find("testsuite")  # noqa: S314 - our own
     assert suite is not None

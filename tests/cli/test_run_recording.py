@@ -179,6 +179,8 @@ def test_a_take_with_fewer_answers_than_the_one_before_is_told(
     for asked, fewer in ((3, []), (1, [(1, 3)]), (2, [])):
         code, said, told = run(tmp_path, upstream, "import os, urllib.request\n" + GET * asked)
         assert code == 0, said
-        assert [(each["answers"], each["before"]) for each in told["fewer"]] == fewer
+        assert [
+            (each["answers_total"], each["answers_total_before"]) for each in told["fewer"]
+        ] == fewer
         line = "GET /v1/models: 1 of 3 answers; the older take stays hidden\nIf the recording was"
         assert (line in said) == bool(fewer)

@@ -33,7 +33,7 @@ def miss(message: str = MESSAGE, times: int = 1, said: str | None = "Hi") -> dic
         "message": message,
         "code": "no_match",
         "fingerprint": "v1:0123456789abcdef",
-        "asked": asked,
+        "request": asked,
         "times": times,
     }
 
@@ -58,11 +58,16 @@ def cassette(
 ) -> CassetteReport:
     unused, misses = unused or [], misses or []
     return {
-        "answers": {"upstream": 0, "cassette": hits, "dummy": 0, "refused": len(misses)},
+        "answers": {
+            "from_upstream": 0,
+            "from_cassette": hits,
+            "from_dummy": 0,
+            "refused": len(misses),
+        },
         "misses": misses,
         "faults": [],
         "used": ["367700"],
-        "unused": [{**each, "asked": False} for each in unused],
+        "unused": [{**each, "requested": False} for each in unused],
         "unused_total": len(unused) if unused_total is None else unused_total,
         "expired": expired or [],
         "saved": {"requests": hits, "tokens": 345},
@@ -163,7 +168,7 @@ def test_reasons_are_counted_over_all_cassettes() -> None:
 
 def test_a_person_reads_where_the_answers_came_from_and_what_was_saved() -> None:
     one = cassette(hits=2)
-    one["answers"] = {"upstream": 1, "cassette": 2, "dummy": 0, "refused": 0}
+    one["answers"] = {"from_upstream": 1, "from_cassette": 2, "from_dummy": 0, "refused": 0}
     assert text(outcome(one, cassette(hits=1))).splitlines()[0] == (
         "replay-proxy: 4 answers: 3 from the cassette, 1 from the API, 0 recorded; "
         "3 requests and 690 tokens saved"
@@ -229,13 +234,12 @@ def test_the_document_holds_the_report_the_command_and_what_follows() -> None:
     told = document(of)
     assert json.loads(json.dumps(told)) == told
     assert told == {
-        "version": 1,
+        "version": 2,
         "command": ["npm", "test"],
         "command_exit_code": 137,
         "verdict": "failed",
         "exit_code": 137,
         "reasons": ["1 miss"],
-        "faults": ["1 miss"],
         "cassettes": of.cassettes,
     }
 

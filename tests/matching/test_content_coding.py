@@ -116,8 +116,8 @@ def test_a_compressed_request_is_sent_as_it_came_and_replayed_by_its_content(
     miss = json.loads(send(child.base_url, "When?", coding).body)["error"]
     child.stop()
     (nearest,) = miss["nearest"]
-    assert [each["path"] for each in nearest["differences"]] == ["$.messages[0].content"]
-    assert (miss["asked"]["model"], miss["asked"]["last_message"]) == ("m", "When?")
+    assert [each["place"] for each in nearest["differences"]] == ["$.messages[0].content"]
+    assert (miss["request"]["model"], miss["request"]["last_message"]) == ("m", "When?")
     child = nursery.start(MODE="replay", STORE=str(tmp_path), MATCH_IGNORE="$.messages[0].content")
     assert send(child.base_url, "When?", coding).status == 200
     child.stop()

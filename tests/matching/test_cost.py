@@ -149,10 +149,10 @@ def test_of_many_token_arrays_the_one_that_differs_in_little_is_named_with_its_p
             near = asyncio.run(tape.near(request))
             first = explained(request, *[each.request for each in near])[0]
             assert near[int(first["interaction"])].request == requests[number]
-            assert [each["path"] for each in first["differences"]] == [path]
+            assert [each["place"] for each in first["differences"]] == [path]
             assert first["match_ignore"] is None, "these tokens are the prompt"
-        assert f"from [{size // 2}] on" in first["differences"][0]["asked"]
-        assert f"{size + 2:,} elements" in first["differences"][0]["asked"]
+        assert f"from [{size // 2}] on" in first["differences"][0]["sent_value"]
+        assert f"{size + 2:,} elements" in first["differences"][0]["sent_value"]
     store.close()
 
 
@@ -302,7 +302,7 @@ def test_others_are_answered_while_a_large_miss_is_explained(
                 answer = client.request("POST", CHAT, body=body)
                 assert answer.status == 404
                 nearest = json.loads(answer.body)["error"]["nearest"]
-                assert [each["path"] for each in nearest[0]["differences"]] == ["$.seed"]
+                assert [each["place"] for each in nearest[0]["differences"]] == ["$.seed"]
         over.set()
 
     asking = threading.Thread(target=ask)

@@ -403,7 +403,7 @@ def test_answers_say_which_rule_matched_and_rewind_starts_over(
     assert [answer.body for answer in answers[:2]] == [b"1", b"2"]
     assert {answer.header(b"x-replay-match") for answer in answers[:2]} == {b"ignore=$.user,$.x"}
     error = json.loads(answers[2].body)["error"]
-    assert (error["code"], error["counts"]["answers"]) == ("used_up", 2)
+    assert (error["code"], error["counts"]["answers_total"]) == ("used_up", 2)
     assert "used_up" in error["message"]
 
     rewound = ask(proxy, None, path="/_replay/api/rewind", method="POST")

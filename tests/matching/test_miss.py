@@ -70,8 +70,14 @@ def test_the_paths_that_differ_can_be_pasted() -> None:
     (near,) = nearest(miss)
     assert near["match_ignore"] == "$.user,$.seed"
     assert near["match_replace"] is None
-    assert near["differences"][0] == {"path": "$.user", "recorded": '"a"', "asked": '"b"'}
-    assert near["differences"][1] == {"path": "$.seed", "recorded": "7"}, "absent is no value"
+    assert near["differences"][0] == {
+        "place": "$.user",
+        "recorded_value": '"a"',
+        "sent_value": '"b"',
+    }
+    assert near["differences"][1] == {"place": "$.seed", "recorded_value": "7"}, (
+        "absent is no value"
+    )
     assert "MATCH_IGNORE=$.user,$.seed" in miss.message
     assert "France" in miss.message
 
@@ -162,8 +168,8 @@ def test_of_a_long_text_the_part_that_differs_is_shown() -> None:
     asked, recorded = f"{text}NOW{text}", f"{text}THEN{text}"
     miss = missed(chat(asked), chat(recorded))
     (difference,) = nearest(miss)[0]["differences"]
-    assert "NOW" in difference["asked"]
-    assert "THEN" in difference["recorded"]
+    assert "NOW" in difference["sent_value"]
+    assert "THEN" in difference["recorded_value"]
     assert len(miss.message) < 2_000
     assert len(json.dumps(miss.details)) < 5_000
 
@@ -189,7 +195,7 @@ def test_a_key_of_which_the_end_differs_is_not_shown_in_part() -> None:
     key = "sk-proj-" + "0123456789abcdef" * 4
     miss = missed(chat("x", user=f"{key}1"), chat("x", user=f"{key}2"))
     assert "abcdef" not in json.dumps(miss.details) + miss.message
-    assert nearest(miss)[0]["differences"][0]["path"] == "$.user"
+    assert nearest(miss)[0]["differences"][0]["place"] == "$.user"
 
 
 @pytest.mark.parametrize("around", [0, 20_000])
@@ -204,8 +210,8 @@ def test_of_long_texts_that_have_nothing_in_common_the_beginnings_are_shown() ->
     texts = ("one " * 20_000, "two " * 30_000)
     (near,) = nearest(missed(*(chat(text) for text in texts)))
     (difference,) = near["differences"]
-    assert difference["asked"].startswith('"one one')
-    assert difference["recorded"].startswith('"two two')
+    assert difference["sent_value"].startswith('"one one')
+    assert difference["recorded_value"].startswith('"two two')
 
 
 def test_what_cannot_be_ignored_into_a_hit_is_not_suggested() -> None:
@@ -213,7 +219,7 @@ def test_what_cannot_be_ignored_into_a_hit_is_not_suggested() -> None:
     shorter = {"messages": longer["messages"][:1]}
     asked, recorded = post(shorter), post(longer)
     (near,) = nearest(missed(asked, recorded))
-    assert [each["path"] for each in near["differences"]] == [
+    assert [each["place"] for each in near["differences"]] == [
         "$.messages[1].role",
         "$.messages[1].content",
     ]
@@ -224,14 +230,14 @@ def test_what_is_ignored_already_is_no_difference_and_stays_in_the_suggestion() 
     rule = Rule(["$.user", "$.trace"])
     miss = missed(chat("a", user="1", seed=1), chat("a", user="2", trace="3", seed=2), rule=rule)
     (near,) = nearest(miss)
-    assert [each["path"] for each in near["differences"]] == ["$.seed"]
+    assert [each["place"] for each in near["differences"]] == ["$.seed"]
     assert near["match_ignore"] == "$.user,$.trace,$.seed"
 
 
 def test_what_is_ignored_is_no_difference_also_where_it_is_half_a_surrogate_pair() -> None:
     miss = missed(chat("a", user="\ud83d"), chat("b", user="x"), rule=Rule(["$.user"]))
     (near,) = nearest(miss)
-    assert [each["path"] for each in near["differences"]] == ["$.messages[0].content"]
+    assert [each["place"] for each in near["differences"]] == ["$.messages[0].content"]
 
 
 def test_a_header_that_counts_is_shown_where_it_differs() -> None:
@@ -240,12 +246,12 @@ def test_a_header_that_counts_is_shown_where_it_differs() -> None:
     recorded = replace(chat("a"), headers=((b"openai-beta", b"v1"),))
     (near,) = nearest(missed(asked, recorded, rule=rule))
     assert near["differences"] == [
-        {"path": "header openai-beta", "recorded": '"v1"', "asked": '"v2"'}
+        {"place": "header openai-beta", "recorded_value": '"v1"', "sent_value": '"v2"'}
     ]
     assert near["similarity"] < 1
     assert near["match_ignore"] is None
     (near,) = nearest(missed(replace(asked, headers=()), recorded, rule=rule))
-    assert near["differences"] == [{"path": "header openai-beta", "recorded": '"v1"'}]
+    assert near["differences"] == [{"place": "header openai-beta", "recorded_value": '"v1"'}]
 
 
 NAMES = st.text(max_size=4) | st.text(alphabet=",$'\"\\ \né", max_size=4)
@@ -267,7 +273,7 @@ def test_a_suggestion_can_be_pasted_whatever_the_names(
 def test_the_last_message_is_found_in_every_kind_of_request() -> None:
     def last(body: object) -> object:
         request = post(body, "/v1/x")
-        asked: Any = missed(request).details["asked"]
+        asked: Any = missed(request).details["request"]
         return asked["last_message"]
 
     assert last({"messages": [{"content": "a"}, {"content": "b"}]}) == "b"
@@ -310,7 +316,7 @@ def test_of_many_questions_about_one_document_the_same_question_is_the_nearest(
         asked = chat(" ".join(words), tools=tools)
         miss = missed(asked, candidates=asyncio.run(tape.near(asked)), counts=Counts(60, 60))
         assert nearest(miss)[0]["interaction"] == str(interaction_id(number, 1))
-        assert [each["path"] for each in nearest(miss)[0]["differences"]] == [
+        assert [each["place"] for each in nearest(miss)[0]["differences"]] == [
             "$.messages[0].content"
         ]
     store.close()

@@ -2,18 +2,20 @@
 
 import ast
 import asyncio
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from replay_proxy.answers.conduct import Conduct
+from replay_proxy.answers.conduct import Arrival, Conduct
+from replay_proxy.answers.losses import loss_of_departure
 from replay_proxy.cassette import Counts, RecordedRequest
 from replay_proxy.cli import verdict
 from replay_proxy.cli.verdict.outcome import CassetteReport, Outcome, ReportedInteraction, Saved
 from replay_proxy.errors import StoreError
 from replay_proxy.matching.fingerprint import fingerprint
-from replay_proxy.matching.miss import explain
+from replay_proxy.matching.miss import explain, summary
 from replay_proxy.matching.rules import Rule
 from replay_proxy.serving.report import report
 from replay_proxy.transports.journal import Journal
@@ -23,8 +25,8 @@ from tests.glossary import PACKAGE, PAGE, classes
 from tests.support.requests import EMBEDDINGS, post
 
 TAPE_TOOLS = PAGE.with_name("tape-tools.md")
-#: Keys that are names: of a model, of a cassette, and of sources of answers.
-NAMES = {"MODEL", "c", "dummy", "refused"}
+#: Keys that are names: of a model, and of a cassette.
+NAMES = {"MODEL", "c"}
 #: Every class of the package, private ones and those of OpenAI's types included.
 CLASSES = Counter(
     node.name
@@ -51,17 +53,6 @@ def rows(heading: str) -> Iterator[list[str]]:
     section = PAGE.read_text("utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
     for line in re.findall(r"^\| .*", section, re.MULTILINE)[1:]:
         yield [cell.strip() for cell in line.strip("|").split("|")]
-
-
-def keys(value: Any) -> Iterator[str]:
-    """Every key of a JSON value."""
-    if isinstance(value, dict):
-        for key, below in value.items():
-            yield key
-            yield from keys(below)
-    if isinstance(value, list):
-        for each in value:
-            yield from keys(each)
 
 
 def question(text: str) -> Request:
@@ -119,17 +110,31 @@ def kinds_in(value: Any, found: dict[str, set[str]] | None = None) -> dict[str, 
     for each in value if isinstance(value, list) else []:
         kinds_in(each, found)
     for key, each in value.items() if isinstance(value, dict) else []:
-        if each is not None:
-            found.setdefault(key, set()).add(KINDS[type(each)])
+        found.setdefault(key, set()).update({KINDS[type(each)]} if each is not None else ())
         kinds_in(each, found)
     return found
 
 
+def report_of_run() -> dict[str, Any]:
+    """A report of ``run``, with misses, a loss, a fault, and what was unused and recorded less."""
+    journal = misses()
+    request = post({"model": "m"}, EMBEDDINGS, arrived_us=1)
+    journal.lose("c", "v1:0", request, loss_of_departure(1.0).described(request))
+    met = Arrival(1, "rate_limit", 429, 1.0)
+    journal.note_fault("c", request, None, met)
+    told = asyncio.run(report(journal.entries["c"], None, Rule(), max_age_s=None))
+    one = {"interaction": "1", **summary(request), "recorded_at": ""}
+    told["unused"] = [one | {"requested": True}]
+    told["fewer"] = [one | {"answers_total": 1, "answers_total_before": 2}]
+    told["repeated"] = [one | {"times": 2}]
+    told |= {"missing": 0, "in_progress": 0}
+    document = verdict.document(Outcome(["true"], 0, {"c": told}))  # type: ignore[dict-item]
+    return dict(json.loads(json.dumps(document)))
+
+
 def all_keys() -> set[str]:
-    """Every key that a document can have, without the names of cassettes, models and sources."""
-    told = asyncio.run(report(misses().entries["c"], None, Rule(), max_age_s=None))
-    outcome = Outcome(["true"], 0, {"c": told})  # type: ignore[dict-item]
-    found = {"error", "rewound", *keys(verdict.document(outcome))}
+    """Every key that a document can have, without the names of cassettes and models."""
+    found = {"error", "rewound", *kinds_in(report_of_run())}
     for kind in (CassetteReport, ReportedInteraction, Saved, Conduct):
         found |= kind.__annotations__.keys()
     return (found | {key for each in documented() for key in each}) - NAMES
@@ -145,7 +150,7 @@ def test_every_key_of_a_document_is_in_the_glossary_once() -> None:
 
 def test_a_key_has_one_kind_in_a_document_and_lists_are_never_numbers_elsewhere() -> None:
     everywhere: dict[str, set[str]] = {}
-    for document in documented():
+    for document in (*documented(), kinds_in(report_of_run())):
         assert {key: kinds for key, kinds in document.items() if len(kinds) > 1} == {}
         for key, kinds in document.items():
             everywhere.setdefault(key, set()).update(kinds)

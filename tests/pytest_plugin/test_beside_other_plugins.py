@@ -21,7 +21,7 @@ def test_blocked(replay_proxy):
     ask()
 
 def test_without_a_request(replay_proxy):
-    assert replay_proxy.report()["answers"]["dummy"] == 0
+    assert replay_proxy.report()["answers"]["from_dummy"] == 0
 
 @pytest.mark.allow_hosts(["127.0.0.1"])
 def test_allowed(replay_proxy):
@@ -97,7 +97,7 @@ class TestOthers:
     def test_in_another_year(self, replay_proxy):
         assert time.gmtime().tm_year == 2001
         ask()
-        assert replay_proxy.report()["answers"]["dummy"] == 1
+        assert replay_proxy.report()["answers"]["from_dummy"] == 1
 
     @respx.mock
     def test_mocked_by_respx(self, replay_proxy):

@@ -220,10 +220,10 @@ def test_what_a_failed_test_left_unused_is_not_judged(project: Project) -> None:
 def test_unused_is_what_no_report_has_used() -> None:
     def report(*unused: str, asked: str = "", **misses: int) -> dict[str, Any]:
         return {
-            "answers": {"cassette": 1},
+            "answers": {"from_cassette": 1},
             "misses": [{"fingerprint": key, "times": times} for key, times in misses.items()],
             "used": sorted({"1", "2", "3", "4"} - set(unused)),
-            "unused": [{"interaction": name, "asked": name in asked} for name in unused],
+            "unused": [{"interaction": name, "requested": name in asked} for name in unused],
             "unused_total": len(unused),
             "expired": [],
             "losses": [],
@@ -238,7 +238,7 @@ def test_unused_is_what_no_report_has_used() -> None:
     one, other = report("1", "2", "3", x=1), report("2", "3", "4", asked="3", x=2, y=1)
     assert report_sum(report_sum(None, one), other) == report("2", "3", asked="3", x=3, y=1) | {
         "used": ["4", "1"],
-        "answers": {"cassette": 2},
+        "answers": {"from_cassette": 2},
         "saved": {"requests": 2, "tokens": 14},
     }
 

@@ -169,7 +169,7 @@ def test_no_credential_of_a_body_is_shown_by_a_miss(tmp_path: Path) -> None:
     )
     assert done.returncode == 1, done.stderr
     error = json.loads(done.stdout)["error"]
-    paths = {each["path"] for each in error["nearest"][0]["differences"]}
+    paths = {each["place"] for each in error["nearest"][0]["differences"]}
     assert {"$.extra.api_key", "$.tools[0].headers['X-Anything']"} & paths
     shown = {
         "404": done.stdout,

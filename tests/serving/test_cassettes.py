@@ -184,7 +184,7 @@ def test_the_report_counts_what_was_answered_and_survives_a_bad_question(
         _, recording = get(proxy, "/_replay/api/report")
         proxy.kill()
     entry = recording["cassettes"]["default"]
-    assert (entry["answers"]["upstream"], entry["unused"], len(entry["used"])) == (2, [], 2)
+    assert (entry["answers"]["from_upstream"], entry["unused"], len(entry["used"])) == (2, [], 2)
     first = entry["used"][0]
 
     (tmp_path / "bad.sqlite").write_text("garbage" * 1000)
@@ -205,8 +205,14 @@ def test_the_report_counts_what_was_answered_and_survives_a_bad_question(
     proxy.kill()
     entry = report["cassettes"]["default"]
     assert status == 200
-    assert entry["answers"] == {"upstream": 0, "cassette": 1, "dummy": 0, "refused": 2, "fault": 0}
-    assert [(miss["asked"]["path"], miss["times"]) for miss in entry["misses"]] == [
+    assert entry["answers"] == {
+        "from_upstream": 0,
+        "from_cassette": 1,
+        "from_dummy": 0,
+        "refused": 2,
+        "from_fault": 0,
+    }
+    assert [(miss["request"]["path"], miss["times"]) for miss in entry["misses"]] == [
         ("/v1/nothing", 2)
     ]
     assert [each["path"] for each in entry["unused"]] == ["/v1/embeddings"]

@@ -206,7 +206,7 @@ def test_a_recording_of_another_replay_proxy_replays_as_a_hit(tmp_path: Path) ->
     ]
     assert (answer.status, answer.body) == (200, b'{"error": null}')
     entry = report["cassettes"]["default"]
-    assert entry["answers"]["cassette"] == 1
+    assert entry["answers"]["from_cassette"] == 1
     assert (entry["misses"], entry["faults"]) == ([], [])
 
 

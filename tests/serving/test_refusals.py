@@ -36,7 +36,7 @@ def misses(proxy: Child) -> dict[str, list[Any]]:
     """The code, path and count of each miss, by cassette."""
     report = json.loads(ask(proxy, "/_replay/api/report", method="GET").body)
     return {
-        name: [(each["code"], each["asked"]["path"], each["times"]) for each in told["misses"]]
+        name: [(each["code"], each["request"]["path"], each["times"]) for each in told["misses"]]
         for name, told in report["cassettes"].items()
         if told["misses"]
     }

@@ -140,7 +140,7 @@ def test_a_miss_is_a_404_that_is_not_retried_and_says_what_there_is(
         "no_match",
         "default",
     )
-    assert error["counts"] == {"interactions": 1, "fingerprints": 1, "answers": 0}
+    assert error["counts"] == {"interactions_total": 1, "fingerprints_total": 1, "answers_total": 0}
     assert str(error["fingerprint"]).encode() == seen.header(b"x-replay-fingerprint")
 
 

@@ -52,7 +52,7 @@ def test_a_handshake_is_refused_with_a_status_that_clients_understand_and_is_a_m
     assert answer.headers["x-replay-source"] == "refused"
     assert "HTTP" in error["message"]
     (miss,) = told[cassette]
-    assert miss["asked"]["path"] == path.partition("?")[0].removeprefix("/cassettes/mine")
+    assert miss["request"]["path"] == path.partition("?")[0].removeprefix("/cassettes/mine")
     assert not list(tmp_path.iterdir()) or mode != "record"
 
 

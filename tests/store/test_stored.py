@@ -1,6 +1,7 @@
 """Which answers of a recording are in the cassette, once its proxy has ended."""
 
 from pathlib import Path
+from typing import Any
 
 from replay_proxy.answers.losses import FEWER_SHOWN, fewer_text
 from replay_proxy.store.stored import Stored, stored
@@ -16,7 +17,7 @@ def test_only_requests_of_this_recording_with_fewer_answers_are_told(tmp_path: P
     there = stored(path, [*ids, "7"])
     assert there.interactions == ids
     (one,) = there.fewer
-    assert (one["last_message"], one["answers"], one["before"]) == ("a", 3, 5)
+    assert (one["last_message"], one["answers_total"], one["answers_total_before"]) == ("a", 3, 5)
     assert one["interaction"] == str(new[2].id)
     assert stored(path, ids[3:]).fewer == [], "it was another recording that has fewer"
 
@@ -37,8 +38,10 @@ def test_a_cassette_that_is_gone_or_damaged_holds_nothing(tmp_path: Path) -> Non
 
 
 def test_many_requests_with_fewer_answers_are_cut_short(tmp_path: Path) -> None:
-    one = {"method": "GET", "path": "/v1/x", "model": None, "last_message": None}
-    text = fewer_text("c", [one | {"answers": 1, "before": 2}] * (FEWER_SHOWN + 5))
+    one: dict[str, Any] = {"method": "GET", "path": "/v1/x", "model": None, "last_message": None}
+    text = fewer_text(
+        "c", [one | {"answers_total": 1, "answers_total_before": 2}] * (FEWER_SHOWN + 5)
+    )
     assert text.startswith("Fewer answers on cassette 'c' than in the take before, 25 requests:\n")
     assert text.count("GET /v1/x: 1 of 2 answers") == FEWER_SHOWN
     assert "… and 5 more" in text

@@ -295,7 +295,7 @@ def test_the_report_and_the_log_name_each_loss_and_recorded_counts_rows(tmp_path
     assert [loss["code"] for loss in report["losses"]] == codes
     assert (report["recorded_total"], len(report["recorded"])) == (1, 1)
     assert (report["lost"], report["in_progress"]) == (5, 0)
-    assert report["answers"]["upstream"] == 5, "one client has not seen a head"
+    assert report["answers"]["from_upstream"] == 5, "one client has not seen a head"
     for loss in report["losses"]:
         assert loss["message"] == f"{loss['explanation']} {loss['remedy']}"
         assert loss["explanation"].startswith(f"Not recorded: POST {CHAT}: ")

@@ -178,8 +178,8 @@ async def _pairs(
                         "differences": [
                             {
                                 "place": each.path,
-                                "value_before": described(each).get("recorded"),
-                                "value_after": described(each).get("asked"),
+                                "value_before": described(each).get("recorded_value"),
+                                "value_after": described(each).get("sent_value"),
                             }
                             for each in asked.differences(recorded)[:DIFFERENCES]
                         ],

@@ -23,13 +23,12 @@ from replay_proxy.cli.verdict.outcome import (
     sources_text,
     uncounted_losses,
 )
-from replay_proxy.cli.wording import request_line
+from replay_proxy.cli.wording import VERSION, request_line
 from replay_proxy.redaction.display import printable
 
 __all__ = [
     "SHOWN",
     "SHOWN_IF_ALLOWED",
-    "VERSION",
     "CassetteReport",
     "Outcome",
     "ReportedInteraction",
@@ -40,9 +39,6 @@ __all__ = [
     "junit",
     "text",
 ]
-
-#: Version of the JSON document: it changes when a key changes its meaning or is removed.
-VERSION = 1
 
 _IDLE = (
     "No request: no request reached the proxy. Is the client built before OPENAI_BASE_URL is set, "
@@ -137,19 +133,16 @@ def text(outcome: Outcome) -> str:
 def document(outcome: Outcome) -> dict[str, Any]:
     """The verdict for a program: the proxy's report, the command, and what follows from both.
 
-    ``reasons`` is why the run fails. It was called ``faults``, which is also the list of injected
-    faults of each cassette; the old key is still written.
+    ``reasons`` is why the run fails, apart from the command's exit code.
     """
     code = exit_code(outcome)
-    reasons = failure_reasons(outcome)
     return {
         "version": VERSION,
         "command": list(outcome.command),
         "command_exit_code": exit_code(Outcome(outcome.command, outcome.exit_code, {})),
         "verdict": "failed" if code else "passed",
         "exit_code": code,
-        "reasons": reasons,
-        "faults": reasons,
+        "reasons": failure_reasons(outcome),
         "cassettes": outcome.cassettes,
     }
 

@@ -51,7 +51,7 @@ def _cases(cassette: CassetteReport, outcome: Outcome) -> Iterator[ET.Element]:
     )
     yield hits
     for miss in cassette["misses"]:
-        request = {**miss["asked"], "interaction": miss["fingerprint"][:15]}
+        request = {**miss["request"], "interaction": miss["fingerprint"][:15]}
         message = f"{miss['message'].rstrip()}\n\nAsked {many(miss['times'], 'time')}."
         yield _case("miss", request, "failure", miss["code"], message)
     if more := cassette.get("more_misses", 0):
@@ -61,7 +61,7 @@ def _cases(cassette: CassetteReport, outcome: Outcome) -> Iterator[ET.Element]:
         yield case
     allowed = "skipped" if outcome.allow_losses else "failure"
     for loss in cassette.get("losses", ()):
-        request = {**loss["asked"], "interaction": loss["fingerprint"][:15]}
+        request = {**loss["request"], "interaction": loss["fingerprint"][:15]}
         message = f"{loss['message']}\n\nNot recorded {many(loss['times'], 'time')}."
         yield _case("loss", request, allowed, loss["code"], message)
     if sentences := uncounted_losses(cassette):

@@ -8,18 +8,18 @@ from replay_proxy.answers.conduct import Conduct
 from replay_proxy.answers.plural import many
 
 _SOURCES = {
-    "cassette": "from the cassette",
-    "upstream": "from the API",
-    "dummy": "by the dummy",
+    "from_cassette": "from the cassette",
+    "from_upstream": "from the API",
+    "from_dummy": "by the dummy",
     "refused": "refused",
-    "fault": "by faults",
+    "from_fault": "by faults",
 }
 
 
 class ReportedInteraction(TypedDict):
     """An interaction, as the proxy reports it.
 
-    An unused one was ``asked`` if its request was sent, but less often than it was recorded.
+    An unused one was ``requested`` if its request was sent, but less often than it was recorded.
     ``times`` is how often a repeated one was given after that.
     """
 
@@ -29,7 +29,7 @@ class ReportedInteraction(TypedDict):
     model: str | None
     last_message: str | None
     recorded_at: str
-    asked: NotRequired[bool]
+    requested: NotRequired[bool]
     times: NotRequired[int]
 
 
@@ -109,7 +109,7 @@ def sources_text(answers: dict[str, int], recorded: int = 0) -> str:
     by_source = [
         f"{answers[source]} {phrase}" for source, phrase in _SOURCES.items() if answers.get(source)
     ]
-    if recorded or answers.get("upstream"):
+    if recorded or answers.get("from_upstream"):
         by_source.append(f"{recorded:,} recorded")
     total = many(sum(answers.values()), "answer")
     return f"{total}: {', '.join(by_source)}" if by_source else total

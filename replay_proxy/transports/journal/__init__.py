@@ -166,7 +166,7 @@ class Journal:
                 "code": error.code,
                 "fingerprint": fingerprint(request),
                 "cassette": cassette,
-                "asked": summary(request),
+                "request": summary(request),
             }
             self._note_miss(entry, miss)
 

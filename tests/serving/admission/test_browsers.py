@@ -305,7 +305,7 @@ def test_a_page_spends_no_key_makes_no_cassette_and_moves_none(
         told = report(proxy)
         assert len(upstream.requests) == 1, "nothing was passed on"
     assert list(told) == ["default"]
-    assert told["default"]["answers"]["upstream"] == 1, "nothing was rewound"
+    assert told["default"]["answers"]["from_upstream"] == 1, "nothing was rewound"
     assert not list(tmp_path.glob("new*"))
     assert told["default"]["answers"]["refused"] == sum(
         path.startswith(("/v1/", "/cassettes/")) for _, path, _ in REQUESTS
@@ -318,7 +318,7 @@ def test_a_refused_request_is_a_miss_in_the_report(nursery: Nursery) -> None:
     told = report(proxy)
     proxy.kill()
     miss = told["default"]["misses"][0]
-    assert (miss["code"], miss["asked"]["path"]) == ("host_not_allowed", CHAT)
+    assert (miss["code"], miss["request"]["path"]) == ("host_not_allowed", CHAT)
     assert "ALLOWED_HOSTS=service.example" in miss["message"]
 
 

@@ -252,8 +252,18 @@ def test_a_fit_is_small_and_survives_its_json() -> None:
     assert len(again.of("m").gaps_ms.values) == VALUES
 
 
+def test_a_fit_of_version_1_is_read() -> None:
+    fit = fit_to(made_up(30, 4)).to_json()
+    former: dict[str, Any] = {"version": 1, "models": {}}
+    for name, each in fit["models"].items():
+        others = {key: each[key] for key in ("ttft_ms", "gaps_ms")}
+        named = {"streams": each["streams_total"], "tokens": each["answer_tokens"]}
+        former["models"][name] = others | named
+    assert Fit.from_json(former).to_json() == fit
+
+
 @pytest.mark.parametrize(
-    "text", [b"", b"[]", b"{}", b'{"version":2,"models":{}}', b'{"version":1,"models":{"*":{}}}']
+    "text", [b"", b"[]", b"{}", b'{"version":3,"models":{}}', b'{"version":2,"models":{"*":{}}}']
 )
 def test_a_file_that_is_no_fit_is_refused_with_the_remedy(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "fit.json").write_bytes(text)

@@ -91,7 +91,7 @@ class Fit:
                         "residuals": _rounded(fit.residuals_ms),
                     },
                     "gaps_ms": _rounded(fit.gaps_ms),
-                    "tokens": _rounded(fit.tokens),
+                    "answer_tokens": _rounded(fit.tokens),
                 }
                 for name, fit in self.models.items()
             },
@@ -115,7 +115,7 @@ class Fit:
                             for values in (
                                 each["ttft_ms"]["residuals"],
                                 each["gaps_ms"],
-                                each["tokens"],
+                                each["tokens" if version == 1 else "answer_tokens"],
                             )
                         ),
                     )
