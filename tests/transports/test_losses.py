@@ -54,8 +54,8 @@ def test_a_large_request_is_named_without_reading_it() -> None:
     small, large = (
         Request("POST", CHAT, "", (), body % text) for text in (b"Hi", b"x" * (1 << 20))
     )
-    assert loss.described(small)["asked"]["last_message"] == "Hi"
-    assert loss.described(large)["asked"] == {
+    assert loss.described(small)["request"]["last_message"] == "Hi"
+    assert loss.described(large)["request"] == {
         "method": "POST",
         "path": CHAT,
         "model": None,
