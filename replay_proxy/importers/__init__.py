@@ -19,7 +19,7 @@ from replay_proxy.importers.vcr import go_vcr, php_vcr, r_vcr, req_cassette, rub
 
 __all__ = ["FORMATS", "Exchange", "NotCarried", "carry_over", "detect", "line_format", "read"]
 
-#: In the order in which a file is tried: what resembles another format stands before it.
+#: In the order in which they are tried: a format that resembles another one comes before it.
 FORMATS = {
     "req-cassette": Format(req_cassette.recognises, req_cassette.read),
     "r-vcr": Format(r_vcr.recognises, r_vcr.read),
@@ -87,7 +87,7 @@ def read(
         raise ImportRefused(
             f"cannot be read as {format_name}: {error}",
             thing=name,
-            remedy="Mend the file or record it again; another format is named with --format",
+            remedy="Repair the file or record it again; name another format with --format",
         ) from None
 
 

@@ -1,6 +1,6 @@
 """Bodies in every form in which recorders write them, as bytes.
 
-Not in here: content-encodings, which the body still has (``encodings``).
+Not in here: decoding content-encodings (``encodings``).
 """
 
 import base64
@@ -81,7 +81,7 @@ def encoded(value: str, encoding: str, what: str) -> bytes:
 
 
 def dumped(parsed: object, what: str) -> bytes:
-    """The JSON of a body that the recorder has parsed, with Python's spaces and escapes."""
+    """The JSON of a body that the recorder has parsed, with the spaces and escapes of Python."""
     try:
         return utf8(json.dumps(parsed), what)
     except (TypeError, ValueError, RecursionError):

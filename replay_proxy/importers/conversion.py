@@ -35,17 +35,17 @@ _BODILESS = (204, 205, 304)
 #: Media types whose content is at least two bytes long.
 _NEVER_EMPTY = re.compile(rb"application/json|text/event-stream", re.IGNORECASE)
 _METHOD = re.compile(r"[A-Z]{1,20}")
-#: Endpoints that answer no request without a body, besides those of ``_ENDPOINT``.
+#: Endpoints that reject requests without a body, besides those of ``_ENDPOINT``.
 _NEEDS_BODY = re.compile(
     r"/(?:files|uploads|parts|batches|assistants|messages|runs|fine_tuning/jobs|audio/voices"
     r"|videos|realtime/(?:sessions|calls|client_secrets)|responses/input_tokens)$"
 )
-#: Endpoints that a request is sent to without a body.
+#: Endpoints whose requests have no body.
 _NEEDS_NO_BODY = re.compile(r"/(?:cancel|pause|resume|hangup)$")
 
 
 def carry_over(
-    found: Iterable[Exchange | NotCarried], *, begin_us: int
+    items: Iterable[Exchange | NotCarried], *, begin_us: int
 ) -> Iterator[Interaction | NotCarried]:
     """The interactions of one file, in its order, and what is not carried over.
 
@@ -53,7 +53,7 @@ def carry_over(
     the same ids. Exchanges without a date follow those before them, or get the file's first date;
     a file without any date begins at ``begin_us``, microseconds since 1970.
     """
-    rest = iter(found)
+    rest = iter(items)
     undated: list[Exchange | NotCarried] = []
     last_us = begin_us - 1
     for item in rest:  # Only as far as the first date: files can be larger than the memory.
@@ -67,7 +67,7 @@ def carry_over(
             continue
         salt = int.from_bytes(_digest(item)[:8], "big")
         dated_us = _recorded_us(item)
-        # Dates are often whole seconds: the content tells it from exchanges of other files.
+        # Dates are often whole seconds: the content distinguishes exchanges of other files.
         wanted_us = 0 if dated_us is None else dated_us + (salt >> 11) % 1000
         stamp_us = max(last_us + 1, wanted_us)
         try:
@@ -96,30 +96,30 @@ def target(url: str) -> tuple[str, str]:
     return _ascii(path), _ascii(query or "")
 
 
-def _interaction(found: Exchange, arrived_us: int, id_: int) -> Interaction:
-    method = found.method.strip().upper()
+def _interaction(exchange: Exchange, arrived_us: int, id_: int) -> Interaction:
+    method = exchange.method.strip().upper()
     if not _METHOD.fullmatch(method):
         raise Misshapen("its method is not an HTTP method")
-    path, query = target(found.url)
+    path, query = target(exchange.url)
     if cause := flaw(method, path, query):
         raise Misshapen(cause)
-    if found.status == 101:
+    if exchange.status == 101:
         raise Misshapen("it is a WebSocket (101), which cannot be replayed")
-    if not 200 <= found.status <= 599:
-        raise Misshapen(f"its status is {found.status}, which is not the status of an answer")
-    asked = _request_body(found, method, path)
-    body = _answer_body(found, method)
-    headers = tuple(pair for pair in end_to_end(found.headers) if pair[0] not in _FRAMING)
-    headers = _with_paths(headers, found.url)
-    request = Request(method, path, query, found.request_headers, asked, arrived_us)
+    if not 200 <= exchange.status <= 599:
+        raise Misshapen(f"its status is {exchange.status}, which is not the status of an answer")
+    request_body = _request_body(exchange, method, path)
+    body = _answer_body(exchange, method)
+    headers = tuple(pair for pair in end_to_end(exchange.headers) if pair[0] not in _FRAMING)
+    headers = _with_paths(headers, exchange.url)
+    request = Request(method, path, query, exchange.request_headers, request_body, arrived_us)
     return Interaction(
         id=id_,
         fingerprint=fingerprint(request),
         request=stored_request(request),
-        status=found.status,
+        status=exchange.status,
         headers=stored_response_headers(headers),
         body=body,
-        timeline=_timeline(found, body),
+        timeline=_timeline(exchange, body),
     )
 
 
@@ -145,33 +145,35 @@ def _path(address: str, url: str) -> str:
     return f"{path}?{query}" if query else path
 
 
-def _request_body(found: Exchange, method: str, path: str) -> bytes:
+def _request_body(exchange: Exchange, method: str, path: str) -> bytes:
     """The request's body. Raises ``Misshapen`` if there was one and it is not in the file."""
-    if found.request_body:
-        return found.request_body
-    length = _length(found.request_headers)
+    if exchange.request_body:
+        return exchange.request_body
+    length = _length(exchange.request_headers)
     is_missing = bool(length)
     if method in ("POST", "PUT", "PATCH") and length is None and not _NEEDS_NO_BODY.search(path):
         needs_body = _ENDPOINT.search(path) or _NEEDS_BODY.search(path)
-        is_missing = found.request_body is None or bool(needs_body and 200 <= found.status < 300)
+        is_missing = exchange.request_body is None or bool(
+            needs_body and 200 <= exchange.status < 300
+        )
     if is_missing:
         raise Misshapen("the request's body is not in the file")
     return b""
 
 
-def _answer_body(found: Exchange, method: str) -> bytes:
+def _answer_body(exchange: Exchange, method: str) -> bytes:
     """The answer's body, decoded. Raises ``Misshapen`` if there was one and it is not in the file.
 
     Some recorders write an empty text for a stream that they could not read.
     """
-    if found.body:
-        return identity(found.body, found.headers)
-    length = _length(found.headers)
-    if method == "HEAD" or found.status in _BODILESS or length == 0:
+    if exchange.body:
+        return identity(exchange.body, exchange.headers)
+    length = _length(exchange.headers)
+    if method == "HEAD" or exchange.status in _BODILESS or length == 0:
         return b""
-    media = header(found.headers, b"content-type") or b""
-    is_success = 200 <= found.status < 300
-    if found.body is None or length or (is_success and _NEVER_EMPTY.match(media)):
+    media = header(exchange.headers, b"content-type") or b""
+    is_success = 200 <= exchange.status < 300
+    if exchange.body is None or length or (is_success and _NEVER_EMPTY.match(media)):
         raise Misshapen("the answer's body is not in the file")
     return b""
 
@@ -181,38 +183,44 @@ def _length(fields: Headers) -> int | None:
     return int(value) if value is not None and value.isdigit() else None
 
 
-def _timeline(found: Exchange, body: bytes) -> Timeline:
-    """The recorded chunks. Without them each event is a chunk, and all arrive at the end."""
-    chunks = found.chunks or ()
+def _timeline(exchange: Exchange, body: bytes) -> Timeline:
+    """The recorded chunks; if there are none, each event is a chunk, and all arrive at the end."""
+    chunks = exchange.chunks or ()
     if chunks and b"".join(piece for _, piece in chunks) == body:
         offsets: list[int] = []
         for offset_us, _ in chunks:
             offsets.append(max(0, offset_us, offsets[-1] if offsets else 0))
         ends = chunk_ends(len(piece) for _, piece in chunks)
         return Timeline(
-            offsets[0], tuple(offsets), tuple(ends), max(offsets[-1], found.took_us or 0)
+            offsets[0], tuple(offsets), tuple(ends), max(offsets[-1], exchange.took_us or 0)
         )
-    took_us = max(0, found.took_us or 0)
+    took_us = max(0, exchange.took_us or 0)
     one = [len(body)] if body else []
-    ends = event_ends(body) if _is_stream(found.headers, body) else one
+    ends = event_ends(body) if _is_stream(exchange.headers, body) else one
     return Timeline(took_us, (took_us,) * len(ends), tuple(ends), took_us)
 
 
 def _is_stream(headers: Headers, body: bytes) -> bool:
-    if header(headers, b"content-type") is None:  # Some recorders are told to keep no headers.
+    if header(headers, b"content-type") is None:  # Some recorders are configured to drop headers.
         return body.startswith((b"data:", b"event:", b": "))
     return is_event_stream(headers)
 
 
-def _recorded_us(found: Exchange) -> int | None:
-    if found.recorded_us is not None:
-        return found.recorded_us
-    return moment_us(header(found.headers, b"date"))
+def _recorded_us(exchange: Exchange) -> int | None:
+    if exchange.recorded_us is not None:
+        return exchange.recorded_us
+    return moment_us(header(exchange.headers, b"date"))
 
 
-def _digest(found: Exchange) -> bytes:
-    digest = sha256(f"{found.method}\0{found.url}\0{found.status}\0".encode("utf-8", "replace"))
-    for part in (found.request_body or b"", repr(found.headers).encode(), found.body or b""):
+def _digest(exchange: Exchange) -> bytes:
+    digest = sha256(
+        f"{exchange.method}\0{exchange.url}\0{exchange.status}\0".encode("utf-8", "replace")
+    )
+    for part in (
+        exchange.request_body or b"",
+        repr(exchange.headers).encode(),
+        exchange.body or b"",
+    ):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()
 

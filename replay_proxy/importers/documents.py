@@ -17,9 +17,9 @@ import yaml  # type: ignore[import-untyped]
 from replay_proxy.importers.exchange import Misshapen
 from replay_proxy.importers.shapes import Foreign
 
-#: Bytes of the largest file, and of the largest body in a file, that is read.
+#: Maximum size of a file, and of a body in a file.
 MAX_BYTES = 512 * 1024 * 1024
-#: Characters that all aliases together may stand for.
+#: Maximum number of characters after all aliases are expanded.
 _MAX_EXPANDED = 256 * 1024 * 1024
 
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -29,7 +29,7 @@ class _Loader(_Safe):  # type: ignore[misc]
     """Plain data only."""
 
     def flatten_mapping(self, node: Any) -> None:
-        """Leave ``<<`` alone: no recorder writes it, and merges of merges grow without bound."""
+        """Ignore ``<<``: no recorder writes it, and merges of merges grow without bound."""
 
 
 def _foreign(loader: Any, suffix: str, node: Any) -> object:
@@ -110,10 +110,10 @@ def json_document(content: bytes) -> object:
 
 def core_document(content: bytes) -> object:
     """The data of a file of one YAML 1.2 document. Raises ``Misshapen``."""
-    found = list(core_documents(content))
-    if len(found) != 1:
-        raise Misshapen(f"it has {len(found)} documents, not one")
-    return found[0]
+    documents = list(core_documents(content))
+    if len(documents) != 1:
+        raise Misshapen(f"it has {len(documents)} documents, not one")
+    return documents[0]
 
 
 def core_documents(content: bytes) -> Iterator[object]:
@@ -122,12 +122,12 @@ def core_documents(content: bytes) -> Iterator[object]:
 
 
 def _yaml(content: bytes) -> object:
-    found = list(_documents(content, _Loader))
-    if not found:
+    documents = list(_documents(content, _Loader))
+    if not documents:
         raise Misshapen("it is empty")
-    if len(found) > 1:
+    if len(documents) > 1:
         raise Misshapen("it is not YAML: it has several documents")
-    return found[0]
+    return documents[0]
 
 
 def _documents(content: bytes, kind: Any) -> Iterator[object]:
@@ -168,7 +168,7 @@ def _refuse_growth(root: Any) -> None:
             if sizes[key] > _MAX_EXPANDED:
                 raise Misshapen("its aliases stand for more than 256 MiB")
         elif key in above:
-            raise Misshapen("an alias in it names the value that it stands in")
+            raise Misshapen("an alias in it refers to a value that contains it")
         else:
             above.add(key)
             stack.append((node, True))

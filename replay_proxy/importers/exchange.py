@@ -16,8 +16,7 @@ class Exchange:
     ``where`` is its place in the file, for a person. ``chunks`` are pairs of an offset in
     microseconds from the request and the bytes that arrived then, if the format has them;
     joined they are ``body``. A body is None if the file has none, and does not say that it was
-    empty. ``recorded_us`` is microseconds since 1970, ``took_us`` how long the
-    whole answer took.
+    empty. ``recorded_us`` is in microseconds since 1970, ``took_us`` the time to the answer's end.
     """
 
     where: str
@@ -62,7 +61,7 @@ class Format:
     read_lines: Callable[[Iterable[bytes]], Iterator[Exchange | NotCarried]] | None = None
 
 
-def each(
+def exchanges_of(
     items: Iterable[object], noun: str, exchange: Callable[[str, object], Exchange | NotCarried]
 ) -> Iterator[Exchange | NotCarried]:
     """The exchange of each item of a file; a misshapen one with its place and the reason."""

@@ -58,23 +58,23 @@ def allowed_host(written: str) -> str:
 
 def origin(written: str) -> str:
     """One entry of ``CORS_ORIGINS`` as browsers send it. Raises ``ValueError``."""
-    found = _ORIGIN.fullmatch(written.lower())
-    if written in ("*", "null") or found is None:
+    match = _ORIGIN.fullmatch(written.lower())
+    if written in ("*", "null") or match is None:
         raise ValueError(
             f"{written!r} has to be an origin such as http://localhost:3000: a scheme, a host and "
             "a port. There is no wildcard, since any page could then spend the API key, and null "
             "is the origin of many pages"
         )
-    scheme, host, port = found.groups()
+    scheme, host, port = match.groups()
     shown = "" if port in (None, _DEFAULT_PORTS.get(scheme)) else f":{port}"
     return f"{scheme}://{host}{shown}"
 
 
-def _listed(read: Callable[[str], str]) -> AfterValidator:
-    """A validator that reads each entry of a list with commas, and gives such a list."""
+def _each_entry(read: Callable[[str], str]) -> AfterValidator:
+    """A validator that applies ``read`` to each entry of a list with commas."""
 
     def check(value: str) -> str:
-        return ",".join(read(each.strip()) for each in value.split(",") if each.strip())
+        return ",".join(read(entry.strip()) for entry in value.split(",") if entry.strip())
 
     return AfterValidator(check)
 
@@ -82,12 +82,12 @@ def _listed(read: Callable[[str], str]) -> AfterValidator:
 class BrowserSettings(BaseModel):
     """Who may send requests besides programs on this machine."""
 
-    allowed_hosts: Annotated[str, _listed(allowed_host)] = Field(
+    allowed_hosts: Annotated[str, _each_entry(allowed_host)] = Field(
         "",
         description="Host names by which clients reach the proxy, besides loopback names and "
         "`--host`: `replay-proxy,*.example.test`, or `*` for any.",
     )
-    cors_origins: Annotated[str, _listed(origin)] = Field(
+    cors_origins: Annotated[str, _each_entry(origin)] = Field(
         "",
         description="Origins of web pages that may send requests and read the answers, such as "
         "`http://localhost:3000`.",

@@ -1,4 +1,4 @@
-"""``Settings`` from what is written, for each kind of process.
+"""``Settings`` from their sources, for each kind of process.
 
 A proxy that is started as such reads every name (``load``). ``replay-proxy run``, the pytest plugin
 and the tape tools are guests in the environment of another program (``load_as_guest``), and hand
@@ -26,7 +26,7 @@ NAMES = tuple(name.upper() for name in Settings.model_fields)
 class GuestSettings:
     """The settings of a guest, the texts from which they were made, and notes for its user.
 
-    The notes are sentences on what was passed over.
+    The notes are sentences about what was ignored.
     """
 
     settings: Settings
@@ -52,9 +52,9 @@ def load_as_guest(
 ) -> GuestSettings:
     """The settings ``names``, written in the environment of another program; others are defaults.
 
-    A plain variable that is not valid is passed over, and so is one that does not count for a
-    guest, and a ``.env`` that cannot be read. ``options`` and ``configured`` as in ``written``.
-    Raises ``ConfigurationError``.
+    Ignored are a plain variable that is not valid or does not count for a guest, and a ``.env``
+    that cannot be read. ``options`` and ``configured`` are those of ``written``. Raises
+    ``ConfigurationError``.
     """
     notes = []
     try:

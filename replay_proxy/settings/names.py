@@ -27,13 +27,13 @@ PLAIN_FOR_GUESTS = frozenset(
     name for name in PLAIN if re.fullmatch("MODE|ON_MISS|STORE|CASSETTE|UPSTREAM_.*", name)
 )
 
-#: Similarity to a plain name from which an unknown variable may be a typo (1 is equal), and the
-#: same for one that begins with the same word. Short names are similar to innocent ones (MODEL is
-#: not MODE) and are not compared.
+#: Minimum similarity to a plain name (1 is equal) at which an unknown variable may be a typo, and
+#: the same for one that begins with the same word. Short names are not compared: they are similar
+#: to innocent ones (MODEL is not MODE).
 SLIP, SLIP_OF_FAMILY = 0.85, 0.75
 SHORT = 7
-#: What platforms set for a service whose name begins with ``replay-proxy`` (Kubernetes, links of
-#: containers), without the values.
+#: Variables that platforms (Kubernetes, links of containers) set for a service whose name begins
+#: with ``replay-proxy``, without the prefix.
 _OF_PLATFORMS = re.compile(
     r"(?:.*_)?SERVICE_(?:HOST|PORT(?:_\w+)?)|(?:.*_)?PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)\w*)?|"
     r"NAME|(?:.*_)?ENV_\w+"
@@ -58,10 +58,10 @@ def refuse_unknown(variables: Iterable[str], known: Iterable[str]) -> None:
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The setting that may have been meant, as a sentence; if none is similar, all settings."""
     names = list(known)
-    parts = [each for each in names if each.endswith(f"_{name}")]
+    parts = [known_name for known_name in names if known_name.endswith(f"_{name}")]
     if near := parts[:1] or difflib.get_close_matches(name, names, n=1):
         return f"Did you mean {PREFIX}{near[0]}?"
-    return f"Known are {', '.join(PREFIX + each for each in names)}."
+    return f"Known are {', '.join(PREFIX + known_name for known_name in names)}."
 
 
 def slips(variables: Iterable[str]) -> Iterator[str]:

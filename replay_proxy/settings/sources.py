@@ -1,4 +1,4 @@
-"""Where settings are written: in the environment, in ``.env``, and in what a command was given.
+"""Where settings are written: in the environment, in ``.env``, in the options of a command.
 
 Not in here: what a value means (``Settings``).
 """
@@ -20,7 +20,7 @@ from replay_proxy.settings.names import PREFIX, refuse_unknown, suggestion
 class Written:
     """A setting as it was written: its text, and the name by which it was given.
 
-    ``plain`` is whether that is a variable without the prefix, which may be another program's.
+    ``plain`` is whether that name has no prefix, so that it may be another program's variable.
     """
 
     text: str

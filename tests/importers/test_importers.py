@@ -709,7 +709,7 @@ MERGES = "a: &a {x: 1}\n" + "".join(
     [
         (BILLION + "interactions: []\n", "vcrpy", "aliases"),
         (MERGES + "interactions: []\n", "vcrpy", "aliases"),
-        ("interactions: &a [*a]\n", "vcrpy", "stands in"),
+        ("interactions: &a [*a]\n", "vcrpy", "refers to a value that contains it"),
         ("interactions: " + "[" * 5000, "vcrpy", "not YAML"),
         ("interactions:\n- request: {a: 'b", "vcrpy", "not YAML"),
         ("interactions:\n- \xff: \x07", "vcrpy", "not YAML"),
@@ -725,7 +725,7 @@ MERGES = "a: &a {x: 1}\n" + "".join(
         ("{}", "vcrpy", "no interactions"),
         ("http_interactions: {}\n7", "ruby-vcr", "not YAML"),
         (BILLION + "log:\n  entries: []\n", "har", "aliases"),
-        ("log: &a\n  entries: *a\n", "har", "stands in"),
+        ("log: &a\n  entries: *a\n", "har", "refers to a value that contains it"),
         ("when: {a: !!int x}\nthen: {}\n", "httpmock", "not YAML"),
         ("when: {}\nthen: {}\n---\n" + BILLION, "httpmock", "aliases"),
         ("-\n    request: [", "php-vcr", "not YAML"),

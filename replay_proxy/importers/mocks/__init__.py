@@ -1,6 +1,6 @@
-"""Definitions of mocking tools: what a request is matched by, and what it is answered with.
+"""Definitions of mocking tools: rules that match requests, and their answers.
 
-A definition is carried over if what it matches is one whole request.
+A definition is carried over if its rules are one whole request.
 
 Not in here: recordings without rules (``vcr``, ``traces``).
 """

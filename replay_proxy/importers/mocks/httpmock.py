@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from replay_proxy.importers.bodies import content, minified, unbase64
 from replay_proxy.importers.documents import core_documents
-from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, exchanges_of
 from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, integer, mapping, sequence, text
 from replay_proxy.importers.timestamps import milliseconds_us
@@ -18,11 +18,11 @@ from replay_proxy.wire import Headers, header
 
 _WHEN = re.compile(rb"^when:", re.MULTILINE)
 _THEN = re.compile(rb"^then:", re.MULTILINE)
-#: Rules that a whole request consists of, and rules about what is no part of the fingerprint.
+#: Rules that make up a whole request, and rules about parts that the fingerprint ignores.
 _WHOLE = re.compile(
     r"method|path|query_param|body|body_base64|json_body|(?:header|cookie|scheme|host|port).*"
 )
-#: Media types whose content is no text in base64's alphabet.
+#: Media types whose content is never a text in the alphabet of base64.
 _BINARY = re.compile(rb"(?:audio|image|video|font)/|application/(?:octet-stream|pdf|zip)")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
 
@@ -34,8 +34,8 @@ def recognises(file: bytes) -> bool:
 
 def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of the mocks. Raises ``Misshapen``."""
-    found = (document for document in core_documents(file) if document is not None)
-    yield from each(found, "mock", _exchange)
+    documents = (document for document in core_documents(file) if document is not None)
+    yield from exchanges_of(documents, "mock", _exchange)
 
 
 def _exchange(where: str, item: object) -> Exchange | NotCarried:
@@ -48,24 +48,26 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
             f"it holds no whole request, only what it is matched by ({', '.join(rules)})"
         )
     refuse_unread(then, "status header body body_base64 delay", "then")
-    asked = headers(when.get("header"), "the request's headers")
-    answered = headers(then.get("header"), "the response's headers")
+    request_headers = headers(when.get("header"), "the request's headers")
+    response_headers = headers(then.get("header"), "the response's headers")
     return Exchange(
         where=where,
         method=text(when["method"], "the method"),
         url=_url(when),
-        request_headers=asked,
-        request_body=_body(when, asked, "the request's body"),
+        request_headers=request_headers,
+        request_body=_body(when, request_headers, "the request's body"),
         status=integer(then.get("status", 200), "the status"),
-        headers=answered,
-        body=_body(then, answered, "the answer's body"),
+        headers=response_headers,
+        body=_body(then, response_headers, "the answer's body"),
         took_us=milliseconds_us(then.get("delay")),
     )
 
 
 def _url(when: Mapping[object, object]) -> str:
     path = text(when["path"], "the path")
-    fields = [mapping(each, "the query") for each in sequence(when.get("query_param") or [], "it")]
+    fields = [
+        mapping(field, "the query") for field in sequence(when.get("query_param") or [], "it")
+    ]
     pairs = [(text(f.get("name"), "a name"), text(f.get("value"), "a value")) for f in fields]
     return f"{path}?{urlencode(pairs, errors='replace')}" if pairs else path
 

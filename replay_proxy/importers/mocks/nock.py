@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from replay_proxy.importers.bodies import encoded, minified
 from replay_proxy.importers.documents import json_document
-from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, exchanges_of
 from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, integer, mapping, sequence, text, utf8
 from replay_proxy.wire import Headers, header
@@ -29,13 +29,13 @@ def recognises(file: bytes) -> bool:
 
 def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a list of definitions. Raises ``Misshapen``."""
-    yield from each(sequence(json_document(file), "the file"), "definition", _exchange)
+    yield from exchanges_of(sequence(json_document(file), "the file"), "definition", _exchange)
 
 
 def _exchange(where: str, item: object) -> Exchange | NotCarried:
     definition = mapping(item, "it")
     refuse_unread(definition, _KEYS, "it")
-    answered = _fields(definition.get("rawHeaders", definition.get("headers")))
+    response_headers = _fields(definition.get("rawHeaders", definition.get("headers")))
     scope, path = (text(definition.get(key), f"the {key}") for key in ("scope", "path"))
     return Exchange(
         where=where,
@@ -44,8 +44,8 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
         request_headers=headers(definition.get("reqheaders"), "the request's headers"),
         request_body=_request_body(definition),
         status=integer(definition.get("status", definition.get("reply")), "the status"),
-        headers=answered,
-        body=_answer_body(definition, answered),
+        headers=response_headers,
+        body=_answer_body(definition, response_headers),
     )
 
 
@@ -64,9 +64,9 @@ def _request_body(definition: Mapping[object, object]) -> bytes | None:
     return _body(definition.get("body"), "the request's body")
 
 
-def _answer_body(definition: Mapping[object, object], answered: Headers) -> bytes | None:
+def _answer_body(definition: Mapping[object, object], response_headers: Headers) -> bytes | None:
     value, what = definition.get("response"), "the answer's body"
-    if isinstance(value, list) and header(answered, b"content-encoding") is not None:
+    if isinstance(value, list) and header(response_headers, b"content-encoding") is not None:
         pieces = [text(piece, what) for piece in value]
         if all(_HEX.fullmatch(piece) for piece in pieces):
             return bytes.fromhex("".join(pieces))
@@ -77,7 +77,7 @@ def _answer_body(definition: Mapping[object, object], answered: Headers) -> byte
 
 
 def _body(value: object, what: str) -> bytes | None:
-    """A body. Hexadecimal that is UTF-8 when decoded was the text itself: nock would write that."""
+    """A body. Hexadecimal that decodes to UTF-8 is the text itself: nock would write the latter."""
     if value is None:
         return None
     if not isinstance(value, str):

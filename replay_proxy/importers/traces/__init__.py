@@ -1,4 +1,4 @@
 """Traces of HTTP traffic: what a browser, a proxy or a client's transport has written down.
 
-Not in here: cassettes of the tools after VCR (``vcr``), and definitions of mocks (``mocks``).
+Not in here: cassettes of VCR and its successors (``vcr``), and definitions of mocks (``mocks``).
 """

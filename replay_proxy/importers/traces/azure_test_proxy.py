@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping
 
 from replay_proxy.importers.bodies import dumped, unbase64
 from replay_proxy.importers.documents import json_document
-from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, exchanges_of
 from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, integer, mapping, sequence, text, utf8
 from replay_proxy.wire import Headers, header
 
 _ENTRIES = re.compile(rb"\A\s*\{.*?\"Entries\"\s*:\s*\[", re.DOTALL)
-#: What the proxy writes in place of a value that is secret, or another each time.
+#: Replaces values that are secret or differ each time.
 _SANITIZED = b"Sanitized"
-#: A binary part of a multipart body.
+#: The prefix of a binary part of a multipart body.
 _MARK = "b64:"
 _TEXT = re.compile(
     rb"text/.*|application/json.*|application/x-www-form-urlencoded.*"
@@ -38,27 +38,27 @@ def recognises(file: bytes) -> bool:
 def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a recording. Raises ``Misshapen``."""
     recording = mapping(json_document(file), "the file")
-    yield from each(sequence(recording.get("Entries"), "Entries"), "entry", _exchange)
+    yield from exchanges_of(sequence(recording.get("Entries"), "Entries"), "entry", _exchange)
 
 
 def _exchange(where: str, item: object) -> Exchange | NotCarried:
     entry = mapping(item, "it")
     refuse_unread(entry, _KEYS, "it")
-    asked = _kept(entry.get("RequestHeaders"), "the request's headers")
-    answered = _kept(entry.get("ResponseHeaders"), "the response's headers")
+    request_headers = _kept_headers(entry.get("RequestHeaders"), "the request's headers")
+    response_headers = _kept_headers(entry.get("ResponseHeaders"), "the response's headers")
     return Exchange(
         where=where,
         method=text(entry.get("RequestMethod"), "the method"),
         url=text(entry.get("RequestUri"), "the uri"),
-        request_headers=asked,
-        request_body=_body(entry.get("RequestBody"), asked, "the request's body"),
+        request_headers=request_headers,
+        request_body=_body(entry.get("RequestBody"), request_headers, "the request's body"),
         status=integer(entry.get("StatusCode"), "the status"),
-        headers=answered,
-        body=_body(entry.get("ResponseBody"), answered, "the answer's body"),
+        headers=response_headers,
+        body=_body(entry.get("ResponseBody"), response_headers, "the answer's body"),
     )
 
 
-def _kept(value: object, what: str) -> Headers:
+def _kept_headers(value: object, what: str) -> Headers:
     return tuple(field for field in headers(value, what) if field[1] != _SANITIZED)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from replay_proxy.importers.bodies import body_of, unbase64
 from replay_proxy.importers.documents import json_document
-from replay_proxy.importers.exchange import Exchange, NotCarried, each
+from replay_proxy.importers.exchange import Exchange, NotCarried, exchanges_of
 from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, mapping, status, text
 
@@ -24,7 +24,7 @@ def recognises(file: bytes) -> bool:
 
 def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The file's one exchange. Raises ``Misshapen``."""
-    yield from each([json_document(file)], "exchange", _exchange)
+    yield from exchanges_of([json_document(file)], "exchange", _exchange)
 
 
 def _exchange(where: str, item: object) -> Exchange | NotCarried:

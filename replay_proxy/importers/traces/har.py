@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from replay_proxy.importers.bodies import encoded, minified
 from replay_proxy.importers.documents import core_document, json_document
-from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, exchanges_of
 from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, integer, mapping, sequence, text, utf8
 from replay_proxy.importers.timestamps import milliseconds_us, moment_us
@@ -34,10 +34,10 @@ def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     is_json = file.lstrip()[:1] == b"{"
     data = json_document(file) if is_json else core_document(file)
     log = mapping(mapping(data, "the file").get("log"), "the log")
-    told = list(each(sequence(log.get("entries"), "the entries"), "entry", _exchange))
+    exchanges = list(exchanges_of(sequence(log.get("entries"), "the entries"), "entry", _exchange))
     began_us = 0
     keyed: list[tuple[int, int, Exchange | NotCarried]] = []
-    for number, item in enumerate(told):
+    for number, item in enumerate(exchanges):
         if isinstance(item, Exchange) and item.recorded_us is not None:
             began_us = item.recorded_us
         keyed.append((began_us, number, item))  # Without a date it stays in its place.
@@ -67,7 +67,7 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
 
 
 def _url(request: Mapping[object, object]) -> str:
-    """The URL, which has the query; some tools write the query only beside it."""
+    """The URL with the query, which some tools write only beside it."""
     url = text(request.get("url"), "the url")
     fields = sequence(request.get("queryString") or [], "the query")
     if "?" in url or not fields:
@@ -99,8 +99,8 @@ def _request_body(request: Mapping[object, object]) -> bytes | None:
 
 
 def _pairs(fields: Sequence[object], what: str) -> list[tuple[str, str]]:
-    found = [mapping(field, f"one of {what}") for field in fields]
-    return [(text(f.get("name"), "a name"), text(f.get("value") or "", "a value")) for f in found]
+    items = [mapping(field, f"one of {what}") for field in fields]
+    return [(text(f.get("name"), "a name"), text(f.get("value") or "", "a value")) for f in items]
 
 
 def _body(response: Mapping[object, object]) -> bytes:
@@ -111,7 +111,7 @@ def _body(response: Mapping[object, object]) -> bytes:
     if data.get("text") is None:
         refuse_unread(data, _BODY_KEYS, "the answer's body")
         sizes = [size for size in (data.get("size"), response.get("bodySize")) if size != -1]
-        # Browsers do not keep a stream that a program has read, and say that it is empty.
+        # Browsers do not keep a stream that a program has read, and write that it is empty.
         if any(isinstance(size, int) and size > 0 for size in sizes) or _is_stream(data, response):
             raise Misshapen("the answer's body is not in the file: save the HAR with content")
         return b""

@@ -1,4 +1,4 @@
-"""Cassettes of VCR and the tools after it: lists of a request and its response.
+"""Cassettes of VCR and its successors: lists of requests with their responses.
 
-Not in here: definitions of mocks (``mocks``), and what was written down on the way (``traces``).
+Not in here: definitions of mocks (``mocks``), and traces of HTTP traffic (``traces``).
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from replay_proxy.importers.bodies import content
 from replay_proxy.importers.documents import document
-from replay_proxy.importers.exchange import Exchange, NotCarried, each
+from replay_proxy.importers.exchange import Exchange, NotCarried, exchanges_of
 from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, integer, mapping, sequence, text
 from replay_proxy.importers.timestamps import go_duration_us
@@ -23,7 +23,7 @@ def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a cassette. Raises ``Misshapen``."""
     cassette = mapping(document(file), "the file")
     interactions = sequence(cassette.get("interactions") or [], "interactions")
-    yield from each(interactions, "interaction", _exchange)
+    yield from exchanges_of(interactions, "interaction", _exchange)
 
 
 def _exchange(where: str, item: object) -> Exchange | NotCarried:
@@ -47,7 +47,7 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
 
 
 def _body(message: Mapping[object, object], what: str) -> bytes | None:
-    """The body. What is empty may be left out, but not what ``content_length`` or ``form`` has."""
+    """The body. An empty one may be left out, unless ``content_length`` or ``form`` has content."""
     body = content(message.get("body"), what)
     length = message.get("content_length")
     is_lost = (isinstance(length, int) and length > 0) or message.get("form")

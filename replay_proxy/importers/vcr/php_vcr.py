@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from replay_proxy.importers.bodies import content, unbase64
 from replay_proxy.importers.documents import core_document, json_document
-from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, exchanges_of
 from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, mapping, sequence, status, text
 from replay_proxy.wire import Headers, header
@@ -26,7 +26,7 @@ def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a cassette. Raises ``Misshapen``."""
     is_json = file.lstrip()[:1] == b"["
     recordings = json_document(file) if is_json else core_document(file)
-    yield from each(sequence(recordings, "the file"), "recording", _exchange)
+    yield from exchanges_of(sequence(recordings, "the file"), "recording", _exchange)
 
 
 def _exchange(where: str, item: object) -> Exchange | NotCarried:
@@ -36,7 +36,7 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
     refuse_unread(request, "method url headers body post_fields post_files", "the request")
     refuse_unread(response, "status headers body", "the response")
     refuse_unread(pair, "request response", "it")
-    answered = headers(response.get("headers"), "the response's headers")
+    response_headers = headers(response.get("headers"), "the response's headers")
     return Exchange(
         where=where,
         method=text(request.get("method"), "the method"),
@@ -44,8 +44,8 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
         request_headers=headers(request.get("headers"), "the request's headers"),
         request_body=_request_body(request),
         status=status(response.get("status", 200)),
-        headers=answered,
-        body=_body(response, answered),
+        headers=response_headers,
+        body=_body(response, response_headers),
     )
 
 
@@ -56,10 +56,10 @@ def _request_body(request: Mapping[object, object]) -> bytes:
     return body
 
 
-def _body(response: Mapping[object, object], answered: Headers) -> bytes:
+def _body(response: Mapping[object, object], response_headers: Headers) -> bytes:
     """The answer's body, which is in base64 if its headers say that it is binary."""
-    media = header(answered, b"content-type") or b""
-    is_binary = header(answered, b"content-transfer-encoding") == b"binary"
+    media = header(response_headers, b"content-type") or b""
+    is_binary = header(response_headers, b"content-transfer-encoding") == b"binary"
     if is_binary or b"application/x-gzip" in media:
         return unbase64(response.get("body") or "", "the answer's body")
     return content(response.get("body"), "the answer's body")

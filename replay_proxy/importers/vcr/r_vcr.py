@@ -1,8 +1,8 @@
 """R's vcr, versions 1 and 2, in YAML or JSON: Ruby's layout with other bodies and statuses.
 
 Source: ``R/serialize-interaction.R`` and ``serialize-body.R`` of ropensci/vcr, ``R/write.R`` of
-version 1. Version 2 leaves out what is not there, and the request's body if it does not match by
-it. R's ``memCompress`` writes zlib and calls it gzip.
+version 1. Version 2 leaves out missing values, and the request's body unless it matches by the
+body. R's ``memCompress`` writes zlib and calls it gzip.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from replay_proxy.importers.bodies import content, minified, unbase64
 from replay_proxy.importers.documents import document, inflated
-from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, exchanges_of
 from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, mapping, sequence, status, text
 from replay_proxy.importers.timestamps import moment_us
@@ -33,8 +33,8 @@ def recognises(file: bytes) -> bool:
 def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a cassette. Raises ``Misshapen``."""
     cassette = mapping(document(file), "the file")
-    found = sequence(cassette.get("http_interactions") or [], "http_interactions")
-    yield from each(found, "interaction", _exchange)
+    interactions = sequence(cassette.get("http_interactions") or [], "http_interactions")
+    yield from exchanges_of(interactions, "interaction", _exchange)
 
 
 def _exchange(where: str, item: object) -> Exchange | NotCarried:
@@ -51,17 +51,17 @@ def _exchange(where: str, item: object) -> Exchange | NotCarried:
         request_headers=headers(request.get("headers"), "the request's headers"),
         request_body=_body(request.get("body"), "the request's body"),
         status=status(response.get("status")),
-        headers=_answered(response),
+        headers=_response_headers(response),
         body=_body(response.get("body"), "the answer's body"),
         recorded_us=moment_us(pair.get("recorded_at")),
     )
 
 
-def _answered(response: Mapping[object, object]) -> Headers:
+def _response_headers(response: Mapping[object, object]) -> Headers:
     """The response's headers, without the status line that curl counts among them."""
-    found = headers(response.get("headers"), "the response's headers")
+    fields = headers(response.get("headers"), "the response's headers")
     return tuple(
-        field for field in found if field[0] != b"status" or not field[1].startswith(b"HTTP/")
+        field for field in fields if field[0] != b"status" or not field[1].startswith(b"HTTP/")
     )
 
 

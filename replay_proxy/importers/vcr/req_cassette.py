@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from replay_proxy.importers.bodies import body_of, minified, unbase64
 from replay_proxy.importers.documents import json_document
-from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, exchanges_of
 from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, mapping, sequence, status, text
 from replay_proxy.importers.timestamps import moment_us
@@ -27,7 +27,7 @@ def recognises(file: bytes) -> bool:
 def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a cassette. Raises ``Misshapen``."""
     cassette = mapping(json_document(file), "the file")
-    yield from each(
+    yield from exchanges_of(
         sequence(cassette.get("interactions"), "interactions"), "interaction", _exchange
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from replay_proxy.importers.bodies import body_of
 from replay_proxy.importers.documents import document
-from replay_proxy.importers.exchange import Exchange, NotCarried, each
+from replay_proxy.importers.exchange import Exchange, NotCarried, exchanges_of
 from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, mapping, sequence, status, text
 from replay_proxy.importers.timestamps import moment_us
@@ -26,8 +26,10 @@ def recognises(file: bytes) -> bool:
 def read(file: bytes) -> Iterator[Exchange | NotCarried]:
     """The exchanges of a cassette. Raises ``Misshapen``."""
     cassette = mapping(document(file), "the file")
-    found = cassette.get("http_interactions", cassette.get(":http_interactions"))
-    yield from each(sequence(found or [], "http_interactions"), "interaction", _exchange)
+    interactions = cassette.get("http_interactions", cassette.get(":http_interactions"))
+    yield from exchanges_of(
+        sequence(interactions or [], "http_interactions"), "interaction", _exchange
+    )
 
 
 def _exchange(where: str, item: object) -> Exchange | NotCarried:

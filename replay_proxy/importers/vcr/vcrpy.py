@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from replay_proxy.importers.bodies import body_of, content, dumped
 from replay_proxy.importers.documents import document
-from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, each
+from replay_proxy.importers.exchange import Exchange, Misshapen, NotCarried, exchanges_of
 from replay_proxy.importers.leftovers import refuse_unread
 from replay_proxy.importers.shapes import headers, mapping, sequence, status, text
 from replay_proxy.importers.timestamps import moment_us
@@ -38,10 +38,10 @@ def names_address(file: bytes) -> bytes | None:
         pattern = _ADDRESS
     else:
         return None
-    found = [(len(match[1]), match[2]) for match in pattern.finditer(file)]
-    least = min((indent for indent, _ in found), default=0)
-    names = [name for indent, name in found if indent == least]
-    # Answers to aiohttp have a url, besides the uri of the request.
+    keys = [(len(match[1]), match[2]) for match in pattern.finditer(file)]
+    least = min((indent for indent, _ in keys), default=0)
+    names = [name for indent, name in keys if indent == least]
+    # Answers of aiohttp have a url, besides the uri of the request.
     return b"url" if names and b"uri" not in names else b"uri"
 
 
@@ -60,7 +60,7 @@ def read(file: bytes) -> Iterator[Exchange | NotCarried]:
             "the session", f"it is a WebSocket of {len(pairs)} messages, which cannot be replayed"
         )
         return
-    yield from each(pairs, "interaction", _exchange)
+    yield from exchanges_of(pairs, "interaction", _exchange)
 
 
 def _is_message(item: object) -> bool:

@@ -45,7 +45,7 @@ class Endpoint(NamedTuple):
 
     ``path`` follows the root, and has ``{name}`` for a variable part. ``answer`` raises
     ``InvalidRequest`` for a request that the API would refuse. ``dated`` is whether Azure also
-    serves it right under ``/openai/``, with a date as ``api-version``.
+    serves it directly under ``/openai/``, with a date as ``api-version``.
     """
 
     method: str
@@ -54,7 +54,7 @@ class Endpoint(NamedTuple):
     dated: bool = False
 
 
-#: Bytes of a request that one step reads; fewer where its texts are split into tokens or words.
+#: Bytes of a request that one step reads, and fewer if its texts are split into tokens or words.
 _BYTES_PER_STEP, _SPLIT_BYTES_PER_STEP = 200, 20
 
 #: Every endpoint of the dummy. The functions have the names of OpenAI's OpenAPI operations.
@@ -78,7 +78,7 @@ def _pattern(endpoint: Endpoint) -> re.Pattern[str]:
     return re.compile(roots + re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", endpoint.path))
 
 
-_PATTERNS = tuple((each.method, _pattern(each), each.answer) for each in ENDPOINTS)
+_PATTERNS = tuple((endpoint.method, _pattern(endpoint), endpoint.answer) for endpoint in ENDPOINTS)
 
 
 @lru_cache(maxsize=64)  # Most requests have one of a few paths.
@@ -173,7 +173,7 @@ class Dummy:
 
 
 def _paid_reply(answer: Callable[[Question], Reply], question: Question) -> Reply:
-    """The reply, after paying for the size of the request. Raises ``BudgetSpent``."""
+    """The reply; the size of the request is paid for first. Raises ``BudgetSpent``."""
     by_character = question.content.unit == "char"
     size = len(content_of(question.request))
     question.budget.step(size // (_BYTES_PER_STEP if by_character else _SPLIT_BYTES_PER_STEP))

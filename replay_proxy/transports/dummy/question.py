@@ -20,9 +20,9 @@ from replay_proxy.transports.dummy.timing.observations import model_or_deploymen
 from replay_proxy.transports.dummy.work_budget import WorkBudget
 from replay_proxy.wire import Request
 
-#: Fields that decide how an answer is sent, and not what it says.
+#: Fields that decide how an answer is sent, but not what it says.
 _STREAMING = ("stream", "stream_options")
-#: Stands for the JSON of a body that was not read yet.
+#: Stands for the JSON of a body that has not been read yet.
 _UNREAD: Any = object()
 
 
@@ -59,7 +59,7 @@ class Question:
 
     @property
     def model(self) -> str:
-        """The model that the request names; ``""`` if it names none."""
+        """The model that the request names, or else the deployment in its path; else ``""``."""
         return model_or_deployment(self.request.path, (self._json_object() or {}).get("model"))
 
     def random(self, purpose: str) -> Random:

@@ -1,15 +1,14 @@
 """Answers of the current second, which can be given again as they are.
 
-A load test sends the same request again and again. Within one second its answers are equal, since
-only ``created`` depends on the time. In here: which answer can be given again. Not in here: making
-one.
+A load test repeats the same request. Within one second its answers are equal, since only
+``created`` depends on the time. In here: which answer can be given again. Not in here: making one.
 """
 
 import time
 
 from replay_proxy.wire import Request, Response
 
-#: The most answers that are kept, and the largest request and answer: 64 MB in all.
+#: Maximum number of answers that are kept, and size of a request or an answer: 64 MB in all.
 ENTRIES, BYTES = 256, 128_000
 
 _Key = tuple[str, str, str, bytes]

@@ -15,7 +15,7 @@ DONE = b"data: [DONE]\n\n"
 # httpx's iter_lines does, would split an event at them.
 _LINE_ENDS = {end: json.dumps(end).encode() for end in "\x85\u2028\u2029"}
 _IN_UTF8 = [(end.encode(), escape.strip(b'"')) for end, escape in _LINE_ENDS.items()]
-#: The most distinct texts whose JSON is cached, and the most distinct events of one answer.
+#: Maximum number of distinct texts whose JSON is cached, and of distinct events of one answer.
 _CACHED = 4096
 
 
@@ -40,12 +40,12 @@ def json_string(text: str) -> bytes:
     return _LINE_ENDS.get(text) or orjson.dumps(text)
 
 
-def line_safe(rendered: bytes) -> bytes:
+def line_safe(content: bytes) -> bytes:
     """JSON in which the line ends that only some clients recognise are escaped."""
     for end, escape in _IN_UTF8:
-        if end in rendered:
-            rendered = rendered.replace(end, escape)
-    return rendered
+        if end in content:
+            content = content.replace(end, escape)
+    return content
 
 
 class _Renderings(dict[str, bytes]):

@@ -1,4 +1,4 @@
-"""The most that one answer may cost, in steps and in characters. Counted, not timed.
+"""The limits on the cost of one answer, in steps and in characters. Counted, not timed.
 
 In here: the counters, their limits and the refusal. Not in here: the cost of each kind of work,
 which is known where the work is done. A request of a few bytes can ask for a value, a match or a

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from replay_proxy.errors import InvalidRequest
 from replay_proxy.transports.dummy.sayings.units import unit_count
 
-#: The most inputs that the API accepts at once.
+#: Maximum number of inputs that the API accepts at once.
 _MOST = 2048
 
 

@@ -178,7 +178,7 @@ class _ChatEvents:
         """The pieces as tokens: each stands in the place of the delta's empty text."""
         # That is the last empty string of its event: only the model's name is free text, and it
         # comes before.
-        ends = [each.rpartition(b'""')[::2] for each in self.events(lambda _: delta)]
+        ends = [event.rpartition(b'""')[::2] for event in self.events(lambda _: delta)]
         choices = [frames(before, after, pieces) for before, after in ends]
         return choices[0] if len(choices) == 1 else map(b"".join, zip(*choices, strict=True))
 
@@ -188,13 +188,13 @@ class _ChatEvents:
             first = self.events(lambda _: {"function_call": _inner(call, "")})
             tokens = self.tokens({"function_call": {"arguments": ""}}, call.pieces)
         else:
-            named = _call(call, "")
+            start = _call(call, "")
             first = self.events(
                 lambda index: {
-                    "tool_calls": [{"index": at, "id": self._answer.call_id(index, at), **named}]
+                    "tool_calls": [{"index": at, "id": self._answer.call_id(index, at), **start}]
                 }
             )
-            kind = str(named["type"])
+            kind = str(start["type"])
             text = {"input" if call.tool.takes_text else "arguments": ""}
             tokens = self.tokens({"tool_calls": [{"index": at, kind: text}]}, call.pieces)
         return chain([b"".join([*first, next(tokens, b"")])], tokens)

@@ -61,9 +61,10 @@ def create_completion(question: Question) -> Reply:
         return _stream_reply(
             head, choices, body.logprobs, prompt_tokens, used if with_usage else None
         )
-    # The choices of a prompt are one object.
-    logprobs = {id(each): _logprobs(each.text, body.logprobs) for each in choices[:: body.n or 1]}
-    rendered = orjson.dumps(
+    # All choices of a prompt are the same object.
+    firsts = choices[:: body.n or 1]
+    logprobs = {id(choice): _logprobs(choice.text, body.logprobs) for choice in firsts}
+    content = orjson.dumps(
         {
             **head,
             "choices": [
@@ -78,7 +79,7 @@ def create_completion(question: Question) -> Reply:
             "usage": used,
         }
     )
-    return WholeReply(JSON, rendered, tokens, prompt_tokens)
+    return WholeReply(JSON, content, tokens, prompt_tokens)
 
 
 def _continuations(

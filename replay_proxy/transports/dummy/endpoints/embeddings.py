@@ -52,16 +52,16 @@ def create_embedding(question: Question) -> WholeReply:
 
 def vector(model: str, text: str, dimensions: int) -> "array[float]":
     """A vector of length 1, in single precision."""
-    drawn = array("h", shake_256(f"{model}\0{text}".encode()).digest(2 * dimensions))
+    values = array("h", shake_256(f"{model}\0{text}".encode()).digest(2 * dimensions))
     if sys.byteorder == "big":
-        drawn.byteswap()
-    # All zeros have no direction.
-    length = math.hypot(*drawn) or 1.0
-    return array("f", [value / length for value in drawn])
+        values.byteswap()
+    # A vector of zeros has no direction.
+    length = math.hypot(*values) or 1.0
+    return array("f", [value / length for value in values])
 
 
 def _base64(floats: "array[float]") -> str:
-    """The floats in the API's encoding: little-endian, in Base64."""
+    """The floats in the API's encoding: little-endian, in base64."""
     if sys.byteorder == "big":
         floats.byteswap()
     return b64encode(floats.tobytes()).decode()

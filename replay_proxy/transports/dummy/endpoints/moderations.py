@@ -88,7 +88,7 @@ def _part(item: object, at: int) -> str | None:
 
 
 def _result(text: str, has_image: bool) -> dict[str, object]:
-    drawn = sha256(text.encode()).digest()
+    digest = sha256(text.encode()).digest()
     applied = {
         category: ["text", "image"] if has_image and images else ["text"]
         for category, images in _CATEGORIES.items()
@@ -98,7 +98,7 @@ def _result(text: str, has_image: bool) -> dict[str, object]:
         "categories": dict.fromkeys(_CATEGORIES, False),
         # Small, as for harmless texts, and equal for equal texts.
         "category_scores": {
-            category: (1 + byte) * 1e-6 for category, byte in zip(_CATEGORIES, drawn, strict=False)
+            category: (1 + byte) * 1e-6 for category, byte in zip(_CATEGORIES, digest, strict=False)
         },
         "category_applied_input_types": applied,
     }

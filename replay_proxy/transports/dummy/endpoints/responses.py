@@ -28,6 +28,7 @@ from replay_proxy.transports.dummy.work_budget import WorkBudget
 _COPIES = 5
 #: Characters of JSON around a call.
 _FRAME = 200
+#: Types of input items: results of calls, and calls.
 _RESULTS = ("function_call_output", "custom_tool_call_output")
 _CALLS = ("function_call", "custom_tool_call")
 
@@ -36,7 +37,7 @@ def create_response(question: Question) -> Reply:
     """Answer an input. Raises ``InvalidRequest``."""
     fields = question.fields_with_model()
     if fields.get("model") in (None, "") and "prompt" in fields:
-        # The stored prompt, which is not known here, names a model.
+        # The stored prompt names a model, and is not known here.
         fields = {**fields, "model": MODELS[0]}
     body = typed_body(CreateResponse, fields)
     items = body.input if isinstance(body.input, list) else [_message(body.input or "")]

@@ -9,9 +9,9 @@ from replay_proxy.transports.dummy.json_schema.patterns import COUNT, LOOKAROUND
 
 #: The largest bound. A search that reaches it is never tried.
 HOPELESS = 10**12
-#: The most repetitions of an element with several ways to match; more are exponential.
+#: Maximum number of repetitions of an element with several ways to match; more are exponential.
 _FEW = 10
-#: The longest pattern; a longer one takes too long to compile.
+#: Length of the longest pattern; a longer one takes too long to compile.
 _LONGEST = 1000
 
 

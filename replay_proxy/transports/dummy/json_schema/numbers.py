@@ -17,7 +17,7 @@ _WIDTH = 100
 
 
 def random_integer(schema: dict[str, Any], chance: Random) -> int:
-    """An integer within the bounds, or the nearest to them if there is none."""
+    """An integer within the bounds; if there is none, the nearest one."""
     low, high, step = _bounds(schema)
     # The integers among the multiples of a fraction are the multiples of its numerator.
     whole = Fraction(step.numerator if step else 1)
@@ -33,7 +33,7 @@ def random_number(schema: dict[str, Any], chance: Random) -> int | float:
     for digits in (2, 6, None):
         value = float(low + (high - low) * Fraction(chance.random()))
         value = value if digits is None else round(value, digits)
-        if low < Fraction(Decimal(repr(value))) < high:  # As JSON has it: see ``_bound``.
+        if low < Fraction(Decimal(repr(value))) < high:  # Its value in JSON: see ``_bound``.
             return value
     middle = float((low + high) / 2)
     return int(middle) if middle.is_integer() else middle
@@ -51,7 +51,7 @@ def _multiple(
 
 
 def _bounds(schema: dict[str, Any]) -> tuple[Fraction, Fraction, Fraction | None]:
-    """The range, and the number that values are multiples of."""
+    """The range, and the number of which values are multiples."""
     step = _bound(schema, "multipleOf")
     step = step if step and step > 0 else None
     width = max(Fraction(1), step or Fraction(0)) * _WIDTH

@@ -154,7 +154,7 @@ class _PatternReader:
         options = "".join(members)
         if negated:
             excluded = set(options)
-            options = "".join(each for each in _LETTERS + _VISIBLE if each not in excluded)
+            options = "".join(one for one in _LETTERS + _VISIBLE if one not in excluded)
         return options or "a"
 
     def _member(self) -> str:

@@ -1,4 +1,4 @@
-"""Parts of a JSON Schema: references followed, schemas intersected, and the least depth of a value.
+"""Parts of a JSON Schema: following references, intersecting schemas, the least depth of a value.
 
 Each look at a schema costs steps, and so do references: a few of them can stand for a schema of
 any size.
@@ -78,8 +78,8 @@ class References:
         looked_at = len(keywords)
         for keyword in _LISTS:
             if keyword in keywords:
-                written = schema[keyword]  # type: ignore[index]
-                looked_at += len(written) if isinstance(written, list | dict) else 1
+                value = schema[keyword]  # type: ignore[index]
+                looked_at += len(value) if isinstance(value, list | dict) else 1
         self._budget.step(_SCHEMA + looked_at // _PER_STEP)
         return keywords
 
@@ -165,7 +165,7 @@ class References:
                 if height < self._heights[reference]:
                     self._heights[reference] = height
                     changed = True
-            # So a chain written from its end to its beginning takes two rounds, like any other.
+            # So a chain that is written from its end to its beginning takes two rounds, too.
             references.reverse()
 
     def _target(self, reference: str) -> object:

@@ -17,17 +17,17 @@ from replay_proxy.transports.dummy.json_schema.patterns import random_match
 from replay_proxy.transports.dummy.sayings.lorem import WORDS, phrase, sentences
 from replay_proxy.transports.dummy.work_budget import BudgetSpent, WorkBudget
 
-#: The most matches of a pattern that are drawn to find one of the right length.
+#: Maximum number of matches of a pattern that are drawn to find one of the right length.
 _TRIES = 100
 #: Steps after which no further match is tried.
 _TRY_STEPS = 20_000
-#: The greatest effort to check a match; one that takes more is used unchecked.
+#: Maximum effort to check a match; a match that takes more is not checked.
 _CHECK_EFFORT = 200_000
 #: Effort that costs one step.
 _PER_STEP = 20
 #: The longest string.
 _MOST = 100_000
-#: The least characters of a word of the filler text, with its space.
+#: Characters of the shortest word of the filler text, with its space.
 _SHORTEST_WORD = 3
 
 

@@ -3,10 +3,10 @@
 In here: which branch, how many items, which properties. Not in here: strings (``strings``),
 numbers (``numbers``), following references and intersecting schemas (``references``).
 
-All that OpenAI's structured outputs allow is fitted exactly, recursive schemas included
-(https://platform.openai.com/docs/guides/structured-outputs); of the rest of JSON Schema, what is
-common. A schema that nothing fits, or that is not a schema, still gets a value: the answer
-tests an application, not the schema.
+All that OpenAI's structured outputs allow is supported exactly, recursive schemas included
+(https://platform.openai.com/docs/guides/structured-outputs); of the rest of JSON Schema, the common
+parts. A schema that no value fits, or that is not a schema, still gets a value: the answer tests an
+application, not the schema.
 """
 
 import json
@@ -24,7 +24,7 @@ from replay_proxy.transports.dummy.json_schema.strings import random_string
 from replay_proxy.transports.dummy.sayings.lorem import phrase
 from replay_proxy.transports.dummy.work_budget import WorkBudget
 
-#: Below this depth, and after this many values, only required values are drawn, so that it ends.
+#: Below this depth, and after this many values, only required values are drawn: drawing has to end.
 _DEPTH, _VALUES = 6, 200
 #: Once this few values are left, the rest is null: a small schema can ask for any size.
 _BOTTOM = -20_000
@@ -115,7 +115,7 @@ class _Drawing:
         return schema
 
     def _rarely_null(self, branches: list[Any], short: bool) -> Any:
-        """One branch. It is null, which shows little, in one of four cases, or to end a chain."""
+        """One branch. Null tests little, and is drawn in one of four cases, or to end a chain."""
         self._budget.step(len(branches) // _PER_STEP)
         nulls = [branch for branch in branches if branch in _NULLS]
         others = [branch for branch in branches if branch not in _NULLS]
@@ -146,14 +146,14 @@ class _Drawing:
         if contained is not None and schemas:
             schemas[-1] = contained
         values: list[Any] = []
-        for each in schemas:
-            value = self.value(each, depth + 1)
+        for item_schema in schemas:
+            value = self.value(item_schema, depth + 1)
             if schema.get("uniqueItems") is True:
                 for _ in range(50):
                     self._budget.step(len(values) // _PER_STEP)
                     if value not in values:
                         break
-                    value = self.value(each, depth + 1)
+                    value = self.value(item_schema, depth + 1)
                 else:
                     continue
             values.append(value)

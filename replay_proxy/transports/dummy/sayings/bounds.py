@@ -1,7 +1,7 @@
-"""How many tokens a text may have, as a request bounds it.
+"""How many tokens a text may have, by the bounds in a request.
 
-Load generators measure by exact lengths: with ``ignore_eos`` a text goes on to its limit, and it
-has at least ``min_tokens``. Both are parameters of vLLM's, which other servers took over.
+Load generators need exact lengths: with ``ignore_eos`` a text goes on to its limit, and it has at
+least ``min_tokens``. Both are parameters of vLLM that other servers have adopted.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from replay_proxy.errors import InvalidRequest
 
 
 class Bounds(NamedTuple):
-    """At most ``limit`` tokens, at least ``least``; ``endless`` is a text that ends only there."""
+    """At most ``limit`` tokens, at least ``least``; an ``endless`` text ends only at its limit."""
 
     limit: int | None = None
     least: int = 0
@@ -18,7 +18,7 @@ class Bounds(NamedTuple):
 
     @property
     def needed(self) -> int:
-        """The number of tokens without which the text is too short."""
+        """The number of tokens that the text has to have at least."""
         return self.limit if self.endless and self.limit is not None else self.least
 
 

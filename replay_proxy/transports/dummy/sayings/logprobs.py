@@ -10,14 +10,14 @@ from typing import Any
 
 from replay_proxy.transports.dummy.work_budget import WorkBudget
 
-#: Alternatives to a token.
+#: The tokens that are given as alternatives.
 _OTHERS = [*" ,.-:;()!?/'0123456789abcdefghij"]
 
-#: Characters of an entry.
+#: Characters of an entry's JSON.
 _ENTRY = 80
 #: Steps that it takes to draw the entries of one token.
 _DRAW = 100
-#: The most tokens whose entries are cached, and the longest of them.
+#: Maximum number of tokens whose entries are cached, and of their characters.
 _CACHED, _SHORT = 1024, 32
 
 
@@ -28,7 +28,7 @@ def pay(budget: WorkBudget, tokens: Sequence[str], top: int, times: int) -> None
 
 
 def logprob(token: str, top: int) -> dict[str, Any]:
-    """A token with its log probability, and the ``top`` most likely ones, itself the first.
+    """A token with its log probability, and the ``top`` most likely tokens, itself the first.
 
     The same token has the same numbers everywhere. The result is cached: do not change it.
     """

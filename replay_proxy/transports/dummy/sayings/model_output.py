@@ -1,7 +1,7 @@
 """The model's output: a text or calls of tools, in pieces, and why it ends.
 
-In here: from a conversation, whichever endpoint it came to, to the output. Not in here: the form
-of the request and of the answer (``endpoints``).
+In here: from a conversation to the output, for every endpoint. Not in here: the form of the request
+and of the answer (``endpoints``).
 """
 
 import json
@@ -103,7 +103,7 @@ def output_of(question: Question, conversation: Conversation) -> ModelOutput:
     if conversation.schema is None:
         text = answer_pieces(question, conversation.first, history.prompt, bounds.needed)
     else:
-        bounds = Bounds(bounds.limit)  # JSON ends where it ends.
+        bounds = Bounds(bounds.limit)  # JSON cannot be made longer.
         text = _json(question, conversation.schema, conversation.schema_at, "text")
     text, reason = up_to_end(text, conversation.stop, bounds, question.content.unit)
     return _with_reasoning(conversation, text, (), reason)

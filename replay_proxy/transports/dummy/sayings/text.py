@@ -39,7 +39,7 @@ def answer_pieces(question: Question, first: str, last: str, needed: int = 0) ->
         times = length // len(answer) + 1
         question.budget.write(times * len(text))
         answer = pieces(" ".join([text] * times), content.unit)
-        if len(answer) < length:  # Its units go on from one repetition into the next.
+        if len(answer) < length:  # Units that reach from one repetition into the next are fewer.
             more = pieces(f" {text}", content.unit)
             answer = [*answer, *[*more] * (length // len(more) + 1)]
     return answer[:length]
@@ -56,7 +56,7 @@ def up_to_end(
 ) -> tuple[Sequence[str], Literal["stop", "length"]]:
     """The pieces of an answer up to its end, and why it ends there (``finish_reason``).
 
-    It ends before the first stop sequence after the pieces that it has at least, and at its limit.
+    It ends at its limit, or before the first stop sequence that follows its least number of pieces.
     """
     # An empty sequence is found everywhere: it would leave nothing of any answer.
     if sequences := [sequence for sequence in stop if sequence]:

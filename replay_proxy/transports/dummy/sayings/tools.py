@@ -133,12 +133,12 @@ def tools_to_call(
     budget.step(len(uncalled) * (1 + len(history.prompt) // _PER_STEP))
     prompt = history.prompt
     lowered = prompt.lower()
-    if len(lowered) != len(prompt):  # A few letters of Unicode become two.
+    if len(lowered) != len(prompt):  # In lower case, some letters become two characters.
         prompt = lowered
-    named = [tool for tool in uncalled if _names(prompt, lowered, tool.name, budget)]
-    if not named and choice.mode == "required":
-        named = uncalled[:1]
-    return named if parallel else named[:1]
+    wanted = [tool for tool in uncalled if _names(prompt, lowered, tool.name, budget)]
+    if not wanted and choice.mode == "required":
+        wanted = uncalled[:1]
+    return wanted if parallel else wanted[:1]
 
 
 def _names(prompt: str, lowered: str, name: str, budget: WorkBudget) -> bool:

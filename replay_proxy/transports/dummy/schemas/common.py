@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from replay_proxy.errors import InvalidRequest
 
-#: The most pairs in an object's metadata.
+#: Maximum number of pairs in an object's metadata.
 _PAIRS = 16
 
 
@@ -18,7 +18,7 @@ class TypedBody(BaseModel):
 
 # Tags are in angle brackets: they are part of the path to an error, and no field has brackets.
 def content_tag(value: object) -> str | None:
-    """The form of a content, text or array; None for neither."""
+    """The tag of a content that is a text or an array; None for any other value."""
     return "<text>" if isinstance(value, str) else "<array>" if isinstance(value, list) else None
 
 

@@ -6,7 +6,7 @@ of its own (``Question.random``), so that equal requests get equal texts.
 
 from random import Random
 
-#: The most fingerprints that are counted, so that the memory of a long load test stays flat.
+#: Maximum number of fingerprints that are counted, so that the memory of a load test stays flat.
 _COUNTED = 10_000
 
 

@@ -12,9 +12,9 @@ from replay_proxy.transports.dummy.replies import Reply, StreamReply, WholeReply
 from replay_proxy.transports.dummy.timing.load import Load
 from replay_proxy.transports.dummy.timing.tempo import Pace
 
-#: The most tokens that are late, or due at once, between two turns for other requests.
+#: Maximum number of late tokens that are sent before other requests get a turn.
 _PER_TURN = 256
-#: The most gaps drawn for a whole answer. The others of a longer answer get their average.
+#: Maximum number of gaps that are drawn for a whole answer; further gaps have their average.
 _DRAWS = 10_000
 
 
@@ -50,7 +50,7 @@ def _rest_s(reply: WholeReply, pace: Pace, slowdown: float) -> float:
 
 
 class TimedTokens:
-    """The chunks of a stream whose first token is due now. It holds a place until it is closed."""
+    """The chunks of a stream whose first token is due now. It has a place until it is closed."""
 
     def __init__(
         self, reply: StreamReply, pace: Pace, due_s: float, clock: Clock, load: Load

@@ -1,4 +1,4 @@
-"""Random quantities as settings write them: ``350``, ``normal(350,80)``, ``empirical(1,2,5)``.
+"""Random quantities in the syntax of settings: ``350``, ``normal(350,80)``, ``empirical(1,2,5)``.
 
 In here: from the text to a ``Distribution``, in the unit of the setting. Not in here: what the
 values are for. No value is ever negative: a negative draw is 0.
@@ -193,16 +193,16 @@ def parse(text: str) -> Distribution:
     if name not in _FORMS:
         raise ValueError(f"there is no distribution {form[1]}: {_REMEDY}")
     parameters, make = _FORMS[name]
-    given: dict[str, float] = {}
+    arguments: dict[str, float] = {}
     for position, part in enumerate(parts):
         word, equals, value = part.rpartition("=")
         word = word.strip() if equals else "".join(parameters[position : position + 1])
-        if word not in parameters or word in given:
+        if word not in parameters or word in arguments:
             break
-        given[word] = _number(value)
-    if len(given) != len(parameters) or len(parts) != len(parameters):
+        arguments[word] = _number(value)
+    if len(arguments) != len(parameters) or len(parts) != len(parameters):
         raise ValueError(f"{name} is written {name}({','.join(parameters)}), with numbers")
-    return make(*(given[parameter] for parameter in parameters))
+    return make(*(arguments[parameter] for parameter in parameters))
 
 
 def _number(text: str) -> float:

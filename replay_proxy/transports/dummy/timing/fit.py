@@ -27,11 +27,11 @@ from replay_proxy.transports.dummy.timing.observations import Observation
 ANY = "*"
 #: Version of the JSON document.
 VERSION = 2
-#: The most values of a distribution. A sample with more is reduced to its quantiles.
+#: Maximum number of values of a distribution. A larger sample is reduced to its quantiles.
 VALUES = 200
-#: The fewest streams, and the fewest different lengths, for a slope.
+#: Minimum number of streams, and of different lengths, for a slope.
 _STREAMS, _LENGTHS = 10, 3
-#: The most pairs of streams for a slope.
+#: Maximum number of pairs of streams for a slope.
 _PAIRS = 20_000
 
 
@@ -79,7 +79,7 @@ class Fit:
         return self.models.get(model) or self.models[ANY]
 
     def to_json(self) -> dict[str, Any]:
-        """The fit as a JSON-ready document."""
+        """The fit as a document for JSON."""
         return {
             "version": VERSION,
             "models": {
@@ -107,19 +107,19 @@ class Fit:
             return cls(
                 {
                     name: ModelFit(
-                        int(each["streams" if version == 1 else "streams_total"]),
-                        _finite(each["ttft_ms"]["base"]),
-                        _finite(each["ttft_ms"]["per_kb"]),
+                        int(model["streams" if version == 1 else "streams_total"]),
+                        _finite(model["ttft_ms"]["base"]),
+                        _finite(model["ttft_ms"]["per_kb"]),
                         *(
                             empirical([_finite(value) for value in values] or [0.0])
                             for values in (
-                                each["ttft_ms"]["residuals"],
-                                each["gaps_ms"],
-                                each["tokens" if version == 1 else "answer_tokens"],
+                                model["ttft_ms"]["residuals"],
+                                model["gaps_ms"],
+                                model["tokens" if version == 1 else "answer_tokens"],
                             )
                         ),
                     )
-                    for name, each in document["models"].items()
+                    for name, model in document["models"].items()
                 }
             )
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -137,14 +137,17 @@ def fit_to(observations: Sequence[Observation]) -> Fit:
     """The fit to streams. Raises ``ValueError`` if there are none."""
     if not observations:
         raise ValueError("it holds no streamed answer with content")
-    names = sorted({each.model for each in observations if each.model})
-    by_model = {name: [each for each in observations if each.model == name] for name in names}
-    return Fit({name: _model_fit(each) for name, each in (by_model | {ANY: observations}).items()})
+    names = sorted({stream.model for stream in observations if stream.model})
+    by_model: dict[str, Sequence[Observation]] = {
+        name: [stream for stream in observations if stream.model == name] for name in names
+    }
+    by_model[ANY] = observations
+    return Fit({name: _model_fit(streams) for name, streams in by_model.items()})
 
 
 def _model_fit(observations: Sequence[Observation]) -> ModelFit:
-    lengths = [each.prompt_bytes / 1000 for each in observations]
-    times = [each.ttft_ms for each in observations]
+    lengths = [stream.prompt_bytes / 1000 for stream in observations]
+    times = [stream.ttft_ms for stream in observations]
     slope = _slope(lengths, times)
     residuals = [time - slope * length for length, time in zip(lengths, times, strict=True)]
     base = median(residuals)
@@ -153,8 +156,8 @@ def _model_fit(observations: Sequence[Observation]) -> ModelFit:
         base_ms=base,
         per_kb_ms=slope,
         residuals_ms=_sample([residual - base for residual in residuals]),
-        gaps_ms=_sample([gap for each in observations for gap in each.gaps_ms]),
-        tokens=_sample([len(each.gaps_ms) + 1.0 for each in observations]),
+        gaps_ms=_sample([gap for stream in observations for gap in stream.gaps_ms]),
+        tokens=_sample([len(stream.gaps_ms) + 1.0 for stream in observations]),
     )
 
 

@@ -10,8 +10,8 @@ from itertools import chain, islice
 from replay_proxy.transports.dummy.replies import StreamReply
 from replay_proxy.wire import Chunks
 
-#: Bytes of a chunk, which takes about 100 µs to make. This bounds the memory of a stream, which
-#: as a whole would be two hundred times that of its text.
+#: Bytes of a chunk, which takes about 100 µs to make. This bounds the memory of a stream, whose
+#: whole size would be two hundred times that of its text.
 _CHUNK = 200_000
 
 
@@ -24,7 +24,7 @@ def instant_body(reply: StreamReply) -> bytes | Chunks:
 
 
 def _chunks(tokens: Iterator[bytes], opening: bytes, closing: bytes) -> Iterator[bytes]:
-    """The whole stream, which is due at once, in chunks that end where an event ends."""
+    """The stream, all of which is due at once, in chunks that end where an event ends."""
     first = next(tokens, b"")
     # The tokens of an answer have about the same length.
     step = max(1, _CHUNK // max(1, len(first)))

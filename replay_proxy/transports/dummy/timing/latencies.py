@@ -14,7 +14,7 @@ from replay_proxy.store.archive import Archive
 from replay_proxy.transports.dummy.timing.fit import Fit, fit_to
 from replay_proxy.transports.dummy.timing.observations import observation_of
 
-#: The most streams read from a cassette, so that the time to start does not grow with it.
+#: Maximum number of streams read from a cassette, so that the time to start does not grow with it.
 MOST = 2_000
 
 

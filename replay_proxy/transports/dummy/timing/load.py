@@ -1,4 +1,4 @@
-"""The dummy's load: how many answers are in progress, and how much that slows them down.
+"""The dummy's load: the number of answers in progress, and how much it slows them down.
 
 The model is a server that decodes in batches. Up to half of its capacity, load has no effect.
 Beyond that, the gap between tokens grows linearly, to twice its length at the capacity. Further

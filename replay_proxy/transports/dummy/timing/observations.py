@@ -39,8 +39,8 @@ class Observation:
 
 def observation_of(interaction: Interaction) -> Observation | None:
     """The times of a stream; None for any other answer, and for a compressed one."""
-    read = answer(interaction.status, interaction.headers, interaction.body)
-    if read.steps is None or read.body != interaction.body:
+    stream = answer(interaction.status, interaction.headers, interaction.body)
+    if stream.steps is None or stream.body != interaction.body:
         return None
     times_ms = []
     start = 0
@@ -62,7 +62,7 @@ def observation_of(interaction: Interaction) -> Observation | None:
 
 
 def model_or_deployment(path: str, model: object) -> str:
-    """The model that a request's JSON names, or else Azure's deployment, or else ``""``."""
+    """The model that a request's JSON names, or the deployment in Azure's path; else ``""``."""
     if isinstance(model, str) and model:
         return model
     deployment = _DEPLOYMENT.search(path)
