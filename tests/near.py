@@ -24,7 +24,7 @@ from replay_proxy.store import Store, Tape
 from replay_proxy.timeline import Timeline
 from replay_proxy.wire import Request
 from tests.support.corpus import Record, load
-from tests.support.requests import post
+from tests.support.requests import chat
 
 
 @dataclass
@@ -180,9 +180,7 @@ def main() -> None:
     vocabulary = [f"word{number}" for number in range(5000)]
     for number in range(len(requests), arguments.size):
         text = " ".join(rng.choices(vocabulary, k=max(12, arguments.prompt // 9)))
-        content = {"model": "gpt-4o", "messages": [{"role": "user", "content": text}]}
-        body = json.dumps(content).encode()
-        requests.append(post(body, arrived_us=number + 1))
+        requests.append(chat(text, model="gpt-4o", arrived_us=number + 1))
     with tempfile.TemporaryDirectory() as directory:
         store = Store(Path(directory), writable=True)
         tape = store.cassette("near")

@@ -30,8 +30,8 @@ from replay_proxy.settings import Settings, load
 from replay_proxy.transports.dummy.timing.distributions import MOST, parse
 from replay_proxy.transports.dummy.timing.fit import Fit
 from replay_proxy.transports.faults.rule import read_rules
-from replay_proxy.wire import Request
 from tests.demo import CASSETTE
+from tests.support.requests import chat_body, post
 from tests.support.servers import clean_environment
 
 HOSTILE = [
@@ -61,7 +61,7 @@ HOSTILE = [
 ]
 anything = st.sampled_from(HOSTILE) | st.text(max_size=30)
 NAMES = [name.upper() for name in Settings.model_fields]
-CHAT = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true}'
+BODY = chat_body("hi", stream=True)
 MANY = settings(
     max_examples=40,
     phases=[Phase.explicit, Phase.generate],  # Shrinking 100,000 brackets takes minutes.
@@ -182,7 +182,7 @@ def test_no_script_of_faults_ends_in_a_traceback(script: str) -> None:
     with contextlib.suppress(ValueError):
         for rule in read_rules(script):
             assert rule.hits(1) in (True, False)
-            rule.counts(Request("POST", "/v1/x", "", ((b"a", b"\xff"),), CHAT))
+            rule.counts(post(BODY, "/v1/x", ((b"a", b"\xff"),)))
 
 
 STEPS = r""".a ..a [0] [-1] [*] .* ['b'] [?@.a] [?@.a<1] [1:9:2] [::0] [?length(@)>1] [ ] ( ? '
@@ -200,7 +200,7 @@ def test_no_jsonpath_ends_in_a_traceback(path: str) -> None:
     except ConfigurationError as error:
         assert is_told(error)  # noqa: PT017
     else:
-        assert rule.key(Request("POST", "/v1/x", "", (), body)).startswith("v1:")
+        assert rule.key(post(body, "/v1/x")).startswith("v1:")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_no_header_of_a_request_ends_in_a_traceback(name: str, value: str | byte
 
     async def answered() -> int:
         assembly = Assembly(Settings(mode="dummy"))
-        request = Request("POST", "/v1/chat/completions", "", ((name.encode(), raw),), CHAT, 1)
+        request = post(BODY, headers=((name.encode(), raw),), arrived_us=1)
         try:
             async with asyncio.timeout(20):
                 return (await assembly.transport(None).handle(request)).status

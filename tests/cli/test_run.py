@@ -27,6 +27,7 @@ from replay_proxy.cli.signals import NOT_EXECUTABLE, NOT_FOUND, Signals
 from replay_proxy.cli.verdict import CassetteReport, Outcome, document
 from tests.demo import CASSETTE
 from tests.support.paths import ROOT
+from tests.support.requests import chat_body
 from tests.support.script import JSON, Answer, Received
 from tests.support.servers import clean_environment
 from tests.support.upstream import Upstream
@@ -38,8 +39,8 @@ DEMO = {"STORE": str(CASSETTE.parent), "CASSETTE": CASSETTE.stem}
 
 def asked(content: str) -> str:
     """A shell command that asks the cassette's question, or one that it does not know."""
-    body = {"model": "gpt-5", "messages": [{"role": "user", "content": content}]}
-    return f'curl -sS "$OPENAI_BASE_URL/chat/completions" -d {shlex.quote(json.dumps(body))}'
+    body = chat_body(content, model="gpt-5").decode()
+    return f'curl -sS "$OPENAI_BASE_URL/chat/completions" -d {shlex.quote(body)}'
 
 
 HIT = asked("What is the capital of France?")

@@ -18,7 +18,6 @@ from replay_proxy.cassette import Interaction
 from replay_proxy.errors import ImportRefused
 from replay_proxy.importers import FORMATS, Exchange, NotCarried, carry_over, detect, read
 from replay_proxy.matching.fingerprint import fingerprint
-from replay_proxy.wire import Request
 from tests.importers.exchanges import (
     BEGIN_US,
     DATA,
@@ -32,6 +31,7 @@ from tests.importers.exchanges import (
     told,
 )
 from tests.support.paths import ROOT
+from tests.support.requests import post
 
 # --- vcrpy --------------------------------------------------------------------------------------
 
@@ -628,7 +628,7 @@ def test_headers_are_those_of_a_recording() -> None:
 
 def test_a_client_of_the_proxy_hits_what_was_imported() -> None:
     got = interaction(make(method="post", request_body=b'{"b": 1, "a": [2]}'))
-    asked = Request("POST", "/v1/chat/completions", "", (), b'{"a":[2],"b":1,"stream":false}')
+    asked = post(b'{"a":[2],"b":1,"stream":false}')
     assert got.fingerprint == fingerprint(asked)
 
 

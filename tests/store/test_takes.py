@@ -16,12 +16,12 @@ from replay_proxy.store.archive import Archive
 from replay_proxy.store.transaction import transaction
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
-from tests.support.requests import CHAT, post
+from tests.support.requests import CHAT, chat_body, post
 from tests.support.script import JSON, Answer, Received
 from tests.support.tape import all_stored, recorded
 from tests.support.upstream import Upstream
 
-SAME = json.dumps({"model": "m", "messages": []}).encode()
+SAME = chat_body()
 
 
 class Api(Upstream):

@@ -22,7 +22,7 @@ from replay_proxy.transports.recorder.recorder import Recorder
 from replay_proxy.wire import Request, Response
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
-from tests.support.requests import CHAT, head, post
+from tests.support.requests import CHAT, chat, head, post
 from tests.support.script import EVENT_STREAM, JSON, Answer, Cut, Gate, Received
 from tests.support.servers import Proxy
 from tests.support.transports import SimpleTransport
@@ -50,10 +50,7 @@ def test_a_status_says_whether_its_answer_is_kept(
 def test_a_large_request_is_named_without_reading_it() -> None:
     loss = loss_of_status(429, keep_errors=False)
     assert loss is not None
-    body = b'{"model": "m", "messages": [{"role": "user", "content": "%s"}]}'
-    small, large = (
-        Request("POST", CHAT, "", (), body % text) for text in (b"Hi", b"x" * (1 << 20))
-    )
+    small, large = chat("Hi"), chat("x" * (1 << 20))
     assert loss.described(small)["request"]["last_message"] == "Hi"
     assert loss.described(large)["request"] == {
         "method": "POST",

@@ -14,7 +14,7 @@ import pytest
 
 from replay_proxy.cassette import Interaction
 from tests.support.rawclient import NoAnswerError, RawClient, Throttle
-from tests.support.requests import CHAT, post
+from tests.support.requests import CHAT, chat_body, post
 from tests.support.script import Answer, Cut, Gate, Hangup, Received, Step, Wait
 from tests.support.servers import Proxy
 from tests.support.tape import all_stored, stored
@@ -39,7 +39,7 @@ class Scene:
 
     def ask(self, answer: Answer, name: str) -> bytes:
         """The request of this name, to which the upstream will give ``answer``."""
-        body = json.dumps({"model": "m", "stream": True, "messages": [], "user": name}).encode()
+        body = chat_body(stream=True, user=name)
         self.answers[body] = answer
         return body
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from tests.support.child_code import CLOCK_SET_BACK, child_environment
 from tests.support.nursery import Nursery
 from tests.support.rawclient import RawClient
+from tests.support.requests import chat_body
 from tests.support.script import JSON, Answer, Received
 from tests.support.servers import Proxy
 from tests.support.upstream import Upstream
 
 PATH = "/v1/chat/completions"
-SAME = json.dumps({"model": "m", "messages": []}).encode()
+SAME = chat_body()
 
 
 def ask(proxy: Proxy, body: bytes = SAME) -> bytes:

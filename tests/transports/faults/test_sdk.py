@@ -21,16 +21,14 @@ from tests.demo import CASSETTE
 from tests.support.clients import PARIS
 from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import NoAnswerError, RawAnswer, RawClient
-from tests.support.requests import CHAT, post
+from tests.support.requests import CHAT, chat_body, post
 from tests.support.script import Answer, Received, Step, Wait
 from tests.support.servers import Proxy
 from tests.support.tape import stored
 from tests.support.upstream import Upstream
 
 SAID = "한국의 수도는?"
-BODY = json.dumps(
-    {"model": "m", "stream": True, "messages": [{"role": "user", "content": SAID}]}
-).encode()
+BODY = chat_body(SAID, stream=True)
 
 
 @pytest.fixture(scope="module")
@@ -264,11 +262,9 @@ def test_a_retry_behind_a_refusal_gets_the_first_recorded_answer(nursery: Nurser
         REPEATS="fail",
         FAULTS="path=/v1/chat/* first=1 overloaded",
     )
-    body = {"model": "gpt-5", "messages": [{"role": "user", "content": PARIS}]}
+    body = chat_body(PARIS, model="gpt-5")
     with RawClient(proxy.base_url) as client:
-        refused, answer = (
-            client.request("POST", CHAT, body=json.dumps(body).encode()) for _ in range(2)
-        )
+        refused, answer = (client.request("POST", CHAT, body=body) for _ in range(2))
     proxy.kill()
     assert (refused.status, refused.header(b"x-replay-source")) == (503, b"fault")
     assert (answer.status, answer.header(b"x-replay-source")) == (200, b"cassette")
