@@ -99,7 +99,7 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _marked_cassette(request: pytest.FixtureRequest) -> None:
-    """Give a test its cassette before another fixture of the test makes a client or asks."""
+    """Give a test its cassette before another of its fixtures creates a client or uses one."""
     if has_cassette(request.node):
         request.getfixturevalue("replay_proxy")
 
@@ -132,7 +132,7 @@ def replay_proxy(request: pytest.FixtureRequest, replay_proxy_server: Proxies) -
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let clients have the proxy's address that are made for a test and for later ones."""
+    """Announce the proxy's address to clients that are created for this test and for later ones."""
     item.config.stash[_SESSION].prepare(item, item.stash.get(_NODEID, item.nodeid))
 
 
@@ -148,7 +148,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """Restore the environment after all other fixtures, and judge what is known only then."""
+    """Restore the environment after all other fixtures, and judge what is only known then."""
     session = item.config.stash[_SESSION]
     try:
         outcome = yield
@@ -168,7 +168,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add to the report of a test that failed by itself what else was wrong."""
+    """Add to the report of a test that failed by itself what else failed."""
     report = yield
     session = item.config.stash[_SESSION]
     run = session.run_of(item)
@@ -194,7 +194,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
-    """Stop the proxy, and judge what belongs to no test."""
+    """Stop the proxies, and judge what belongs to no test."""
     state = session.config.stash[_SESSION]
     try:
         return (yield)

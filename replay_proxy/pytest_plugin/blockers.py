@@ -1,7 +1,7 @@
-"""Other tools that keep a test's client from the proxy, and what allows the client to reach it.
+"""Other tools that block a test's client, and how to let it reach the proxy.
 
-They are known by the module that raises an exception; nothing of them is imported. Not in here:
-the plugin's own calls, which nothing can block.
+They are recognised by the module that raises an exception; nothing of them is imported. Not in
+here: the plugin's own calls, which nothing can block.
 """
 
 from collections.abc import Iterator
@@ -29,11 +29,11 @@ _REMEDIES = {
 
 
 def remedy(error: BaseException) -> str:
-    """What allows the client that got this error to reach the proxy; empty if nothing blocks it."""
-    for each in _chain(error):
-        package = _package(each)
+    """How to let the client that got this error reach the proxy; empty if no tool blocks it."""
+    for link in _chain(error):
+        package = _package(link)
         # An error of pytest-socket does not always name the host.
-        if package in _REMEDIES and (_HOST in str(each) or package == "pytest_socket"):
+        if package in _REMEDIES and (_HOST in str(link) or package == "pytest_socket"):
             return f"replay-proxy answers the test's client on {_HOST}. {_REMEDIES[package]}."
     return ""
 
@@ -42,13 +42,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     """An error, and those that led to it or that it groups."""
     left, seen = [error], set()
     while left:
-        each = left.pop()
-        if id(each) in seen:
+        link = left.pop()
+        if id(link) in seen:
             continue
-        seen.add(id(each))
-        yield each
-        left += filter(None, (each.__context__, each.__cause__))
-        left += getattr(each, "exceptions", ())
+        seen.add(id(link))
+        yield link
+        left += filter(None, (link.__context__, link.__cause__))
+        left += getattr(link, "exceptions", ())
 
 
 def _package(error: BaseException) -> str:

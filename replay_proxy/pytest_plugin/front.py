@@ -1,8 +1,8 @@
-"""``Front``: one address for clients that are made before their test.
+"""``Front``: one address for clients that are created before their test.
 
-A client takes its address from the environment when it is made: when a module is imported, or by a
-fixture that several tests share. Not in here: the cassette that answers there, which is that of the
-test that runs.
+A client takes its address from the environment when it is created: when a module is imported, or by
+a fixture that several tests share. Not in here: the cassette that answers there, which is that of
+the running test.
 """
 
 import os
@@ -35,7 +35,7 @@ class Front:
         #: Of each variable that is set now: its former value, and the one that it was given.
         self._set: dict[str, tuple[str | None, str]] = {}
         self._own_key = False
-        #: Whether clients that were made at import may have the address.
+        #: Whether clients that were created at import may have the address.
         self.announced = False
 
     @property
@@ -74,7 +74,7 @@ class Front:
         self.withdraw()
 
     def close(self) -> None:
-        """Withdraw the address and give it up."""
+        """Withdraw the address, and release it."""
         self.withdraw()
         if self._listener is not None:
             self._listener.close()

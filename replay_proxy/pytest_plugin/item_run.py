@@ -1,6 +1,6 @@
 """One run of a test: its cassette, its report, and why it fails.
 
-No hooks here.
+Not in here: hooks.
 """
 
 import contextlib
@@ -63,7 +63,7 @@ class CassetteFixture:
         return report_sum(self._past, self._proxies.report(self.cassette, drain=drain))
 
     def rewind(self) -> None:
-        """Start the cassette anew. Requests before this still count."""
+        """Start the cassette over. Requests before this still count."""
         self._past = self.report()
         self._proxies.rewind(self.cassette)
 
@@ -92,7 +92,7 @@ class ItemRun:
         self._threads = frozenset(threading.enumerate())
 
     def judge(self, *, drain: bool = False) -> str:
-        """What has failed since the last call, as a text; empty if nothing has.
+        """The failures since the last call, as a text; empty if there are none.
 
         ``drain`` waits for recordings in progress.
         """

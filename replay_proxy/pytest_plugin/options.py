@@ -1,6 +1,6 @@
 """The options of the pytest plugin, and the name of each test's cassette.
 
-Texts in, ``Options`` or ``pytest.UsageError`` out. Nothing is started here.
+Texts in, ``Options`` or ``pytest.UsageError`` out. Not in here: starting anything.
 """
 
 import os
@@ -37,7 +37,7 @@ ON_MISS = MODES["replay"][1]
 REACTIONS = ("ignore", "warn", "fail")
 #: The settings that options decide. Their plain variables are not read.
 DECIDED = ("MODE", "ON_MISS", "STORE", "CASSETTE")
-#: The variables that count as these options when they are not typed.
+#: The variables that stand for these options if they are not on the command line.
 VARIABLES = {
     "mode": "REPLAY_PROXY_MODE",
     "on-miss": "REPLAY_PROXY_ON_MISS",
@@ -49,7 +49,7 @@ CASSETTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the command line and the configuration file; the former win."""
+    """The options of the command line and the configuration file. The former take precedence."""
 
     mode: str
     on_miss: str
@@ -61,7 +61,7 @@ class Options:
     settings: Mapping[str, str]
 
     def decided(self, mode: str) -> dict[str, str]:
-        """What options decide of a child's settings. An empty one is the default."""
+        """The settings of a child that options decide. An empty text is the default."""
         on_miss = self.on_miss if mode == "replay" else ""
         return dict(zip(DECIDED, (mode, on_miss, str(self.store), ""), strict=True))
 
@@ -100,7 +100,7 @@ def options(config: pytest.Config) -> Options:
 def _option(
     config: pytest.Config, name: str, allowed: Collection[str] | None = None
 ) -> tuple[str, bool]:
-    """An option's value, and whether it was typed rather than read from a file.
+    """An option's value, and whether it was typed rather than read from the configuration file.
 
     A variable that stands for the option counts as typed.
     """

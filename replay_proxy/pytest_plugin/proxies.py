@@ -1,6 +1,6 @@
 """``Proxies``: the proxies of a session, and what the plugin asks of them.
 
-No hooks here. What only a test with the fixture needs is imported late.
+Not in here: hooks. What only a test with the fixture needs is imported late.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from replay_proxy.serving.child.server import Server
     from replay_proxy.settings.loading import GuestSettings
 
-#: Lines of a proxy's log that an error shows.
+#: Maximum number of lines of a proxy's log that an error shows.
 LOG_LINES = 10
 #: The proxy's errors name its variables; under pytest they are options.
 _HERE = "\nUnder pytest MODE is --replay-mode, ON_MISS --replay-on-miss, STORE --replay-store."
@@ -41,7 +41,7 @@ class Proxies:
         self.options = options
         self.front = front or Front()
         self.recorded = frozenset(recorded)
-        #: What was passed over of the environment, as sentences.
+        #: Sentences about what was ignored in the environment.
         self.notes: list[str] = []
         self._settings: dict[str, GuestSettings] = {}
         self._children: dict[str, Server] = {}
@@ -109,8 +109,8 @@ class Proxies:
     def end(self, why: str, remedy: str, ended: str = "") -> dict[str, int]:
         """Refuse requests that name no cassette.
 
-        ``ended`` is the own cassette of a test that has ended; the result is as ``Server.run``
-        gives it. Raises ``ReplayProxyError``.
+        ``ended`` is the cassette of a single test that has ended; the result is that of
+        ``Server.run``. Raises ``ReplayProxyError``.
         """
         late: dict[str, int] = {}
         for mode, child in self._children.items():
@@ -148,7 +148,7 @@ class Proxies:
         return self._applicable(cassette, reports[cassette])
 
     def rewind(self, cassette: str) -> None:
-        """Start a cassette and its report anew. Raises ``ReplayProxyError``."""
+        """Start a cassette and its report over. Raises ``ReplayProxyError``."""
         _ask(self.child(cassette), "POST", "rewind", {"cassette": cassette})
 
     def leftovers(self) -> dict[str, Report]:
@@ -165,7 +165,7 @@ class Proxies:
             self._children.popitem()[1].stop()
 
     def _applicable(self, cassette: str, report: Report) -> Report:
-        """The report without unused recordings if this cassette is recorded anew."""
+        """The report, without unused recordings if this cassette is being recorded."""
         if self.mode(cassette) == "replay":
             return report
         return report | {"unused": [], "unused_total": 0}

@@ -1,4 +1,4 @@
-"""The proxy's report on one cassette: two as one, and the texts that are made of it. Pure."""
+"""The proxy's report on one cassette: the sum of two, and the texts made from one. Pure."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import Any
 
 #: The proxy's report on one cassette.
 Report = dict[str, Any]
-#: Different misses that are kept per shared cassette; further ones are counted.
+#: Maximum number of different misses per shared cassette; further ones are only counted.
 KEPT_MISSES = 1_000
-#: Misses, or recordings, that one text shows.
+#: Maximum number of misses, or of recordings, that one text shows.
 SHOWN = 10
 
 
 def failures(report: Report, *, losses: bool) -> dict[str, str]:
-    """Why a test fails: texts, each under a key of its own. ``losses`` is whether a loss does."""
+    """Why a test fails: texts, each under its own key. ``losses`` is whether a loss fails it."""
     misses = {miss["fingerprint"]: _miss_text(miss) for miss in report["misses"]}
     expired = {
         entry["interaction"]: f"This recording was used and is too old: {_recording_line(entry)}"
@@ -25,7 +25,7 @@ def failures(report: Report, *, losses: bool) -> dict[str, str]:
 
 
 def loss_texts(report: Report) -> dict[str, str]:
-    """The losses as texts, each under a key of its own."""
+    """The losses as texts, each under its own key."""
     texts = {f"loss {loss['fingerprint']}": str(loss["message"]) for loss in report["losses"]}
     if (more := report["lost"] - len(report["losses"])) > 0:
         texts["more_losses"] = f"There were {more:,} further losses, only counted."
@@ -68,7 +68,7 @@ def _recording_line(recording: dict[str, Any]) -> str:
 
 
 def report_sum(first: Report | None, then: Report) -> Report:
-    """Two reports on one cassette as one. Unused is what neither used."""
+    """The sum of two reports on one cassette. A recording is unused if neither used it."""
     if first is None:
         return then
     misses = {miss["fingerprint"]: miss for miss in first["misses"]}

@@ -1,6 +1,6 @@
 """``SessionRun``: one process's part of a session, and why the session fails apart from its tests.
 
-No hooks here, except that which gets no configuration.
+Not in here: hooks, except the one that gets no configuration.
 """
 
 import os
@@ -43,7 +43,7 @@ class SessionRun:
         return self.run if self.run is not None and self.run.item is item else None
 
     def prepare(self, item: pytest.Item, nodeid: str) -> None:
-        """Prepare for clients of a test that are made before its cassette is known, or were."""
+        """Prepare for clients that are created before the cassette of their test is known."""
         front = self.proxies.front
         if front.announced and not self._begun and any(map(has_cassette, item.session.items)):
             with suppress(ReplayProxyError):  # A test with a cassette fails for it.
@@ -82,7 +82,7 @@ class SessionRun:
             self.tally.add_worker(payload)
 
     def finish(self) -> None:
-        """Stop the proxies, and add what no test has asked for."""
+        """Stop the proxies, and add requests that no test has sent."""
         try:
             if self.run is not None:  # The session was interrupted.
                 self.run.environment.undo()

@@ -22,7 +22,7 @@ class UnusedRecordingWarning(pytest.PytestWarning):
 
 
 class NoRequestWarning(pytest.PytestWarning):
-    """No request of a test that has a cassette reached the proxy."""
+    """A test has a cassette, but none of its requests reached the proxy."""
 
 
 class LossWarning(pytest.PytestWarning):
@@ -32,7 +32,7 @@ class LossWarning(pytest.PytestWarning):
 class Tally:
     """The sums of one process. The controller of xdist adds those of its workers.
 
-    ``losses`` is whether a loss fails what it belongs to.
+    ``losses`` is whether a loss fails its test, or the session.
     """
 
     def __init__(self, *, losses: bool) -> None:
@@ -137,7 +137,7 @@ class Tally:
         return sum(self.counts[key] for key in ("hits", "misses", "recorded", "lost", "dummy"))
 
     def late_texts(self) -> list[str]:
-        """A line per test that sent requests when it had ended, or may have."""
+        """A line per test that sent requests after its end, or may have."""
         from replay_proxy.answers.plural import many
 
         left = [
@@ -169,7 +169,7 @@ class Tally:
         return [fewer_text(cassette, fewer) for cassette, fewer in found if fewer]
 
     def summary(self) -> str:
-        """One line, or nothing when no test has used the proxy."""
+        """One line; empty if no test has used the proxy."""
         if not self.counts:
             return ""
         from replay_proxy.answers.plural import many  # Most sessions do not use the proxy.
@@ -187,7 +187,7 @@ class Tally:
 
 
 def fails(warning: pytest.PytestWarning, reaction: str) -> bool:
-    """Whether a fault fails the test or session; so does a warning that is an error."""
+    """Whether a warning fails the test or the session: by ``reaction``, or since it is an error."""
     try:
         if reaction == "warn":
             warnings.warn(warning, stacklevel=3)

@@ -1,18 +1,18 @@
-"""Threads that a test leaves running: a request of theirs would count for the test that then runs.
+"""Threads that a test leaves running: their requests would count for the next test.
 
-A client that was made at import sends their requests to the same address as those of any test.
+A client that was created at import sends all requests to the same address, whatever the test.
 """
 
 import sys
 import threading
 from collections.abc import Collection
 
-#: Where a thread waits that has nothing to do: a worker of a pool, an event loop, a consumer.
+#: Modules in which an idle thread waits: a worker of a pool, an event loop, a consumer.
 _WAITING = frozenset({"threading", "queue", "selectors", "concurrent.futures.thread"})
 
 
 def left_running(before: Collection[threading.Thread]) -> list[str]:
-    """The names of threads that were started since and are busy now."""
+    """The names of threads that have been started since ``before`` and are busy now."""
     frames = sys._current_frames()
     names = []
     for thread in threading.enumerate():

@@ -1,4 +1,4 @@
-"""The addresses of the proxy: what a request's names, and those that an answer gives its client."""
+"""The addresses of the proxy: the cassette that a request's names, and those in an answer."""
 
 from urllib.parse import quote, unquote_to_bytes
 
@@ -24,7 +24,7 @@ def split_cassette(path: str) -> tuple[str | None, str]:
     try:
         name = unquote_to_bytes(sent.encode("latin-1")).decode()
     except UnicodeDecodeError:
-        name = sent  # Names no cassette, and is shown as it is.
+        name = sent  # Not the name of a cassette; an error shows it as it is.
     return name, slash + rest
 
 
@@ -34,12 +34,12 @@ def cassette_of(cassette: str | None, request: Request) -> str | None:
         try:
             return name.decode()
         except UnicodeDecodeError:
-            return name.decode("latin-1")  # As some clients encode it.
+            return name.decode("latin-1")  # Some clients encode it like this.
     return cassette
 
 
-def led_back(headers: Headers, upstream_url: str, scope: Scope) -> Headers:
-    """The headers of an answer, with addresses at the upstream where this request reached it: here.
+def with_own_addresses(headers: Headers, upstream_url: str, scope: Scope) -> Headers:
+    """The headers of an answer, with addresses of this proxy in place of those at the upstream.
 
     ``upstream_url`` is the API's base URL.
     """

@@ -43,14 +43,13 @@ logger = logging.getLogger("replay_proxy")
 
 _PLAIN = tuple(path.encode() for path in DATA_PATHS)
 _NO_LIFESPAN = (
-    "The server has not begun the lifespan of the proxy (--lifespan off), so that nothing bounds "
-    "clients that stall, the size of heads or the time to stop, trailers count as headers, and "
-    "cassettes are not settled at the end. Start it without that option, or with "
-    "`replay-proxy serve`."
+    "The server has not begun the lifespan of the proxy (--lifespan off): nothing bounds clients "
+    "that stall, the size of heads or the time to stop, trailers count as headers, and cassettes "
+    "are not settled at the end. Start it without that option, or with `replay-proxy serve`."
 )
 
 
-#: Paths that a browser or a person looks up: no call of an application is lost there.
+#: Paths that a browser or a person requests: an unknown one is not a lost call of an application.
 _NO_CALLS = ("/_replay/", "/.well-known/", "/favicon", "/apple-touch-icon", "/robots.txt")
 
 
@@ -61,7 +60,7 @@ class UnknownPath(RequestError):
     code = "unknown_url"
 
     def __init__(self, method: str, path: str) -> None:
-        served = ", ".join(each + "…" for each in DATA_PATHS)
+        served = ", ".join(path + "…" for path in DATA_PATHS)
         super().__init__(
             f"is refused: {method} {redacted(path)} is none of {served}, /cassettes/{{name}}/v1/…, "
             "/_replay/api/…, /healthz, /readyz and /docs",
@@ -142,7 +141,7 @@ class ReplayProxy(FastAPI):
             await super().__call__(scope, receive, send)
 
     def _miss(self, scope: Scope, error: ReplayProxyError) -> None:
-        """Note a refusal of what no transport gets to see."""
+        """Note the refusal of a request that reaches no transport."""
         cassette, request = _head(scope)
         try:
             name = cassette_name(cassette_of(cassette, request) or self.assembly.default)

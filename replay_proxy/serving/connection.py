@@ -1,4 +1,4 @@
-"""What ASGI hides of a client's connection: the server's own headers, writes, its end.
+"""Parts of a client's connection that ASGI hides: the server's headers, writes, the end.
 
 It is reached through uvicorn's ``send``, a method of the object that serves one request; this works
 with both of its HTTP protocols and both event loops.
@@ -16,9 +16,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 #: Closing sends RST instead of FIN: lingering is on, for no time (SO_LINGER, socket(7)).
 _NO_LINGER = struct.pack("ii", 1, 0)
-#: The most bytes that are held: the server has to notice when a client does not keep up.
+#: Maximum number of bytes that are held: the server must notice a client that does not keep up.
 _FULL_BYTES = 65_536
-#: Larger writes are not copied in order to be joined.
+#: Maximum size of a write that is copied to be joined with others.
 _ALONE_BYTES = 1 << 20
 
 
@@ -39,8 +39,8 @@ class Outlet:
         if len(data) > _ALONE_BYTES:
             self.flush()
         elif not self._held:
-            # Also for an answer that is whole by now: writing at once, before the other requests of
-            # this turn are handled, takes a fifth more processor time per answer.
+            # Even for an answer that is already whole: writing at once, before the other requests
+            # of this turn are handled, takes a fifth more processor time per answer.
             asyncio.get_running_loop().call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)
@@ -96,7 +96,7 @@ class _Defaults:
         self._left: list[tuple[bytes, bytes]] = []
 
     def left(self, defaults: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Those that stay."""
+        """The defaults without ``date`` and ``server``."""
         if defaults is not self._all:
             self._left = [pair for pair in defaults if pair[0] not in (b"date", b"server")]
             self._all = defaults
@@ -123,7 +123,7 @@ def unchunked(send: Send) -> Send:
     """
     cycle: Any = getattr(send, "__self__", None)
     if getattr(cycle, "chunked_encoding", False) is not None:
-        return send  # Another server, which needs no help.
+        return send  # Another server or protocol, which does this itself.
     cycle.chunked_encoding = False
 
     async def send_plain(message: MutableMapping[str, Any]) -> None:
@@ -145,7 +145,7 @@ async def drop(send: Send, receive: Receive, *, reset: bool) -> None:
 
 
 async def abort(send: Send, receive: Receive) -> bool:
-    """End the connection in the middle of an answer; whether that was possible.
+    """End the connection in the middle of an answer. Returns whether that was possible.
 
     It is possible with a server whose connections can be reached.
     """
@@ -160,7 +160,7 @@ async def abort(send: Send, receive: Receive) -> bool:
 
 
 def reset_when_closed(send: Send) -> None:
-    """Have the client see a reset, after what was written, when the connection is closed."""
+    """Let the client see a reset, after all written bytes, when the connection is closed."""
     connection = _transport(send).get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 

@@ -13,7 +13,12 @@ from replay_proxy.errors import ConnectionDropped, ReplayProxyError
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.redaction.credentials import without_credentials
 from replay_proxy.redaction.display import redacted
-from replay_proxy.serving.addresses import cassette_of, led_back, raw_path, split_cassette
+from replay_proxy.serving.addresses import (
+    cassette_of,
+    raw_path,
+    split_cassette,
+    with_own_addresses,
+)
 from replay_proxy.serving.connection import (
     Receive,
     Scope,
@@ -43,7 +48,7 @@ from replay_proxy.wire import Provenance, Request, Response, Source, Transport, 
 logger = logging.getLogger("replay_proxy")
 access_logger = logging.getLogger("uvicorn.access")
 
-#: The size of the pieces of a body of known length; any other body is one chunk.
+#: Size of the pieces in which a body of known length is sent; any other body is one chunk.
 PIECE_BYTES = 1 << 18
 
 
@@ -53,8 +58,8 @@ class DataPlane:
     ``transport_of`` gives the transport of a cassette, or of the default one for None. A request
     names its cassette by its path, ``/cassettes/{name}/v1/…``, or in ``x-replay-cassette``.
     ``arrivals`` stamps requests; ``recognise`` computes the fingerprints of a large one;
-    ``on_unread`` is told of a request that is refused before its body was read;
-    ``upstream_url`` is the API's base URL: addresses there lead back here.
+    ``on_unread`` is called with a request that is refused before its body was read;
+    ``upstream_url`` is the API's base URL: addresses there become addresses of the proxy.
     """
 
     def __init__(
@@ -102,7 +107,7 @@ class DataPlane:
             answer = await self._answer(cassette, request)
             for name, _ in answer.headers:
                 if name in ADDRESS_FIELDS:
-                    headers = led_back(answer.headers, self._upstream_url, scope)
+                    headers = with_own_addresses(answer.headers, self._upstream_url, scope)
                     answer = answer._replace(headers=headers)
                     break
             await _send(answer, send, http_version=scope["http_version"])
@@ -166,12 +171,12 @@ def _unread(error: ReplayProxyError, scope: Scope) -> Response:
     answer = error_response(error)
     headers = answer.headers + REFUSED
     if any(name == b"expect" for name, _ in scope["headers"]):
-        headers += ((b"connection", b"close"),)  # The client does not send the body now.
+        headers += ((b"connection", b"close"),)  # The client will not send the body.
     return answer._replace(headers=headers)
 
 
 async def send_whole(response: Response, send: Send) -> None:
-    """Send an answer of the proxy's own, whose body is ``bytes``."""
+    """Send an answer of the proxy itself, whose body is ``bytes``."""
     await send(
         {"type": "http.response.start", "status": response.status, "headers": response.headers}
     )
@@ -217,7 +222,7 @@ async def _send(response: Response, send: Send, *, http_version: str = "1.1") ->
 
 
 async def _send_pieces(body: bytes, send: Send) -> None:
-    """Send a body in pieces: otherwise all of it would be buffered for a client that is slow."""
+    """Send a body in pieces: otherwise all of it would be buffered for a slow client."""
     last = (len(body) - 1) // PIECE_BYTES * PIECE_BYTES
     for at in range(0, last, PIECE_BYTES):
         piece = body[at : at + PIECE_BYTES]

@@ -13,7 +13,7 @@ WATCH_AFTER_S = 0.03
 
 
 class Departures:
-    """The requests under way, each watched for its client's departure once it takes long.
+    """The requests in progress. One that takes long is watched for its client's departure.
 
     Most requests are answered before that. One timer finds those that are not.
     """

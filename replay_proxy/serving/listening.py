@@ -1,7 +1,7 @@
 """The sockets that the proxy listens on.
 
-``localhost`` is 127.0.0.1 for some clients and ::1 for others (Node since 17), so both are listened
-on where the machine has both.
+``localhost`` is 127.0.0.1 for some clients and ::1 for others (Node since 17), so the proxy listens
+on both if the machine has both.
 """
 
 import errno
@@ -15,7 +15,7 @@ from replay_proxy.errors import ConfigurationError
 logger = logging.getLogger("replay_proxy")
 
 _LOOPBACK = ("127.0.0.1", "::1")
-#: How often another free port is tried, if one is free on the first address only.
+#: Attempts to find a port that is free on both addresses.
 _TRIES = 20
 
 
@@ -49,7 +49,7 @@ def listeners(host: str, port: int) -> list[socket.socket]:
 def _bound_to(host: str, port: int) -> list[socket.socket]:
     """A socket for each address of a host."""
     try:
-        found = socket.getaddrinfo(
+        results = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (OSError, UnicodeError) as error:
@@ -57,7 +57,7 @@ def _bound_to(host: str, port: int) -> list[socket.socket]:
             f"--host {host} is not an address or a name of this machine: {error}. Use 127.0.0.1, "
             "or 0.0.0.0 for all addresses."
         ) from error
-    addresses = dict.fromkeys((family, where[0]) for family, _, _, _, where in found)
+    addresses = dict.fromkeys((family, where[0]) for family, _, _, _, where in results)
     bound: list[socket.socket] = []
     for family, address in addresses:
         bound.append(_bound(family, str(address), port))

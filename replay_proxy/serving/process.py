@@ -26,16 +26,16 @@ from replay_proxy.settings.browsers import canonical_host
 from replay_proxy.settings.loading import misspelt
 from replay_proxy.settings.names import PREFIX
 
-#: uvicorn's own, which shows information too.
+#: uvicorn's own logger, which also shows messages of level INFO.
 logger = logging.getLogger("uvicorn.error")
 
-#: The echo of a short prompt is exact, and so is that of a long one: load tests rely on its length.
+#: Said at the start instead of shortening the echo of a long prompt: load tests rely on its length.
 _QUOTES = (
     "The dummy quotes each prompt. A coding agent would take the examples in its own prompt for an "
     "answer: set DUMMY_TEXT=lorem for it."
 )
 
-#: The exit status with which uvicorn's supervisor stops; after any other it restarts the worker.
+#: The exit status of a worker after which uvicorn's supervisor stops; after any other, it restarts.
 _WORKER_STARTUP_FAILURE = 3
 
 
@@ -62,8 +62,8 @@ def app_with(settings: Callable[[], Settings]) -> ReplayProxy:
         print(f"replay-proxy does not start: {redacted(str(error))}", file=sys.stderr)  # noqa: T201
         alone = multiprocessing.parent_process() is None
         raise SystemExit(2 if alone else _WORKER_STARTUP_FAILURE) from None
-    # What is loaded by now lives as long as the process. Without this, a full garbage collection
-    # walks through all of it and delays every request by 24 ms.
+    # Everything that is loaded now lives as long as the process. Without this, a full garbage
+    # collection walks through all of it and delays every request by 24 ms.
     gc.freeze()
     return app
 
@@ -119,10 +119,10 @@ def serve(
         config = uvicorn.Config(factory, factory=True, workers=workers, access_log=False, **tls)
         for greeting in greetings:
             logger.info(greeting)
-        given: dict[str, Any] = {"sockets": sockets}
+        options: dict[str, Any] = {"sockets": sockets}
         if "target" in inspect.signature(Multiprocess).parameters:  # In older versions of uvicorn.
-            given["target"] = uvicorn.Server(config).run
-        Multiprocess(config, **given).run()
+            options["target"] = uvicorn.Server(config).run
+        Multiprocess(config, **options).run()
         return
     server = _Server(uvicorn.Config(app, access_log=False, **tls), greetings)
     with suppress(KeyboardInterrupt):
@@ -132,14 +132,14 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which does not say where it listens if it is given sockets."""
+    """uvicorn's server, with greetings: given sockets, it does not say where it listens."""
 
     def __init__(self, config: uvicorn.Config, greetings: list[str]) -> None:
         super().__init__(config)
         self._greetings = greetings
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say where."""
+        """Start, and print the greetings."""
         await super().startup(sockets)
         if self.started:
             for greeting in self._greetings:

@@ -16,12 +16,12 @@ from replay_proxy.serving.connection import Receive
 from replay_proxy.serving.upgrades import PlainHttp
 
 logger = logging.getLogger("replay_proxy")
-#: Its messages of level INFO are shown, unlike those of ``logger``.
+#: A logger whose messages of level INFO are shown, unlike those of ``logger``.
 uvicorn_logger = logging.getLogger("uvicorn.error")
 
-#: The most bytes of a request besides its body: its head, or its trailers.
+#: Maximum number of bytes of a request besides its body: of its head, or its trailers.
 HEAD_BYTES = 1 << 18
-#: The lowest rate of a request that takes longer than ``timeout_s`` to arrive.
+#: Minimum rate of a request that takes longer than ``timeout_s`` to arrive.
 BYTES_PER_S = 1_000
 
 
@@ -47,7 +47,7 @@ class Clients:
             self._look_later()
 
     def discard(self, connection: "BoundedProtocol") -> None:
-        """Watch it no longer."""
+        """Stop watching a connection."""
         self._connections.discard(connection)
 
     def stop(self) -> None:
@@ -77,7 +77,7 @@ class Clients:
 
 
 class BoundedProtocol(PlainHttp):
-    """One connection of a client, dropped when it stalls; trailers never become headers."""
+    """One connection of a client. It is dropped when it stalls; trailers never become headers."""
 
     def __init__(self, *, clients: Clients, **given: Any) -> None:
         super().__init__(**given)

@@ -1,6 +1,6 @@
 """The report: the journal's figures for a cassette, compared with what the cassette holds.
 
-The pytest plugin and ``replay-proxy run`` judge by its JSON. Nothing is decided here.
+The pytest plugin and ``replay-proxy run`` judge by its JSON. Not in here: that judgement.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ _ANSWERS = {
     Source.REFUSED: "refused",
     Source.FAULT: "from_fault",
 }
-#: The most interactions that each list of the report describes.
+#: Maximum number of interactions that each list of the report describes.
 SHOWN = 1_000
-#: The most interactions that are listed as repeated.
+#: Maximum number of interactions that are listed as repeated.
 REPEATED_SHOWN = 100
-#: A request counts as sent if one of its first _ALIKE recordings was used.
+#: Number of recordings of a request of which one must be used for the request to count as sent.
 _ALIKE = 1_000
 
 
@@ -59,7 +59,7 @@ async def report(
     ``more_misses`` and ``more_used`` count what is not listed; with ``more_used`` nothing is called
     unused.
 
-    It reads a little at a time, so that other requests are answered meanwhile.
+    The cassette is read little by little, so that other requests are answered meanwhile.
     """
     used = entry.replayed.keys() | entry.recorded
     await asyncio.sleep(0)

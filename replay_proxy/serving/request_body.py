@@ -14,13 +14,13 @@ from replay_proxy.wire import Headers, Request
 
 #: The largest body. A row of a cassette can hold more; OpenAI accepts files of up to 512 MB.
 MAX_BODY_BYTES = 640 * 1024 * 1024
-#: The most bytes of large bodies that a process holds at once.
+#: Maximum number of bytes of large bodies that a process holds at once.
 LARGE_BODIES_BYTES = 1 << 30
-#: Bodies up to this size are not counted: the number of connections bounds them.
+#: Maximum size of a body that is not counted: the number of connections bounds these.
 LARGE_BYTES = 1 << 20
 #: The characters of a field that an error repeats.
 _SHOWN = 100
-#: A length of up to this many digits is that of a small body.
+#: Maximum number of digits of the length of a small body.
 _SMALL_DIGITS = 6
 
 
@@ -32,7 +32,7 @@ class BodyTooLarge(RequestError):
 
 
 class TooManyLargeBodies(BodyTooLarge):
-    """The large bodies of other requests take all the memory for large bodies."""
+    """The large bodies of other requests use all of the memory for large bodies."""
 
     status = 503
     code = "too_many_large_requests"
@@ -74,7 +74,7 @@ class RequestBodies:
                         taken = self._take(max(size, ahead), taken)
                     if more:
                         continue
-                    body = whole.getvalue()  # The buffer itself, and no copy.
+                    body = whole.getvalue()  # The buffer itself, not a copy.
                 if len(body) > LARGE_BYTES:
                     taken -= len(body)
                 return body
@@ -96,19 +96,19 @@ class RequestBodies:
             )
         if not self._budget.take(_counted(size) - taken):
             raise TooManyLargeBodies(
-                f"The large bodies of the requests under way have {LARGE_BODIES_BYTES >> 20} MiB, "
-                "the most that the proxy accepts at once. Retry when they are answered, or send "
-                "fewer at once."
+                f"The large bodies of the requests in progress have {LARGE_BODIES_BYTES >> 20} "
+                "MiB, the most that the proxy accepts at once. Retry when they are answered, or "
+                "send fewer at once."
             )
         return _counted(size)
 
 
 def check_content(request: Request) -> None:
-    """Raise ``BodyTooLarge`` for a compressed body that holds more than is looked at."""
+    """Raise ``BodyTooLarge`` for a compressed body whose content is too large."""
     if is_too_large(request):
         raise BodyTooLarge(
             f"The content of the request's compressed body is larger than {MOST_BYTES >> 20} MiB, "
-            "which is all that the proxy looks at. Send it without Content-Encoding."
+            "the most that the proxy decompresses. Send it without Content-Encoding."
         )
 
 
@@ -125,14 +125,14 @@ def _length(headers: Headers) -> int:
 
 
 def _check_coding(headers: Headers) -> None:
-    """Refuse a coding that the server would not undo: it undoes chunks and nothing else.
+    """Refuse a coding that the server would not decode: it decodes only ``chunked``.
 
     Source: RFC 9112, section 6.1.
     """
     codings = b",".join([value for name, value in headers if name == b"transfer-encoding"])
     if codings and codings.strip(b", \t").lower() != b"chunked":
         raise UnknownTransferCoding(
-            f"The proxy knows no Transfer-Encoding except chunked, and the request has "
+            "The proxy supports no Transfer-Encoding except chunked, and the request has "
             f"{codings[:_SHOWN].decode('latin-1')!r}. Send a compressed body with Content-Encoding."
         )
 

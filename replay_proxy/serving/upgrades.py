@@ -1,12 +1,11 @@
-"""Offers of a client to go on in another protocol: passed over, and WebSockets refused by name.
+"""Offers of a client to upgrade to another protocol: ignored, and WebSockets refused by name.
 
 A server may ignore an ``Upgrade`` and answer in HTTP/1.1 (RFC 9110, section 7.8). The JDK's
 ``HttpClient`` offers HTTP/2 with each request over plain TCP. uvicorn's parser stops after the head
 of such a request, and would hand its application an empty body.
 
-Sessions of WebSockets are not recorded or replayed yet. 426 makes clients of ``/v1/responses`` go
-on over HTTP (RFC 9110, section 15.5.22); uvicorn's own answer, 403 without a body, reads as a wrong
-key.
+WebSockets are not recorded or replayed yet. 426 makes clients of ``/v1/responses`` continue over
+HTTP (RFC 9110, section 15.5.22); uvicorn's own answer, 403 without a body, looks like a wrong key.
 """
 
 import logging
@@ -22,19 +21,19 @@ from replay_proxy.wire import Headers, Request, header
 
 logger = logging.getLogger("replay_proxy")
 
-#: Fields that only make sense to who takes the offer (RFC 7540, section 3.2.1).
+#: Fields of the offer, which mean nothing without it (RFC 7540, section 3.2.1).
 _OFFER = frozenset({b"upgrade", b"http2-settings"})
 
 
 class BodyLost(RequestError):
-    """The server has taken an offer to upgrade for the end of the request."""
+    """The server has treated an offer to upgrade as the end of the request."""
 
     status = 501
     code = "upgrade_not_supported"
 
 
 class _Dropped(list[tuple[bytes, bytes]]):
-    """Takes the fields that follow a head."""
+    """Drops the fields that follow a head."""
 
     def append(self, _: tuple[bytes, bytes]) -> None:
         """Drop a trailer: its author need not be allowed to set headers."""
@@ -44,9 +43,9 @@ _DROPPED = _Dropped()
 
 
 class PlainHttp(HttpToolsProtocol):
-    """Reads a request with such an offer again, without the offer; drops trailers."""
+    """Reads a request with an offer to upgrade again, without the offer; drops trailers."""
 
-    #: What is being read. Set by the subclass, which takes the client's data anyway.
+    #: The data being read. Set by the subclass, which receives it anyway.
     data = b""
     _offered = False
 
@@ -81,19 +80,19 @@ class PlainHttp(HttpToolsProtocol):
 
 
 def _without_offer(method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """The head of a request, less the fields that offer an upgrade."""
+    """The head of a request, without the fields that offer an upgrade."""
     lines = [b"%b %b HTTP/1.1" % (method, target)]
     for name, value in headers:
         if name == b"connection":
-            options = [each.strip() for each in value.split(b",")]
-            value = b", ".join(each for each in options if each.lower() not in _OFFER)
+            options = [option.strip() for option in value.split(b",")]
+            value = b", ".join(option for option in options if option.lower() not in _OFFER)
         if name not in _OFFER and (value or name != b"connection"):
             lines.append(b"%b: %b" % (name, value))
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 def check_whole(headers: Headers, body: bytes) -> None:
-    """Raise ``BodyLost`` if the server has handed over a request with an offer without its body."""
+    """Raise ``BodyLost`` if the server passes on a request with an offer, but without its body."""
     if body or header(headers, b"upgrade") is None:
         return
     if header(headers, b"transfer-encoding") or header(headers, b"content-length") not in (
@@ -114,7 +113,7 @@ def websocket_refusal(request: Request) -> WebSocketUnsupported:
         f"of {request.path} is refused: WebSockets are neither recorded nor replayed",
         thing="The WebSocket handshake",
         remedy="Let the client use HTTP; a client of /v1/responses does so by itself after this "
-        "status. A client of /v1/realtime has no other way: let it reach the API itself.",
+        "status. A client of /v1/realtime cannot: let it reach the API itself.",
     )
     logger.warning("%s", error)
     return error

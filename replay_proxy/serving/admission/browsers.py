@@ -2,7 +2,7 @@
 
 Any page can send requests to any address, including this machine; it only cannot read the answer.
 But a request alone can spend a key, record an answer or use up a recorded one. Of the fields that
-are checked here, programs send only ``Host``; pages cannot omit or forge them
+are checked here, programs send only ``Host``; pages can neither omit nor forge them
 (https://fetch.spec.whatwg.org, section 2.2.2).
 """
 
@@ -43,7 +43,7 @@ _SANDBOX: Headers = (
 _LOCAL_ORIGIN = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?")
 #: Seconds for which a browser need not repeat a preflight.
 _MAX_AGE = b"600"
-#: The origin of a ``Referer``, which may also be no page's address (``about:blank``).
+#: The origin of a ``Referer``; a value such as ``about:blank`` has none.
 _PAGE = re.compile(rb"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
 #: The characters of a refused origin that an error repeats.
 _SHOWN = 100
@@ -87,13 +87,13 @@ class Browsers:
 
     def check(self, scope: Scope) -> Visit | None:
         """None for a program's request. Raises ``InvalidHost`` or ``NotAllowed``."""
-        found = [pair for pair in scope["headers"] if pair[0] in _CHECKED_FIELDS]
+        fields = [pair for pair in scope["headers"] if pair[0] in _CHECKED_FIELDS]
         server = scope.get("server")
         local = server[0] if server and server[1] is not None else None
-        if len(found) == 1 and found[0][0] == b"host":
-            self._hosts.check(found[0][1], local)
+        if len(fields) == 1 and fields[0][0] == b"host":
+            self._hosts.check(fields[0][1], local)
             return None
-        hosts = [value for name, value in found if name == b"host"]
+        hosts = [value for name, value in fields if name == b"host"]
         if len(hosts) == 1:
             self._hosts.check(hosts[0], local)
         # HTTP/1.0 has requests without a Host, and no browser sends one.
@@ -103,21 +103,21 @@ class Browsers:
                 "(RFC 9112, section 3.2). Let the client name the host of its base_url."
             )
         own = scope["scheme"].encode() + b"://" + hosts[0].lower() if hosts else b""
-        return self._visit(scope["method"], found, own)
+        return self._visit(scope["method"], fields, own)
 
-    def _visit(self, method: str, found: list[tuple[bytes, bytes]], own: bytes) -> Visit | None:
-        fields = dict(found)
-        origins = {value for name, value in found if name == b"origin"}
+    def _visit(self, method: str, pairs: list[tuple[bytes, bytes]], own: bytes) -> Visit | None:
+        fields = dict(pairs)
+        origins = {value for name, value in pairs if name == b"origin"}
         listed = origins & self._origins
         if self._own_pages:
-            listed |= {each for each in origins if _LOCAL_ORIGIN.fullmatch(each)}
+            listed |= set(filter(_LOCAL_ORIGIN.fullmatch, origins))
         if refused := origins - listed - {own}:
             raise _not_listed(min(refused))
         if method == "OPTIONS" and _REQUESTED_METHOD in fields:
             if len(listed) != 1:
                 raise _not_listed(min(origins, default=b"null"))
             return Visit(_preflight(fields, listed.pop()))
-        sites = {value for name, value in found if name == b"sec-fetch-site"}
+        sites = {value for name, value in pairs if name == b"sec-fetch-site"}
         if not listed and not sites <= _OWN:
             raise OriginNotAllowed(
                 "A page of another site has made the browser send this request "
@@ -126,7 +126,7 @@ class Browsers:
                 "look at an answer in a browser, type its address."
             )
         if not sites and not origins:  # A browser without these fields still names the page.
-            self._check_pages({value for name, value in found if name == b"referer"}, own)
+            self._check_pages({value for name, value in pairs if name == b"referer"}, own)
         navigates = fields.get(b"sec-fetch-mode") == b"navigate"
         navigates = navigates or b"upgrade-insecure-requests" in fields
         if listed or navigates:
@@ -172,7 +172,7 @@ def _preflight(fields: dict[bytes, bytes], origin: bytes) -> Response:
 class _Edge:
     """``send`` with headers for the browser, which are never stored.
 
-    Its ``__self__`` is that of the server's own ``send``, which ``connection`` needs.
+    Its ``__self__`` is that of the server's own ``send``, since ``connection`` needs it.
     """
 
     def __init__(self, send: Send, origin: bytes | None, more: Headers) -> None:
@@ -191,12 +191,12 @@ class _Edge:
         """The answer's headers, with this proxy's CORS fields in place of the recorded API's."""
         if self._origin is None:
             return tuple(headers)
-        kept = [pair for pair in headers if not pair[0].lower().startswith(b"access-control-")]
-        varies = b",".join(value for name, value in kept if name.lower() == b"vary").lower()
-        if not {b"origin", b"*"} & {each.strip() for each in varies.split(b",")}:
-            kept.append((b"vary", b"Origin"))
+        others = [pair for pair in headers if not pair[0].lower().startswith(b"access-control-")]
+        varies = b",".join(value for name, value in others if name.lower() == b"vary").lower()
+        if not {b"origin", b"*"} & {name.strip() for name in varies.split(b",")}:
+            others.append((b"vary", b"Origin"))
         return (
-            *kept,
+            *others,
             (b"access-control-allow-origin", self._origin),
             (b"access-control-expose-headers", b"*"),
         )

@@ -12,11 +12,11 @@ from ipaddress import ip_address
 from replay_proxy.errors import NotAllowed
 from replay_proxy.settings.browsers import canonical_host
 
-#: ``uri-host [":" port]`` (RFC 9110, section 7.2), less what no client sends: no user, no ``%``.
+#: ``uri-host [":" port]`` (RFC 9110, section 7.2) without what no client sends: a user, a ``%``.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{0,5})?")
 #: A name without a dot. One that begins with a digit could be an address (``2130706433``).
 _DOTLESS = re.compile(r"[a-z_][a-z0-9_-]*")
-#: The most names whose admission is cached; any number of names can end in ``.localhost``.
+#: Maximum number of names whose admission is cached; any number can end in ``.localhost``.
 _KEPT = 1024
 #: The characters of a refused ``Host`` that an error repeats.
 _SHOWN = 100
@@ -49,7 +49,7 @@ class Hosts:
     def __init__(self, allowed: Sequence[str] = ()) -> None:
         self._any = "*" in allowed
         self._names = frozenset(["localhost", *allowed])
-        wildcards = tuple(each[1:] for each in allowed if each.startswith("*."))
+        wildcards = tuple(name[1:] for name in allowed if name.startswith("*."))
         self._suffixes = (".localhost", *wildcards)
         self._kept: set[tuple[bytes, str | None]] = set()
 
@@ -62,11 +62,11 @@ class Hosts:
         if key in self._kept:
             return
         shown = host[:_SHOWN].decode("latin-1")
-        found = _HOST.fullmatch(host.decode("latin-1"))
+        match = _HOST.fullmatch(host.decode("latin-1"))
         try:
-            if found is None:
+            if match is None:
                 raise ValueError
-            name = canonical_host(found[1])
+            name = canonical_host(match[1])
         except ValueError:
             raise InvalidHost(
                 f"The request's Host, {shown!r}, is not a host name or an address with an optional "
@@ -96,7 +96,7 @@ class Hosts:
 
 
 def _is_loopback(local: str | None) -> bool:
-    """Whether a connection came from this machine; yes if that is not known."""
+    """Whether a connection came from this machine; True if that is not known."""
     try:
         return local is None or ip_address(canonical_host(local.partition("%")[0])).is_loopback
     except ValueError:

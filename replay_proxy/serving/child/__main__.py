@@ -21,7 +21,7 @@ from replay_proxy.settings.loading import load_as_child
 
 
 class _ChildServer(uvicorn.Server):
-    """uvicorn's server, which answers the parent's calls from the moment when it serves."""
+    """uvicorn's server, which answers the parent's calls as soon as it serves."""
 
     def __init__(self, app: Application, control: Application, answers: int) -> None:
         super().__init__(uvicorn.Config(app, access_log=False))
@@ -36,14 +36,14 @@ class _ChildServer(uvicorn.Server):
             threading.Thread(target=self._serve_parent, args=(loop,), daemon=True).start()
 
     def _serve_parent(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Not through sys.stdin, whose lock would be held when the interpreter ends.
+        # Not by sys.stdin, whose lock would be held when the interpreter ends.
         answer_calls(self._control, loop, 0, self._answers)
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
     answers = os.dup(1)
-    os.dup2(2, 1)  # What is printed is no answer.
+    os.dup2(2, 1)  # Printed text must not mix with answers.
     # asyncio sets TCP_NODELAY only if the protocol is named, and macOS cannot be asked for it.
     listener = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fileno=int(sys.argv[1]))
     app = app_with(load_as_child)

@@ -34,10 +34,10 @@ class NoTest(RequestError):
 
 
 class PerTest:
-    """Gives requests that name no cassette that of the test that runs.
+    """Gives a request that names no cassette that of the running test.
 
-    So are requests for the own cassette of a test that has ended, while another test runs: a client
-    of the former was kept, or something that it started is still running. They are counted.
+    So does a request for the cassette of a single test that has ended, while another test runs: a
+    client of the former was kept, or something that it started is still running. These are counted.
     """
 
     def __init__(self, app: ReplayProxy) -> None:
@@ -69,10 +69,10 @@ class PerTest:
             await self._app(scope, receive, send)
             return
         query = parse_qs(scope["query_string"].decode(), keep_blank_values=True)
-        given = {key: value for key, (value, *_) in query.items()}
-        self._cassette = given.get("cassette")
-        self._why, self._remedy = given.get("why", ""), given.get("remedy", "")
-        if ended := given.get("ended"):
+        arguments = {key: value for key, (value, *_) in query.items()}
+        self._cassette = arguments.get("cassette")
+        self._why, self._remedy = arguments.get("why", ""), arguments.get("remedy", "")
+        if ended := arguments.get("ended"):
             self._ended.add(ended)
         if self._cassette is not None:
             self._ended.discard(self._cassette)

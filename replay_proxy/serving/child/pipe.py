@@ -45,7 +45,7 @@ def answer_calls(
 
 
 async def _answer(app: Application, call: Any) -> bytes:
-    """The line that answers a call: what the application answers to it as an HTTP request."""
+    """The line that answers a call, which the application gets as an HTTP request."""
     path, _, query = call["target"].partition("?")
     scope: Scope = {
         "type": "http",
@@ -76,7 +76,7 @@ async def _answer(app: Application, call: Any) -> bytes:
     except Exception:
         logger.exception("%s %s failed", call["method"], path)
         status, body = 500, _FAILED
-    # Between the values of a JSON document a line's end is a space.
+    # In a JSON document, a line end between values may be any white space.
     document = body.replace(b"\n", b" ")
     return b'{"id": %s, "status": %d, "body": %s}\n' % (
         json.dumps(call["id"]).encode(),

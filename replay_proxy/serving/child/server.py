@@ -1,8 +1,7 @@
 """``Server``: the proxy as a child process of the pytest plugin or of ``replay-proxy run``.
 
-It listens on a free port of 127.0.0.1, and is asked over pipes (``pipe``). This module imports only
-the standard library, since a pytest start must not pay for what it does not use; the child imports
-the proxy.
+It listens on a free port of 127.0.0.1, and is called over pipes (``pipe``). This module imports
+only the standard library, so that pytest starts fast; the child imports the proxy.
 """
 
 import _socket
@@ -20,12 +19,12 @@ from typing import Any, Self
 
 from replay_proxy.errors import ReplayProxyError
 
-#: Lines that are kept of the child's log, and characters per line.
+#: Maximum number of lines of the child's log that are kept, and of characters per line.
 LINES, LINE_CHARS = 2_000, 2_000
 _READ_BYTES, _BACKLOG = 1 << 16, 2_048
 #: The key for OpenAI clients, which refuse to work without one.
 PLACEHOLDER_KEY = "replay-proxy-placeholder"
-#: With one of these, a client is for Azure, or its type was chosen.
+#: Variables that make a client one for Azure, or choose its type.
 _TYPED = (
     "OPENAI_API_TYPE",
     "AZURE_OPENAI_ENDPOINT",
@@ -56,19 +55,19 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def base_url(self, cassette: str | None = None) -> str:
-        """What a client takes as its ``base_url`` to use a cassette."""
+        """The ``base_url`` with which a client uses a cassette."""
         return f"{self.origin}/cassettes/{cassette}/v1" if cassette else f"{self.origin}/v1"
 
     @property
     def log(self) -> str:
-        """What the child has written so far, or the end of it."""
+        """The child's log so far, or the end of it."""
         dropped = f"(The first {self._dropped:,} lines are left out.)\n" if self._dropped else ""
         return dropped + "".join(list(self._written))
 
     def start(self, listener: _socket.socket | None = None) -> Self:
-        """Start the child, and return when it answers.
+        """Start the child. Returns when it answers.
 
-        It serves on a bound socket that it is given, and is then told which test runs (``run``).
+        With a ``listener``, a bound socket, it serves there, and ``run`` says which test runs.
         Raises ``ReplayProxyError`` with the child's log if it ends instead, or takes too long.
         """
         listener, mode = (bound(), []) if listener is None else (listener, ["per-test"])
@@ -91,10 +90,10 @@ class Server:
 
     def _child(self, listener: int, mode: Sequence[str]) -> "subprocess.Popen[str]":
         return subprocess.Popen(  # noqa: S603 - our own module
-            # Without -P a module of the user's directory would stand before the library's.
+            # Without -P, a module in the user's directory would hide one of the library.
             [sys.executable, "-P", "-m", "replay_proxy.serving.child", str(listener), *mode],
             env=_child_environment(self._settings),
-            stdin=subprocess.PIPE,  # The child ends when nobody holds the other end any more.
+            stdin=subprocess.PIPE,  # The child ends when nobody holds the other end.
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -127,14 +126,14 @@ class Server:
 
         Raises ``ReplayProxyError`` if that is an error, ``OSError`` if the child does not answer.
         """
-        given = {name: value for name, value in query.items() if value is not None}
-        return self._ask(method, f"/_replay/api/{path}?{urllib.parse.urlencode(given)}", 60.0)
+        fields = {name: value for name, value in query.items() if value is not None}
+        return self._ask(method, f"/_replay/api/{path}?{urllib.parse.urlencode(fields)}", 60.0)
 
     def run(self, **test: str) -> dict[str, int]:
-        """Say which ``cassette`` the running test has, or ``why`` there is none and the ``remedy``.
+        """Say which ``cassette`` the running test has, or ``why`` it has none and the ``remedy``.
 
-        ``ended`` is the own cassette of a test that has ended. Gives the number of requests, by
-        such a cassette, that came while another test ran. Raises as ``call`` does.
+        ``ended`` is the cassette of a single test that has ended. Returns how many requests for
+        such cassettes came while another test ran. Raises like ``call``.
         """
         late: dict[str, int] = self._ask("POST", f"/test?{urllib.parse.urlencode(test)}", 60.0)
         return late
@@ -143,11 +142,11 @@ class Server:
         assert self._process is not None
         assert self._process.stdin is not None
         with self._lock:
-            # A process that was forked off this one has its own numbers on the same pipes.
+            # A forked process has the same pipes, and numbers of its own.
             number = f"{os.getpid()}-{next(self._numbers)}"
             call = json.dumps({"id": number, "method": method, "target": target})
             os.write(self._process.stdin.fileno(), call.encode() + b"\n")
-            # An interrupted call leaves its answer behind.
+            # The answer to an interrupted call comes first.
             while (answer := json.loads(self._line(timeout_s)))["id"] != number:
                 pass
         if answer["status"] < 400:
@@ -155,7 +154,7 @@ class Server:
         raise ReplayProxyError(answer["body"]["error"]["message"])
 
     def _line(self, timeout_s: float) -> bytes:
-        """The next line from the child. Raises ``OSError`` after so long without a byte."""
+        """The next line from the child. Raises ``OSError`` after ``timeout_s`` without a byte."""
         assert self._process is not None
         assert self._process.stdout is not None
         pipe = self._process.stdout.fileno()
@@ -176,7 +175,7 @@ class Server:
         assert self._process is not None
         assert self._process.stderr is not None
         with self._process.stderr as lines:
-            # A line is read in parts: one without an end would fill the memory.
+            # A line is read in parts, since one without an end would fill the memory.
             while line := lines.readline(LINE_CHARS):
                 self._dropped += len(self._written) == LINES
                 self._written.append(line)
@@ -193,7 +192,7 @@ def _child_environment(settings: Mapping[str, str]) -> dict[str, str]:
 def bound() -> _socket.socket:
     """A socket on a free port of 127.0.0.1: nobody else gets the port, and clients are refused.
 
-    It is of the class below ``socket.socket``, which a test may have replaced by one that refuses.
+    Its class is the base of ``socket.socket``, which a test may have replaced by one that refuses.
     """
     listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, _socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
@@ -203,8 +202,8 @@ def bound() -> _socket.socket:
 def client_environment(base_url: str, *, asks_api: bool) -> dict[str, str]:
     """The variables that send OpenAI clients to ``base_url``, past any HTTP proxy.
 
-    Where no key is set there is a placeholder, unless the client's own key ``asks_api``: it would
-    hide one that an application reads from a file.
+    If no key is set, there is a placeholder, unless the client's own key reaches the API
+    (``asks_api``): the placeholder would hide a key that an application reads from a file.
     """
     origin = base_url.removesuffix("/v1")
     variables = {

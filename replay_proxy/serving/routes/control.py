@@ -17,7 +17,7 @@ from replay_proxy.serving.report import report
 from replay_proxy.settings import cassette_name
 from replay_proxy.transports.journal import KEPT_CASSETTES, OTHERS, Entry
 
-#: The longest wait for recordings in progress, in seconds: whoever asks waits a minute.
+#: Maximum wait for recordings in progress: the caller waits a minute for the report.
 MOST_DRAIN_S = 30.0
 
 
@@ -39,7 +39,7 @@ def control_plane(assembly: Assembly) -> APIRouter:
             await assembly.drain(MOST_DRAIN_S)
         names = _cassette_names(assembly, cassette)
         cassettes = {name: await _report(assembly, name, max_age_s) for name in names}
-        # FastAPI would validate it first, and all other requests would wait.
+        # FastAPI would validate it first, which blocks all other requests.
         return Response(orjson.dumps({"cassettes": cassettes}), media_type="application/json")
 
     @router.post("/rewind", summary="Start a cassette over")
@@ -55,7 +55,7 @@ def control_plane(assembly: Assembly) -> APIRouter:
 
 
 def _cassette_names(assembly: Assembly, cassette: str | None) -> list[str]:
-    """The given cassette; on None the default one and all others that were used."""
+    """The name of one cassette; for None, of the default one and all others that were used."""
     if cassette is None:
         return list(dict.fromkeys([assembly.default, *assembly.journal.entries]))
     try:
@@ -72,8 +72,8 @@ async def _report(assembly: Assembly, name: str, max_age_s: float | None) -> dic
             "cassettes, or rewind cassettes that are done."
         )
     entry = assembly.journal.entries.get(name, Entry())
-    told = await report(entry, _cassette(assembly, name), assembly.rule, max_age_s=max_age_s)
-    return told | {"in_progress": assembly.journal.in_progress[name]}
+    figures = await report(entry, _cassette(assembly, name), assembly.rule, max_age_s=max_age_s)
+    return figures | {"in_progress": assembly.journal.in_progress[name]}
 
 
 def _cassette(assembly: Assembly, name: str) -> Catalogue | None:

@@ -18,22 +18,22 @@ def document(app: FastAPI) -> None:
     """Add routes that only show the models."""
 
     async def chat_completions(body: CreateChatCompletionRequest) -> Response:
-        raise NotImplementedError("the data plane stands in front of this route")
+        raise NotImplementedError("the data plane answers this path")
 
     async def responses(body: CreateResponse) -> Response:
-        raise NotImplementedError("the data plane stands in front of this route")
+        raise NotImplementedError("the data plane answers this path")
 
     async def completions(body: CreateCompletionRequest) -> Response:
-        raise NotImplementedError("the data plane stands in front of this route")
+        raise NotImplementedError("the data plane answers this path")
 
     async def embeddings(body: CreateEmbeddingRequest) -> Response:
-        raise NotImplementedError("the data plane stands in front of this route")
+        raise NotImplementedError("the data plane answers this path")
 
     async def moderations(body: CreateModerationRequest) -> Response:
-        raise NotImplementedError("the data plane stands in front of this route")
+        raise NotImplementedError("the data plane answers this path")
 
     async def models() -> Response:
-        raise NotImplementedError("the data plane stands in front of this route")
+        raise NotImplementedError("the data plane answers this path")
 
     app.add_api_route(
         "/v1/chat/completions",

@@ -1,4 +1,4 @@
-"""The probes: is the process alive, and can it answer? For whoever has to wait for either."""
+"""The probes: whether the process is alive, and whether it can answer."""
 
 from fastapi import APIRouter, Response
 
@@ -6,7 +6,7 @@ from replay_proxy.assembly import Assembly
 from replay_proxy.errors import StoreError
 from replay_proxy.settings import Mode
 
-#: Both names are usual.
+#: Both names are common.
 _ALIVE = ("/healthz", "/health")
 _READY = "/readyz"
 
