@@ -1,7 +1,7 @@
-"""The conduct of a client that has met faults: did it wait, back off, give up, ask in vain? Pure.
+"""The conduct of a client that has met faults: did it wait, back off, give up, retry in vain? Pure.
 
-Judged from arrival times and fingerprints only: the next arrival of the same request counts as the
-client's reaction to the fault. The ``FaultKind`` of a fault says what a client should do.
+It is judged by arrival times and fingerprints only: the next arrival of the same request counts as
+the client's reaction to the fault. The ``FaultKind`` of a fault says what a client should do.
 """
 
 import re
@@ -34,7 +34,7 @@ class FaultKind(StrEnum):
 class Arrival:
     """One request. ``fault`` is the name of the fault that it met, or empty.
 
-    ``status`` is 0 if there was no answer. ``retry_after_s`` is the wait that the answer asked for.
+    ``status`` is 0 if there was no answer. ``retry_after_s`` is the wait that the answer requested.
     """
 
     arrived_us: int
@@ -86,8 +86,8 @@ def conduct(
     ``met`` counts each fault. A chain holds the arrivals of one request from its first fault on, in
     any order. ``kind_of`` takes a fault's name and the status of its answer.
     """
-    kept = [sorted(chain, key=lambda arrival: arrival.arrived_us) for chain in chains]
-    return [_conduct(fault, count, kept, kind_of) for fault, count in met.items()]
+    ordered = [sorted(chain, key=lambda arrival: arrival.arrived_us) for chain in chains]
+    return [_conduct(fault, count, ordered, kind_of) for fault, count in met.items()]
 
 
 def _conduct(
@@ -105,7 +105,7 @@ def _conduct(
     early = [wait_s for wait_s in waits if wait_s > TOLERANCE_S]
     grew = [grown for chain in chains if (grown := _grew(chain, fault)) is not None]
     kind = kind_of(fault, encounters[0][0].status if encounters else 0)
-    told = Conduct(
+    conduct = Conduct(
         fault=fault,
         kind=kind,
         met=met,
@@ -115,11 +115,11 @@ def _conduct(
         findings=[],
     )
     if early:
-        told["too_early_by_s"] = round(max(early), 3)
+        conduct["too_early_by_s"] = round(max(early), 3)
     if grew:
-        told["backed_off"] = all(grew)
-    told["findings"] = list(_findings(told))
-    return told
+        conduct["backed_off"] = all(grew)
+    conduct["findings"] = list(_findings(conduct))
+    return conduct
 
 
 def _encounters(chain: Sequence[Arrival]) -> Iterator[tuple[Arrival, Arrival | None]]:
@@ -146,14 +146,14 @@ def _grew(chain: Sequence[Arrival], fault: str) -> bool | None:
     return gaps_s[-1] > gaps_s[0] if len(gaps_s) > 1 else None
 
 
-def _findings(told: Conduct) -> Iterator[str]:
-    kind, again, never = told["kind"], told["asked_again"], told["gave_up"]
-    if told["too_early"]:
+def _findings(conduct: Conduct) -> Iterator[str]:
+    kind, again, never = conduct["kind"], conduct["asked_again"], conduct["gave_up"]
+    if conduct["too_early"]:
         yield (
-            f"came back before retry-after {_times(told['too_early'])}, "
-            f"by up to {told.get('too_early_by_s', 0):g} s"
+            f"came back before retry-after {_times(conduct['too_early'])}, "
+            f"by up to {conduct.get('too_early_by_s', 0):g} s"
         )
-    if kind is FaultKind.RETRY and told.get("backed_off") is False:
+    if kind is FaultKind.RETRY and conduct.get("backed_off") is False:
         yield "asked again without waiting longer each time"
     if kind is FaultKind.RETRY and never:
         yield f"gave up {_times(never)}"
@@ -167,14 +167,15 @@ def _times(number: int) -> str:
     return "once" if number == 1 else f"{number:,} times"
 
 
-def words(told: Conduct) -> str:
+def words(conduct: Conduct) -> str:
     """The verdict on one fault, as a line for a person."""
     good = []
-    if told["asked_again"] and told["kind"] in (FaultKind.RETRY, FaultKind.BROKEN):
-        good.append(f"asked again {_times(told['asked_again'])}")
-    if told.get("backed_off"):
+    if conduct["asked_again"] and conduct["kind"] in (FaultKind.RETRY, FaultKind.BROKEN):
+        good.append(f"asked again {_times(conduct['asked_again'])}")
+    if conduct.get("backed_off"):
         good.append("backed off")
-    if told["kind"] is FaultKind.STOP and not told["asked_again"]:
+    if conduct["kind"] is FaultKind.STOP and not conduct["asked_again"]:
         good.append("did not ask again")
-    said = [*good, *told["findings"]]
-    return f"{told['fault']}, met {_times(told['met'])}" + (f": {'; '.join(said)}" if said else "")
+    line = f"{conduct['fault']}, met {_times(conduct['met'])}"
+    phrases = [*good, *conduct["findings"]]
+    return f"{line}: {'; '.join(phrases)}" if phrases else line

@@ -1,11 +1,12 @@
-"""An error inside an answer with status 200, which its status does not tell. Pure.
+"""An error inside an answer with status 200. Pure.
 
-An API or gateway that has sent its head reports what fails afterwards in an event, and some report
-it as the whole JSON: OpenAI's ``error`` and ``response.failed``, Anthropic's ``error``, the
+An API or gateway that has sent its head reports a later failure in an event, and some report it as
+the whole JSON: OpenAI's ``error`` and ``response.failed``, Anthropic's ``error``, the
 ``{"error": …}`` of vLLM, LiteLLM, OpenRouter and Gemini. Like a status, such an error is stable
-(the request is at fault), depends on the credential, or lasts only for a moment.
+(the request is at fault), depends on the credential, or is transient.
 
-A recorder asks once per answer: bytes are searched, and only what looks like an error is parsed.
+A recorder calls this once per answer: bytes are searched, and only what looks like an error is
+parsed.
 """
 
 import re
@@ -21,11 +22,11 @@ from replay_proxy.sse.events import events
 from replay_proxy.sse.terminal import event_ends
 from replay_proxy.wire import Response, header, is_event_stream
 
-#: An error object is small; larger JSON or events are not looked at.
+#: Maximum size of JSON or of an event that is looked at: an error object is small.
 _MOST_BYTES = 1 << 22
-#: What follows ``"error"`` where that is a member that is not empty, or the value of another one.
+#: What follows ``"error"`` if that is a member that is not empty, or the value of another member.
 _NOT_EMPTY = re.compile(rb'\s*(?::\s*(?!null|false|""|\{\s*\}|\s)|[,}\r\n])')
-#: The names of events that are errors, as they stand in a stream.
+#: The names of events that are errors, as they are written in a stream.
 _NAMES = (b"event: error", b"event:error", b"thread.run.failed")
 #: Objects of the API whose member ``error`` is the failure of a job, and which are whole answers.
 _ANSWER_OBJECTS = (None, "error", "chat.completion", "chat.completion.chunk", "text_completion")
@@ -45,9 +46,9 @@ _STABLE_WORDS = re.compile(
 
 
 def loss_inside(method: str, answer: Response, body: bytes) -> Loss | None:
-    """Why an error inside a whole answer keeps it from being stored.
+    """The loss of a whole answer by an error in it; None if it has none, or only stable ones.
 
-    None if there is none, or only stable ones. ``method`` is the request's.
+    ``method`` is the request's.
     """
     if answer.status >= 300:
         return None
@@ -58,8 +59,8 @@ def loss_inside(method: str, answer: Response, body: bytes) -> Loss | None:
             return None
     if b"error" not in body:  # As in most answers.
         return None
-    found = _in_stream(body) if is_event_stream(answer.headers) else _in_json(method, body)
-    for error, is_failure in found:
+    errors = _in_stream(body) if is_event_stream(answer.headers) else _in_json(method, body)
+    for error, is_failure in errors:
         if (code := _kind(error, is_failure=is_failure)) is not None:
             depends = "depends on who asks" if code == CREDENTIAL else "lasts only for a moment"
             cause = f'its {answer.status} holds the error "{_text(error)}", which {depends}'
@@ -68,7 +69,7 @@ def loss_inside(method: str, answer: Response, body: bytes) -> Loss | None:
 
 
 def _hints(body: bytes) -> Iterator[int]:
-    """Where an error may be."""
+    """The positions at which an error may be."""
     for at in _places(body, b'"error"'):
         if _NOT_EMPTY.match(body, at + len(b'"error"')):
             yield at
@@ -116,7 +117,7 @@ def _in_event(name: str, value: Any) -> Iterator[tuple[Any, bool]]:
 
 
 def _in_json(method: str, body: bytes) -> Iterator[tuple[Any, bool]]:
-    """The error that is a whole JSON answer, or the last element of one."""
+    """The error that is a whole JSON answer or its last element, or is in it."""
     if len(body) > _MOST_BYTES or next(_hints(body), None) is None:
         return
     value = _parsed(body)
@@ -138,23 +139,24 @@ def _in_choices(value: dict[str, Any]) -> Any:
     choices = value.get("choices")
     if not isinstance(choices, list):
         return None
-    told = (each.get("error") for each in choices if isinstance(each, dict))
-    return next(filter(None, told), None)
+    errors = (choice.get("error") for choice in choices if isinstance(choice, dict))
+    return next(filter(None, errors), None)
 
 
 def _kind(error: Any, *, is_failure: bool) -> str | None:
     """The code of the loss; None for a stable error.
 
-    A failure is stable unless it says otherwise; any other error unless it says so.
+    A failure is stable unless its words say otherwise; any other error is transient unless its
+    words say that it is stable.
     """
-    told: list[Any] = [error]
+    values: list[Any] = [error]
     if isinstance(error, dict):
-        told = [error.get(name) for name in ("code", "status", "type")]
-    for each in told:
-        if _STATUS.fullmatch(str(each)):
-            loss = loss_of_status(int(each), keep_errors=False)
+        values = [error.get(name) for name in ("code", "status", "type")]
+    for value in values:
+        if _STATUS.fullmatch(str(value)):
+            loss = loss_of_status(int(value), keep_errors=False)
             return loss.code if loss is not None else None
-    words = " ".join(each for each in told if isinstance(each, str))
+    words = " ".join(value for value in values if isinstance(value, str))
     if _CREDENTIAL_WORDS.search(words):
         return CREDENTIAL
     if _TRANSIENT_WORDS.search(words):
@@ -163,9 +165,9 @@ def _kind(error: Any, *, is_failure: bool) -> str | None:
 
 
 def _text(error: Any) -> str:
-    """What the error says, shortened."""
-    said = error.get("message") or error.get("code") if isinstance(error, dict) else error
-    return " ".join(str(said or "an error").split())[:200]
+    """The message of the error, shortened."""
+    text = error.get("message") or error.get("code") if isinstance(error, dict) else error
+    return " ".join(str(text or "an error").split())[:200]
 
 
 def _parsed(data: str | bytes) -> Any:

@@ -1,7 +1,7 @@
 """Why an answer of the API is not kept, and the remedy. Pure.
 
 A loss is a request whose last identical answer was not kept: replay will miss it, or repeat an
-older answer. Which answer is the last is known to the report's journal, not here.
+older answer. Not in here: which answer is the last, which the journal knows.
 
 Remedies name settings by names that count everywhere, also under ``run`` and pytest.
 """
@@ -16,14 +16,14 @@ from replay_proxy.matching.miss import request_text, summary
 from replay_proxy.redaction.display import printable, redacted
 from replay_proxy.wire import Request
 
-#: The most requests with fewer answers that a text lists.
+#: Maximum number of requests with fewer answers that a text lists.
 FEWER_SHOWN = 20
 #: A larger body is not read for the description of its request, since that takes long.
 _READ_BYTES = 1 << 20
-#: Codes of losses: the answer depends on who asks, or it holds only for a moment.
+#: Codes of losses: the answer depends on the API key, or it is transient.
 CREDENTIAL, TRANSIENT = "credential", "transient"
 _CREDENTIAL_STATUSES = frozenset({401, 403})
-#: As every status from 500 on.
+#: Transient statuses, besides all from 500 on.
 _TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
 
 
@@ -58,15 +58,15 @@ BROKEN = Loss("proxy_failed", "the proxy failed while recording; its log says wh
 
 
 def loss_of_kind(code: str, cause: str) -> Loss:
-    """A loss that ``RECORD_ERRORS=all`` would keep."""
+    """A loss of an answer that ``RECORD_ERRORS=all`` would keep."""
     first = "Check the API key" if code == CREDENTIAL else "Ask again later"
     return Loss(code, cause, f"{first}; to keep the answer, set REPLAY_PROXY_RECORD_ERRORS=all.")
 
 
 def loss_of_status(status: int, *, keep_errors: bool) -> Loss | None:
-    """Why an answer of this status is not kept; None if it is.
+    """Why an answer with this status is not kept; None if it is kept.
 
-    ``keep_errors`` (``RECORD_ERRORS=all``) keeps everything but 407.
+    ``keep_errors`` (``RECORD_ERRORS=all``) keeps every status except 407.
     """
     if status == 407:
         cause = "407 is the answer of an HTTP proxy on the way to the API"
@@ -81,7 +81,7 @@ def loss_of_status(status: int, *, keep_errors: bool) -> Loss | None:
 
 
 def loss_of_error(error: ReplayProxyError) -> Loss:
-    """Why an error of the upstream or of the cassette leaves nothing to keep."""
+    """The loss of an answer by an error of the upstream or of the cassette."""
     code = error.code or error.type
     if isinstance(error, StoreError):
         return Loss(code, error.explanation, error.remedy or "Record again.")
@@ -89,7 +89,7 @@ def loss_of_error(error: ReplayProxyError) -> Loss:
 
 
 def loss_of_departure(drain_s: float) -> Loss:
-    """Why an answer is not kept whose client left before its end."""
+    """The loss of an answer whose client left before its end."""
     return Loss(
         "client_left",
         f"its client left, and the answer did not reach its end within {drain_s:g} s",
@@ -98,7 +98,7 @@ def loss_of_departure(drain_s: float) -> Loss:
 
 
 def loss_of_size(reason: str) -> Loss:
-    """Why an answer is not kept that there is no room for."""
+    """The loss of an answer for which there is no room."""
     return Loss("too_large", reason, "Ask for less, or send fewer requests at once.")
 
 

@@ -1,4 +1,4 @@
-"""``Journal``: counts what the proxy answers, per cassette: every figure of the report.
+"""``Journal``: counts the proxy's answers, per cassette. All figures of the report come from it.
 
 ``Journaled`` notes each answer of a transport. ``Journal`` keeps counts, the interactions that were
 used, a bounded number of misses and losses, the faults, and the arrivals of requests that had met a
@@ -27,27 +27,27 @@ from replay_proxy.transports.journal.entry import Entry as Entry
 from replay_proxy.transports.journal.entry import LostRequest
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
-#: The most cassettes with an entry of their own. The others share one, under a name that no
-#: cassette can have.
+#: Maximum number of cassettes with an entry of their own, and the name of the entry that all others
+#: share, which no cassette can have.
 KEPT_CASSETTES, OTHERS = 1_000, "(others)"
-#: The most different misses that are kept, over all cassettes; further ones are only counted.
+#: Maximum number of different misses that are kept, over all cassettes; others are only counted.
 KEPT_MISSES = 1_000
-#: The most different losses that are kept, over all cassettes; further ones are only counted.
+#: Maximum number of different losses that are kept, over all cassettes; others are only counted.
 KEPT_LOSSES = 10_000
-#: The most different interactions that are noted as used, over all cassettes; further ones are only
-#: counted.
+#: Maximum number of different interactions that are noted as used, over all cassettes; others are
+#: only counted.
 KEPT_USED = 200_000
-#: The most requests with a fault whose arrivals are kept, over all cassettes, and the most arrivals
-#: of each; further ones are only counted.
+#: Maximum number of requests with a fault whose arrivals are kept, over all cassettes, and of the
+#: arrivals of each; others are only counted.
 KEPT_CHAINS, KEPT_ARRIVALS = 1_000, 100
-#: Refusals that are answers: the dummy's in OpenAI's words, and that of a wrong header for faults.
+#: Refusals that are answers: the dummy's, as the API words them, and those of wrong fault headers.
 _ANSWERS = (InvalidRequest, InvalidFault)
 
 
 class Journal:
     """The entries of all cassettes that requests have named: a bounded number, of bounded size.
 
-    What is not kept is counted, so that nobody takes it for something that did not happen.
+    What is not kept is counted, so that the report never hides that it happened.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Journal:
         self.in_progress[cassette] += 1
 
     def end(self, cassette: str) -> None:
-        """Note that an exchange was kept, lost or neither."""
+        """Note that an exchange has ended, whether its answer is stored or not."""
         self.in_progress[cassette] -= 1
         if not self.in_progress[cassette]:
             del self.in_progress[cassette]
@@ -108,7 +108,7 @@ class Journal:
             self._losses -= 1
 
     def lose(self, cassette: str, key: str, request: Request, loss: dict[str, Any]) -> None:
-        """Note an answer that is not stored; the reason of the last arrival counts."""
+        """Note an answer that is not stored. Per request, the last arrival's reason counts."""
         entry = self.entry(cassette)
         lost = entry.losses.get((cassette, key))
         if lost is None and self._losses >= KEPT_LOSSES:
@@ -189,9 +189,9 @@ class Journal:
 
 
 def _leaves_unanswered(error: ReplayProxyError) -> bool:
-    """Whether an error is a miss, so that an application which swallows it cannot hide it.
+    """Whether an error is a miss, so that an application that swallows it cannot hide it.
 
-    Errors that can be retried are none, and neither are losses.
+    Errors that can be retried are not, and neither are losses.
     """
     if isinstance(error, RequestError):
         return not error.retry and not isinstance(error, _ANSWERS)
@@ -236,6 +236,6 @@ class Journaled:
         await self._transport.aclose(drain_s)
 
     def rewind(self) -> None:
-        """Begin the report anew, and rewind what it wraps."""
+        """Start the report over, and rewind what it wraps."""
         self._journal.forget(self._cassette)
         self._transport.rewind()

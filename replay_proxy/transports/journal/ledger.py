@@ -22,8 +22,9 @@ class _Open:
 class JournalLedger:
     """Notes the exchanges of one cassette's recorder; ``key`` gives a request's match key.
 
-    Of identical requests the one that arrived last counts: a 429 that is asked again with success
-    is no loss, and neither is an answer whose client has given it up for a second attempt.
+    Of identical requests, the one that arrived last counts. So a 429 after which the request is
+    repeated successfully is not a loss, and neither is an answer that its client gave up for a
+    second attempt.
     """
 
     def __init__(self, journal: Journal, cassette: str, key: Callable[[Request], str]) -> None:
@@ -45,7 +46,7 @@ class JournalLedger:
         self._journal.keep(self._cassette, key, request, interaction)
 
     def lose(self, request: Request, loss: Loss) -> None:
-        """The answer is not stored; no loss if the same request came again, with success."""
+        """The answer is not stored: a loss, unless the same request came again successfully."""
         key = self._key(request)
         described = loss.described(request)
         logger.warning("%s", described["message"])

@@ -1,6 +1,6 @@
 """``ExchangeOutcome``: tells a ledger once whether the answer of an exchange was kept.
 
-What a report or a log makes of it is decided by whoever implements ``Ledger``.
+Not in here: what a report or a log does with it, which an implementation of ``Ledger`` decides.
 """
 
 from typing import Protocol
@@ -10,18 +10,18 @@ from replay_proxy.wire import Request
 
 
 class Ledger(Protocol):
-    """Notes what becomes of exchanges: ``begin`` comes first, and one of the others last."""
+    """Notes the outcome of exchanges: ``begin`` comes first, and one of the others last."""
 
     def begin(self, request: Request) -> None:
         """The exchange begins."""
         ...
 
     def keep(self, request: Request, interaction: int) -> None:
-        """Its answer is stored."""
+        """The answer is stored."""
         ...
 
     def lose(self, request: Request, loss: Loss) -> None:
-        """Its answer is not stored."""
+        """The answer is not stored."""
         ...
 
     def drop(self, request: Request) -> None:
@@ -46,7 +46,7 @@ class NoLedger:
 
 
 class ExchangeOutcome:
-    """What becomes of one exchange. Only the first call counts: later ones change nothing."""
+    """The outcome of one exchange. Only the first call counts."""
 
     def __init__(self, ledger: Ledger, request: Request) -> None:
         self._ledger = ledger
@@ -61,7 +61,7 @@ class ExchangeOutcome:
             self._ledger.keep(self._request, interaction)
 
     def lose(self, loss: Loss) -> bool:
-        """The answer is not stored; whether that is news."""
+        """The answer is not stored. Returns whether this is the first call."""
         if self._settled:
             return False
         self._settled = True

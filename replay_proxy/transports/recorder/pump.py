@@ -1,9 +1,9 @@
 """``Pump``: reads one answer to its end, with or without a client, which gets it from a relay.
 
 A task of its own reads, stamps and queues each chunk. An answer is kept in memory once until it is
-whole, and within bounds: past them it is still relayed, but not recorded. A client that does not
-read makes the pump wait, not grow. What was read is released as soon as the task has ended, or the
-client has left, without waiting for the garbage collector.
+whole, within bounds: beyond them it is still relayed, but not recorded. A client that does not read
+makes the pump wait, not grow. What was read is released as soon as the task has ended or the client
+has left, without waiting for the garbage collector.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ from replay_proxy.wire import Chunks, Provenance, Request, Response, Source, Tra
 
 logger = logging.getLogger("replay_proxy")
 
-#: The most bytes that are read ahead of a client; then the upstream has to wait.
+#: Maximum number of bytes that are read ahead of a client; then the upstream has to wait.
 UNREAD_BYTES = 1 << 24
-#: An answer takes its share of the budget in steps of this size. The first step is free.
+#: Size of the steps in which an answer takes its share of the budget. The first step is free.
 STEP_BYTES = 1 << 20
-#: The size of a chunk besides its bytes, in memory and in a row.
+#: Size of a chunk in memory and in a row, without its bytes.
 CHUNK_BYTES = 200
-#: The most bytes of a request and its answer: a row of SQLite holds 1,000,000,000 bytes.
+#: Maximum size of a request and its answer: a row of SQLite holds 1,000,000,000 bytes.
 ROW_BYTES = 990_000_000
 
 
@@ -63,13 +63,13 @@ class Pump:
         self._chunks: list[bytes] = []
         self._offsets_us: list[int] = []
         self._ends: list[int] = []
-        #: The parts that are not a whole HTTP chunk.
+        #: The places of pieces that do not end an HTTP chunk.
         self._unfinished: set[int] = set()
         self._head_us = 0
         #: Why the answer is not kept.
         self._loss: losses.Loss | None = None
         self._outcome = ExchangeOutcome(recorder.ledger, request)
-        #: Chunks committed, and bytes taken of the budget.
+        #: Number of committed chunks (-1: none yet), and bytes taken from the budget.
         self._kept, self._taken = -1, 0
         self._left = False
         self._relay: Relay | None = None
@@ -153,9 +153,9 @@ class Pump:
         self._pass_on(answer, held, whole=True)
 
     def _granted(self, size: int) -> int:
-        """The size up to which an answer of this size may grow.
+        """The size up to which an answer of this size may grow without another call.
 
-        One that may not grow is no longer recorded, and its chunks are released.
+        An answer that may not grow is no longer recorded, and its chunks are released.
         """
         step = size - size % STEP_BYTES + STEP_BYTES
         if self._loss is None:
@@ -193,7 +193,7 @@ class Pump:
         return self._relay
 
     def _pass_on(self, answer: Response, held: list[bytes], *, whole: bool) -> Relay | None:
-        """Give the client what is held: as one body if that is the whole answer."""
+        """Give the client the held chunks: as one body if they are the whole answer."""
         if whole and self._relay is None:
             if not self.answer.done():
                 self.answer.set_result(self._response(answer, b"".join(held)))
@@ -211,7 +211,7 @@ class Pump:
             self.answer.set_exception(error)
 
     async def _keep(self, answer: Response) -> None:
-        """Commit the chunks that are here, unless they are committed already, or not kept."""
+        """Commit the chunks so far, unless that is done already, or the answer is not kept."""
         body = b"".join(self._chunks)
         if self._kept < 0 and self._loss is None and not self._recorder.keep_errors:
             self._loss = loss_inside(self._request.method, answer, body)
@@ -221,7 +221,7 @@ class Pump:
         if self._kept == len(self._offsets_us):
             return
         ends = self._ends
-        # Once kept, the first item of the list is all that was kept.
+        # After a commit, the first item of the list is all that was committed.
         ends += chunk_ends(map(len, self._chunks[bool(ends) :]), ends[-1] if ends else 0)
         self._chunks[:] = [body]
         total_us = self._us_since_sent(answer)

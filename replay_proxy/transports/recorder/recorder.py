@@ -15,7 +15,7 @@ from replay_proxy.transports.recorder.ledger import Ledger, NoLedger
 from replay_proxy.transports.recorder.pump import Pump
 from replay_proxy.wire import Request, Response, Transport
 
-#: The most bytes of large answers under way that a process holds at once.
+#: Maximum number of bytes of large answers in progress in a process.
 ANSWERS_BYTES = 1 << 30
 
 
@@ -23,9 +23,9 @@ class Recorder:
     """Passes requests on, relays each answer as it comes, and keeps those that are whole.
 
     ``drain_s`` bounds how long an answer may go on after its client has left: if it ends in time it
-    is kept, otherwise it is dropped. ``budget`` and ``pumps`` (the answers under way) may be shared
-    with other recorders, which are then closed together. ``keep_errors`` keeps answers that hold
-    only for a moment or for one API key, and ``ledger`` notes what is kept and what is lost.
+    is kept, otherwise it is dropped. ``budget`` and ``pumps`` (answers in progress) may be shared
+    with other recorders, which are then closed together. ``keep_errors`` keeps errors that are
+    transient or depend on the API key, and ``ledger`` notes what is kept and what is lost.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ class Relay:
         self._full: asyncio.Future[None] | None = None
 
     def put(self, chunk: bytes) -> None:
-        """Add a chunk, and wake the client's side; it then takes all that has come."""
+        """Add a chunk, and wake the client's side, which then takes all chunks."""
         if self._left is not None:
             self._items.append(chunk)
             self.unread += len(chunk)
@@ -32,13 +32,13 @@ class Relay:
                 self._wake()
 
     def end(self, error: ReplayProxyError | None) -> None:
-        """End the answer after what was put, or break it off with an error."""
+        """End the answer after its chunks, or break it off with an error."""
         if self._left is not None:
             self._items.append(error)
             self._wake()
 
     async def room(self) -> None:
-        """Wait until the client has read half of what is unread, or has left."""
+        """Wait until the client has read half of the unread bytes, or has left."""
         enough = self.unread // 2
         while self.unread > enough:
             self._full = asyncio.get_running_loop().create_future()
