@@ -50,14 +50,14 @@ def test_when_the_environment_has_gone_a_diff_says_so_and_a_merge_is_a_conflict(
     told = [line for line in lines if "cannot be shown" in line]
     assert [line[0] for line in told] == ["-", "+", "+"], "two versions, and the first one"
     for line in told:
-        assert f"{repository.python} has gone, or has no replay-proxy any more" in line
+        assert f"{repository.python} is gone, or no longer has replay-proxy" in line
         assert "replay-proxy git-setup" in line
     assert "+other" in lines, "the other files are shown"
 
     ours = repository.cassette.read_bytes()
     said = repository.git("merge", "theirs", code=1)
     assert "replay-proxy: cassettes/a.sqlite is not merged, and is left as it is" in said
-    assert f"{repository.python} has gone" in said
+    assert f"{repository.python} is gone" in said
     assert "CONFLICT" in said
     assert repository.cassette.read_bytes() == ours
     assert "UU cassettes/a.sqlite" in repository.git("status", "--porcelain")
@@ -82,7 +82,7 @@ def test_an_environment_without_the_tool_or_with_one_that_fails_hides_no_other_f
     (package / "__main__.py").write_text("raise SystemExit(3)")
     [paths] = (repository.root.parent / NAME).glob("lib/*/site-packages/all.pth")
     for content, cause in (
-        ("", "has no replay-proxy"),
+        ("", "no longer has replay-proxy"),
         (package.parents[1], "replay-proxy failed"),
     ):
         paths.write_text(str(content))

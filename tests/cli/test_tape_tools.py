@@ -450,7 +450,7 @@ def test_import_reads_the_recordings_below_a_directory(tool: Tool, cassettes: Pa
     document = tool("import", "a", "--json", code=2)
     assert [each["file"] for each in document["unreadable"]] == ["a/settings.json"]
     Path("empty").mkdir()
-    with pytest.raises(ConfigurationError, match="empty has no file that ends like a recording"):
+    with pytest.raises(ConfigurationError, match="empty has no file with a recording's ending"):
         tool("import", "empty")
 
 

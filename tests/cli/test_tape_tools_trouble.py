@@ -290,7 +290,7 @@ def test_import_of_what_has_no_end_or_is_no_file_says_so() -> None:
     for name, cause in {
         "pipe.jsonl": "is a named pipe",
         "/dev/zero": "is a device",
-        "directory.jsonl": "has no file that ends like a recording",
+        "directory.jsonl": "has no file with a recording's ending",
         "hole.jsonl": "larger than 512 MiB",
     }.items():
         assert cause in said(start("import", name, "--cassette", "b"), 2)

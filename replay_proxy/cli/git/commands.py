@@ -85,8 +85,8 @@ def _literal(path: str) -> str:
 def git_textconv(path: Path) -> None:
     """Write a version of a cassette as text; git calls this.
 
-    Of a damaged version the text is the error: otherwise git would stop at this file. Of a pointer
-    of Git LFS it is the pointer too, which says which version it is.
+    The text of a damaged version is the error: otherwise git would stop at this file. That of a Git
+    LFS pointer also has the pointer, which identifies the version.
     """
     try:
         write_twin(path, sys.stdout.buffer)
@@ -146,7 +146,7 @@ def git_resolve(
 
 
 def _merge_of(base: Path, ours: Path, theirs: Path, taken: frozenset[str] = frozenset()) -> Merge:
-    """The merge of three files. An empty base is how git says that there is none."""
+    """The merge of three files. An empty base stands for a missing one, as in git."""
     with ExitStack() as opened:
         old = opened.enter_context(Archive(base)) if base.stat().st_size else None
         our, their = (opened.enter_context(Archive(path)) for path in (ours, theirs))
@@ -155,7 +155,7 @@ def _merge_of(base: Path, ours: Path, theirs: Path, taken: frozenset[str] = froz
 
 @contextmanager
 def _plain_names_in_errors(name: str, *versions: Path) -> Iterator[None]:
-    """Within it errors name the cassette and the side, not the temporary files of git."""
+    """Inside, errors name the cassette and the side, not the temporary files of git."""
     try:
         yield
     except StoreError as error:
@@ -173,7 +173,7 @@ def _plain_names_in_errors(name: str, *versions: Path) -> Iterator[None]:
 
 @contextmanager
 def _stages(path: Path) -> Iterator[tuple[Path, Path, Path]]:
-    """The base, ours and theirs of a conflict, out of git's index."""
+    """The base, ours and theirs of a conflict, from git's index."""
     with tempfile.TemporaryDirectory() as directory:
         files = tuple(Path(directory, name) for name in ("base", "ours", "theirs"))
         for number, file in enumerate(files, start=1):
@@ -190,17 +190,18 @@ def _stages(path: Path) -> Iterator[tuple[Path, Path, Path]]:
 
 
 def _selection(merge: Merge, requests: list[str] | None) -> frozenset[str]:
-    """The fingerprints of the conflicts that are meant. Raises ``ConfigurationError``."""
-    conflicting = [each.fingerprint for each in merge.conflicts]
+    """The fingerprints of the named conflicts, or of all. Raises ``ConfigurationError``."""
+    conflicting = [conflict.fingerprint for conflict in merge.conflicts]
     if not requests:
         return frozenset(conflicting)
-    meant: set[str] = set()
+    selection: set[str] = set()
     for request in requests:
-        matches = [each for each in conflicting if each.startswith((request, f"v1:{request}"))]
+        starts = (request, f"v1:{request}")
+        matches = [fingerprint for fingerprint in conflicting if fingerprint.startswith(starts)]
         if not matches:
             raise ConfigurationError(f"{request} is not the fingerprint of a conflict.")
-        meant.update(matches)
-    return frozenset(meant)
+        selection.update(matches)
+    return frozenset(selection)
 
 
 def _git(*arguments: str, cwd: Path) -> str:

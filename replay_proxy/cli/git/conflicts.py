@@ -1,6 +1,6 @@
-"""The text on conflicts: each request, what each side recorded, and how to decide.
+"""The text about conflicts: each request, what each side recorded, and how to decide.
 
-``three_way`` finds the conflicts.
+Not in here: finding the conflicts (``three_way``).
 """
 
 import shlex
@@ -16,9 +16,9 @@ from replay_proxy.cli.git.three_way import Conflict, Merge
 from replay_proxy.matching.miss import summary
 from replay_proxy.store.archive import Archive
 
-#: Conflicts that the text shows.
+#: Maximum number of conflicts that the text shows.
 SHOWN = 20
-#: Characters of an answer that the text shows.
+#: Maximum number of characters of an answer that the text shows.
 _ANSWER_CHARS = 200
 
 
@@ -62,7 +62,7 @@ def _conflict_lines(conflict: Conflict, ours: Archive, theirs: Archive) -> Itera
 
 
 def _answer_line(interaction: Interaction) -> str:
-    """One answer in a line."""
+    """One answer as a line."""
     content = transcript(answer(interaction.status, interaction.headers, interaction.body))
     calls = (f"{call.name}({call.arguments})" for call in content.tool_calls)
     text = " ".join(" ".join(filter(None, (content.text, *calls))).split())

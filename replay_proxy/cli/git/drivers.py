@@ -1,22 +1,22 @@
 """The commands that ``git-setup`` writes into a clone's configuration, for git's shell.
 
-They outlive the environment in which they were written: when its Python has gone, or has no
-replay-proxy any more, a cassette is shown as a line that says so, and a merge of it is a conflict.
+They outlive the environment in which they were written: if its Python is gone, or no longer has
+replay-proxy, a cassette is shown as a line that says so, and merging it is a conflict.
 """
 
 import shlex
 
-#: Whether the environment is still there. Without ``-P`` the package could be the user's directory.
+#: Whether the environment still exists. Without ``-P``, the user's directory could be imported.
 _THERE = """"$python" -P -c 'import replay_proxy.cli' 2>/dev/null"""
 _CALL = '"$python" -P -m replay_proxy.cli'
-_GONE = "$python has gone, or has no replay-proxy any more"
+_GONE = "$python is gone, or no longer has replay-proxy"
 
 
 def textconv_command(python: str) -> str:
     """The command that writes a version of a cassette as text. git appends the file.
 
-    It never fails: git would show nothing of the other files either. The checksum makes the lines
-    of two versions differ, or git would show neither.
+    It never fails: otherwise git would not show the other files either. The checksum makes the
+    lines of two versions differ; git shows no difference between equal texts.
     """
     return _function(
         python,
@@ -30,7 +30,7 @@ def textconv_command(python: str) -> str:
 def merge_command(python: str) -> str:
     """The command that merges two versions of a cassette. Its failure is a conflict.
 
-    git expands ``%O`` and its like anywhere in it, and leaves ``%s``.
+    git expands ``%O`` and similar anywhere in it, but not ``%s``.
     """
     words = (
         "replay-proxy: %s is not merged, and is left as it is on our side: %s. "

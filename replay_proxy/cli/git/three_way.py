@@ -1,8 +1,8 @@
 """The three-way merge of a cassette, as git needs it: two branches with a common base.
 
 It decides request by request. A request that only one branch has changed is taken from that branch.
-If both have recorded it again with different answers, only a person can tell which are right: that
-is a conflict, and ours stays for now.
+If both have recorded it again with different answers, only a person knows which are right: that is
+a conflict, and ours stays for now.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """The changes that turn our cassette into the merged one, and what a person has to decide."""
+    """The changes that turn our cassette into the merged one, and the conflicts that remain."""
 
     #: Interactions of theirs to add, or to put in place of ours with the same id.
     added: tuple[int, ...]
@@ -74,7 +74,7 @@ def apply(merge: Merge, theirs: Path, ours: Path) -> None:
 
 
 def add_recorded_since(versions: tuple[Path, ...], now: Path, merged: Path) -> None:
-    """Add to a merged file what only ``now`` has, none of the versions. Raises ``StoreError``."""
+    """Add to a merged file what ``now`` has and no version has. Raises ``StoreError``."""
     known: set[int] = set()
     for version in versions:
         if version.stat().st_size:
@@ -104,7 +104,7 @@ def _current(state: _State) -> _State:
 def _winner(
     base: Archive | None, ours: Archive, theirs: Archive, was: _State, our: _State, their: _State
 ) -> _State | None:
-    """The rows that replay is to use: those of the branch that has changed the answers.
+    """The rows that replay should use: those of the branch that has changed the answers.
 
     None if both branches have changed them, in different ways.
     """
@@ -122,9 +122,9 @@ def _answers(archive: Archive, numbers: Iterable[int]) -> list[tuple[Any, ...]]:
 
 
 def _union(was: _State, our: _State, their: _State, winner: _State) -> _State:
-    """The winner, and the older rows that both branches have left or one has added.
+    """The winner, and the older rows that both branches have kept or one has added.
 
-    Of the winner's take and of later ones nothing else stays, or replay would use it.
+    No other row of the winner's take, or of a later one, stays: replay would use it.
     """
     older = {
         number: row

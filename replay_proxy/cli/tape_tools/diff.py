@@ -1,7 +1,7 @@
 """``replay-proxy diff``: what a take changed, or how two cassettes differ.
 
-It compares what replay uses. A request that only one side has is paired with the request it most
-likely was before, so that a changed prompt is shown as one.
+It compares what replay uses. A request that only one side has is paired with the request that it
+most likely replaces, so that a changed prompt is shown as such.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from replay_proxy.matching.miss import DIFFERENCES, described, summary
 from replay_proxy.store import Store
 from replay_proxy.store.archive import Archive
 
-#: Differences of each kind that are described; all of them are counted.
+#: Maximum number of differences of each kind that are described; all of them are counted.
 DESCRIBED = 100
-#: Similarity from which on two requests count as one that was changed.
+#: Minimum similarity of two requests that count as one changed request.
 ALIKE = 0.9
 
 

@@ -14,7 +14,7 @@ State = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True)
 class DiffSide:
-    """A cassette, and the interactions of it that replay uses, or used before a take."""
+    """A cassette, and those of its interactions that replay uses, or used before a take."""
 
     archive: Archive
     state: State
@@ -30,8 +30,8 @@ class DiffSide:
 
     def answer(self, number: int) -> tuple[Any, ...]:
         """The status, media type and body of an interaction."""
-        found = self.interaction(number)
-        return found.status, found.media_type, found.body
+        interaction = self.interaction(number)
+        return interaction.status, interaction.media_type, interaction.body
 
     def interaction(self, number: int) -> Interaction:
         """The interaction with this id."""

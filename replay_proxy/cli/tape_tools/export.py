@@ -45,7 +45,7 @@ def write_twin(path: Path, lines: BinaryIO) -> None:
         lines.write(twin.head())
         for take in archive.takes():
             lines.write(twin.take_line(take))
-        for take_id, each in terminal.progress(
+        for take_id, interaction in terminal.progress(
             archive.interactions(), total, f"Exporting {path.stem}"
         ):
-            lines.write(twin.interaction_lines(take_id, each))
+            lines.write(twin.interaction_lines(take_id, interaction))

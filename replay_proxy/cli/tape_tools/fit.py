@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from replay_proxy.transports.dummy.timing.distributions import Distribution
     from replay_proxy.transports.dummy.timing.fit import Fit
 
+#: The quantiles that the table shows, and the characters and the number of a plot's bins.
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _BARS = " ▁▂▃▄▅▆▇█"
 _BINS = 24
-#: Quantile at which the plots end. One straggler would press all else into the first bin.
+#: Quantile at which the plots end. Otherwise one outlier would press all else into the first bin.
 _MOST = 0.99
 
 
@@ -50,7 +51,7 @@ def _table(measured: "Fit") -> terminal.Rows:
     table = terminal.Rows("model", "streams", "", *columns, f"0 to p{_MOST * 100:.0f}", "prompt")
     for name, each in measured.models.items():
         quantities: list[tuple[str, Distribution, str]] = [
-            ("TTFT [ms]", each.ttft_ms(0), f"+ {each.per_kb_ms:,.1f} ms a kB"),
+            ("TTFT [ms]", each.ttft_ms(0), f"+ {each.per_kb_ms:,.1f} ms per kB"),
             ("gap [ms]", each.gaps_ms, ""),
             ("tokens", each.tokens, ""),
         ]

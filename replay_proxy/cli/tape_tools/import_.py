@@ -143,7 +143,7 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
                     file, target, lines, format_name, before
                 )
     except ImportRefused as error:
-        error.thing = str(file)  # A reader knows only the file's name; a person needs its path.
+        error.thing = str(file)  # The reader knows only the file's name; a person needs its path.
         raise
     return {
         "file": str(file),
@@ -156,7 +156,7 @@ def _import_file(file: Path, target: Path, format_name: str | None) -> dict[str,
 
 
 def _takes(target: Path) -> dict[str, int]:
-    """When the takes of a cassette began, by their runs."""
+    """The start of each take of a cassette, by its run."""
     if not target.exists():
         return {}
     with Archive(target) as archive:
@@ -184,7 +184,7 @@ def _store_foreign(
     format_name: str | None,
     before: Mapping[str, int],
 ) -> tuple[int, list[NotCarried], str, set[str]]:
-    """Store what can be carried over as a take that belongs to the file; no take if nothing can.
+    """Store what can be carried over as a take of the file's own; no take if nothing can.
 
     Returns the number of interactions, what was not carried over, the format, and the run.
     """

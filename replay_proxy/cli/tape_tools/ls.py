@@ -32,26 +32,26 @@ def ls(
     """
     if cassette is None:
         directory = paths.store_directory(store)
-        found = [_cassette_entry(path) for path in sorted(directory.glob("*.sqlite"))]
-        document = {"version": wording.VERSION, "store": str(directory), "cassettes": found}
-        terminal.print_result(document, _cassettes_text(found), as_json=as_json)
+        entries = [_cassette_entry(path) for path in sorted(directory.glob("*.sqlite"))]
+        document = {"version": wording.VERSION, "store": str(directory), "cassettes": entries}
+        terminal.print_result(document, _cassettes_text(entries), as_json=as_json)
         return
     document = _interactions(paths.cassette_path(cassette, store), limit, offset)
     terminal.print_result(document, _interactions_text(document, offset), as_json=as_json)
 
 
 def _cassette_entry(path: Path) -> dict[str, Any]:
-    """One cassette of the list. Of one that cannot be read, only its size and the error."""
-    described: dict[str, Any] = {"cassette": path.stem, "bytes": _size(path)}
+    """One cassette of the list; if it cannot be read, only its size and the error."""
+    entry: dict[str, Any] = {"cassette": path.stem, "bytes": _size(path)}
     nothing = dict.fromkeys((*_TOTALS, "first_recorded_at", "last_recorded_at"))
     try:
         with Archive(path) as archive:
             answers = archive.answers()
             takes = len(archive.takes())
     except StoreError as error:
-        return described | nothing | {"error": error.message}
+        return entry | nothing | {"error": error.message}
     ids = answers.ids()
-    return described | {
+    return entry | {
         "interactions_total": len(ids),
         "requests_total": len(answers.by_take),
         "takes_total": takes,
@@ -63,20 +63,20 @@ def _cassette_entry(path: Path) -> dict[str, Any]:
 
 
 def _size(path: Path) -> int:
-    """Size in bytes; of a broken link, that of the link."""
+    """The size in bytes of a file, or of a broken link."""
     return (path.stat() if path.exists() else path.lstat()).st_size
 
 
-def _cassettes_text(found: list[dict[str, Any]]) -> list[terminal.Rows | str]:
+def _cassettes_text(entries: list[dict[str, Any]]) -> list[terminal.Rows | str]:
     table = terminal.Rows(
         "cassette", *_COUNTS, "recorded", "size", numbers=(*_COUNTS, "size"), folded=["cassette"]
     )
-    for each in found:
-        counts = ("" if each[name] is None else f"{each[name]:,}" for name in _TOTALS)
-        recorded = wording.day(each["last_recorded_at"])
-        table.add(each["cassette"], *counts, recorded, decimal(each["bytes"]))
-    broken = [f"{each['cassette']}: {each['error']}" for each in found if each["error"]]
-    return [table if found else "There is no cassette here.", *broken]
+    for entry in entries:
+        counts = ("" if entry[name] is None else f"{entry[name]:,}" for name in _TOTALS)
+        recorded = wording.day(entry["last_recorded_at"])
+        table.add(entry["cassette"], *counts, recorded, decimal(entry["bytes"]))
+    broken = [f"{entry['cassette']}: {entry['error']}" for entry in entries if entry["error"]]
+    return [table if entries else "There is no cassette here.", *broken]
 
 
 def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
@@ -86,17 +86,17 @@ def _interactions(path: Path, limit: int, offset: int) -> dict[str, Any]:
         rows = [
             {
                 "number": number,
-                "interaction": str(found.id),
+                "interaction": str(one.id),
                 "take": str(take_id),
-                "superseded": found.id in superseded,
-                "recorded_at": wording.iso_time(found.request.arrived_us),
-                **summary(found.request),
-                "status": found.status,
-                "streams": found.streams,
-                "chunks_total": len(found.timeline.ends),
-                "total_us": found.timeline.total_us,
+                "superseded": one.id in superseded,
+                "recorded_at": wording.iso_time(one.request.arrived_us),
+                **summary(one.request),
+                "status": one.status,
+                "streams": one.streams,
+                "chunks_total": len(one.timeline.ends),
+                "total_us": one.timeline.total_us,
             }
-            for number, (take_id, found) in enumerate(archive.page(limit, offset), start=offset + 1)
+            for number, (take_id, one) in enumerate(archive.page(limit, offset), start=offset + 1)
         ]
         takes = [
             {

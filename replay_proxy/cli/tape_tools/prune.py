@@ -63,7 +63,8 @@ def prune(
 def _deletable(path: Path, reports: Sequence[Path]) -> tuple[list[int], list[int]]:
     """The superseded interactions, and those that none of the reports has used.
 
-    Raises ``StoreError`` if what has superseded one is damaged: nothing would be left of it.
+    Raises ``StoreError`` if a recording that has superseded another is damaged: neither would be
+    left.
     """
     with Archive(path) as archive:
         answers = archive.answers()

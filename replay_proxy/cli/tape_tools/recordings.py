@@ -1,4 +1,4 @@
-"""The files that `import` reads: below a directory, from a pipe, and whose cassette each becomes.
+"""The files that `import` reads, below directories and from pipes, and the cassette of each.
 
 Not in here: what is in them (``importers``, ``store.twin``).
 """
@@ -12,36 +12,36 @@ from typing import BinaryIO
 
 from replay_proxy.errors import ConfigurationError
 
-#: Bytes read from a pipe or a device at most: it may have no end.
+#: Maximum number of bytes read from a pipe or a device, which may have no end.
 _MOST_PIPED_BYTES = 2 << 30
-#: Characters of a cassette's name at most.
+#: Maximum number of characters of a cassette's name.
 _NAME_CHARS = 200
-#: The endings of recordings. VCR for Ruby calls compressed ones ``.zz``.
+#: The endings of recordings. VCR for Ruby adds ``.zz`` to compressed ones.
 _COMPRESSED = re.compile(r"\.(?:gz|zz)$", re.IGNORECASE)
 _ENDING = re.compile(r"\.(?:har\.ya?ml|har\.json|ya?ml|jsonl?|har|httprr)$", re.IGNORECASE)
 
 
 def below(directory: Path) -> tuple[list[Path], int]:
-    """The recordings below a directory, by their endings, and how many other files there are.
+    """The recordings below a directory, by their endings, and the number of other files.
 
-    Hidden directories and ``node_modules`` are left out, and links to directories. Raises
+    Hidden directories, ``node_modules`` and links to directories are left out. Raises
     ``ConfigurationError`` if there is no recording, or a directory cannot be read.
     """
-    found: list[Path] = []
+    recordings: list[Path] = []
     others = 0
     for path, folders, names in os.walk(directory, onerror=_refuse):
         folders[:] = [name for name in folders if name[0] != "." and name != "node_modules"]
         for name in names:
             if _ENDING.search(_COMPRESSED.sub("", name)):
-                found.append(Path(path, name))
+                recordings.append(Path(path, name))
             else:
                 others += 1
-    if not found:
+    if not recordings:
         raise ConfigurationError(
-            f"{directory} has no file that ends like a recording (.yaml, .json, .har, …). "
+            f"{directory} has no file with a recording's ending (.yaml, .json, .har, …). "
             "Name the files."
         )
-    return sorted(found), others
+    return sorted(recordings), others
 
 
 def _refuse(error: OSError) -> None:
@@ -49,7 +49,7 @@ def _refuse(error: OSError) -> None:
 
 
 def name_of(file: Path) -> str:
-    """The name of a file's cassette: the file's without its ending, other characters as ``_``."""
+    """The name of a file's cassette: the file's name without its ending, made valid with ``_``."""
     name = _ENDING.sub("", _COMPRESSED.sub("", file.name))
     if name == "recording":  # Polly.js gives every file this name, and names the directories.
         name = file.absolute().parent.name
@@ -57,7 +57,7 @@ def name_of(file: Path) -> str:
 
 
 def opened(file: Path) -> BinaryIO:
-    """A file, or the content of a pipe, to read. Raises ``ConfigurationError``."""
+    """A file, or the content of a pipe, open for reading. Raises ``ConfigurationError``."""
     try:
         status = file.stat()
         if stat.S_ISFIFO(status.st_mode) and not file.resolve().is_relative_to("/proc"):
@@ -86,7 +86,7 @@ def _spool(file: Path, lines: BinaryIO) -> BinaryIO:
         if size > _MOST_PIPED_BYTES:
             spool.close()
             raise ConfigurationError(
-                f"{file} gives more than {_MOST_PIPED_BYTES >> 30} GiB. Write it to a file first."
+                f"{file} yields more than {_MOST_PIPED_BYTES >> 30} GiB. Write it to a file first."
             )
         spool.write(piece)
     spool.seek(0)

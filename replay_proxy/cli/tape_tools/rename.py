@@ -60,9 +60,9 @@ def rm(
         _rm_interactions(cassettes, interaction, store, as_json=as_json)
         return
     files: dict[Path, None] = dict.fromkeys(paths.existing_path(each, store) for each in cassettes)
-    with ExitStack() as resting:
-        for path in files:  # All of them can be deleted, or none is.
-            resting.enter_context(at_rest(path))
+    with ExitStack() as stack:
+        for path in files:  # Either all of them can be deleted, or none is.
+            stack.enter_context(at_rest(path))
         for path in files:
             path.unlink()
     deleted = [path.stem for path in files]

@@ -22,10 +22,10 @@ from replay_proxy.store.archive import Archive
 from replay_proxy.store.twin.lines import text_or_base64
 from replay_proxy.wire import Headers
 
-#: Numbers below this are numbers in a list; an interaction's id has many more digits.
+#: Numbers below this are numbers in ``ls``; an interaction's id has many more digits.
 _LARGEST_NUMBER = 10**12
 _LONGEST_NAME = 100
-#: Chunks that the text lists; the JSON has all of them.
+#: Maximum number of chunks that the text lists; the JSON has all of them.
 SHOWN_CHUNKS = 40
 _CHUNK = ("chunk", "after", "gap", "bytes")
 
@@ -79,20 +79,20 @@ def show(
     terminal.print_result(document, _text(recording, reply), as_json=as_json)
 
 
-def _interaction_id(archive: Archive, named: str) -> int:
-    """The id of the interaction that is meant. Raises ``ConfigurationError`` if there is none."""
+def _interaction_id(archive: Archive, name: str) -> int:
+    """The id of an interaction, by any of its names. Raises ``ConfigurationError``."""
     number: int | None = None
-    if not named.isascii() or len(named) > _LONGEST_NAME:
-        pass  # Neither a number nor a fingerprint, and SQLite may not take it.
-    elif named.startswith("v1:"):
-        number = archive.last_id_of(named)
-    elif named.isdecimal() and 0 < int(named) < _LARGEST_NUMBER:
-        number = archive.id_at(int(named) - 1)
-    elif named.isdecimal() and int(named) < 2**63:
-        number = int(named) if archive.holds(int(named)) else None
+    if not name.isascii() or len(name) > _LONGEST_NAME:
+        pass  # Neither a number nor a fingerprint, and SQLite may not accept it.
+    elif name.startswith("v1:"):
+        number = archive.last_id_of(name)
+    elif name.isdecimal() and 0 < int(name) < _LARGEST_NUMBER:
+        number = archive.id_at(int(name) - 1)
+    elif name.isdecimal() and int(name) < 2**63:
+        number = int(name) if archive.holds(int(name)) else None
     if number is None:
         raise ConfigurationError(
-            f"{archive.path} has no interaction {named}. Its ids and their numbers are listed by "
+            f"{archive.path} has no interaction {name}. Its ids and their numbers are listed by "
             f"`replay-proxy ls {archive.path.stem}`."
         )
     return number
@@ -177,7 +177,7 @@ def _facts(reply: Transcript) -> list[str]:
 
 
 def _readable_body(body: bytes) -> str:
-    """JSON indented and without credentials, other text as it is, and of other bytes the size."""
+    """A body for a person: JSON without credentials, another text, or the number of its bytes."""
     try:
         return json.dumps(without_secrets(json.loads(body)), ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):

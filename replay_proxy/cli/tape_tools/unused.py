@@ -15,7 +15,7 @@ from replay_proxy.matching.miss import summary
 from replay_proxy.store.archive import Archive
 from replay_proxy.store.listing import RecordedAnswers
 
-#: Recordings that the JSON describes, and that the text lists; all of them are counted.
+#: Maximum number of recordings that the JSON describes, and that the text lists; all are counted.
 SHOWN, LISTED = 1000, 100
 
 Reports = Annotated[
@@ -81,7 +81,7 @@ def used_interactions(reports: Sequence[Path], cassette: str) -> set[int]:
 
 
 def _cassettes(content: bytes) -> dict[str, Any]:
-    """What a report says, per cassette. Raises ``ValueError`` if it is not a report."""
+    """The entries of a report, by cassette. Raises ``ValueError`` if it is not a report."""
     match json.loads(content):
         case {"cassettes": dict(cassettes)}:
             return cassettes
@@ -91,7 +91,7 @@ def _cassettes(content: bytes) -> dict[str, Any]:
 def _used(entry: Any) -> set[int]:
     """The used interactions of one cassette of a report. Raises ``ValueError``."""
     match entry:
-        case {"used": list(ids)} if all(isinstance(each, str | int) for each in ids):
+        case {"used": list(ids)} if all(isinstance(number, str | int) for number in ids):
             return set(map(int, ids))
     raise ValueError("its cassette has no list of used interactions")
 
@@ -99,7 +99,7 @@ def _used(entry: Any) -> set[int]:
 def unused_interactions(answers: RecordedAnswers, used: Collection[int]) -> list[int]:
     """The current interactions that were not used, by arrival."""
     current = answers.current().values()
-    return sorted(number for each in current for number in each if number not in used)
+    return sorted(number for ids in current for number in ids if number not in used)
 
 
 def entry(archive: Archive, number: int) -> dict[str, Any]:

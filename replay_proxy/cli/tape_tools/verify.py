@@ -1,6 +1,6 @@
 """``replay-proxy verify``: whether a cassette can be trusted, and shared.
 
-It computes every page, checksum, chunk and fingerprint anew, and scans all that is stored for
+It checks every page, checksum, chunk and fingerprint, and searches all that is stored for
 credentials. Each finding names its interaction and its kind.
 """
 
@@ -39,7 +39,7 @@ KINDS = {
     "redirects its client to another server",
     "secret": "something that looks like a credential",
 }
-#: Characters of a path, or of a redirect's location, that a finding shows.
+#: Maximum number of characters of a path, or of a redirect's location, that a finding shows.
 SHOWN_PATH = 100
 _LOST_JOURNAL = (
     "it was copied or committed while it was recorded: what was in its journal is missing. Stop "
@@ -49,7 +49,7 @@ _ANEW = "`export` and `import` it into another cassette, which makes its index a
 _OTHER = f"the index has other words for it than its request: {_ANEW}"
 _NONE = f"the index has no words for it: {_ANEW}"
 _NOT_THERE = f"the index has words for it, and it is not there: {_ANEW}"
-#: Columns that are made from others of their row.
+#: Columns that are derived from others of their row.
 _DERIVED = ("model", "streams", "media_type")
 
 
@@ -133,7 +133,7 @@ def _has_other_words(row: Row, request: Request, index_digest: int) -> bool:
 
 
 def _findings(row: Row, takes: set[int], index_digest: int | None) -> Iterator[dict[str, Any]]:
-    """What is wrong with one row. ``index_digest`` is the digest of its words in the index."""
+    """The findings of one row. ``index_digest`` is the digest of its words in the index."""
     number = row["id"]
     if row["take_id"] not in takes:
         yield _finding("column", number, f"take_id is {row['take_id']}, and there is no such take")
@@ -149,9 +149,9 @@ def _findings(row: Row, takes: set[int], index_digest: int | None) -> Iterator[d
         if (away := leads_away(interaction.status, interaction.headers)) is not None:
             shown = redacted(away)[:SHOWN_PATH]
             yield _finding("address", number, f"the answer sends its client to {shown!r}")
-        made = fingerprint(request)
-        if row["fingerprint"] not in (made, former_fingerprint(request)):
-            yield _finding("fingerprint", number, f"the request gives {made}")
+        digest_now = fingerprint(request)
+        if row["fingerprint"] not in (digest_now, former_fingerprint(request)):
+            yield _finding("fingerprint", number, f"the request gives {digest_now}")
         if not is_intact(row):
             yield _finding("checksum", number, f"it is {checksum(row)}, not {row['checksum']}")
         again = to_row(interaction, row["take_id"])
@@ -169,7 +169,7 @@ def _findings(row: Row, takes: set[int], index_digest: int | None) -> Iterator[d
 
 
 def _broken_chunks(row: Row) -> str | None:
-    """What is wrong with the chunks; None if nothing is. Raises ``ValueError``."""
+    """Why the chunks are wrong; None if they are right. Raises ``ValueError``."""
     chunks = orjson.loads(row["timeline"])
     if type(chunks) is not list or any(
         type(chunk) is not list or [*map(type, chunk)] != [int, int] for chunk in chunks
@@ -189,8 +189,8 @@ def _broken_chunks(row: Row) -> str | None:
 
 
 def _finding(kind: str, interaction: int | None, what: str) -> dict[str, Any]:
-    named = None if interaction is None else str(interaction)
-    return {"kind": kind, "interaction": named, "what": what}
+    number = None if interaction is None else str(interaction)
+    return {"kind": kind, "interaction": number, "what": what}
 
 
 def _table(results: list[dict[str, Any]]) -> terminal.Rows:

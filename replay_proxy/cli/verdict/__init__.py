@@ -104,8 +104,8 @@ def text(outcome: Outcome) -> str:
         if more_used := cassette.get("more_used", 0):
             answers = many(more_used, "answer")
             blocks.append(
-                f"What is unused on cassette '{name}' cannot be told: {answers} came from "
-                "recordings beyond those that the proxy remembers."
+                f"It is unknown what is unused on cassette '{name}': {answers} came from more "
+                "recordings than the proxy remembers."
             )
         blocks += _losses(name, cassette)
         expired, unused = cassette["expired"], cassette["unused"]
@@ -185,10 +185,10 @@ def _repeated(name: str, cassette: CassetteReport) -> Iterator[str]:
 
 
 def _logged(log: str) -> Iterator[str]:
-    """What the proxy wrote besides the losses."""
+    """The lines that the proxy wrote besides the losses."""
     lines = [line for line in log.splitlines() if line.strip()]
-    if told := [line for line in lines if not line.startswith(("INFO:", "Not recorded: "))]:
-        yield "\n".join(["The proxy wrote:", *(f"  {line}" for line in told[-SHOWN:])])
+    if others := [line for line in lines if not line.startswith(("INFO:", "Not recorded: "))]:
+        yield "\n".join(["The proxy wrote:", *(f"  {line}" for line in others[-SHOWN:])])
 
 
 def _summary(outcome: Outcome) -> str:

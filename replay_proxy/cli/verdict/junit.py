@@ -1,4 +1,4 @@
-"""The verdict as JUnit XML, which every CI system shows."""
+"""The verdict as JUnit XML, which every CI system can show."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator

@@ -19,8 +19,8 @@ _SOURCES = {
 class ReportedInteraction(TypedDict):
     """An interaction, as the proxy reports it.
 
-    An unused one was ``requested`` if its request was sent, but less often than it was recorded.
-    ``times`` is how often a repeated one was given after that.
+    An unused interaction was ``requested`` if its request was sent, but less often than it was
+    recorded. ``times`` is how often a repeated one was given past its recorded end.
     """
 
     interaction: str
@@ -45,9 +45,9 @@ class CassetteReport(TypedDict):
 
     A miss is its error object, with ``times``. ``faults`` are the faults that clients met, and what
     they did. ``used`` are the interactions that were replayed or recorded, ``recorded`` those that
-    came from the API and are in the cassette, ``recorded_total`` in number. ``lost`` is the number
-    of requests whose last answer is not, of which ``losses`` describes at most a thousand;
-    ``missing`` counts those that were stored and are not there when the proxy has ended, and
+    came from the API and are in the cassette, ``recorded_total`` their number. ``lost`` is the
+    number of requests whose last answer is not, of which ``losses`` describes at most a thousand;
+    ``missing`` counts those that were stored and are not there after the proxy has ended, and
     ``in_progress`` those that had not ended then. ``unused`` and ``expired`` may hold only the
     first of ``unused_total`` and ``expired_total``. ``more_misses`` and ``more_used`` are misses
     and answers that the proxy only counted.

@@ -295,7 +295,7 @@ def test_a_cassette_is_fitted_and_written_and_used(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, command)
     assert shown.exit_code == 0, shown.output
     assert "TTFT [ms]" in shown.output
-    assert "ms a kB" in shown.output
+    assert "ms per kB" in shown.output
     printed = CliRunner().invoke(app, [*command, "--json"])
     document = json.loads(printed.stdout)
     assert document == orjson.loads(written.read_bytes()) == from_cassette(path).to_json()
