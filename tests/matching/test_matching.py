@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from replay_proxy.cassette import Interaction
 from replay_proxy.errors import ConfigurationError
-from replay_proxy.matching import json_paths
+from replay_proxy.matching import json_paths, replacements
 from replay_proxy.matching.fingerprint import fingerprint
 from replay_proxy.matching.rules import Rule
 from replay_proxy.settings import Repeats
@@ -221,6 +221,37 @@ def test_a_single_answer_is_used_up_too(tmp_path: Path) -> None:
 def test_requests_that_become_the_same_answer_in_order_of_arrival(tmp_path: Path) -> None:
     record(tmp_path, *(interaction(user.encode(), user=user) for user in "abc"))
     assert taken(tmp_path, Rule(["$.user"]), Repeats.LAST, "z", 4) == [b"a", b"b", b"c", b"c"]
+
+
+def test_different_recorded_requests_that_a_rule_makes_one_are_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = "sk-proj-1234567890abcdef"
+    record(tmp_path, *(interaction(user=user) for user in ("a", f"{key}b", "a")))
+    record(tmp_path, interaction(user="c"))
+    for ignored, told in (("$.user", 1), ("$.nothing", 0)):
+        caplog.clear()
+        assert taken(tmp_path, Rule([ignored]), Repeats.LAST, "a", 3)
+        lines = [each.getMessage() for each in caplog.records if "recorded requests" in each.msg]
+        assert len(lines) == told
+        for line in lines:
+            assert "rule ignore=$.user, 3 different recorded requests count as 1," in line
+            assert 'differ at $.user: "a" and "[redacted]' in line
+            assert key not in line
+
+
+def test_a_pattern_that_takes_too_long_on_a_recorded_text_is_told_with_its_interaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replacements, "PATTERN_S", 0.05)
+    slow, quick = interaction(user="a" * 60), interaction(b"2", user="b")
+    record(tmp_path, slow, quick)
+    store = Store(tmp_path, writable=False, rule=Rule(replace="/(?:a|aa)+c/X/"))
+    tape = store.cassette("default")
+    for _ in range(2):
+        with pytest.raises(replacements.PatternTooSlow, match=f"interaction {slow.id} of cassette"):
+            asyncio.run(tape.next_answer("v1:0"))
+    store.close()
 
 
 def test_what_is_recorded_meanwhile_is_found_by_the_rule(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 from replay_proxy.errors import StoreError
 
+#: The bits of a mark below those of the fingerprint.
+HEADER_BITS = 31
 _SCHEMA = """
 CREATE TABLE answer (
     cassette INTEGER, key TEXT, take INTEGER, id INTEGER, mark INTEGER,
@@ -34,6 +36,17 @@ FROM answer AS one WHERE cassette = :cassette AND take =
 _SOME = f"SELECT id {_NEWEST} AND key = :key ORDER BY id LIMIT :limit OFFSET :n"
 _COUNT = f"SELECT count(*) {_NEWEST} AND key = :key"
 _NEWEST_TAKE = "SELECT max(take) FROM answer WHERE cassette = :cassette AND key = :key"
+#: How many requests have a key that several have, how many such keys there are, and one of them.
+_MERGED = """
+SELECT total(requests), count(*), min(key) FROM (
+    SELECT key, count(DISTINCT mark >> :bits) AS requests FROM answer
+    WHERE cassette = :cassette GROUP BY key HAVING requests > 1
+)
+"""
+_MERGED_EXAMPLE = """
+SELECT min(id) AS first FROM answer WHERE cassette = :cassette AND key = :key
+GROUP BY mark >> :bits ORDER BY first LIMIT 2
+"""
 #: A page of entries, and whether each is of its key's newest take.
 _CURRENT = """
 SELECT key, take, id, take =
@@ -101,6 +114,14 @@ class Keys:
         """The newest take that has an interaction of a key."""
         take: int | None = self._rows(_NEWEST_TAKE, cassette, key=key)[0][0]
         return take
+
+    def merged(self, cassette: Path) -> tuple[int, int, list[int]]:
+        """How many requests count as how many, and the ids of two that count as one."""
+        if self.closed:
+            return 0, 0, []
+        requests, keys, key = self._rows(_MERGED, cassette, bits=HEADER_BITS)[0]
+        example = self._ids(_MERGED_EXAMPLE, cassette, key=key, bits=HEADER_BITS)
+        return int(requests), keys, example
 
     def page(self, cassette: Path, **parameters: Any) -> list[tuple[str, int, int, bool]]:
         """A page of entries, and whether each is of its key's newest take."""

@@ -2,17 +2,19 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from replay_proxy.cassette import Interaction, RecordedRequest
+from replay_proxy.matching.replacements import PatternTooSlow
 from replay_proxy.matching.rules import Rule
 from replay_proxy.store.files.access import open_to_read
 from replay_proxy.store.files.troubles import ERRORS, damage, trouble
-from replay_proxy.store.reading.keys import KeyEntry, Keys
+from replay_proxy.store.reading.keys import HEADER_BITS, KeyEntry, Keys
+from replay_proxy.store.reading.merged_requests import warn_of_merged
 from replay_proxy.store.reading.news import TOP, FileVersion, News
 from replay_proxy.store.reading.order import IndexPlace, in_id_order, page_of, start_at
 from replay_proxy.store.reading.patience import Patience, insist_aside
@@ -135,15 +137,29 @@ class RuleIndex:
     async def _read(self) -> None:
         try:
             await insist_aside(self._put_stored)
+            await insist_aside(self._warn)
             self._is_read = True
         finally:
             self._reading = None
+
+    def _warn(self) -> None:
+        """Log whether the rule makes different recorded requests one."""
+        requests, keys, ids = self._keys.merged(self._path)
+        rows = [row for batch in self._batches(ids) for row in batch]
+        if len(rows) > 1:
+            example = [to_recorded_request(row) for row in rows]
+            warn_of_merged(self._path, self._rule, requests, keys, example)
 
     def _compare(self) -> None:
         self._put_stored(self._news.unknown())
 
     def _put_stored(self, ids: Sequence[int] | None = None) -> None:
         """Put the keys of these interactions, or of all interactions."""
+        for batch in self._batches(ids):
+            self._put(batch)
+
+    def _batches(self, ids: Sequence[int] | None) -> Iterator[list[Row]]:
+        """The requests of these interactions, or of all interactions."""
         sql = statements.ALL_REQUESTS if ids is None else statements.READ_REQUEST
         try:
             with closing(open_to_read(self._path, busy_ms=0)) as connection:
@@ -153,7 +169,7 @@ class RuleIndex:
                     steps.begin()
                     rows = in_id_order(self._path, connection.execute(sql, parameters))
                     while (batch := list(islice(rows, _BATCH))) and not self._keys.closed:
-                        self._put([dict(row) for row in batch])
+                        yield [dict(row) for row in batch]
         except ERRORS as error:
             raise trouble(self._path, error) from error
 
@@ -165,6 +181,9 @@ class RuleIndex:
             return self._entry_of(to_recorded_request(row), row["take_id"])
         except ValueError as error:
             raise damage(self._path, f"interaction {row['id']}: {error}") from error
+        except PatternTooSlow as error:
+            place = f"The text is in interaction {row['id']} of cassette {self._path.stem}"
+            raise PatternTooSlow(f"{error.message} {place}.") from None
 
     def _entry_of(self, recorded: Interaction | RecordedRequest, take_id: int) -> KeyEntry:
         return self._rule.key(recorded.request), take_id, recorded.id, _mark(recorded)
@@ -172,4 +191,6 @@ class RuleIndex:
 
 def _mark(recorded: Interaction | RecordedRequest) -> int:
     """A number for everything that a key can depend on; another request has another number."""
-    return hash((recorded.fingerprint, recorded.request.headers))
+    bits = (1 << HEADER_BITS) - 1
+    headers = hash(recorded.request.headers) & bits
+    return (hash(recorded.fingerprint) & bits) << HEADER_BITS | headers
