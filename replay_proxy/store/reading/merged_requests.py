@@ -35,5 +35,5 @@ def _difference(one: RecordedRequest, other: RecordedRequest) -> str:
     if not found:
         return text
     shown = described(found[0])
-    sides = (shown.get("recorded", "(absent)"), shown.get("asked", "(absent)"))
-    return f"{text} at {shown['path']}: {sides[0]} and {sides[1]}"
+    sides = (shown.get("recorded_value", "(absent)"), shown.get("sent_value", "(absent)"))
+    return f"{text} at {shown['place']}: {sides[0]} and {sides[1]}"
