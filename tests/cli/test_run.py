@@ -31,6 +31,7 @@ from tests.support.requests import chat_body
 from tests.support.script import JSON, Answer, Received
 from tests.support.servers import clean_environment
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 RUN = (sys.executable, "-P", "-m", "replay_proxy.cli", "run")
 #: The shipped cassette, as an environment names it.
@@ -488,11 +489,8 @@ class Running:
         return found
 
     def wait_until(self, what: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 30
-        while not what():
-            assert time.monotonic() < deadline, "it did not come to pass"
-            assert self.process.poll() is None, self.process.communicate()
-            time.sleep(0.005)
+        wait_until(lambda: what() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.process.communicate()
 
     def end(self) -> tuple[int, str]:
         """The exit code and standard error, once it is over; nothing may be left of it."""
@@ -564,10 +562,7 @@ def test_the_proxy_ends_when_its_run_is_killed(tmp_path: Path) -> None:
         it.wait_until(lambda: len(it.processes()) == 3)  # run, the proxy, and sleep
         it.process.kill()
         it.process.wait()
-        deadline = time.monotonic() + 30
-        while [line for line in it.processes().values() if "replay_proxy" in line]:
-            assert time.monotonic() < deadline, it.processes()
-            time.sleep(0.01)
+        wait_until(lambda: not any("replay_proxy" in line for line in it.processes().values()))
 
 
 def test_the_second_ctrl_c_kills(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tests.support.paths import ROOT
 from tests.support.sample_project import KEY, REQUESTS, SAMPLE, Done, Project, recording
 from tests.support.servers import clean_environment
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 CAPITAL = "test_app.py::test_capital"
 
@@ -768,13 +768,6 @@ def test_a_miss_outside_of_every_test_fails_the_session(project: Project) -> Non
     assert done.summary.startswith("replay-proxy: 1 hit, 1 miss,")
 
 
-def wait_until(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
-
-
 SLOW = """
 import pathlib, time
 
@@ -789,11 +782,8 @@ def test_ctrl_c_leaves_nothing_running(workers: list[str], project: Project) -> 
     project.write("test_it.py", SLOW)
     process = project.start("test_it.py", *workers)
     try:
-        deadline = time.monotonic() + 60
-        while not (project.path / "started").exists():
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: (project.path / "started").exists() or process.poll() is not None)
+        assert process.poll() is None, process.communicate()[0]
         assert len(project.proxies()) == 1
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=60)

@@ -16,6 +16,7 @@ from tests.support.script import Answer, Cut, Gate, Raw, Received
 from tests.support.servers import Proxy
 from tests.support.tape import EVENTS, make, recorded, stored
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 BODY = chat_body("q", stream=True)
 EVENT, DONE = b'data: {"a": 1}\n\n', b"data: [DONE]\n\n"
@@ -288,7 +289,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_dropped(
     with connected(child, receive_buffer=4096) as sock:
         sock.sendall(head(f"content-length: {len(body)}") + body)
         assert sock.recv(1) == b"H"
-        eventually(lambda: child.sockets <= before)
+        wait_until(lambda: child.sockets <= before)
     child.kill()
 
 
@@ -305,14 +306,6 @@ def test_a_slow_reader_gets_all_of_its_answer(nursery: Nursery, tmp_path: Path) 
             time.sleep(0.04)
     assert got.endswith(answer)
     child.kill()
-
-
-def eventually(look: Callable[[], object]) -> None:
-    """Return once it is so; fail if that takes very long."""
-    deadline = time.monotonic() + 30.0
-    while not look():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 # --- stopping -----------------------------------------------------------------------------------
@@ -475,7 +468,7 @@ def refused(child: Child) -> None:
             return True
         return False
 
-    eventually(look)
+    wait_until(look)
 
 
 def test_what_does_not_reach_its_end_is_not_kept(nursery: Nursery, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests.support.nursery import Child, Nursery
 from tests.support.rawclient import RawClient
 from tests.support.tape import make, recorded
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -68,10 +68,8 @@ class Proxy:
         self.wait()
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 60
-        while os.path.exists(f"/proc/{self.child.pid}") or _is_alive(self.child.pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_until(lambda: not os.path.exists(f"/proc/{self.child.pid}"))
+        wait_until(lambda: not _is_alive(self.child.pid))
 
 
 def _is_alive(pid: int) -> bool:

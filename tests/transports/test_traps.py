@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from replay_proxy.cassette import Interaction
 from tests.support.rawclient import NoAnswerError, RawClient, Throttle
 from tests.support.requests import CHAT, chat_body, post
 from tests.support.script import Answer, Cut, Gate, Hangup, Received, Step, Wait
 from tests.support.servers import Proxy
 from tests.support.tape import all_stored, stored
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 DONE = b"data: [DONE]\n\n"
 DRAIN_S = 0.4
@@ -92,7 +92,7 @@ def an_early_abort_that_drains_in_time_is_kept_whole(it: Scene) -> None:
     with RawClient(it.proxy.base_url) as client:
         client.request("POST", CHAT, body=body, leave_after=b'"a"')
     assert it.upstream.requests[-1].finished.wait(5)
-    kept = eventually(lambda: stored(it.store, post(body)))
+    kept = wait_until(lambda: stored(it.store, post(body)), timeout_s=2.0)
     assert kept is not None, "the end came within DRAIN_S"
     assert kept.body == event("a") + event("b") + DONE
 
@@ -181,16 +181,6 @@ TRAPS: dict[Callable[[Scene], None], tuple[str, ...]] = {
     answers_replay_in_the_order_of_arrival: ("tee_by_end",),
     what_is_seen_is_stored_when_the_process_is_killed: ("late_tee",),
 }
-
-
-def eventually(look: Callable[[], Interaction | None]) -> Interaction | None:
-    """What ``look`` finds within two seconds."""
-    waiting = threading.Event()
-    for _ in range(100):
-        if (found := look()) is not None:
-            return found
-        waiting.wait(0.02)
-    return None
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
