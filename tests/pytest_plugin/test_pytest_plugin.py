@@ -371,7 +371,7 @@ def test_environment_is_restored_after_an_error():
     assert not changed()
 
 def test_zz_the_proxy_dies(replay_proxy, replay_proxy_server):
-    replay_proxy_server.child(replay_proxy.cassette)._process.kill()
+    replay_proxy_server.child(replay_proxy.cassette).process.kill()
 """
 
 

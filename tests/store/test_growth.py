@@ -203,7 +203,7 @@ def test_of_a_child_that_writes_without_end_the_end_is_kept(
     class Child:
         stderr = (ROOT / "tests" / "data" / "corpus.jsonl").open()
 
-    it._process = Child()  # type: ignore[assignment]
+    it.process = Child()  # type: ignore[assignment]
     it._read()
     assert "lines are left out" in it.log.splitlines()[0]
     assert len(it.log) < 12 * server.LINE_CHARS

@@ -219,10 +219,10 @@ def test_the_known_schema_is_the_one_that_is_made() -> None:
         for statement in SCHEMA:
             connection.execute(statement)
         made = {
-            (kind, name): schema._tokens(sql)
+            (kind, name): schema.tokens(sql)
             for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master")
         }
-    assert made == {(kind, name): schema._tokens(sql) for kind, name, sql in schema.REQUIRED}
+    assert made == {(kind, name): schema.tokens(sql) for kind, name, sql in schema.REQUIRED}
 
 
 def test_other_white_space_analysis_and_encodings_are_no_alteration(tmp_path: Path) -> None:

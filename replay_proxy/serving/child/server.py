@@ -42,7 +42,8 @@ class Server:
         self._start_timeout_s = start_timeout_s
         self._written: deque[str] = deque(maxlen=LINES)
         self._dropped = 0
-        self._process: subprocess.Popen[str] | None = None
+        #: None before `start`.
+        self.process: subprocess.Popen[str] | None = None
         self._parent = 0
         self._lock = threading.Lock()
         self._numbers = itertools.count()
@@ -74,7 +75,7 @@ class Server:
         try:
             listener.listen(_BACKLOG)
             self.port = listener.getsockname()[1]
-            self._process = self._child(listener.fileno(), mode)
+            self.process = self._child(listener.fileno(), mode)
             self._parent = os.getpid()
         finally:
             # From here on the child alone holds the socket: if it ends, connecting fails at once.
@@ -107,19 +108,19 @@ class Server:
 
         What it records is complete when this returns.
         """
-        if self._process is None or self._parent != os.getpid():
+        if self.process is None or self._parent != os.getpid():
             return
-        self._process.terminate()
+        self.process.terminate()
         try:
-            self._process.wait(timeout=30.0)
+            self.process.wait(timeout=30.0)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.process.kill()
+            self.process.wait()
         self._reader.join()
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
 
     def call(self, method: str, path: str, **query: str | None) -> Any:
         """The JSON that the control plane answers under ``/_replay/api/``.
@@ -139,13 +140,13 @@ class Server:
         return late
 
     def _ask(self, method: str, target: str, timeout_s: float) -> Any:
-        assert self._process is not None
-        assert self._process.stdin is not None
+        assert self.process is not None
+        assert self.process.stdin is not None
         with self._lock:
             # A forked process has the same pipes, and numbers of its own.
             number = f"{os.getpid()}-{next(self._numbers)}"
             call = json.dumps({"id": number, "method": method, "target": target})
-            os.write(self._process.stdin.fileno(), call.encode() + b"\n")
+            os.write(self.process.stdin.fileno(), call.encode() + b"\n")
             # The answer to an interrupted call comes first.
             while (answer := json.loads(self._line(timeout_s)))["id"] != number:
                 pass
@@ -155,9 +156,9 @@ class Server:
 
     def _line(self, timeout_s: float) -> bytes:
         """The next line from the child. Raises ``OSError`` after ``timeout_s`` without a byte."""
-        assert self._process is not None
-        assert self._process.stdout is not None
-        pipe = self._process.stdout.fileno()
+        assert self.process is not None
+        assert self.process.stdout is not None
+        pipe = self.process.stdout.fileno()
         readable = select.poll()
         readable.register(pipe, select.POLLIN)
         while b"\n" not in self._received[-1]:
@@ -172,9 +173,9 @@ class Server:
         return line
 
     def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stderr is not None
-        with self._process.stderr as lines:
+        assert self.process is not None
+        assert self.process.stderr is not None
+        with self.process.stderr as lines:
             # A line is read in parts, since one without an end would fill the memory.
             while line := lines.readline(LINE_CHARS):
                 self._dropped += len(self._written) == LINES

@@ -76,21 +76,21 @@ _OBJECTS = "SELECT type, name, sql FROM sqlite_master LIMIT :limit"
 _TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|\w+|\S")
 
 
-def _tokens(sql: str | None) -> tuple[str, ...] | None:
+def tokens(sql: str | None) -> tuple[str, ...] | None:
     """A statement without white space, and names without quotes.
 
     SQLite, SQLAlchemy and FTS5 have written both in several ways.
     """
     if not isinstance(sql, str):
         return None
-    tokens = _TOKEN.findall(sql)
+    found = _TOKEN.findall(sql)
     return tuple(
         token[1:-1] if token[0] in "'\"" and token[1:-1].isidentifier() else token
-        for token in tokens
+        for token in found
     )
 
 
-_KNOWN = {(kind, name): _tokens(sql) for kind, name, sql in (*REQUIRED, *OPTIONAL)}
+_KNOWN = {(kind, name): tokens(sql) for kind, name, sql in (*REQUIRED, *OPTIONAL)}
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> None:
@@ -105,7 +105,7 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
         entry = kind, name
         if entry not in _KNOWN or entry in seen:
             raise _refused(path, f"it has a {kind} {name!r}, which no cassette has")
-        if _KNOWN[entry] != _tokens(sql):
+        if _KNOWN[entry] != tokens(sql):
             raise _refused(path, f"its {kind} {name!r} is not as replay-proxy makes it")
         seen.add(entry)
         missing.discard(entry)

@@ -36,16 +36,16 @@ def test_a_child_that_ends_before_it_answers_tells_why() -> None:
     server = Server({"MODE": "dumy"})
     with pytest.raises(ReplayProxyError, match=r"(?s)did not start\.\n.*MODE=dumy is not valid"):
         server.start()
-    assert server._process is not None
-    assert server._process.returncode == 2
+    assert server.process is not None
+    assert server.process.returncode == 2
 
 
 def test_a_child_that_does_not_answer_in_time_is_ended() -> None:
     server = Server({"MODE": "dummy"}, start_timeout_s=0.01)
     with pytest.raises(ReplayProxyError, match="did not start"):
         server.start()
-    assert server._process is not None
-    assert server._process.returncode is not None
+    assert server.process is not None
+    assert server.process.returncode is not None
     server.stop()
 
 
@@ -79,11 +79,11 @@ def test_a_call_that_is_refused_raises_the_reason(server: Server) -> None:
 
 
 def test_the_answer_to_an_interrupted_call_is_not_that_to_the_next(server: Server) -> None:
-    assert server._process is not None
-    server._process.send_signal(signal.SIGSTOP)
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
     with pytest.raises(TimeoutError):
         server._ask("GET", "/healthz", 0.01)
-    server._process.send_signal(signal.SIGCONT)
+    server.process.send_signal(signal.SIGCONT)
     assert server.call("POST", "rewind", cassette="x") == {"rewound": ["x"]}
 
 
@@ -97,7 +97,7 @@ def test_a_forked_process_reaches_the_child_too(server: Server) -> None:
 
 
 def test_a_child_that_has_ended_is_told(server: Server) -> None:
-    assert server._process is not None
-    server._process.kill()
+    assert server.process is not None
+    server.process.kill()
     with pytest.raises(OSError, match=r"its process has ended|Broken pipe"):
         server.call("GET", "report")
