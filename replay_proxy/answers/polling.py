@@ -12,6 +12,8 @@ from replay_proxy.cassette import Interaction
 
 #: Lists of models are read by health checks, for as long as a proxy runs.
 _MODELS = re.compile(r"/models(?:/[^/]+)?/?\Z")
+#: The content of a file, a video or a container's file, which may be JSON.
+_CONTENT = re.compile(r"/content/?\Z")
 #: Values of ``status`` or ``state`` after which nobody asks again.
 _ENDED = re.compile(
     r"completed?|succe\w+|done|finished|ended|processed|ready|active|available|deleted|fail\w+"
@@ -28,8 +30,11 @@ def may_be_awaited(answer: Interaction) -> bool:
         return False
     if answer.status >= 400 or answer.status == 202:
         return True
-    if len(answer.body) > _MOST_BYTES:
+    is_content = answer.status == 206 or _CONTENT.search(answer.request.path) is not None
+    if is_content or len(answer.body) > _MOST_BYTES:
         return False
+    if answer.status == 304:  # What the client has may be a state that it waits to change.
+        return True
     try:
         value = orjson.loads(answer.body)
     except ValueError:

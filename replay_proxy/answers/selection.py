@@ -65,11 +65,16 @@ def selected(request: Request, recorded: Interaction) -> Interaction | None:
         case 200:
             return _of_whole(fields, wanted, recorded)
         case 206 | 416:
-            fits = wanted is not None and _is_about(wanted, recorded.headers)
+            fits = (
+                wanted is not None
+                and _is_about(wanted, recorded.headers)
+                and _is_same_copy(fields.get(b"if-range"), recorded.headers)
+                and _failed_condition(fields, recorded.headers) is None
+            )
         case 304:
             fits = _knows_copy(fields, recorded.headers)
         case 412:
-            fits = b"if-match" in fields or b"if-unmodified-since" in fields
+            fits = _fails_as_recorded(fields, recorded.headers)
         case _:
             fits = True
     return recorded if fits else None
@@ -164,6 +169,15 @@ def _knows_copy(fields: dict[bytes, bytes], headers: Headers) -> bool:
     names = {b"if-none-match": b"etag", b"if-modified-since": b"last-modified"}
     name = next(name for name in names if name in fields)
     return header(headers, names[name]) is None or _failed_condition(fields, headers) == 304
+
+
+def _fails_as_recorded(fields: dict[bytes, bytes], headers: Headers) -> bool:
+    """Whether a 412 is about a condition that this request fails too."""
+    names = {b"if-match": b"etag", b"if-unmodified-since": b"last-modified"}
+    name = next((name for name in names if name in fields), None)
+    if name is None:
+        return False
+    return header(headers, names[name]) is None or _failed_condition(fields, headers) == 412
 
 
 def _is_same_copy(if_range: bytes | None, headers: Headers) -> bool:

@@ -191,6 +191,23 @@ def test_a_412_is_for_a_request_with_a_condition() -> None:
     one = answer(412)
     assert selected(asked((b"if-match", b'"v1"')), one) is one
     assert selected(asked((b"range", b"bytes=0-1")), one) is None
+    assert selected(asked((b"if-match", b'"v2"')), one) is None, "it has the current copy"
+    assert selected(asked((b"if-unmodified-since", WEDNESDAY)), one) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "fits"),
+    [
+        ((b"if-range", b'"v2"'), True),
+        ((b"if-range", b'"v1"'), False),
+        ((b"if-range", MONDAY), False),
+        ((b"if-none-match", b'"v2"'), False),
+        ((b"if-match", b'"v1"'), False),
+    ],
+)
+def test_a_part_is_for_a_client_with_the_same_copy(field: tuple[bytes, bytes], fits: bool) -> None:
+    one = answer(206, (*HEADERS, (b"content-range", b"bytes 0-1/9")), b"01")
+    assert (selected(asked((b"range", b"bytes=0-1"), field), one) is one) is fits
 
 
 def test_an_error_has_no_parts() -> None:

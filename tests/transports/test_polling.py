@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from replay_proxy.answers.polling import may_be_awaited
 from replay_proxy.assembly import Assembly
 from replay_proxy.cassette import Interaction
 from replay_proxy.errors import CassetteMiss
@@ -103,6 +104,7 @@ def test_whatever_may_be_awaited_is_bounded(
         answered(b'{"id": "batch_1", "status": "failed"}'),
         answered(b'{"custom_id": 1}\n{"custom_id": 2}\n', "/v1/files/f/content"),
         answered(b"\x89PNG", "/v1/files/f/content"),
+        answered(b'{"custom_id": 1}\n', "/v1/files/f/content"),
     ],
     ids=lambda answer: f"{answer.request.method} {answer.request.path} {answer.body[:40]!r}",
 )
@@ -112,6 +114,12 @@ def test_load_and_health_checks_and_results_are_repeated_without_a_limit(
     got, told = ask(tmp_path, 150, answer)
     assert got == [answer.body] * 150
     assert told["repeated_total"] == 149
+
+
+def test_a_304_may_be_awaited_and_a_part_of_a_file_may_not() -> None:
+    assert may_be_awaited(answered(b"", status=304))
+    assert not may_be_awaited(answered(b"", "/v1/files/f/content", status=304))
+    assert not may_be_awaited(answered(b"7", "/v1/files/f/part", status=206))
 
 
 def test_the_limit_begins_again_with_a_rewind(tmp_path: Path) -> None:
