@@ -7,8 +7,8 @@ server-sent event per chunk. ``OPENAI_BASE_URL``, ``OPENAI_MODEL`` and ``OPENAI_
 once, at start: they alone choose between the real API and a stand-in.
 
 When the upstream fails, ``/chat`` answers ``{"error": {"status", "message"}}`` with that status:
-the upstream's own if it is 4xx, 504 after a timeout, else 502. ``/streaming/chat`` has answered 200
-by then, even before the first chunk, and sends the same JSON as ``event: error``.
+the upstream's own if it is 4xx, 504 after a timeout, else 502. ``/streaming/chat`` has already
+answered 200, even before the first chunk, and sends the same JSON as ``event: error``.
 On both routes, the upstream call ends when the client leaves.
 """
 
@@ -102,7 +102,7 @@ def sse(data: str) -> str:
 
 @asynccontextmanager
 async def while_connected(request: Request) -> AsyncIterator[None]:
-    """Cancel the body, and go on behind it, when the client leaves: only streams have this."""
+    """Cancel the body of ``with`` when the client leaves; Starlette does this only for streams."""
 
     async def watch() -> None:
         while (await request.receive())["type"] != "http.disconnect":

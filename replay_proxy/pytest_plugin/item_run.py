@@ -31,9 +31,9 @@ from replay_proxy.pytest_plugin.threads import left_running
 
 _IDLE = (
     "This test has a cassette, but no request reached the proxy. Does its client have a base URL "
-    "of its own, or an environment that was cleared? Was it made before OPENAI_BASE_URL was set, "
-    "as by a fixture that a test without a cassette began? Does another plugin block it? If the "
-    "test needs no API, remove the fixture `replay_proxy` or the marker `cassette`, or set "
+    "of its own, or an environment that was cleared? Was it created before OPENAI_BASE_URL was "
+    "set, as by a fixture that a test without a cassette began? Does another plugin block it? If "
+    "the test needs no API, remove the fixture `replay_proxy` or the marker `cassette`, or set "
     "replay_idle=ignore."
 )
 

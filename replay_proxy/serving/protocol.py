@@ -132,7 +132,7 @@ class BoundedProtocol(PlainHttp):
         super().on_body(body)
 
     def handle_websocket_upgrade(self) -> None:
-        """The connection is not HTTP any more."""
+        """The connection is no longer HTTP."""
         self._clients.discard(self)
         super().handle_websocket_upgrade()
 

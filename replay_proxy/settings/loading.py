@@ -60,22 +60,22 @@ def load_as_guest(
     try:
         text = env_file_text()
     except ConfigurationError as error:
-        text, notes = "", [f".env is passed over. {error.message}"]
+        text, notes = "", [f".env is ignored. {error.message}"]
     file = env_file(text, ())
     counting = [name for name in names if name in PLAIN_FOR_GUESTS]
     everything = written(NAMES, counting, file, options=options, configured=configured)
-    found = {name: each for name, each in everything.items() if name in names}
-    _pass_over_misses(found)
+    values = {name: value for name, value in everything.items() if name in names}
+    _drop_contradictory_on_miss(values)
     try:
-        _model(found)
+        _model(values)
     except ValidationError as error:
         for item in error.errors():
             name = str(item["loc"][0]).upper()
-            if name in found and found[name].plain:
-                notes.append(f"{_cause(item, found.pop(name))}, and is passed over. {_other(name)}")
+            if name in values and values[name].plain:
+                notes.append(f"{_cause(item, values.pop(name))}, and is ignored. {_other(name)}")
     notes += _not_read({**environment(), **file}, everything.keys(), names)
-    texts = {name: each.text for name, each in found.items() if each.text}
-    return GuestSettings(_checked(found), texts, tuple(notes))
+    texts = {name: value.text for name, value in values.items() if value.text}
+    return GuestSettings(_checked(values), texts, tuple(notes))
 
 
 def misspelt() -> list[str]:
@@ -83,11 +83,11 @@ def misspelt() -> list[str]:
     return list(slips({**environment(), **env_file(env_file_text(), PLAIN)}))
 
 
-def _pass_over_misses(found: dict[str, Written]) -> None:
+def _drop_contradictory_on_miss(values: dict[str, Written]) -> None:
     """Drop an ON_MISS that was written for another MODE than the one that counts."""
-    mode, on_miss = found.get("MODE"), found.get("ON_MISS")
+    mode, on_miss = values.get("MODE"), values.get("ON_MISS")
     if mode and on_miss and on_miss.plain and not mode.plain and mode.text != Mode.REPLAY:
-        del found["ON_MISS"]
+        del values["ON_MISS"]
 
 
 def _not_read(
@@ -102,23 +102,23 @@ def _not_read(
     if not others:
         return []
     return [
-        f"Passed over, since the variables may be those of another program: {', '.join(others)}. "
+        f"Ignored, since they may be variables of another program: {', '.join(others)}. "
         f"For the proxy, set {', '.join(PREFIX + name for name in others)}."
     ]
 
 
-def _model(found: Mapping[str, Written]) -> Settings:
+def _model(values: Mapping[str, Written]) -> Settings:
     return Settings.model_validate(
-        {name.lower(): each.text for name, each in found.items() if each.text}
+        {name.lower(): value.text for name, value in values.items() if value.text}
     )
 
 
-def _checked(found: Mapping[str, Written]) -> Settings:
+def _checked(values: Mapping[str, Written]) -> Settings:
     """The settings. Raises ``ConfigurationError`` that names every wrong value."""
     try:
-        settings = _model(found)
+        settings = _model(values)
     except ValidationError as error:
-        texts = (_explain(item, found) for item in error.errors())
+        texts = (_explain(item, values) for item in error.errors())
         raise ConfigurationError("\n".join(texts)) from None
     if settings.named("on_miss") and settings.mode is not Mode.REPLAY:
         raise ConfigurationError(
@@ -128,18 +128,18 @@ def _checked(found: Mapping[str, Written]) -> Settings:
     return settings
 
 
-def _explain(item: Any, found: Mapping[str, Written]) -> str:
+def _explain(item: Any, values: Mapping[str, Written]) -> str:
     name = str(item["loc"][0]).upper()
-    given = found[name]
+    setting = values[name]
     description = Settings.model_fields[name.lower()].description
-    other = f" {_other(name)}" if given.plain else ""
-    return f"{_cause(item, given)}. {given.given_as}: {description}{other}"
+    other = f" {_other(name)}" if setting.plain else ""
+    return f"{_cause(item, setting)}. {setting.given_as}: {description}{other}"
 
 
-def _cause(item: Any, given: Written) -> str:
+def _cause(item: Any, setting: Written) -> str:
     """One validation error as ``NAME=value: cause``; a secret's value is not repeated."""
-    value = "" if item["loc"][0] == "upstream_api_key" else f"={_without_secrets(given.text)}"
-    return f"{given.given_as}{value} is not valid: {item['msg'].removeprefix('Value error, ')}"
+    value = "" if item["loc"][0] == "upstream_api_key" else f"={_without_secrets(setting.text)}"
+    return f"{setting.given_as}{value} is not valid: {item['msg'].removeprefix('Value error, ')}"
 
 
 def _other(name: str) -> str:

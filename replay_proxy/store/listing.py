@@ -31,7 +31,7 @@ class RecordedAnswers:
         }
 
     def superseded(self) -> list[int]:
-        """What replay does not use any more."""
+        """The ids of the interactions that replay no longer uses."""
         return [
             number
             for takes in self.by_take.values()

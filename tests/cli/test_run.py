@@ -246,12 +246,12 @@ def test_variables_of_the_tested_application_are_passed_over_and_told(
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('"content": "Paris."') == 2, "RPM=1 would refuse the second"
     assert "REPLAY_PROXY_" not in done.stdout, "the command gets no settings of the proxy"
-    told = [line for line in done.stderr.splitlines() if "passed over" in line.lower()]
+    told = [line for line in done.stderr.splitlines() if "ignored" in line.lower()]
     assert told == [
         "replay-proxy: MODE=production is not valid: Input should be 'record', 'replay' or "
-        "'dummy', and is passed over. If MODE is a variable of another program, set "
+        "'dummy', and is ignored. If MODE is a variable of another program, set "
         "REPLAY_PROXY_MODE for the proxy.",
-        "replay-proxy: Passed over, since the variables may be those of another program: FAULTS, "
+        "replay-proxy: Ignored, since they may be variables of another program: FAULTS, "
         "RPM. For the proxy, set REPLAY_PROXY_FAULTS, REPLAY_PROXY_RPM.",
     ]
 

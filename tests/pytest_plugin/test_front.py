@@ -1,4 +1,4 @@
-"""Clients that are made before their test: at import, by a shared fixture, or kept from a test."""
+"""Clients created before their test: at import, by a shared fixture, or kept from a test."""
 
 from pathlib import Path
 

@@ -591,7 +591,7 @@ def test_a_guest_passes_over_a_value_that_is_not_valid_and_says_so(
     assert guest.texts == {}
     [note] = guest.notes
     assert f"{name}" in note
-    assert "passed over" in note
+    assert "ignored" in note
     assert f"REPLAY_PROXY_{name}" in note
     assert "never-shown" not in note
     assert f"set REPLAY_PROXY_{name}" in refusal(), "a proxy that is started as such refuses it"
@@ -689,7 +689,7 @@ def test_an_env_file_of_another_program_that_cannot_be_read_is_told(content: byt
     guest = load_as_guest()
     assert guest.settings.model_dump() == DEFAULTS
     [note] = guest.notes
-    assert note.startswith(".env is passed over")
+    assert note.startswith(".env is ignored")
 
 
 def test_a_line_of_another_program_that_sets_nothing_is_passed_over() -> None:

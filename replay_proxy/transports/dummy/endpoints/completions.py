@@ -24,7 +24,7 @@ from replay_proxy.transports.dummy.sayings.units import pieces
 from replay_proxy.transports.dummy.schemas import CreateCompletionRequest
 from replay_proxy.transports.dummy.work_budget import WorkBudget
 
-#: The most choices for one request: an event of a stream has a part of each of them.
+#: Maximum number of choices per request: an event of a stream has a part of each of them.
 _CHOICES = 4096
 #: Characters of JSON around a choice.
 _FRAME = 150
