@@ -23,6 +23,7 @@ from replay_proxy.cli.verdict.outcome import (
     sources_text,
     uncounted_losses,
 )
+from replay_proxy.cli.verdict.reasons import failure_reasons
 from replay_proxy.cli.wording import VERSION, request_line
 from replay_proxy.redaction.display import printable
 
@@ -58,25 +59,6 @@ def age_s(age: str) -> int:
             f"{age!r} is not an age: write a whole number and a unit, s, m, h, d or w, as in 30d"
         )
     return int(match[1]) * _UNIT_S[match[2]]
-
-
-def failure_reasons(outcome: Outcome) -> list[str]:
-    """Why the run fails, apart from the command's exit code; empty if it does not."""
-    cassettes = outcome.cassettes.values()
-    misses = sum(len(each["misses"]) + each.get("more_misses", 0) for each in cassettes)
-    expired = sum(each.get("expired_total", len(each["expired"])) for each in cassettes)
-    lost = 0 if outcome.allow_losses else sum(each.get("lost", 0) for each in cassettes)
-    unused = sum(each["unused_total"] for each in cassettes) if outcome.fail_unused else 0
-    more_used = sum(each.get("more_used", 0) for each in cassettes) if outcome.fail_unused else 0
-    kinds = (
-        (misses, "miss", "misses"),
-        (lost, "loss", "losses"),
-        (expired, "expired recording", "expired recordings"),
-        (unused, "unused recording", "unused recordings"),
-        (more_used, "answer too many to tell what is unused", "answers too many to tell it"),
-    )
-    reasons = [many(number, one, more) for number, one, more in kinds if number]
-    return [*reasons, "no request"] if outcome.fail_idle and outcome.idle else reasons
 
 
 def exit_code(outcome: Outcome) -> int:
