@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from replay_proxy.answers.losses import CREDENTIAL, TRANSIENT, loss_of_status
-from replay_proxy.errors import StoreError, UpstreamCut, UpstreamUnreachable
+from replay_proxy.errors import ReplayProxyError, StoreError, UpstreamCut, UpstreamUnreachable
 from replay_proxy.matching.rules import Rule
 from replay_proxy.serving.report import report
 from replay_proxy.timeline import MonotonicClock
@@ -95,6 +95,8 @@ class Api(SimpleTransport):
                 await GATES[when].wait()
             if status == "cut":
                 raise UpstreamCut("It broke off.")
+            if status == "bug":
+                raise ValueError("A bug of the proxy.")
 
         code = int(status) if status.isdigit() else 200
         kind = (b"content-length", b"1") if status == "sized" else (b"content-type", b"text/plain")
@@ -133,7 +135,7 @@ class Recording:
             assert not isinstance(response.body, bytes)
             async for _ in response.body:
                 pass
-        except (UpstreamCut, UpstreamUnreachable, StoreError):
+        except ReplayProxyError:
             pass
 
     async def report(self) -> dict[str, Any]:
@@ -165,6 +167,7 @@ class Recording:
         (["down", "cut", "down"], [("upstream_unreachable", 3)]),
         (["down", "200", "cut"], [("upstream_cut", 1)]),
         (["cut", "404"], []),
+        (["bug"], [("proxy_failed", 1)]),
     ],
 )
 def test_the_last_of_identical_requests_decides(
@@ -190,6 +193,20 @@ def together(first: str, then: str, *, first_ends: bool) -> list[str]:
         return [loss["code"] for loss in (await proxy.report())["losses"]]
 
     return asyncio.run(scenario())
+
+
+def test_an_answer_that_had_not_ended_when_the_proxy_stopped_is_a_loss() -> None:
+    async def scenario() -> list[str]:
+        proxy = Recording()
+        GATES.update(never=asyncio.Event())
+        asking = asyncio.create_task(proxy.ask("200-never"))
+        await asyncio.sleep(0)
+        assert proxy.journal.in_progress
+        await proxy.transport.aclose(0)
+        await asking
+        return [loss["code"] for loss in (await proxy.report())["losses"]]
+
+    assert asyncio.run(scenario()) == ["proxy_stopped"]
 
 
 @pytest.mark.parametrize("first_ends", [True, False])
