@@ -104,7 +104,7 @@ class CommandRun:
         """The proxy's report after the last recording; None if the proxy has ended."""
         age = None if self.max_age_s is None else str(self.max_age_s)
         try:
-            return server.call("GET", "report", max_age_s=age, drain="true")
+            return server.call("GET", "report", max_age_s=age, drain="true", since_start="true")
         except (OSError, ReplayProxyError):
             return None
 

@@ -184,3 +184,37 @@ def test_a_take_with_fewer_answers_than_the_one_before_is_told(
         ] == fewer
         line = "GET /v1/models: 1 of 3 answers; the older take stays hidden\nIf the recording was"
         assert (line in said) == bool(fewer)
+
+
+def test_a_loss_and_a_miss_before_a_rewind_fail_the_run(tmp_path: Path) -> None:
+    statuses = [200, 500]
+
+    def api(request: Received) -> Answer:
+        status = statuses.pop() if len(statuses) > 1 else statuses[0]
+        return Answer(status=status, headers=JSON, steps=[b"{}"], framing="length")
+
+    rewind = """
+import os, urllib.request
+base = os.environ["OPENAI_BASE_URL"]
+def ask(path):
+    try:
+        urllib.request.urlopen(base + path).read()
+    except OSError as error:
+        print(error)
+def rewind():
+    url = base.replace("/v1", "/_replay/api/rewind")
+    urllib.request.urlopen(urllib.request.Request(url, b"")).read()
+"""
+    with Upstream(api) as upstream:
+        lost = rewind + "ask('/models'); rewind()"
+        code, text, told = run(tmp_path, upstream, lost)
+        assert (code, told["lost"], told["answers"]["from_upstream"]) == (1, 1, 1)
+        assert "Not recorded: GET /v1/models: 500" in text
+        statuses[:] = [200, 500]
+        code, _, told = run(tmp_path, upstream, f"{lost}; ask('/models'); rewind()")
+        assert (code, told["lost"], told["recorded_total"]) == (0, 0, 1)
+        missed = f"{rewind}ask('/files'); rewind()"
+        code, text, told = run(tmp_path, upstream, missed, "--mode", "replay")
+        assert (code, told["more_misses"]) == (1, 1)
+        assert "1 more miss on 'default'" in text
+        assert "No request" not in text

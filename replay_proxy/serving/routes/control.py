@@ -30,15 +30,23 @@ def control_plane(assembly: Assembly) -> APIRouter:
         cassette: str | None = None,
         max_age_s: Annotated[float | None, Query(ge=0)] = None,
         drain: bool = False,
+        since_start: bool = False,
     ) -> Response:
         """Report, per cassette, what happened since the start or the last rewind.
 
         ``drain`` first waits for recordings in progress, which take up to ``DRAIN_S``.
+        ``since_start`` adds answers, misses and losses from before the last rewind; these misses
+        are only counted.
         """
         if drain:
             await assembly.drain(MOST_DRAIN_S)
         names = _cassette_names(assembly, cassette)
-        cassettes = {name: await _report(assembly, name, max_age_s) for name in names}
+        if since_start and cassette is None:
+            names = list(dict.fromkeys([*names, *assembly.journal.past.entries]))
+        cassettes = {
+            name: await _report(assembly, name, max_age_s, since_start=since_start)
+            for name in names
+        }
         # FastAPI would validate it first, which blocks all other requests.
         return Response(orjson.dumps({"cassettes": cassettes}), media_type="application/json")
 
@@ -64,14 +72,19 @@ def _cassette_names(assembly: Assembly, cassette: str | None) -> list[str]:
         raise InvalidCassetteName(printable(cassette), error) from None
 
 
-async def _report(assembly: Assembly, name: str, max_age_s: float | None) -> dict[str, Any]:
+async def _report(
+    assembly: Assembly, name: str, max_age_s: float | None, *, since_start: bool
+) -> dict[str, Any]:
     if not assembly.journal.is_separate(name):
         raise InvalidRequest(
             f"The report has no entry of its own for cassette '{name}': it counts further "
             f"cassettes together after the first {KEPT_CASSETTES:,}. Request the report of all "
             "cassettes, or rewind cassettes that are done."
         )
-    entry = assembly.journal.entries.get(name, Entry())
+    journal = assembly.journal
+    entry = journal.entries.get(name, Entry())
+    if since_start:
+        entry = journal.past.with_entry(name, entry)
     figures = await report(entry, _cassette(assembly, name), assembly.rule, max_age_s=max_age_s)
     return figures | {"in_progress": assembly.journal.in_progress[name]}
 

@@ -25,6 +25,7 @@ from replay_proxy.matching.miss import summary
 from replay_proxy.redaction.display import redacted
 from replay_proxy.transports.journal.entry import Entry as Entry
 from replay_proxy.transports.journal.entry import LostRequest
+from replay_proxy.transports.journal.past import Past
 from replay_proxy.wire import Provenance, Request, Response, Source, Transport, header
 
 #: Maximum number of cassettes with an entry of their own, and the name of the entry that all others
@@ -54,6 +55,7 @@ class Journal:
         self.entries: dict[str, Entry] = {}
         #: The number of exchanges in progress, by cassette.
         self.in_progress: Counter[str] = Counter()
+        self.past = Past()
         self._misses = self._losses = self._used = self._chains = 0
 
     def entry(self, cassette: str) -> Entry:
@@ -69,13 +71,14 @@ class Journal:
         return cassette in self.entries or OTHERS not in self.entries
 
     def forget(self, cassette: str) -> None:
-        """Remove the entry of a cassette."""
+        """Move the entry of a cassette to the past."""
         entry = self.entries.pop(cassette, None)
         if entry is not None:
             self._misses -= len(entry.misses)
             self._losses -= len(entry.losses)
             self._used -= len(entry.replayed) + len(entry.recorded)
             self._chains -= len(entry.chains)
+            self.past.add(cassette, entry)
 
     def note(self, cassette: str, provenance: Provenance) -> None:
         """Note an answer."""
@@ -102,6 +105,7 @@ class Journal:
         entry.recorded_total += 1
         if interaction not in entry.recorded and self._may_keep_used(entry):
             entry.recorded.add(interaction)
+        self.past.keep(cassette, key, request.arrived_us)
         lost = entry.losses.get((cassette, key))
         if lost is not None and lost.arrived_us < request.arrived_us:
             del entry.losses[cassette, key]
