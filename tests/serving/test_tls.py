@@ -58,7 +58,9 @@ def test_the_sdk_streams_over_https(workers: str, files: tuple[Path, Path], tmp_
 
 
 def test_an_address_is_one_of_https(files: tuple[Path, Path], tmp_path: Path) -> None:
-    one = recorded("Q", b"{}", status=201, headers=((b"location", b"/v1/files/f"),))
+    one = recorded(
+        "Q", b"{}", status=201, headers=((b"location", b"http://upstream.invalid/v1/files/f"),)
+    )
     make(tmp_path / "default.sqlite", [one])
     certificate, key = files
     arguments = ("--ssl-certfile", str(certificate), "--ssl-keyfile", str(key))
