@@ -93,6 +93,10 @@ def _route(method: str, path: str) -> tuple[Callable[[Question], Reply], Mapping
     return None
 
 
+#: Digits of a fingerprint in a request id.
+_ID_DIGITS = 32
+
+
 class Dummy:
     """A ``Transport`` that answers without a network, a key or a recording."""
 
@@ -185,8 +189,8 @@ def _response(reply: Reply, body: bytes | Chunks, fingerprint: str, took_s: floa
     provenance = Provenance(Source.DUMMY, fingerprint)
     headers = (
         *reply.headers,
-        (b"x-request-id", b"req_" + fingerprint.partition(":")[2][:32].encode()),
-        (b"openai-processing-ms", b"%d" % round(took_s * 1000)),
+        (b"x-request-id", b"req_" + fingerprint[-_ID_DIGITS:].encode()),
+        (b"openai-processing-ms", b"%d" % round(took_s * 1000) if took_s else b"0"),
     )
     if isinstance(reply, StreamReply):
         return Response(200, headers, body, provenance=provenance)
