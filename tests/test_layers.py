@@ -14,6 +14,7 @@ import pytest
 
 import replay_proxy
 
+CONTRIBUTING = Path(replay_proxy.__file__).parents[1] / "CONTRIBUTING.md"
 PACKAGE = Path(replay_proxy.__file__).parent
 
 #: From the top. Each name is a module or a folder of the package.
@@ -306,3 +307,10 @@ def test_a_right_import_is_left_alone(module: str, source: str) -> None:
 )
 def test_reading_the_environment_is_found(source: str, reads: bool) -> None:
     assert reads_environment(source) == reads
+
+
+def test_what_a_change_touches_exists() -> None:
+    table = CONTRIBUTING.read_text("utf-8").partition("| to add |")[2].partition("\n\n")[0]
+    paths = re.findall(r"`((?:replay_proxy|docs)/[^`]*)`", table)
+    assert len(paths) > 15
+    assert [path for path in paths if not (CONTRIBUTING.parent / path).exists()] == []
