@@ -98,7 +98,7 @@ def loss_of_departure(drain_s: float) -> Loss:
 
 
 def loss_of_size(reason: str) -> Loss:
-    """The loss of an answer for which there is no room."""
+    """The loss of an answer that exceeds a limit, which ``reason`` names."""
     return Loss("too_large", reason, "Ask for less, or send fewer requests at once.")
 
 

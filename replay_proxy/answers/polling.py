@@ -20,7 +20,7 @@ _ENDED = re.compile(
     r"|error\w*|cancell?ed|expired|incomplete|rejected|aborted|stopped|ok|healthy",
     re.IGNORECASE,
 )
-#: Larger JSON is no state that is asked for again and again.
+#: Maximum size of JSON that may be the state of a job, which clients ask for repeatedly.
 _MOST_BYTES = 1 << 20
 
 

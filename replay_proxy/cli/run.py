@@ -19,7 +19,7 @@ from replay_proxy.serving.child.server import Server, client_environment
 from replay_proxy.settings import Settings
 from replay_proxy.settings.loading import GuestSettings, load_as_guest
 
-#: The exit code if the proxy does not start, or there is no verdict.
+#: The exit code of a run without a verdict, for example if the proxy does not start.
 NO_PROXY = 2
 
 _KEYS = (
@@ -84,7 +84,7 @@ class CommandRun:
         )
 
     def _look_up(self, name: str, cassette: Any) -> None:
-        """Add to a cassette's report what is in its file at the end."""
+        """Add the stored recordings to a cassette's report, at the end of the run."""
         if not cassette["recorded"] or name.startswith("("):  # Further cassettes have no file.
             return
         from replay_proxy.store.stored import stored  # Most runs record nothing.

@@ -162,7 +162,7 @@ def test_what_is_not_kept_apart_is_counted_and_fails_a_run(few: int, tmp_path: P
     run = verdict.Outcome(["x"], 0, told, fail_unused=True)
     assert verdict.failure_reasons(run)[0] == "30 misses"
     assert any("too many to tell" in reason for reason in verdict.failure_reasons(run))
-    assert "It is unknown what is unused on cassette 'default'" in verdict.text(run)
+    assert "It is unknown which recordings of cassette 'default' are unused" in verdict.text(run)
     assert b"further misses" in verdict.junit(run)
     assert any("further misses" in text for text in reports.failures(others, losses=True).values())
 

@@ -1,6 +1,6 @@
 """The files that `import` reads, below directories and from pipes, and the cassette of each.
 
-Not in here: what is in them (``importers``, ``store.twin``).
+Not in here: reading their contents (``importers``, ``store.twin``).
 """
 
 import os
@@ -25,7 +25,7 @@ def below(directory: Path) -> tuple[list[Path], int]:
     """The recordings below a directory, by their endings, and the number of other files.
 
     Hidden directories, ``node_modules`` and links to directories are left out. Raises
-    ``ConfigurationError`` if there is no recording, or a directory cannot be read.
+    ``ConfigurationError`` if none is found, or a directory cannot be read.
     """
     recordings: list[Path] = []
     others = 0

@@ -86,8 +86,8 @@ def text(outcome: Outcome) -> str:
         if more_used := cassette.get("more_used", 0):
             answers = many(more_used, "answer")
             blocks.append(
-                f"It is unknown what is unused on cassette '{name}': {answers} came from more "
-                "recordings than the proxy remembers."
+                f"It is unknown which recordings of cassette '{name}' are unused: {answers} came "
+                "from more recordings than the proxy remembers."
             )
         blocks += _losses(name, cassette)
         expired, unused = cassette["expired"], cassette["unused"]

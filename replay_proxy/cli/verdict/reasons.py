@@ -39,8 +39,8 @@ REASONS = (
         lambda outcome: outcome.fail_unused,
     ),
     Reason(
-        "answer too many to tell what is unused",
-        "answers too many to tell what is unused",
+        "answer too many to tell which recordings are unused",
+        "answers too many to tell which recordings are unused",
         lambda each: each.get("more_used", 0),
         lambda outcome: outcome.fail_unused,
     ),

@@ -16,7 +16,7 @@ class Past:
         self._losses = 0
 
     def add(self, cassette: str, entry: Entry) -> None:
-        """Add an entry that is removed. Losses for which there is no room are only counted."""
+        """Add an entry that is removed. Losses beyond the limit are only counted."""
         past = self.entries.get(cassette)
         if past is None:
             if len(self.entries) >= KEPT_CASSETTES:
